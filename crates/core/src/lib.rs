@@ -1,0 +1,22 @@
+//! The words of ctrlz as types: ids, paths, limits, operations, snapshots, and the traits that
+//! drivers and stores implement.
+//!
+//! Nothing here touches a file, the clock, the environment or a runtime. A value that exists is
+//! valid: names, paths and sizes are parsed once, at the border.
+#![forbid(unsafe_code)]
+
+pub mod changeset;
+pub mod id;
+pub mod isolation;
+pub mod limits;
+pub mod name;
+pub mod operation;
+pub mod path;
+pub mod sandbox;
+pub mod size;
+pub mod snapshot;
+pub mod span;
+pub mod state;
+pub mod store;
+pub mod time;
+pub mod workspace;

@@ -1,0 +1,283 @@
+//! What the engine asks of a store: the journal, the sandboxes, the snapshots and the state.
+
+use std::path::{Path, PathBuf};
+
+use crate::id::{OperationId, SandboxId, SnapshotId};
+use crate::name::SandboxName;
+use crate::operation::{Operation, Outcome, Request, Status};
+use crate::sandbox::{Root, Sandbox};
+use crate::snapshot::{Point, Snapshot, SnapshotKind, Tree};
+use crate::state::{Expected, StateEntry, StateKey};
+
+/// What went wrong in a store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store cannot be opened.
+    #[error("cannot open the store {}", path.display())]
+    Open {
+        /// The store's directory.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Another version of ctrlz wrote it.
+    #[error("the store {} has format {found}; this ctrlz reads up to {supported}", path.display())]
+    Format {
+        /// The store's directory.
+        path: PathBuf,
+        /// The format found.
+        found: i64,
+        /// The newest one that is known.
+        supported: i64,
+    },
+    /// Reading or writing failed.
+    #[error("the store failed to {action}")]
+    Failed {
+        /// What it was doing.
+        action: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// The sandbox is in use by another process.
+    #[error("sandbox `{name}` is in use by another ctrlz (process {holder})")]
+    Busy {
+        /// The sandbox.
+        name: String,
+        /// The other process, 0 when unknown.
+        holder: u32,
+    },
+    /// A name is taken.
+    #[error("there is a sandbox named `{0}` already")]
+    NameTaken(SandboxName),
+    /// No such sandbox.
+    #[error("there is no sandbox named `{0}`")]
+    NoSandbox(String),
+    /// No such operation.
+    #[error("there is no operation {0}")]
+    NoOperation(OperationId),
+    /// No such snapshot.
+    #[error("there is no snapshot {0}")]
+    NoSnapshot(SnapshotId),
+    /// A compare-and-set found something else.
+    #[error("state key `{key}` is at version {found:?}, not as expected")]
+    Conflict {
+        /// The key.
+        key: StateKey,
+        /// Its version now; `None` when it is absent.
+        found: Option<u64>,
+    },
+    /// A value is larger than [`crate::state::MAX_VALUE`].
+    #[error("the value of `{key}` has {size} bytes; the most is 16 MiB")]
+    TooLarge {
+        /// The key.
+        key: StateKey,
+        /// Its size in bytes.
+        size: u64,
+    },
+    /// A stored value no longer matches its checksum.
+    #[error("the value of `{key}` at version {version} is damaged: its checksum does not match")]
+    Damaged {
+        /// The key.
+        key: StateKey,
+        /// The version.
+        version: u64,
+    },
+}
+
+/// A sandbox to be made.
+#[derive(Debug, Clone)]
+pub struct NewSandbox {
+    /// Its name.
+    pub name: SandboxName,
+    /// See [`Sandbox::folder`].
+    pub folder: Option<PathBuf>,
+    /// Its root.
+    pub root: Root,
+    /// See [`Sandbox::base`].
+    pub base: PathBuf,
+    /// See [`Sandbox::driver`].
+    pub driver: String,
+    /// Its first tree.
+    pub tree: Tree,
+}
+
+/// How safe a write must be before the call returns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durability {
+    /// It survives the death of any process.
+    Process,
+    /// It survives the death of the machine as well (costs a flush).
+    Machine,
+}
+
+/// Exclusive use of one sandbox, until dropped or until the process dies.
+pub trait SandboxLock {}
+
+/// A store. Every method is one atomic step: after a crash it has happened or it has not.
+pub trait Store {
+    /// Makes a sandbox, together with a finished `create` or `fork` operation that says so.
+    ///
+    /// # Errors
+    /// [`StoreError::NameTaken`], or a failure to write.
+    fn create_sandbox(
+        &self,
+        new: &NewSandbox,
+        from: Option<(SandboxId, &Point)>,
+    ) -> Result<Sandbox, StoreError>;
+
+    /// The living sandbox of that name.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSandbox`], or a failure to read.
+    fn sandbox_named(&self, name: &str) -> Result<Sandbox, StoreError>;
+
+    /// The living sandbox with that id.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSandbox`], or a failure to read.
+    fn sandbox(&self, id: SandboxId) -> Result<Sandbox, StoreError>;
+
+    /// The unnamed sandboxes of a folder, most recently used first.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn sandboxes_of_folder(&self, folder: &Path) -> Result<Vec<Sandbox>, StoreError>;
+
+    /// All living sandboxes, by name.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn sandboxes(&self) -> Result<Vec<Sandbox>, StoreError>;
+
+    /// Removes a sandbox with its operations, snapshots and state.
+    ///
+    /// # Errors
+    /// A failure to write.
+    fn remove_sandbox(&self, id: SandboxId) -> Result<(), StoreError>;
+
+    /// Takes the sandbox's lock, waiting while another process holds it. `waiting` is called once
+    /// with the holder's process id before the first wait; when it answers false the call gives up.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] when `waiting` answered false.
+    fn lock(
+        &self,
+        sandbox: SandboxId,
+        waiting: &mut dyn FnMut(u32) -> bool,
+    ) -> Result<Box<dyn SandboxLock>, StoreError>;
+
+    /// Writes intent. The sandbox's `open_operation` becomes this one.
+    ///
+    /// # Errors
+    /// A failure to write.
+    fn begin(&self, request: &Request, durability: Durability) -> Result<Operation, StoreError>;
+
+    /// Writes the outcome, moves the sandbox to `after` (when given) and clears its
+    /// `open_operation`. With `status` [`Status::Done`] an operation that this one undoes becomes
+    /// [`Status::Undone`], one that it redoes becomes [`Status::Done`] again.
+    ///
+    /// # Errors
+    /// A failure to write.
+    fn finish(
+        &self,
+        operation: OperationId,
+        status: Status,
+        outcome: &Outcome,
+        after: Option<&Point>,
+        durability: Durability,
+    ) -> Result<(), StoreError>;
+
+    /// One operation.
+    ///
+    /// # Errors
+    /// [`StoreError::NoOperation`], or a failure to read.
+    fn operation(&self, id: OperationId) -> Result<Operation, StoreError>;
+
+    /// A sandbox's operations, newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn operations(&self, sandbox: SandboxId, limit: u32) -> Result<Vec<Operation>, StoreError>;
+
+    /// Keeps a snapshot of `point`.
+    ///
+    /// # Errors
+    /// A failure to write.
+    fn create_snapshot(
+        &self,
+        operation: &Operation,
+        kind: SnapshotKind,
+        message: &str,
+        point: &Point,
+    ) -> Result<Snapshot, StoreError>;
+
+    /// One snapshot.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSnapshot`], or a failure to read.
+    fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, StoreError>;
+
+    /// A sandbox's snapshots, newest first.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn snapshots(&self, sandbox: SandboxId) -> Result<Vec<Snapshot>, StoreError>;
+
+    /// Every tree that a living sandbox, snapshot or operation kept by the driver refers to: what
+    /// garbage collection must keep.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn live_trees(&self, driver: &str) -> Result<Vec<Tree>, StoreError>;
+
+    /// Writes a value (`None` deletes) when `expected` holds; answers the new version.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`], [`StoreError::TooLarge`], or a failure to write.
+    fn put(
+        &self,
+        sandbox: SandboxId,
+        key: &StateKey,
+        value: Option<&[u8]>,
+        expected: Expected,
+    ) -> Result<u64, StoreError>;
+
+    /// The entry of `key` as of `version` (newest when `None`), value included and verified.
+    /// `None` when the key was absent then.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`], or a failure to read.
+    fn get(
+        &self,
+        sandbox: SandboxId,
+        key: &StateKey,
+        version: Option<u64>,
+    ) -> Result<Option<StateEntry>, StoreError>;
+
+    /// All versions of `key`, newest first, without values.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn history(&self, sandbox: SandboxId, key: &StateKey) -> Result<Vec<StateEntry>, StoreError>;
+
+    /// The living entries as of `version` (newest when `None`), by key, without values.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn list(&self, sandbox: SandboxId, version: Option<u64>) -> Result<Vec<StateEntry>, StoreError>;
+
+    /// The sandbox's newest state version.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn state_version(&self, sandbox: SandboxId) -> Result<u64, StoreError>;
+
+    /// Makes the living entries equal to what they were at `version`, under new versions; answers
+    /// the newest version then.
+    ///
+    /// # Errors
+    /// A failure to write.
+    fn restore_state(&self, sandbox: SandboxId, version: u64) -> Result<u64, StoreError>;
+}
