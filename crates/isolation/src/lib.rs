@@ -1,1 +1,4 @@
-//! .
+//! Isolation drivers: they run one command so that it can reach nothing but what it was given.
+#![forbid(unsafe_code)]
+
+pub mod native;

@@ -1,1 +1,14 @@
-//! .
+//! The system calls that rustix does not wrap, with safe signatures, owned descriptors and errors
+//! that carry errno. This is the only crate of ctrlz with unsafe code.
+#![deny(unsafe_op_in_unsafe_fn)]
+
+mod call;
+pub mod clone;
+pub mod descriptors;
+pub mod loopback;
+pub mod mount_attr;
+pub mod process_memory;
+pub mod rename;
+pub mod seccomp;
+pub mod signal;
+pub mod usage;

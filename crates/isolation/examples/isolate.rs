@@ -1,0 +1,38 @@
+//! Runs one command in an isolated overlay of the working directory: `isolate HEAD COMMAND...`,
+//! where HEAD is an empty directory for what the command writes.
+
+use std::path::PathBuf;
+
+use ctrlz_core::isolation::{IsolationDriver, Launch, Network, RootView};
+use ctrlz_core::limits::Limits;
+use ctrlz_core::workspace::WorkspaceMount;
+use ctrlz_isolation::native::NativeDriver;
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut arguments = std::env::args_os().skip(1);
+    let head = PathBuf::from(arguments.next().ok_or("name a directory")?);
+    let here = std::env::current_dir()?;
+    for name in ["upper", "work"] {
+        std::fs::create_dir_all(head.join(name))?;
+    }
+    let _ = std::fs::remove_dir_all(head.join("work/work"));
+    let launch = Launch {
+        root: RootView::Host { workspace_at: here.clone() },
+        workspace: WorkspaceMount::Overlay {
+            lower_dirs: vec![here.clone()],
+            upper_dir: head.join("upper"),
+            work_dir: head.join("work"),
+        },
+        written: head.join("upper"),
+        hidden: Vec::new(),
+        workdir: here,
+        argv: arguments.collect(),
+        env: std::env::vars_os().collect(),
+        network: Network::None,
+        limits: Limits::default(),
+        keep_capabilities: Vec::new(),
+    };
+    let report = NativeDriver::default().prepare(launch)?.run()?;
+    eprintln!("{report:?}");
+    Ok(())
+}

@@ -1,0 +1,210 @@
+//! cgroups for one operation: cgroups(7), version 2 where its controllers are delegated, version 1
+//! where they are writable.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ctrlz_core::limits::Limits;
+use rustix::process::Pid;
+
+/// A controller that holds one of our limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Controller {
+    Memory,
+    Cpu,
+    Pids,
+}
+
+impl Controller {
+    const ALL: [Self; 3] = [Self::Memory, Self::Cpu, Self::Pids];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Memory => "memory",
+            Self::Cpu => "cpu",
+            Self::Pids => "pids",
+        }
+    }
+
+    fn is_wanted(self, limits: &Limits) -> bool {
+        match self {
+            Self::Memory => limits.memory.is_some(),
+            Self::Cpu => limits.cpus.is_some(),
+            Self::Pids => limits.pids.is_some(),
+        }
+    }
+}
+
+/// Where a child group can be made for a controller.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    pub(super) version: u8,
+    /// This process's own group.
+    parent: PathBuf,
+}
+
+/// Finds a writable group for `controller`: this process's own.
+pub(super) fn place_for(controller: Controller) -> Option<Place> {
+    let membership = fs::read_to_string("/proc/self/cgroup").ok()?;
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let v1 = membership.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|c| c == controller.name()).then_some(path)
+    });
+    let place = match v1 {
+        Some(path) => {
+            Place { version: 1, parent: below_mount(&mounts, Some(controller.name()), path)? }
+        }
+        None => {
+            let path = membership.lines().find_map(|line| line.strip_prefix("0::"))?;
+            let parent = below_mount(&mounts, None, path)?;
+            let delegated = fs::read_to_string(parent.join("cgroup.subtree_control")).ok()?;
+            delegated.split_whitespace().any(|c| c == controller.name()).then_some(())?;
+            Place { version: 2, parent }
+        }
+    };
+    let writable = rustix::fs::access(&place.parent, rustix::fs::Access::WRITE_OK).is_ok();
+    writable.then_some(place)
+}
+
+/// The directory of the group `path` in the hierarchy of `controller` (version 2 when `None`).
+fn below_mount(mounts: &str, controller: Option<&str>, path: &str) -> Option<PathBuf> {
+    mounts.lines().find_map(|line| {
+        let (left, right) = line.split_once(" - ")?;
+        let mut left = left.split(' ').skip(3);
+        let (root, point) = (left.next()?, left.next()?);
+        let mut right = right.split(' ');
+        let kind = right.next()?;
+        let matches = match controller {
+            None => kind == "cgroup2",
+            Some(name) => kind == "cgroup" && right.nth(1)?.split(',').any(|option| option == name),
+        };
+        let relative = Path::new(path).strip_prefix(root).ok()?;
+        matches.then(|| Path::new(point).join(relative))
+    })
+}
+
+/// The groups of one operation. They are removed when this is dropped, after the last process is
+/// gone.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    directories: Vec<(u8, Controller, PathBuf)>,
+}
+
+impl Groups {
+    /// Makes groups for those of `limits` that a cgroup can hold here.
+    pub(super) fn make(limits: &Limits) -> io::Result<Self> {
+        let mut groups = Self::default();
+        for controller in Controller::ALL.into_iter().filter(|c| c.is_wanted(limits)) {
+            let Some(place) = place_for(controller) else { continue };
+            let name = format!("ctrlz-{}", std::process::id());
+            let directory = place.parent.join(name);
+            match fs::create_dir(&directory) {
+                Ok(()) => {}
+                // In version 2 one group serves all controllers; and a dead process of the same
+                // id may have left one.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(error),
+            }
+            groups.directories.push((place.version, controller, directory.clone()));
+            set(&directory, place.version, controller, limits)?;
+        }
+        Ok(groups)
+    }
+
+    /// Whether `controller` holds its limit by a group.
+    pub(super) fn has(&self, controller: Controller) -> bool {
+        self.directories.iter().any(|(_, c, _)| *c == controller)
+    }
+
+    /// Puts a process into all groups.
+    pub(super) fn add(&self, pid: Pid) -> io::Result<()> {
+        for (_, _, directory) in &self.directories {
+            fs::write(directory.join("cgroup.procs"), pid.as_raw_nonzero().to_string())?;
+        }
+        Ok(())
+    }
+
+    /// Whether the kernel ended a process here because memory ran out.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        self.directories.iter().any(|(version, controller, directory)| {
+            let file = match (version, controller) {
+                (1, Controller::Memory) => "memory.oom_control",
+                (_, Controller::Memory) => "memory.events",
+                _ => return false,
+            };
+            let text = fs::read_to_string(directory.join(file)).unwrap_or_default();
+            text.lines()
+                .any(|line| line.strip_prefix("oom_kill ").is_some_and(|count| count.trim() != "0"))
+        })
+    }
+}
+
+impl Drop for Groups {
+    fn drop(&mut self) {
+        for (_, _, directory) in &self.directories {
+            // A process that is just dying may hold it for a moment.
+            for _ in 0..50 {
+                match fs::remove_dir(directory) {
+                    Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                        std::thread::sleep(std::time::Duration::from_millis(2));
+                    }
+                    _ => break,
+                }
+            }
+        }
+    }
+}
+
+fn set(directory: &Path, version: u8, controller: Controller, limits: &Limits) -> io::Result<()> {
+    let write = |file: &str, value: String| fs::write(directory.join(file), value);
+    match (version, controller) {
+        (1, Controller::Memory) => {
+            let bytes = limits.memory.unwrap_or_default().0;
+            write("memory.limit_in_bytes", bytes.to_string())?;
+            // Absent without swap accounting; then there is no swap to count either.
+            let _ = write("memory.memsw.limit_in_bytes", bytes.to_string());
+            Ok(())
+        }
+        (_, Controller::Memory) => {
+            let _ = write("memory.swap.max", "0".into());
+            write("memory.max", limits.memory.unwrap_or_default().0.to_string())
+        }
+        (1, Controller::Cpu) => {
+            write("cpu.cfs_period_us", PERIOD.to_string())?;
+            write("cpu.cfs_quota_us", quota(limits).to_string())
+        }
+        (_, Controller::Cpu) => write("cpu.max", format!("{} {PERIOD}", quota(limits))),
+        // Process 1 of the sandbox is not the user's.
+        (_, Controller::Pids) => {
+            write("pids.max", (u64::from(limits.pids.unwrap_or_default()) + 1).to_string())
+        }
+    }
+}
+
+/// Microseconds; the kernel's default.
+const PERIOD: u64 = 100_000;
+
+fn quota(limits: &Limits) -> u64 {
+    // The kernel takes no quota below one millisecond.
+    ((limits.cpus.unwrap_or(1.0) * PERIOD as f64) as u64).max(1000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_group_below_its_mount() {
+        let mounts = "30 25 0:26 / /sys/fs/cgroup/memory rw - cgroup cgroup rw,memory\n\
+                      31 25 0:27 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+                      32 25 0:28 /docker/abc /sys/fs/cgroup/pids rw - cgroup cgroup rw,pids\n";
+        let find = |controller, path| below_mount(mounts, controller, path);
+        assert_eq!(find(Some("memory"), "/a"), Some("/sys/fs/cgroup/memory/a".into()));
+        assert_eq!(find(None, "/"), Some("/sys/fs/cgroup/unified/".into()));
+        assert_eq!(find(Some("pids"), "/docker/abc/x"), Some("/sys/fs/cgroup/pids/x".into()));
+        assert_eq!(find(Some("pids"), "/other"), None);
+        assert_eq!(find(Some("cpu"), "/"), None);
+    }
+}

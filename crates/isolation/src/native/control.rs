@@ -1,0 +1,165 @@
+//! What launcher and process 1 tell each other, one datagram a message.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+/// From the launcher to process 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The id maps and cgroups are in place: build the sandbox.
+    Build,
+    /// Start the command.
+    Start,
+    /// Send this signal to the command.
+    Signal(i32),
+    /// Continue a stopped command.
+    Continue,
+    /// Ask all processes to end (`SIGTERM`).
+    Terminate,
+}
+
+/// From process 1 to the launcher.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Report {
+    /// A step of the set-up failed.
+    SetupFailed { errno: i32, step: String },
+    /// The command could not be executed.
+    ExecFailed { errno: i32 },
+    /// The command runs under these protections.
+    Started { protections: u32 },
+    /// The command was stopped by this signal.
+    Stopped { signal: i32 },
+    /// The command ended: its wait status and what its network counted.
+    Ended { status: i32, network_attempts: u32 },
+}
+
+/// One end of the channel.
+#[derive(Debug)]
+pub(super) struct Channel(OwnedFd);
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+pub(super) fn channel() -> io::Result<(Channel, Channel)> {
+    let (a, b) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    Ok((Channel(a), Channel(b)))
+}
+
+const MAX: usize = 1024;
+
+impl Channel {
+    fn send(&self, tag: u8, a: i32, b: u32, text: &[u8]) -> io::Result<()> {
+        let mut message = Vec::with_capacity(9 + text.len());
+        message.push(tag);
+        message.extend_from_slice(&a.to_ne_bytes());
+        message.extend_from_slice(&b.to_ne_bytes());
+        message.extend_from_slice(text.get(..text.len().min(MAX - 9)).unwrap_or_default());
+        rustix::net::send(&self.0, &message, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// `None` when the other end is closed, or when nothing waits and `wait` is false.
+    fn receive(&self, wait: bool) -> io::Result<Option<(u8, i32, u32, Vec<u8>)>> {
+        let mut buffer = [0; MAX];
+        let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
+        let length = loop {
+            match rustix::net::recv(&self.0, &mut buffer, flags) {
+                Ok((length, _)) => break length,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN | Errno::CONNRESET) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            }
+        };
+        let Some((header, text)) = buffer.get(..length).and_then(|m| m.split_at_checked(9)) else {
+            return Ok(None);
+        };
+        let [tag, a0, a1, a2, a3, b0, b1, b2, b3] = header else { return Ok(None) };
+        let a = i32::from_ne_bytes([*a0, *a1, *a2, *a3]);
+        let b = u32::from_ne_bytes([*b0, *b1, *b2, *b3]);
+        Ok(Some((*tag, a, b, text.to_vec())))
+    }
+
+    pub(super) fn order(&self, order: Order) -> io::Result<()> {
+        match order {
+            Order::Build => self.send(1, 0, 0, &[]),
+            Order::Start => self.send(2, 0, 0, &[]),
+            Order::Signal(signal) => self.send(3, signal, 0, &[]),
+            Order::Continue => self.send(4, 0, 0, &[]),
+            Order::Terminate => self.send(5, 0, 0, &[]),
+        }
+    }
+
+    /// The next order; `None` when the launcher is gone, or nothing waits and `wait` is false.
+    pub(super) fn next_order(&self, wait: bool) -> io::Result<Option<Order>> {
+        Ok(self.receive(wait)?.and_then(|(tag, a, _, _)| match tag {
+            1 => Some(Order::Build),
+            2 => Some(Order::Start),
+            3 => Some(Order::Signal(a)),
+            4 => Some(Order::Continue),
+            5 => Some(Order::Terminate),
+            _ => None,
+        }))
+    }
+
+    pub(super) fn report(&self, report: &Report) -> io::Result<()> {
+        match report {
+            Report::SetupFailed { errno, step } => self.send(11, *errno, 0, step.as_bytes()),
+            Report::ExecFailed { errno } => self.send(12, *errno, 0, &[]),
+            Report::Started { protections } => self.send(13, 0, *protections, &[]),
+            Report::Stopped { signal } => self.send(14, *signal, 0, &[]),
+            Report::Ended { status, network_attempts } => {
+                self.send(15, *status, *network_attempts, &[])
+            }
+        }
+    }
+
+    /// The next report; `None` when process 1 is gone, or nothing waits and `wait` is false.
+    pub(super) fn next_report(&self, wait: bool) -> io::Result<Option<Report>> {
+        Ok(self.receive(wait)?.and_then(|(tag, a, b, text)| match tag {
+            11 => Some(Report::SetupFailed {
+                errno: a,
+                step: String::from_utf8_lossy(&text).into_owned(),
+            }),
+            12 => Some(Report::ExecFailed { errno: a }),
+            13 => Some(Report::Started { protections: b }),
+            14 => Some(Report::Stopped { signal: a }),
+            15 => Some(Report::Ended { status: a, network_attempts: b }),
+            _ => None,
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_arrive_as_sent() {
+        let (a, b) = channel().expect("socketpair");
+        for order in [Order::Build, Order::Signal(15), Order::Terminate] {
+            a.order(order).expect("send");
+            assert_eq!(b.next_order(true).expect("receive"), Some(order));
+        }
+        for report in [
+            Report::SetupFailed { errno: 13, step: "mount /proc".to_owned() },
+            Report::Ended { status: -7, network_attempts: 3 },
+        ] {
+            b.report(&report).expect("send");
+            assert_eq!(a.next_report(true).expect("receive"), Some(report));
+        }
+        assert_eq!(a.next_report(false).expect("empty"), None);
+        drop(b);
+        assert_eq!(a.next_report(true).expect("closed"), None);
+    }
+}

@@ -1,0 +1,51 @@
+//! The sandbox's `/dev`.
+
+use std::io;
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::mount::MountAttrFlags;
+
+use super::mounts::{attach, copy_of, new_filesystem, open_below};
+
+/// The devices that any program may have. They are bound from the host, since a user namespace
+/// cannot make device nodes.
+const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+
+const LINKS: [(&str, &str); 5] = [
+    ("/proc/self/fd", "fd"),
+    ("/proc/self/fd/0", "stdin"),
+    ("/proc/self/fd/1", "stdout"),
+    ("/proc/self/fd/2", "stderr"),
+    ("pts/ptmx", "ptmx"),
+];
+
+/// Fills the directory `device_directory` of a tmpfs and attaches what `/dev` needs.
+pub(super) fn fill(device_directory: impl AsFd) -> io::Result<()> {
+    let directory = device_directory.as_fd();
+    let host = super::mounts::open_host(Path::new("/dev"))?;
+    for name in DEVICES {
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::WRONLY;
+        let file = openat(directory, name, flags, Mode::from_raw_mode(0o666))?;
+        match copy_of(&host, Path::new(name), false) {
+            Ok(device) => attach(device, file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for (target, name) in LINKS {
+        symlinkat(target, directory, name)?;
+    }
+    let terminals = new_filesystem(
+        "devpts",
+        &[("ptmxmode", "0666"), ("mode", "0620")],
+        MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
+    )?;
+    mkdirat(directory, "pts", Mode::from_raw_mode(0o755))?;
+    if let Some(target) = open_below(directory, Path::new("pts"))? {
+        attach(terminals, target)?;
+    }
+    mkdirat(directory, "shm", Mode::from_raw_mode(0o777))?;
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! Putting empty, read-only files and directories over what must not be seen.
+
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, fstat};
+
+use super::mounts::{attach, copy_of, open_below, restrict};
+
+/// The empty file and the empty directory from which covers are cut.
+#[derive(Debug)]
+pub(super) struct Covers {
+    scratch: OwnedFd,
+}
+
+/// Parts of /proc and /sys that tell about the host, or read what only its root may.
+pub(super) const KERNEL_FILES: [&str; 20] = [
+    "/proc/acpi",
+    "/proc/asound",
+    "/proc/bus",
+    "/proc/fs",
+    "/proc/kcore",
+    "/proc/keys",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
+    "/proc/latency_stats",
+    "/proc/scsi",
+    "/proc/slabinfo",
+    "/proc/timer_list",
+    "/proc/vmallocinfo",
+    "/sys/devices/virtual/powercap",
+    "/sys/firmware",
+    "/sys/fs/bpf",
+    "/sys/kernel/debug",
+    "/sys/kernel/security",
+    "/sys/kernel/tracing",
+];
+
+impl Covers {
+    /// `scratch` holds the directory `empty` and the file `none`, and is attached somewhere.
+    pub(super) fn new(scratch: OwnedFd) -> Self {
+        Self { scratch }
+    }
+
+    /// Covers `path` below `root`, when it exists there.
+    pub(super) fn cover(&self, root: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+        let Some(target) = open_below(root, path)? else { return Ok(()) };
+        let kind = FileType::from_raw_mode(fstat(&target)?.st_mode);
+        let source = if kind == FileType::Directory { "empty" } else { "none" };
+        let cover = copy_of(self.scratch.as_fd(), Path::new(source), false)?;
+        restrict(&cover, false, true)?;
+        attach(cover, target)
+    }
+}

@@ -1,0 +1,93 @@
+//! Process 1 while the command runs: it reaps, forwards signals, and answers for renames.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use ctrlz_sys::seccomp::Listener;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+
+use super::{network, rename};
+use crate::native::control::{Channel, Order, Report};
+
+/// Waits until `command` has ended and reports it. What the command left behind dies with this
+/// process, process 1 of its pid namespace.
+pub(super) fn reap(
+    command: Pid,
+    channel_fd: BorrowedFd<'_>,
+    channel: &Channel,
+    listener: Option<&Listener>,
+) -> io::Result<()> {
+    let signals = ctrlz_sys::signal::take_all()?;
+    // The command may have ended before its signal could be seen.
+    let mut ended = reap_all(command, channel)?;
+    while ended.is_none() {
+        let mut waiting = vec![
+            PollFd::new(&signals, PollFlags::IN),
+            PollFd::from_borrowed_fd(channel_fd, PollFlags::IN),
+        ];
+        waiting.extend(listener.map(|listener| PollFd::new(listener, PollFlags::IN)));
+        match poll(&mut waiting, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let ready: Vec<bool> = waiting
+            .iter()
+            .map(|fd| fd.revents().intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR))
+            .collect();
+        if let ([.., true], Some(listener)) = (ready.as_slice(), listener) {
+            rename::answer(listener);
+        }
+        if ready.get(1) == Some(&true) && !obey(command, channel)? {
+            return Ok(());
+        }
+        while signals.receive()?.is_some() {}
+        ended = reap_all(command, channel)?;
+    }
+    if let Some(status) = ended {
+        let network_attempts = network::attempts();
+        channel.report(&Report::Ended { status: status.as_raw() as i32, network_attempts })?;
+    }
+    Ok(())
+}
+
+/// Reaps every child that has ended; answers the command's status when it is among them.
+fn reap_all(command: Pid, channel: &Channel) -> io::Result<Option<WaitStatus>> {
+    let mut ended = None;
+    loop {
+        match waitpid(None, WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+            Ok(Some((pid, status))) if pid == command => match status.stopping_signal() {
+                Some(signal) => channel.report(&Report::Stopped { signal })?,
+                None => ended = Some(status),
+            },
+            Ok(Some(_)) => {}
+            Ok(None) | Err(Errno::CHILD) => return Ok(ended),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Carries out what the launcher asks; answers false when the launcher is gone.
+fn obey(command: Pid, channel: &Channel) -> io::Result<bool> {
+    match channel.next_order(false)? {
+        Some(Order::Signal(signal)) => {
+            if let Some(signal) = Signal::from_named_raw(signal) {
+                let _ = kill_process(command, signal);
+            }
+            Ok(true)
+        }
+        Some(Order::Continue) => {
+            let _ = kill_process(command, Signal::CONT);
+            Ok(true)
+        }
+        Some(Order::Terminate) => {
+            let _ = kill_process(command, Signal::TERM);
+            let _ = kill_process(command, Signal::CONT);
+            Ok(true)
+        }
+        Some(Order::Build | Order::Start) => Ok(true),
+        None => Ok(false),
+    }
+}

@@ -1,0 +1,23 @@
+//! The native driver: Linux namespaces, a private root, no capabilities, seccomp, Landlock,
+//! cgroups and rlimits, without a daemon and without root.
+//!
+//! Three processes take part. The *launcher* is the calling process; it must have one thread. It
+//! clones *process 1* of the sandbox, which builds the root, gives up its privileges, starts the
+//! *command* and reaps what the command leaves behind. Launcher and process 1 speak over a socket
+//! pair ([`control`]).
+
+mod cgroup;
+mod control;
+mod driver;
+mod identity;
+mod inside;
+mod launch;
+mod meter;
+mod output;
+mod protection;
+mod survey;
+mod syscalls;
+mod wait;
+
+pub use driver::NativeDriver;
+pub use protection::{Protection, Protections};
