@@ -1,1 +1,22 @@
-//! .
+//! SandboxCore: what ctrlz does, in the words of the traits in `ctrlz-core`. It names no driver
+//! and no store.
+#![forbid(unsafe_code)]
+
+mod commit;
+mod core;
+mod error;
+mod initializer;
+mod operation;
+mod recovery;
+mod rollback;
+mod run;
+mod undo;
+
+pub use self::core::{SandboxCore, Waiting};
+pub use self::error::EngineError;
+pub use commit::{CommitOptions, CommitReport};
+pub use initializer::{BaseChoice, NewNamed};
+pub use recovery::Recovered;
+pub use rollback::{RollbackOptions, RollbackReport, RollbackTarget};
+pub use run::{RunReport, RunRequest};
+pub use undo::UndoReport;

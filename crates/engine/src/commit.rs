@@ -1,0 +1,144 @@
+//! Bringing a sandbox's changes to the live directory.
+
+use ctrlz_core::changeset::ChangeCounts;
+use ctrlz_core::id::OperationId;
+use ctrlz_core::operation::{Operation, OperationKind, Outcome, Status};
+use ctrlz_core::path::RelPath;
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::store::Durability;
+use ctrlz_core::workspace::{CommitPlan, CommitRequest, ConflictStrategy, WorkspaceError};
+
+use crate::core::{Held, SandboxCore};
+use crate::error::EngineError;
+use crate::operation::Effect;
+
+/// How to commit.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct CommitOptions {
+    /// Only these paths and what lies below them; all when empty.
+    pub paths: Vec<RelPath>,
+    /// What to do with conflicts.
+    pub strategy: ConflictStrategy,
+}
+
+/// What a commit did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommitReport {
+    /// The operation under which it is journaled.
+    pub operation: OperationId,
+    /// What changed in the live directory.
+    pub counts: ChangeCounts,
+}
+
+impl SandboxCore<'_> {
+    /// What [`Self::commit`] would do.
+    ///
+    /// # Errors
+    /// A failed file operation.
+    pub fn plan_commit(
+        &self,
+        sandbox: &Sandbox,
+        options: &CommitOptions,
+    ) -> Result<CommitPlan, EngineError> {
+        let held = self.hold(sandbox)?;
+        Self::plan_held(&held, options)
+    }
+
+    fn plan_held(held: &Held<'_>, options: &CommitOptions) -> Result<CommitPlan, EngineError> {
+        if !held.sandbox.root.has_live_base() {
+            return Err(EngineError::NoLiveBase(held.sandbox.name.to_string()));
+        }
+        let request = CommitRequest {
+            // No operation has this id: a plan is not journaled.
+            operation: OperationId(0),
+            tree: &held.sandbox.point.tree,
+            paths: &options.paths,
+            strategy: options.strategy,
+        };
+        Ok(held.driver.plan_commit(&request)?)
+    }
+
+    /// Brings the sandbox's changes to its live directory, which then is the base.
+    ///
+    /// # Errors
+    /// [`EngineError::NothingToCommit`], conflicts, or a failed file operation; the live directory
+    /// is then as before.
+    pub fn commit(
+        &self,
+        sandbox: &Sandbox,
+        options: &CommitOptions,
+    ) -> Result<CommitReport, EngineError> {
+        let held = self.hold(sandbox)?;
+        self.commit_held(&held, options)
+    }
+
+    pub(crate) fn commit_held(
+        &self,
+        held: &Held<'_>,
+        options: &CommitOptions,
+    ) -> Result<CommitReport, EngineError> {
+        let plan = Self::plan_held(held, options)?;
+        if plan.changeset.changes.is_empty() && plan.conflicts.is_empty() {
+            return Err(EngineError::NothingToCommit(held.sandbox.name.to_string()));
+        }
+        if options.strategy == ConflictStrategy::Fail && !plan.conflicts.is_empty() {
+            return Err(WorkspaceError::Conflicts { conflicts: plan.conflicts }.into());
+        }
+        let title = match options.paths.as_slice() {
+            [] => format!("commit to {}", held.sandbox.base.display()),
+            paths => {
+                let paths: Vec<String> = paths.iter().map(ToString::to_string).collect();
+                format!("commit {} to {}", paths.join(", "), held.sandbox.base.display())
+            }
+        };
+        let mut counts = ChangeCounts::default();
+        let operation = self.perform(
+            held,
+            OperationKind::Commit,
+            title,
+            None,
+            Durability::Machine,
+            |operation| {
+                let committed = held.driver.commit(&CommitRequest {
+                    operation: operation.id,
+                    tree: &held.sandbox.point.tree,
+                    paths: &options.paths,
+                    strategy: options.strategy,
+                })?;
+                counts = committed.counts;
+                let outcome = Outcome { counts: Some(counts), ..Outcome::default() };
+                Ok(Effect { outcome, ..Effect::tree(committed.tree) })
+            },
+        )?;
+        Ok(CommitReport { operation: operation.id, counts })
+    }
+}
+
+/// The operation whose backup says how to take back the commit `commit`: the commit itself, or the
+/// last undo or redo of it.
+pub(crate) fn last_applied(history: &[Operation], commit: OperationId) -> OperationId {
+    history
+        .iter()
+        .filter(|operation| operation.status == Status::Done)
+        .filter(|operation| operation.request.target == Some(commit))
+        .filter(|operation| {
+            matches!(operation.request.kind, OperationKind::Undo | OperationKind::Redo)
+        })
+        .map(|operation| operation.id)
+        .max()
+        .unwrap_or(commit)
+}
+
+/// The commits that changed the base since `since` and were not taken back, oldest first, each by
+/// the operation that holds its backup.
+pub(crate) fn commits_since(history: &[Operation], since: OperationId) -> Vec<OperationId> {
+    let mut commits: Vec<OperationId> = history
+        .iter()
+        .filter(|operation| operation.id > since)
+        .filter(|operation| operation.request.kind == OperationKind::Commit)
+        .filter(|operation| operation.status == Status::Done)
+        .map(|operation| operation.id)
+        .collect();
+    commits.sort_unstable();
+    commits.into_iter().map(|commit| last_applied(history, commit)).collect()
+}

@@ -1,0 +1,85 @@
+//! What goes wrong above drivers and stores.
+
+use ctrlz_core::id::OperationId;
+use ctrlz_core::isolation::IsolationError;
+use ctrlz_core::path::RelPath;
+use ctrlz_core::store::StoreError;
+use ctrlz_core::workspace::WorkspaceError;
+
+/// Why something was not done. Unless a text says otherwise, nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The workspace driver.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// The isolation driver.
+    #[error(transparent)]
+    Isolation(#[from] IsolationError),
+    /// The sandbox was made by a workspace driver that this ctrlz has not.
+    #[error("sandbox `{sandbox}` needs the workspace driver `{driver}`, which is not here")]
+    NoDriver {
+        /// The sandbox.
+        sandbox: String,
+        /// The driver.
+        driver: String,
+    },
+    /// There is no operation to take back.
+    #[error("there is nothing to undo in sandbox `{0}`")]
+    NothingToUndo(String),
+    /// There is no undone operation, or others came after it.
+    #[error("there is nothing to redo in sandbox `{0}`")]
+    NothingToRedo(String),
+    /// The sandbox equals its base.
+    #[error("there is nothing to commit in sandbox `{0}`")]
+    NothingToCommit(String),
+    /// The workspace has no live directory.
+    #[error("sandbox `{0}` started from an image, so there is no folder to commit to")]
+    NoLiveBase(String),
+    /// The operation belongs to another sandbox.
+    #[error("{operation} is not an operation of sandbox `{sandbox}`")]
+    ForeignOperation {
+        /// The operation.
+        operation: OperationId,
+        /// The sandbox.
+        sandbox: String,
+    },
+    /// The operation is of a kind or in a status that cannot be undone.
+    #[error("{operation} cannot be undone: {reason}")]
+    NotUndoable {
+        /// The operation.
+        operation: OperationId,
+        /// Why.
+        reason: String,
+    },
+    /// A later operation stands in the way.
+    #[error("{operation} cannot be undone alone: {dependent} depends on it{}", on(path.as_ref()))]
+    Depends {
+        /// The operation to be undone.
+        operation: OperationId,
+        /// The first later operation that depends on it.
+        dependent: OperationId,
+        /// On this path; `None` when on everything, as a commit or a rollback does.
+        path: Option<RelPath>,
+    },
+    /// The snapshot belongs to another sandbox.
+    #[error("{snapshot} is not a snapshot of sandbox `{sandbox}`")]
+    ForeignSnapshot {
+        /// The snapshot.
+        snapshot: ctrlz_core::id::SnapshotId,
+        /// The sandbox.
+        sandbox: String,
+    },
+    /// The sandbox holds changes that would be lost.
+    #[error("sandbox `{sandbox}` has uncommitted changes")]
+    Uncommitted {
+        /// The sandbox.
+        sandbox: String,
+    },
+}
+
+fn on(path: Option<&RelPath>) -> String {
+    path.map(|path| format!(" ({path})")).unwrap_or_default()
+}
