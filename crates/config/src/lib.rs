@@ -1,1 +1,93 @@
-//! .
+//! Configuration files and profiles.
+//!
+//! # Where a value comes from
+//!
+//! From the weakest to the strongest; a later one overrides an earlier one key by key:
+//!
+//! 1. the built-in defaults,
+//! 2. the built-in values of the chosen [`Profile`],
+//! 3. `/etc/ctrlz/ctrlz.yaml`,
+//! 4. the user's `$XDG_CONFIG_HOME/ctrlz/ctrlz.yaml` (`~/.config/ctrlz/ctrlz.yaml` by default),
+//! 5. the project's `ctrlz.yaml`: the nearest one in the working folder or above it, up to and
+//!    including the folder that holds `.git`, the home folder, or `/`,
+//! 6. the command line's [`Flags`].
+//!
+//! Within one file, `run:` is stronger than the profile's section. `hidden`, `env_deny` and
+//! `env_pass` add to what earlier sources list; `env` merges by name; `cap_add` replaces, except
+//! on the command line, where it adds.
+//!
+//! The profile is the flag's, else the strongest file's `profile:`, else development.
+//!
+//! # What a file holds
+//!
+//! YAML without anchors, tags, directives and several documents, in at most 1 MiB of UTF-8. Each
+//! key may be left out; a key that does not exist or that stands twice is an error.
+//!
+#![doc = concat!("```yaml\n", include_str!("../ctrlz.example.yaml"), "```")]
+//!
+//! `~/` is the home folder. In a project's file, a path may also be relative to the file's folder.
+//!
+//! # What a project's file may do
+//!
+//! It may come with a cloned repository, so nobody vouches for it. The rule: **with it, every
+//! protection is at least as strict as it is without it.** Both results are computed and compared
+//! key by key; a laxer value is an error that names the file, the line, the key, and where the
+//! same value may be set instead, never a value that is dropped in silence. A key that the command
+//! line sets is exempt, since the file has no say in it.
+//!
+//! | key | a project's file may not |
+//! |---|---|
+//! | `profile` | choose a laxer one (development < testing < production < high-security) |
+//! | `network` | turn `none` into `host` |
+//! | limits, in `run` or in `resource_limits` | raise one, or lift it |
+//! | `shown` | show what is hidden |
+//! | `cap_add` | name a capability that is not kept without it |
+//! | `snapshot`, `commit` | switch snapshots off; switch commit on |
+//! | `env_pass` | pass a variable that is not passed without it |
+//! | `env` | set a variable that steers the loader or the shells: `PATH`, `LD_*`, `IFS`, `ENV`, `BASH_ENV`, `BASHOPTS`, `SHELLOPTS`, `PS4` |
+//! | `max_snapshots`, `auto_cleanup_hours` | lower below both what holds without it and what the profile that it chooses has: fewer or younger snapshots are less to return to |
+//! | `encrypt_snapshots`, `require_confirmation`, `audit_logging` | switch off |
+//! | `validation_level` | lower |
+//! | `monitoring_config` | look less often, or tolerate more |
+//!
+//! `compress_snapshots` and every other variable in `env` are free: they reach only what runs
+//! inside the sandbox, as the project's own scripts do.
+//!
+//! A project's file counts only when it belongs to the user, to root, or to whoever owns the
+//! working folder; another one, such as a stranger's in `/tmp`, is passed over and listed in
+//! [`Config::passed_over`].
+//!
+//! # Cost
+//!
+//! Where no file exists, [`load`] makes a few stat calls and parses nothing.
+#![forbid(unsafe_code)]
+
+mod capability;
+mod config;
+mod document;
+mod entry;
+mod env_pattern;
+mod error;
+mod file;
+mod flags;
+mod limit;
+mod places;
+mod profile;
+mod reader;
+mod scalar;
+mod settings;
+mod trust;
+mod yaml;
+
+pub use capability::{Capability, CapabilityError};
+pub use config::{Config, load};
+pub use entry::{Entry, Source};
+pub use env_pattern::{EnvPattern, EnvPatternError, EnvRule};
+pub use error::{ConfigError, Loosening, Position};
+pub use flags::Flags;
+pub use limit::{Amount, Limit, LimitError};
+pub use places::Places;
+pub use profile::{
+    AuditLogging, CriticalThresholds, MonitoringConfig, Profile, SafetyConstraints, SecurityConfig,
+    UnknownWord, ValidationLevel,
+};

@@ -10,6 +10,7 @@ mod operation;
 mod recovery;
 mod rollback;
 mod run;
+mod state;
 mod undo;
 
 pub use self::core::{SandboxCore, Waiting};

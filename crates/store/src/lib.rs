@@ -1,1 +1,22 @@
-//! .
+//! The store of ctrlz in one SQLite file: sandboxes, the journal of operations, snapshots and the
+//! versioned state.
+//!
+//! [`SqliteStore`] is the only door. Every write is one transaction on a write-ahead log, so a
+//! process may die at any moment; see [`ctrlz_core::store::Durability`] for what survives the
+//! death of the machine.
+#![forbid(unsafe_code)]
+
+mod blobs;
+mod connection;
+mod creation;
+mod fault;
+mod journal;
+mod lock;
+mod rows;
+mod sandboxes;
+mod schema;
+mod snapshots;
+mod sqlite_store;
+mod state;
+
+pub use sqlite_store::SqliteStore;

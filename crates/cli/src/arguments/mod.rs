@@ -1,0 +1,317 @@
+//! The command line's grammar.
+
+mod run;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use ctrlz_core::id::{OperationId, SnapshotId};
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::workspace::ConflictStrategy;
+
+pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
+
+/// Run anything as a transaction: isolated while it runs, looked at afterwards, kept or undone.
+///
+/// `ctrlz run -- COMMAND` runs a command in the folder you stand in. Nothing in the folder changes
+/// until `ctrlz commit`; `ctrlz diff` shows what would; `ctrlz undo` takes the last step back,
+/// whatever it was.
+#[derive(Debug, Parser)]
+#[command(name = "ctrlz", version, max_term_width = 100, disable_help_subcommand = true)]
+pub(crate) struct Arguments {
+    /// Print one JSON object instead of text (see docs/json.md)
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a command in the sandbox of this folder
+    Run(RunArguments),
+    /// Show what a sandbox's uncommitted changes are
+    Diff(DiffArguments),
+    /// Bring a sandbox's changes to the real folder
+    Commit(CommitArguments),
+    /// Throw uncommitted changes away (undo brings them back)
+    Discard(SandboxArgument),
+    /// Take the last operation back, whatever it was
+    Undo(UndoArguments),
+    /// Bring back what was undone last
+    Redo(RedoArguments),
+    /// Make a sandbox with a name
+    New(NewArguments),
+    /// Run a command in a named sandbox
+    Exec(ExecArguments),
+    /// Open a shell in a sandbox
+    Shell(ShellArguments),
+    /// List the sandboxes
+    Ls,
+    /// Remove a sandbox
+    Rm(RemoveArguments),
+    /// Remember where a sandbox stands
+    Snapshot(SnapshotArguments),
+    /// List a sandbox's snapshots
+    Snapshots(SnapshotsArguments),
+    /// Return to a snapshot, whole or for some paths
+    Rollback(RollbackArguments),
+    /// Copy a sandbox
+    Fork(ForkArguments),
+    /// List a sandbox's operations
+    Log(LogArguments),
+    /// Show one operation
+    Show(ShowArguments),
+    /// Read and write a sandbox's versioned state
+    State(StateArguments),
+    /// Tell what this host can enforce, line by line
+    Doctor,
+    /// Finish or take back what a crash left
+    Recover,
+    /// Show the configuration in force
+    Config(ConfigArguments),
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the manual pages into a folder
+    Man {
+        /// The folder, which must exist
+        folder: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SandboxArgument {
+    /// The sandbox; that of this folder when left out
+    pub(crate) sandbox: Option<SandboxName>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiffArguments {
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgument,
+    /// Show changed lines of text files
+    #[arg(long, short = 'p')]
+    pub(crate) patch: bool,
+    /// What this operation changed, instead of all uncommitted changes
+    #[arg(long, value_name = "OP", conflicts_with = "since")]
+    pub(crate) operation: Option<OperationId>,
+    /// What changed since this snapshot
+    #[arg(long, value_name = "SNAP")]
+    pub(crate) since: Option<SnapshotId>,
+    /// Only these paths, relative to the workspace
+    #[arg(long = "path", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CommitArguments {
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgument,
+    /// Only these paths and what lies below them
+    #[arg(long = "path", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// What to do where someone else changed the folder meanwhile
+    #[arg(long, value_enum, default_value_t = Conflict::Fail)]
+    pub(crate) conflict: Conflict,
+    /// Show what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+/// What to do with conflicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Conflict {
+    /// Write nothing and name them
+    Fail,
+    /// Leave the folder's version of those paths
+    Theirs,
+    /// Write the sandbox's version; the folder's is kept for undo
+    Ours,
+    /// Leave the folder's version and write the sandbox's beside it
+    KeepBoth,
+}
+
+impl From<Conflict> for ConflictStrategy {
+    fn from(conflict: Conflict) -> Self {
+        match conflict {
+            Conflict::Fail => Self::Fail,
+            Conflict::Theirs => Self::Theirs,
+            Conflict::Ours => Self::Ours,
+            Conflict::KeepBoth => Self::KeepBoth,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UndoArguments {
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgument,
+    /// This operation alone, while later ones stay
+    #[arg(long, value_name = "OP")]
+    pub(crate) operation: Option<OperationId>,
+    /// When a commit is undone: what to do where someone changed the folder since
+    #[arg(long, value_enum, default_value_t = Conflict::Fail)]
+    pub(crate) conflict: Conflict,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RedoArguments {
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgument,
+    /// When a commit is brought back: what to do where someone changed the folder since
+    #[arg(long, value_enum, default_value_t = Conflict::Fail)]
+    pub(crate) conflict: Conflict,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewArguments {
+    /// Its name
+    pub(crate) name: SandboxName,
+    /// The folder that it starts from
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) base: PathBuf,
+    /// The root: `host`, `overlay`, a folder, a tar file or an OCI image layout
+    #[arg(long, value_name = "ROOT")]
+    pub(crate) root: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArguments {
+    /// The sandbox
+    pub(crate) sandbox: SandboxName,
+    /// Also when it has uncommitted changes
+    #[arg(long, short)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotArguments {
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgument,
+    /// What to write beside it
+    #[arg(long, short, value_name = "TEXT", default_value = "")]
+    pub(crate) message: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotsArguments {
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgument,
+    /// Also those taken before operations
+    #[arg(long)]
+    pub(crate) all: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RollbackArguments {
+    /// The sandbox, and the snapshot (`snap-3`) or operation (`op-7`: the point before it); the
+    /// sandbox of this folder when only one is given
+    #[arg(num_args = 1..=2, value_names = ["SANDBOX", "TARGET"], required = true)]
+    pub(crate) words: Vec<String>,
+    /// Only these paths and what lies below them
+    #[arg(long = "path", value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// Show what would change, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// Check every file of the snapshot first, not only its layers
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForkArguments {
+    /// The sandbox to copy
+    pub(crate) sandbox: SandboxName,
+    /// The copy's name
+    pub(crate) name: SandboxName,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LogArguments {
+    #[command(flatten)]
+    pub(crate) sandbox: SandboxArgument,
+    /// How many
+    #[arg(long, short = 'n', value_name = "N", default_value_t = 30)]
+    pub(crate) limit: u32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ShowArguments {
+    /// The operation
+    pub(crate) operation: OperationId,
+    /// Show changed lines of text files
+    #[arg(long, short = 'p')]
+    pub(crate) patch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateArguments {
+    #[command(subcommand)]
+    pub(crate) action: StateAction,
+    /// The sandbox; that of this folder when left out
+    #[arg(long, global = true, value_name = "SANDBOX")]
+    pub(crate) sandbox: Option<SandboxName>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StateAction {
+    /// Print a value
+    Get {
+        /// The key
+        key: String,
+        /// As of this version
+        #[arg(long, value_name = "N")]
+        version: Option<u64>,
+    },
+    /// Write a value
+    Put {
+        /// The key
+        key: String,
+        /// The value; standard input when left out
+        value: Option<String>,
+        /// Only if the key was last written at this version; 0: only if it is absent
+        #[arg(long, value_name = "N")]
+        expect: Option<u64>,
+    },
+    /// Delete a key
+    Delete {
+        /// The key
+        key: String,
+        /// Only if the key was last written at this version
+        #[arg(long, value_name = "N")]
+        expect: Option<u64>,
+    },
+    /// List the keys
+    List {
+        /// As of this version
+        #[arg(long, value_name = "N")]
+        version: Option<u64>,
+    },
+    /// List all versions of a key
+    History {
+        /// The key
+        key: String,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConfigArguments {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Show the merged result, and where each value comes from
+    Show {
+        /// As if this profile were chosen
+        #[arg(long)]
+        profile: Option<String>,
+    },
+}

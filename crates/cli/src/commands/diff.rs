@@ -1,0 +1,71 @@
+//! `ctrlz diff`.
+
+use ctrlz_core::path::RelPath;
+
+use crate::Answer;
+use crate::arguments::DiffArguments;
+use crate::context::Context;
+use crate::failure::{Failure, OWN_FAILURE};
+use crate::show::{self, Style, counts_in_words, print_patch, print_tree};
+
+pub(crate) fn diff(arguments: &DiffArguments, json: bool) -> Answer {
+    let context = Context::open()?;
+    let sandbox = context.sandbox(arguments.sandbox.sandbox.as_ref())?;
+    let paths = workspace_paths(&arguments.paths, &sandbox)?;
+    let mut changeset = context.with_core(crate::context::WhenBusy::Wait, |core| {
+        let driver = core.driver_of(&sandbox)?;
+        let now = &sandbox.point.tree;
+        let (from, to) = if let Some(id) = arguments.operation {
+            let operation = core.store().operation(id)?;
+            let after = operation.after.unwrap_or_else(|| operation.before.clone());
+            (operation.before.tree, after.tree)
+        } else if let Some(id) = arguments.since {
+            (core.store().snapshot(id)?.point.tree, now.clone())
+        } else {
+            (driver.base_tree(now)?, now.clone())
+        };
+        Ok(driver.changes(&from, &to)?)
+    })?;
+    if !paths.is_empty() {
+        changeset.changes.retain(|change| paths.iter().any(|path| change.path.is_within(path)));
+    }
+    let counts = changeset.counts();
+    if json {
+        show::print_json(&[
+            ("sandbox", show::to_json(&sandbox.name)?),
+            ("counts", show::to_json(&counts)?),
+            ("changes", show::to_json(&changeset.changes)?),
+        ]);
+        return show::done();
+    }
+    let style = Style::stdout();
+    if arguments.patch {
+        print_patch(&changeset, style);
+    } else {
+        print_tree(&changeset, style);
+        println!("{}", style.bold(&counts_in_words(&counts)));
+    }
+    show::done()
+}
+
+/// Paths that the user named, relative to the workspace: from the working folder when it lies in
+/// the workspace, else from the workspace's root.
+pub(super) fn workspace_paths(
+    paths: &[std::path::PathBuf],
+    sandbox: &ctrlz_core::sandbox::Sandbox,
+) -> Result<Vec<RelPath>, Failure> {
+    let base = sandbox.mount_point();
+    let here = crate::places::working_folder()?;
+    let start = if here.starts_with(base) { here } else { base.to_owned() };
+    paths
+        .iter()
+        .map(|path| {
+            let full = start.join(path);
+            let inside = full.strip_prefix(base).map_err(|_| {
+                let message = format!("{} does not lie in {}", full.display(), base.display());
+                Failure::new(OWN_FAILURE, "path", message)
+            })?;
+            RelPath::parse(inside).map_err(|error| Failure::caused(OWN_FAILURE, "path", &error))
+        })
+        .collect()
+}

@@ -1,0 +1,92 @@
+//! `ctrlz log` and `ctrlz show`.
+
+use ctrlz_core::operation::{Exit, Operation, Status};
+
+use crate::Answer;
+use crate::arguments::{LogArguments, ShowArguments};
+use crate::context::{Context, WhenBusy};
+use crate::show::{self, Style, counts_in_words, print_patch, print_table, print_tree};
+
+pub(crate) fn log(arguments: &LogArguments, json: bool) -> Answer {
+    let context = Context::open()?;
+    let sandbox = context.sandbox(arguments.sandbox.sandbox.as_ref())?;
+    let operations = context.store().operations(sandbox.id, arguments.limit)?;
+    if json {
+        show::print_json(&[
+            ("sandbox", show::to_json(&sandbox.name)?),
+            ("operations", show::to_json(&operations)?),
+        ]);
+        return show::done();
+    }
+    let rows: Vec<Vec<String>> = operations
+        .iter()
+        .map(|operation| {
+            vec![
+                operation.id.to_string(),
+                operation.request.kind.word().to_owned(),
+                result(operation),
+                operation.outcome.counts.as_ref().map(counts_in_words).unwrap_or_default(),
+                operation.started.rfc3339(),
+                operation.request.title.clone(),
+            ]
+        })
+        .collect();
+    let heading = ["OPERATION", "KIND", "RESULT", "CHANGES", "STARTED", "WHAT"];
+    print_table(&heading, &rows, "no operations");
+    show::done()
+}
+
+/// The status; for a command that took effect how it ended.
+fn result(operation: &Operation) -> String {
+    let status = operation.status.word();
+    match operation.outcome.command.as_ref().map(|command| command.exit) {
+        Some(Exit::Code(0)) if operation.status == Status::Done => "ok".to_owned(),
+        Some(Exit::Code(code)) => format!("{status}, exit {code}"),
+        Some(Exit::Signal(signal)) => format!("{status}, signal {signal}"),
+        None => status.to_owned(),
+    }
+}
+
+pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
+    let context = Context::open()?;
+    let operation = context.store().operation(arguments.operation)?;
+    let sandbox = context.store().sandbox(operation.request.sandbox)?;
+    let changeset = context.with_core(WhenBusy::Wait, |core| {
+        let driver = core.driver_of(&sandbox)?;
+        let after = operation.after.as_ref().unwrap_or(&operation.before);
+        Ok(driver.changes(&operation.before.tree, &after.tree)?)
+    })?;
+    if json {
+        show::print_json(&[
+            ("sandbox", show::to_json(&sandbox.name)?),
+            ("operation", show::to_json(&operation)?),
+            ("changes", show::to_json(&changeset.changes)?),
+        ]);
+        return show::done();
+    }
+    let style = Style::stdout();
+    println!("{} {}", style.bold(&operation.id.to_string()), operation.request.title);
+    println!("  sandbox   {}", sandbox.name);
+    println!("  kind      {}", operation.request.kind.word());
+    println!("  result    {}", result(&operation));
+    if let Some(error) = &operation.outcome.error {
+        println!("  error     {error}");
+    }
+    println!("  started   {}", operation.started.rfc3339());
+    if let Some(finished) = operation.finished {
+        println!("  finished  {}", finished.rfc3339());
+    }
+    if let Some(command) = &operation.outcome.command {
+        if let Some(wall) = command.usage.wall {
+            println!("  took      {wall}");
+        }
+        println!("  enforced  {}", command.enforced.join(" "));
+    }
+    if arguments.patch {
+        print_patch(&changeset, style);
+    } else {
+        print_tree(&changeset, style);
+        println!("{}", style.bold(&counts_in_words(&changeset.counts())));
+    }
+    crate::show::done()
+}

@@ -1,0 +1,48 @@
+//! One file a command.
+
+mod commit;
+mod config;
+mod diff;
+mod doctor;
+mod history;
+mod manage;
+mod manual;
+mod recover;
+mod rollback;
+mod run;
+mod snapshot;
+mod state;
+mod undo;
+
+use crate::Answer;
+use crate::arguments::{Arguments, Command};
+
+/// Carries out what the command line asks.
+pub(crate) fn execute(arguments: Arguments) -> Answer {
+    let json = arguments.json;
+    match arguments.command {
+        Command::Run(arguments) => run::run(arguments, json),
+        Command::Exec(arguments) => run::exec(arguments, json),
+        Command::Shell(arguments) => run::shell(arguments, json),
+        Command::Diff(arguments) => diff::diff(&arguments, json),
+        Command::Commit(arguments) => commit::commit(&arguments, json),
+        Command::Discard(arguments) => commit::discard(&arguments, json),
+        Command::Undo(arguments) => undo::undo(&arguments, json),
+        Command::Redo(arguments) => undo::redo(&arguments, json),
+        Command::New(arguments) => manage::new(&arguments, json),
+        Command::Ls => manage::list(json),
+        Command::Rm(arguments) => manage::remove(&arguments, json),
+        Command::Fork(arguments) => manage::fork(arguments, json),
+        Command::Snapshot(arguments) => snapshot::snapshot(&arguments, json),
+        Command::Snapshots(arguments) => snapshot::list(&arguments, json),
+        Command::Rollback(arguments) => rollback::rollback(&arguments, json),
+        Command::Log(arguments) => history::log(&arguments, json),
+        Command::Show(arguments) => history::show(&arguments, json),
+        Command::State(arguments) => state::state(arguments, json),
+        Command::Doctor => doctor::doctor(json),
+        Command::Recover => recover::recover(json),
+        Command::Config(arguments) => config::config(&arguments, json),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { folder } => manual::manual(&folder),
+    }
+}

@@ -1,0 +1,70 @@
+//! `ctrlz rollback`.
+
+use ctrlz_core::name::SandboxName;
+use ctrlz_engine::{RollbackOptions, RollbackTarget};
+
+use super::diff::workspace_paths;
+use crate::Answer;
+use crate::arguments::RollbackArguments;
+use crate::context::{Context, WhenBusy};
+use crate::failure::{Failure, OWN_FAILURE};
+use crate::show::{self, Style, counts_in_words, print_tree};
+
+pub(crate) fn rollback(arguments: &RollbackArguments, json: bool) -> Answer {
+    let (name, target) = match arguments.words.as_slice() {
+        [name, target] => {
+            let name = name.parse::<SandboxName>();
+            let name = name.map_err(|error| Failure::caused(OWN_FAILURE, "name", &error))?;
+            (Some(name), target)
+        }
+        [target] => (None, target),
+        _ => return Err(Failure::new(OWN_FAILURE, "usage", "name a snapshot")),
+    };
+    let target = parse_target(target)?;
+    let context = Context::open()?;
+    let sandbox = context.sandbox(name.as_ref())?;
+    let paths = workspace_paths(&arguments.paths, &sandbox)?;
+    let options = RollbackOptions { paths, thorough: arguments.verify };
+    if arguments.dry_run {
+        let changeset = context.with_core(WhenBusy::Wait, |core| {
+            Ok(core.plan_rollback(&sandbox, target, &options)?)
+        })?;
+        let counts = changeset.counts();
+        if json {
+            show::print_json(&[
+                ("sandbox", show::to_json(&sandbox.name)?),
+                ("dry_run", true.into()),
+                ("counts", show::to_json(&counts)?),
+                ("changes", show::to_json(&changeset.changes)?),
+            ]);
+        } else {
+            print_tree(&changeset, Style::stdout());
+            println!("would change in {}: {}", sandbox.name, counts_in_words(&counts));
+        }
+        return show::done();
+    }
+    let report =
+        context.with_core(WhenBusy::Wait, |core| Ok(core.rollback(&sandbox, target, &options)?))?;
+    if json {
+        show::print_json(&[
+            ("sandbox", show::to_json(&sandbox.name)?),
+            ("operation", show::to_json(&report.operation)?),
+            ("left_behind", show::to_json(&report.left_behind)?),
+            ("counts", show::to_json(&report.counts)?),
+        ]);
+    } else {
+        println!("{}: rolled back: {}", report.operation, counts_in_words(&report.counts));
+        println!("  what was there before is {}", report.left_behind);
+    }
+    show::done()
+}
+
+/// `snap-3` or `3` is a snapshot; `op-7` the point before an operation.
+fn parse_target(text: &str) -> Result<RollbackTarget, Failure> {
+    if text.starts_with("op-") {
+        let id = text.parse().map_err(|error| Failure::caused(OWN_FAILURE, "id", &error))?;
+        return Ok(RollbackTarget::Before(id));
+    }
+    let id = text.parse().map_err(|error| Failure::caused(OWN_FAILURE, "id", &error))?;
+    Ok(RollbackTarget::Snapshot(id))
+}

@@ -1,0 +1,190 @@
+//! Errors as the user meets them: what happened, why, what to do, and the exit code.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use ctrlz_core::isolation::IsolationError;
+use ctrlz_core::store::StoreError;
+use ctrlz_core::workspace::{ConflictReason, WorkspaceError};
+use ctrlz_engine::EngineError;
+use serde_json::json;
+
+/// ctrlz itself failed, as in env(1) and timeout(1).
+pub(crate) const OWN_FAILURE: u8 = 125;
+/// The command exists but cannot be executed.
+pub(crate) const NOT_EXECUTABLE: u8 = 126;
+/// There is no such command.
+pub(crate) const NOT_FOUND: u8 = 127;
+/// The command's time was up.
+pub(crate) const TIMED_OUT: u8 = 124;
+/// Refused, so that nothing is lost.
+pub(crate) const REFUSED: u8 = 123;
+
+/// Why ctrlz did not do what it was asked.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    kind: &'static str,
+    message: String,
+    details: Vec<String>,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// A failure in words, without a cause below.
+    pub(crate) fn new(code: u8, kind: &'static str, message: impl Into<String>) -> Self {
+        Self { code, kind, message: message.into(), details: Vec::new(), hint: None }
+    }
+
+    /// An error with its chain of causes.
+    pub(crate) fn caused(code: u8, kind: &'static str, error: &dyn Error) -> Self {
+        let mut details = Vec::new();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            details.push(error.to_string());
+            cause = error.source();
+        }
+        Self { details, ..Self::new(code, kind, error.to_string()) }
+    }
+
+    /// What the user can do about it.
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// On standard error, or as JSON on standard output.
+    pub(crate) fn print(&self, json: bool) {
+        if json {
+            let object = json!({
+                "ok": false,
+                "exit_code": self.code,
+                "error": {
+                    "kind": self.kind,
+                    "message": self.message,
+                    "details": self.details,
+                    "hint": self.hint,
+                },
+            });
+            println!("{object}");
+            return;
+        }
+        eprintln!("ctrlz: {}", self.message);
+        for detail in &self.details {
+            eprintln!("  {detail}");
+        }
+        if let Some(hint) = &self.hint {
+            eprintln!("  hint: {hint}");
+        }
+    }
+}
+
+/// Help and version go to standard output and are no failure; a bad command line is one.
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    ExitCode::from(if error.use_stderr() { OWN_FAILURE } else { 0 })
+}
+
+impl From<EngineError> for Failure {
+    fn from(error: EngineError) -> Self {
+        let failed = |kind| Self::caused(OWN_FAILURE, kind, &error);
+        let refused = |kind| Self::caused(REFUSED, kind, &error);
+        match &error {
+            EngineError::Store(error) => of_store(error),
+            EngineError::Workspace(error) => of_workspace(error),
+            EngineError::Isolation(error) => of_isolation(error),
+            EngineError::NoDriver { .. } => failed("no-driver"),
+            EngineError::NothingToUndo(_) => refused("nothing-to-undo"),
+            EngineError::NothingToRedo(_) => refused("nothing-to-redo")
+                .hint("redo brings back what undo took, until something else is done"),
+            EngineError::NothingToCommit(_) => refused("nothing-to-commit"),
+            EngineError::NoLiveBase(_) => refused("no-live-base"),
+            EngineError::ForeignOperation { .. } => {
+                failed("foreign-operation").hint("`ctrlz log` lists the operations of a sandbox")
+            }
+            EngineError::NotUndoable { .. } => refused("not-undoable"),
+            EngineError::Depends { dependent, .. } => {
+                refused("depends").hint(format!("undo {dependent} first, or all with `ctrlz undo`"))
+            }
+            EngineError::ForeignSnapshot { .. } => failed("foreign-snapshot")
+                .hint("`ctrlz snapshots` lists the snapshots of a sandbox"),
+            EngineError::Uncommitted { sandbox } => refused("uncommitted").hint(format!(
+                "look with `ctrlz diff {sandbox}`, keep with `ctrlz commit {sandbox}`, or remove \
+                 with `ctrlz rm --force {sandbox}`"
+            )),
+        }
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        of_store(&error)
+    }
+}
+
+impl From<WorkspaceError> for Failure {
+    fn from(error: WorkspaceError) -> Self {
+        of_workspace(&error)
+    }
+}
+
+fn of_store(error: &StoreError) -> Failure {
+    let failed = |kind| Failure::caused(OWN_FAILURE, kind, error);
+    match error {
+        StoreError::Open { .. } => failed("store").hint(
+            "the store lies where CTRLZ_HOME says; it must be writable and on a local file system",
+        ),
+        StoreError::Format { .. } => failed("store-format").hint("use a newer ctrlz"),
+        StoreError::Busy { .. } => Failure::caused(REFUSED, "busy", error),
+        StoreError::NameTaken(_) => failed("name-taken").hint("`ctrlz ls` lists the sandboxes"),
+        StoreError::NoSandbox(_) => failed("no-sandbox").hint("`ctrlz ls` lists the sandboxes"),
+        StoreError::NoOperation(_) => failed("no-operation").hint("`ctrlz log` lists operations"),
+        StoreError::NoSnapshot(_) => {
+            failed("no-snapshot").hint("`ctrlz snapshots` lists snapshots")
+        }
+        StoreError::Conflict { .. } => Failure::caused(REFUSED, "state-conflict", error),
+        StoreError::Failed { .. } | StoreError::TooLarge { .. } | StoreError::Damaged { .. } => {
+            failed("store")
+        }
+    }
+}
+
+fn of_workspace(error: &WorkspaceError) -> Failure {
+    let WorkspaceError::Conflicts { conflicts } = error else {
+        return Failure::caused(OWN_FAILURE, "workspace", error);
+    };
+    let mut failure = Failure::caused(REFUSED, "conflicts", error);
+    failure.details = conflicts
+        .iter()
+        .map(|conflict| {
+            let reason = match conflict.reason {
+                ConflictReason::Changed => "was changed outside",
+                ConflictReason::Created => "was created outside, too",
+                ConflictReason::Deleted => "was deleted outside",
+                ConflictReason::InsideChanged => "holds something that was changed outside",
+            };
+            format!("{} {reason}", conflict.path)
+        })
+        .collect();
+    failure.hint(
+        "nothing was written; choose with --conflict theirs|ours|keep-both, or commit other paths \
+         with --path",
+    )
+}
+
+fn of_isolation(error: &IsolationError) -> Failure {
+    let (code, kind) = match error {
+        IsolationError::NotFound { .. } => (NOT_FOUND, "not-found"),
+        IsolationError::NotExecutable { .. } => (NOT_EXECUTABLE, "not-executable"),
+        IsolationError::Unenforceable { .. } => (OWN_FAILURE, "unenforceable"),
+        IsolationError::Setup { .. } => (OWN_FAILURE, "isolation"),
+        IsolationError::Lost { .. } => (OWN_FAILURE, "lost"),
+    };
+    let failure = Failure::caused(code, kind, error);
+    match error {
+        IsolationError::Setup { .. } | IsolationError::Unenforceable { .. } => {
+            failure.hint("`ctrlz doctor` tells what this host can enforce")
+        }
+        _ => failure,
+    }
+}

@@ -1,0 +1,45 @@
+//! Where ctrlz keeps its things.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+use crate::failure::{Failure, OWN_FAILURE};
+
+/// The store: `CTRLZ_HOME`, else `/var/lib/ctrlz` for root and `$XDG_DATA_HOME/ctrlz`
+/// (`~/.local/share/ctrlz` by default) for others.
+pub(crate) fn store() -> Result<PathBuf, Failure> {
+    let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
+    if let Some(path) = env::var_os("CTRLZ_HOME").filter(|value| !value.is_empty()) {
+        let path = PathBuf::from(path);
+        return std::path::absolute(&path)
+            .map_err(|error| Failure::caused(OWN_FAILURE, "store", &error));
+    }
+    if rustix::process::geteuid().is_root() {
+        return Ok(PathBuf::from("/var/lib/ctrlz"));
+    }
+    let data = absolute("XDG_DATA_HOME").or_else(|| home().map(|home| home.join(".local/share")));
+    data.map(|data| data.join("ctrlz")).ok_or_else(|| {
+        Failure::new(OWN_FAILURE, "store", "there is no place for the store: HOME is not set")
+            .hint("set HOME, or CTRLZ_HOME to a folder")
+    })
+}
+
+/// The home folder, when `HOME` is an absolute path.
+pub(crate) fn home() -> Option<PathBuf> {
+    env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute())
+}
+
+/// The working folder, without symbolic links.
+pub(crate) fn working_folder() -> Result<PathBuf, Failure> {
+    env::current_dir().map_err(|error| {
+        Failure::caused(OWN_FAILURE, "folder", &error).hint("the working folder may be gone")
+    })
+}
+
+/// A folder that the user named, without symbolic links.
+pub(crate) fn canonical(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize().map_err(|error| {
+        let message = format!("cannot use {}: {error}", path.display());
+        Failure::new(OWN_FAILURE, "folder", message)
+    })
+}

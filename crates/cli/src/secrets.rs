@@ -1,0 +1,20 @@
+//! Which host paths a sandbox does not see.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// The paths to cover, as they lie on the host without symbolic links: both a link's own place and
+/// what it leads to are covered. Those that do not exist need no cover.
+pub(crate) fn existing(hidden: &[PathBuf], store: &Path) -> Vec<PathBuf> {
+    let mut paths = BTreeSet::new();
+    for path in hidden {
+        if let Ok(real) = path.canonicalize() {
+            paths.insert(real);
+        }
+    }
+    // Nothing inside may reach the layers and the journal.
+    if let Ok(real) = store.canonicalize() {
+        paths.insert(real);
+    }
+    paths.into_iter().collect()
+}

@@ -1,0 +1,40 @@
+//! What the user reads: text with colour on a terminal, or one JSON object.
+
+mod changes;
+mod patch;
+mod style;
+mod table;
+
+pub(crate) use changes::{counts_in_words, print_tree};
+pub(crate) use patch::print_patch;
+pub(crate) use style::Style;
+pub(crate) use table::print_table;
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use crate::Answer;
+use crate::failure::{Failure, OWN_FAILURE};
+
+/// Prints `{"ok": true, KEY: VALUE, ...}`.
+pub(crate) fn print_json(fields: &[(&str, Value)]) {
+    let mut object = json!({ "ok": true });
+    if let Some(map) = object.as_object_mut() {
+        for (key, value) in fields {
+            map.insert((*key).to_owned(), value.clone());
+        }
+    }
+    println!("{object}");
+}
+
+/// A value as JSON.
+pub(crate) fn to_json(value: &impl Serialize) -> Result<Value, Failure> {
+    serde_json::to_value(value).map_err(|error| Failure::caused(OWN_FAILURE, "json", &error))
+}
+
+/// Success.
+pub(crate) fn done() -> Answer {
+    Ok(ExitCode::SUCCESS)
+}

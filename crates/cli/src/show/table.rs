@@ -1,0 +1,26 @@
+//! Columns of text.
+
+/// Prints rows under a heading, each column as wide as its widest cell. Prints nothing but
+/// `when_empty` without rows.
+pub(crate) fn print_table(heading: &[&str], rows: &[Vec<String>], when_empty: &str) {
+    if rows.is_empty() {
+        println!("{when_empty}");
+        return;
+    }
+    let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
+    let all: Vec<&Vec<String>> = std::iter::once(&heading).chain(rows).collect();
+    let columns = heading.len();
+    let width = |column: usize| {
+        all.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    for row in all {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            line.push_str(cell);
+            let padding = width.saturating_sub(cell.chars().count()) + 2;
+            line.extend(std::iter::repeat_n(' ', padding));
+        }
+        println!("{}", line.trim_end());
+    }
+}

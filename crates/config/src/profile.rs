@@ -1,0 +1,376 @@
+//! The four profiles, their sections, and their built-in values.
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use ctrlz_core::limits::Limits;
+use ctrlz_core::size::ByteSize;
+use ctrlz_core::span::Span;
+use serde::Serialize;
+
+use crate::error::quoted;
+
+/// How careful ctrlz is, from the laxest to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Profile {
+    /// Relaxed: no limits, nothing is asked.
+    #[default]
+    Development,
+    /// Strict validation under moderate limits.
+    Testing,
+    /// Encrypted snapshots, confirmation, audit, limits.
+    Production,
+    /// The strictest, under tight limits.
+    HighSecurity,
+}
+
+/// How strictly operations are validated, from the laxest to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ValidationLevel {
+    /// Only what is certainly dangerous is held up.
+    Relaxed,
+    /// The rules as they are.
+    Standard,
+    /// In doubt, an operation counts as the riskier one.
+    Strict,
+}
+
+/// Whether the audit chain is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AuditLogging {
+    /// It is not.
+    Disabled,
+    /// It is.
+    Enabled,
+}
+
+/// A word that is none of those that a key can take.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{word} is none of {known}{}", suggestion(meant))]
+pub struct UnknownWord {
+    word: String,
+    known: String,
+    meant: Option<&'static str>,
+}
+
+fn suggestion(meant: &Option<&'static str>) -> String {
+    meant.map(|word| format!("; did you mean `{word}`?")).unwrap_or_default()
+}
+
+/// Reads one of the `known` words.
+pub(crate) fn one_of<T: Copy>(text: &str, known: &[(&'static str, T)]) -> Result<T, UnknownWord> {
+    known.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
+        let words: Vec<&'static str> = known.iter().map(|(word, _)| *word).collect();
+        UnknownWord {
+            word: quoted(text),
+            known: words.join(", "),
+            meant: nearest(text, words.into_iter()),
+        }
+    })
+}
+
+/// The word that was probably meant by `text`.
+pub(crate) fn nearest<'a>(text: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    // The comparison takes time in the square of the length, and no key is longer.
+    const LONGEST: usize = 40;
+    if text.len() > LONGEST {
+        return None;
+    }
+    let text = text.to_lowercase();
+    known
+        .map(|word| (strsim::jaro_winkler(&text, word), word))
+        .filter(|(likeness, _)| *likeness > 0.8)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b))
+        .map(|(_, word)| word)
+}
+
+macro_rules! words {
+    ($kind:ident: $($variant:ident = $word:literal),*) => {
+        impl $kind {
+            /// All of them, from the laxest to the strictest.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The word for it in files and on the command line.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word),*
+                }
+            }
+        }
+
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(self.word())
+            }
+        }
+
+        impl FromStr for $kind {
+            type Err = UnknownWord;
+            fn from_str(text: &str) -> Result<Self, UnknownWord> {
+                one_of(text, &[$(($word, Self::$variant)),*])
+            }
+        }
+    };
+}
+
+words!(Profile: Development = "development", Testing = "testing", Production = "production",
+    HighSecurity = "high-security");
+words!(ValidationLevel: Relaxed = "relaxed", Standard = "standard", Strict = "strict");
+words!(AuditLogging: Disabled = "disabled", Enabled = "enabled");
+
+/// Which snapshots are kept, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SafetyConstraints {
+    /// How many snapshots a sandbox keeps, at least 1; `None` keeps all.
+    pub max_snapshots: Option<u32>,
+    /// Whether archived snapshots are compressed.
+    pub compress_snapshots: bool,
+    /// Whether archived snapshots are encrypted.
+    pub encrypt_snapshots: bool,
+    /// Hours after which a snapshot may be removed, at least 1; `None` for never.
+    pub auto_cleanup_hours: Option<u32>,
+}
+
+/// How often sandboxes and the host are looked at, and what is critical.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct MonitoringConfig {
+    /// Time between two collections of metrics, at least a second.
+    pub collection_interval: Span,
+    /// Time between two health checks, at least a second.
+    pub health_check_interval: Span,
+    /// What is critical.
+    pub critical_thresholds: CriticalThresholds,
+}
+
+/// From which use of the host on its health is critical.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CriticalThresholds {
+    /// Percent of all the host's processors, 1 to 100.
+    pub cpu_percent: u8,
+    /// Percent of the host's memory, 1 to 100.
+    pub memory_percent: u8,
+}
+
+/// How operations are validated and recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct SecurityConfig {
+    /// How strictly operations are validated.
+    pub validation_level: ValidationLevel,
+    /// Whether a risky operation waits for a confirmation.
+    pub require_confirmation: bool,
+    /// Whether the audit chain is written.
+    pub audit_logging: AuditLogging,
+}
+
+/// What a profile sets by itself.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BuiltIn {
+    pub(crate) limits: Limits,
+    pub(crate) safety: SafetyConstraints,
+    pub(crate) monitoring: MonitoringConfig,
+    pub(crate) security: SecurityConfig,
+}
+
+const MIB: u64 = 1 << 20;
+
+const fn seconds(count: u64) -> Span {
+    Span(Duration::from_secs(count))
+}
+
+impl Profile {
+    /// The built-in values. Each profile is at least as strict as the one before it in every
+    /// protection; only how long snapshots are kept is a matter of its own.
+    pub(crate) fn built_in(self) -> BuiltIn {
+        let unlimited = Limits::default();
+        let limits = |memory: u64, cpus: f64, disk: u64| Limits {
+            memory: Some(ByteSize(memory * MIB)),
+            cpus: Some(cpus),
+            disk: Some(ByteSize(disk * MIB)),
+            ..unlimited
+        };
+        match self {
+            Self::Development => BuiltIn {
+                limits: unlimited,
+                safety: safety(Some(10), false, Some(168)),
+                monitoring: monitoring(60, 60, 95),
+                security: security(ValidationLevel::Relaxed, false, AuditLogging::Disabled),
+            },
+            Self::Testing => BuiltIn {
+                limits: limits(4096, 2.0, 8192),
+                safety: safety(Some(10), false, Some(168)),
+                monitoring: monitoring(15, 30, 90),
+                security: security(ValidationLevel::Strict, false, AuditLogging::Disabled),
+            },
+            Self::Production => BuiltIn {
+                limits: limits(2048, 0.75, 4096),
+                safety: safety(Some(20), true, Some(72)),
+                monitoring: monitoring(15, 30, 90),
+                security: security(ValidationLevel::Strict, true, AuditLogging::Enabled),
+            },
+            Self::HighSecurity => BuiltIn {
+                limits: Limits {
+                    pids: Some(256),
+                    open_files: Some(1024),
+                    max_output: Some(ByteSize(64 * MIB)),
+                    timeout: Some(seconds(600)),
+                    ..limits(1024, 0.5, 2048)
+                },
+                safety: safety(Some(50), true, Some(168)),
+                monitoring: monitoring(5, 10, 80),
+                security: security(ValidationLevel::Strict, true, AuditLogging::Enabled),
+            },
+        }
+    }
+}
+
+const fn safety(snapshots: Option<u32>, encrypt: bool, hours: Option<u32>) -> SafetyConstraints {
+    SafetyConstraints {
+        max_snapshots: snapshots,
+        compress_snapshots: true,
+        encrypt_snapshots: encrypt,
+        auto_cleanup_hours: hours,
+    }
+}
+
+const fn monitoring(collection: u64, health: u64, critical: u8) -> MonitoringConfig {
+    MonitoringConfig {
+        collection_interval: seconds(collection),
+        health_check_interval: seconds(health),
+        critical_thresholds: CriticalThresholds { cpu_percent: critical, memory_percent: critical },
+    }
+}
+
+const fn security(
+    level: ValidationLevel,
+    require_confirmation: bool,
+    audit_logging: AuditLogging,
+) -> SecurityConfig {
+    SecurityConfig { validation_level: level, require_confirmation, audit_logging }
+}
+
+/// Key files that every profile hides; those below the home folder start with `~/`.
+pub(crate) const HIDDEN: &[&str] = &[
+    "~/.ssh",
+    "~/.gnupg",
+    "~/.password-store",
+    "~/.local/share/keyrings",
+    "~/.aws",
+    "~/.azure",
+    "~/.config/gcloud",
+    "~/.kube",
+    "~/.docker/config.json",
+    "~/.config/gh",
+    "~/.git-credentials",
+    "~/.netrc",
+    "~/.pypirc",
+    "~/.cargo/credentials.toml",
+];
+
+/// Variables that testing and production keep from commands.
+const CREDENTIALS: &[(&str, bool)] = &[
+    ("*_TOKEN", false),
+    ("*_SECRET", false),
+    ("*_SECRET_*", false),
+    ("*_PASSWORD", false),
+    ("*_API_KEY", false),
+    ("*_PRIVATE_KEY", false),
+    ("AWS_*", false),
+    ("SSH_AUTH_SOCK", false),
+    ("GPG_AGENT_INFO", false),
+];
+
+/// High security passes only what a terminal program needs.
+const TERMINAL_ONLY: &[(&str, bool)] = &[
+    ("*", false),
+    ("PATH", true),
+    ("HOME", true),
+    ("USER", true),
+    ("LOGNAME", true),
+    ("SHELL", true),
+    ("LANG", true),
+    ("LC_*", true),
+    ("TERM", true),
+    ("TZ", true),
+];
+
+impl Profile {
+    /// The built-in rules for the environment, as in [`crate::EnvRule`].
+    pub(crate) fn env_rules(self) -> &'static [(&'static str, bool)] {
+        match self {
+            // Builds, tests and logins on a developer's machine depend on any of them.
+            Self::Development => &[],
+            Self::Testing | Self::Production => CREDENTIALS,
+            Self::HighSecurity => TERMINAL_ONLY,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn production_is_as_the_architecture_has_it() {
+        let production = Profile::Production.built_in();
+        assert_eq!(
+            production.safety,
+            SafetyConstraints {
+                max_snapshots: Some(20),
+                compress_snapshots: true,
+                encrypt_snapshots: true,
+                auto_cleanup_hours: Some(72),
+            }
+        );
+        assert_eq!(
+            production.limits,
+            Limits {
+                memory: Some(ByteSize(2048 << 20)),
+                cpus: Some(0.75),
+                disk: Some(ByteSize(4096 << 20)),
+                ..Limits::default()
+            }
+        );
+        assert_eq!(
+            production.monitoring,
+            MonitoringConfig {
+                collection_interval: seconds(15),
+                health_check_interval: seconds(30),
+                critical_thresholds: CriticalThresholds { cpu_percent: 90, memory_percent: 90 },
+            }
+        );
+        assert_eq!(
+            production.security,
+            SecurityConfig {
+                validation_level: ValidationLevel::Strict,
+                require_confirmation: true,
+                audit_logging: AuditLogging::Enabled,
+            }
+        );
+    }
+
+    #[test]
+    fn development_has_no_limits() {
+        assert_eq!(Profile::Development.built_in().limits, Limits::default());
+    }
+
+    #[test]
+    fn words_go_both_ways() {
+        for profile in Profile::ALL {
+            assert_eq!(profile.word().parse(), Ok(*profile));
+        }
+        assert_eq!(
+            "Prodcution".parse::<Profile>().unwrap_err().to_string(),
+            "`Prodcution` is none of development, testing, production, high-security; \
+             did you mean `production`?"
+        );
+        assert_eq!(
+            "x".parse::<AuditLogging>().unwrap_err().to_string(),
+            "`x` is none of disabled, enabled"
+        );
+    }
+}

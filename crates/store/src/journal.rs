@@ -1,0 +1,147 @@
+//! The journal: intent before an effect, outcome after it.
+
+use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::limits::Limits;
+use ctrlz_core::operation::{Operation, OperationKind, Outcome, Request, Status};
+use ctrlz_core::snapshot::Point;
+use ctrlz_core::store::StoreError;
+use rusqlite::{Connection, Transaction, params};
+
+use crate::fault::{Fault, Refusal};
+use crate::rows::{self, OPERATION, json, sql_version};
+use crate::sandboxes;
+
+pub(crate) fn begin(tx: &Transaction<'_>, request: &Request) -> Result<Operation, Fault> {
+    let sandbox = request.sandbox;
+    let (before, open) = sandboxes::standing(tx, sandbox)?;
+    if let Some(operation) = open {
+        return Err(Refusal::OperationOpen { sandbox, operation }.into());
+    }
+    // Most operations have no limits; then there is nothing to write and to read.
+    let limits = if request.limits == Limits::default() {
+        None
+    } else {
+        Some(json(&request.limits, "limits")?)
+    };
+    let started = rows::now();
+    tx.prepare_cached(
+        "INSERT INTO operations(sandbox, kind, title, limits, target, status, before_tree,
+                                before_version, started)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?
+    .execute(params![
+        sandbox.0,
+        request.kind.word(),
+        request.title,
+        limits,
+        request.target.map(|target| target.0),
+        Status::Open.word(),
+        before.tree.0,
+        sql_version(before.state_version),
+        started.0,
+    ])?;
+    let id = tx.last_insert_rowid();
+    tx.prepare_cached("UPDATE sandboxes SET open_operation = ?2, used = ?3 WHERE id = ?1")?
+        .execute(params![sandbox.0, id, started.0])?;
+    Ok(Operation {
+        id: OperationId(id),
+        request: request.clone(),
+        status: Status::Open,
+        before,
+        after: None,
+        started,
+        finished: None,
+        outcome: Outcome::default(),
+    })
+}
+
+pub(crate) fn finish(
+    tx: &Transaction<'_>,
+    id: OperationId,
+    status: Status,
+    outcome: &Outcome,
+    after: Option<&Point>,
+) -> Result<(), Fault> {
+    let finished = rows::now();
+    let outcome =
+        if *outcome == Outcome::default() { None } else { Some(json(outcome, "an outcome")?) };
+    let (sandbox, kind, target) = open_operation(tx, id)?;
+    tx.prepare_cached(
+        "UPDATE operations
+         SET status = ?2, outcome = ?3, after_tree = ?4, after_version = ?5, finished = ?6
+         WHERE id = ?1",
+    )?
+    .execute(params![
+        id.0,
+        status.word(),
+        outcome,
+        after.map(|point| &point.tree.0),
+        after.map(|point| sql_version(point.state_version)),
+        finished.0,
+    ])?;
+    // The state version is not taken from `after`: it is always the newest, and state may have
+    // been written since `after` was put together.
+    tx.prepare_cached(
+        "UPDATE sandboxes SET open_operation = NULL, used = ?2, tree = coalesce(?3, tree)
+         WHERE id = ?1",
+    )?
+    .execute(params![sandbox, finished.0, after.map(|point| &point.tree.0)])?;
+    let becomes = match (status, kind.as_str()) {
+        (Status::Done, word) if word == OperationKind::Undo.word() => Status::Undone,
+        (Status::Done, word) if word == OperationKind::Redo.word() => Status::Done,
+        _ => return Ok(()),
+    };
+    if let Some(target) = target {
+        let changed = tx.execute(
+            "UPDATE operations SET status = ?3 WHERE id = ?1 AND sandbox = ?2",
+            params![target, sandbox, becomes.word()],
+        )?;
+        if changed == 0 {
+            return Err(Fault::Answer(StoreError::NoOperation(OperationId(target))));
+        }
+    }
+    Ok(())
+}
+
+/// The sandbox, the kind and the target of an operation that must be open.
+fn open_operation(
+    tx: &Transaction<'_>,
+    id: OperationId,
+) -> Result<(i64, String, Option<i64>), Fault> {
+    let mut statement = tx.prepare_cached(
+        "SELECT sandbox, kind, target, status FROM operations WHERE id = ?1 AND sandbox > 0",
+    )?;
+    let mut found = statement.query([id.0])?;
+    let row = found.next()?.ok_or(Fault::Answer(StoreError::NoOperation(id)))?;
+    if row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)? != Status::Open.word() {
+        return Err(Refusal::NotOpen(id).into());
+    }
+    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+}
+
+pub(crate) fn operation(db: &Connection, id: OperationId) -> Result<Operation, Fault> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {OPERATION} FROM operations WHERE id = ?1 AND sandbox > 0"
+    ))?;
+    let mut found = statement.query([id.0])?;
+    match found.next()? {
+        Some(row) => rows::operation(row),
+        None => Err(Fault::Answer(StoreError::NoOperation(id))),
+    }
+}
+
+pub(crate) fn operations(
+    db: &Connection,
+    sandbox: SandboxId,
+    limit: u32,
+) -> Result<Vec<Operation>, Fault> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT {OPERATION} FROM operations WHERE sandbox = ?1 ORDER BY id DESC LIMIT ?2"
+    ))?;
+    let mut found = statement.query(params![sandbox.0, limit])?;
+    let mut operations = Vec::new();
+    while let Some(row) = found.next()? {
+        operations.push(rows::operation(row)?);
+    }
+    Ok(operations)
+}

@@ -1,0 +1,141 @@
+//! Exclusive use of a sandbox, by flock(2) on a file of its own.
+//!
+//! The kernel drops the lock when the last descriptor of the open file closes, so a dead process
+//! holds nothing. A child that is cloned without exec shares the descriptor and keeps the lock
+//! while it lives.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+
+use ctrlz_core::id::SandboxId;
+use ctrlz_core::store::{SandboxLock, StoreError};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+/// The folder of lock files in the store's directory.
+const LOCKS: &str = "locks";
+
+const ACTION: &str = "lock the sandbox";
+
+/// Why a lock could not be taken.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {step} {}", path.display())]
+struct LockError {
+    step: &'static str,
+    path: PathBuf,
+    #[source]
+    source: io::Error,
+}
+
+/// Holds the lock while it lives.
+struct HeldLock {
+    _file: OwnedFd,
+}
+
+impl SandboxLock for HeldLock {}
+
+/// The file whose lock stands for the sandbox.
+pub(crate) fn path(store: &Path, sandbox: SandboxId) -> PathBuf {
+    store.join(LOCKS).join(sandbox.0.to_string())
+}
+
+/// Takes the lock.
+///
+/// `exists` is asked before the file is made, so that no file appears for a sandbox that is
+/// gone; it answers [`StoreError::NoSandbox`] then. `waiting` is as in
+/// [`ctrlz_core::store::Store::lock`]; `Ok(None)` means that it declined.
+pub(crate) fn take(
+    path: &Path,
+    exists: &dyn Fn() -> Result<(), StoreError>,
+    waiting: &mut dyn FnMut(u32) -> bool,
+) -> Result<Taken, StoreError> {
+    let mut asked = false;
+    loop {
+        let file = match open(path, OFlags::empty()) {
+            Err(Errno::NOENT) => {
+                exists()?;
+                create(path)?
+            }
+            other => other.map_err(|errno| failed("open", path, errno.into()))?,
+        };
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(Errno::WOULDBLOCK) => {
+                let holder = holder(&file);
+                if !asked && !waiting(holder) {
+                    return Ok(Taken::Declined { holder });
+                }
+                asked = true;
+                rustix::io::retry_on_intr(|| {
+                    rustix::fs::flock(&file, FlockOperation::LockExclusive)
+                })
+                .map_err(|errno| failed("wait for", path, errno.into()))?;
+            }
+            Err(errno) => return Err(failed("lock", path, errno.into())),
+        }
+        // Removing the sandbox removes the file; then this lock is on a file that nobody else
+        // will open.
+        if is_current(&file, path)? {
+            let file = File::from(file);
+            // The number is a courtesy to those who wait; the lock holds without it.
+            let _ = file.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0);
+            return Ok(Taken::Held(Box::new(HeldLock { _file: file.into() })));
+        }
+    }
+}
+
+/// What came of [`take`].
+pub(crate) enum Taken {
+    Held(Box<dyn SandboxLock>),
+    Declined { holder: u32 },
+}
+
+fn open(path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | more;
+    rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
+}
+
+fn create(path: &Path) -> Result<OwnedFd, StoreError> {
+    match open(path, OFlags::CREATE) {
+        Err(Errno::NOENT) => {
+            let folder = path.parent().unwrap_or(path);
+            std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)
+                .map_err(|source| failed("create the folder", folder, source))?;
+            open(path, OFlags::CREATE)
+        }
+        other => other,
+    }
+    .map_err(|errno| failed("create", path, errno.into()))
+}
+
+fn is_current(file: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
+    let held = rustix::fs::fstat(file).map_err(|errno| failed("examine", path, errno.into()))?;
+    match std::fs::symlink_metadata(path) {
+        Ok(named) => Ok(named.ino() == held.st_ino && named.dev() == held.st_dev),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("examine", path, error)),
+    }
+}
+
+/// The process id in the file, 0 when it cannot be told.
+fn holder(file: impl AsFd) -> u32 {
+    let mut text = [0; 16];
+    let read = rustix::io::pread(file, &mut text, 0).unwrap_or(0);
+    text.get(..read)
+        .and_then(|bytes| std::str::from_utf8(bytes).ok())
+        .and_then(|digits| digits.trim().parse().ok())
+        .unwrap_or(0)
+}
+
+fn failed(step: &'static str, path: &Path, source: io::Error) -> StoreError {
+    StoreError::Failed {
+        action: ACTION,
+        source: Box::new(LockError { step, path: path.to_owned(), source }),
+    }
+}

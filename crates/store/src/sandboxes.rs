@@ -1,0 +1,164 @@
+//! Making, finding and removing sandboxes.
+
+use std::path::Path;
+
+use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::operation::{OperationKind, Status};
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::snapshot::{Point, Tree};
+use ctrlz_core::store::{NewSandbox, StoreError};
+use rusqlite::{Connection, Params, Transaction, params};
+
+use crate::fault::Fault;
+use crate::rows::{self, SANDBOX, json, path_bytes, sql_version};
+use crate::schema::REMOVAL;
+use crate::{blobs, state};
+
+pub(crate) fn create(
+    tx: &Transaction<'_>,
+    new: &NewSandbox,
+    from: Option<(SandboxId, &Point)>,
+) -> Result<Sandbox, Fault> {
+    let (kind, title) = match from {
+        Some((source, _)) => (OperationKind::Fork, format!("fork of {}", by_id(tx, source)?.name)),
+        None => (OperationKind::Create, format!("create {}", new.name)),
+    };
+    let now = rows::now();
+    let inserted = tx
+        .prepare_cached(
+            "INSERT INTO sandboxes(id, name, folder, root, base, driver, tree, state_version,
+                                   created, used)
+             VALUES(1 + max((SELECT coalesce(max(id), 0) FROM sandboxes),
+                            (SELECT coalesce(-min(sandbox), 0) FROM operations)),
+                    ?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7)
+             ON CONFLICT(name) DO NOTHING",
+        )?
+        .execute(params![
+            new.name.as_str(),
+            new.folder.as_deref().map(path_bytes),
+            json(&new.root, "a root")?,
+            path_bytes(&new.base),
+            new.driver,
+            new.tree.0,
+            now.0,
+        ])?;
+    if inserted == 0 {
+        return Err(Fault::Answer(StoreError::NameTaken(new.name.clone())));
+    }
+    let id = SandboxId(tx.last_insert_rowid());
+    let state_version = match from {
+        Some((source, point)) => state::copy(tx, source, point.state_version, id, now)?,
+        None => 0,
+    };
+    tx.prepare_cached(
+        "INSERT INTO operations(sandbox, kind, title, status, before_tree, before_version,
+                                after_tree, after_version, started, finished)
+         VALUES(?1, ?2, ?3, ?4, ?5, 0, ?5, ?6, ?7, ?7)",
+    )?
+    .execute(params![
+        id.0,
+        kind.word(),
+        title,
+        Status::Done.word(),
+        new.tree.0,
+        sql_version(state_version),
+        now.0,
+    ])?;
+    Ok(Sandbox {
+        id,
+        name: new.name.clone(),
+        folder: new.folder.clone(),
+        root: new.root.clone(),
+        base: new.base.clone(),
+        driver: new.driver.clone(),
+        point: Point { tree: new.tree.clone(), state_version },
+        created: now,
+        used: now,
+        open_operation: None,
+    })
+}
+
+pub(crate) fn by_id(db: &Connection, id: SandboxId) -> Result<Sandbox, Fault> {
+    find(db, "id = ?1", [id.0])?.pop().ok_or_else(|| Fault::no_sandbox(id))
+}
+
+pub(crate) fn by_name(db: &Connection, name: &str) -> Result<Sandbox, Fault> {
+    find(db, "name = ?1", [name])?
+        .pop()
+        .ok_or_else(|| Fault::Answer(StoreError::NoSandbox(name.to_owned())))
+}
+
+pub(crate) fn by_folder(db: &Connection, folder: &Path) -> Result<Vec<Sandbox>, Fault> {
+    find(db, "folder = ?1 ORDER BY used DESC, id DESC", [path_bytes(folder)])
+}
+
+pub(crate) fn all(db: &Connection) -> Result<Vec<Sandbox>, Fault> {
+    find(db, "true ORDER BY name", [])
+}
+
+fn find(db: &Connection, condition: &str, values: impl Params) -> Result<Vec<Sandbox>, Fault> {
+    let mut statement =
+        db.prepare_cached(&format!("SELECT {SANDBOX} FROM sandboxes WHERE {condition}"))?;
+    let mut found = statement.query(values)?;
+    let mut sandboxes = Vec::new();
+    while let Some(row) = found.next()? {
+        sandboxes.push(rows::sandbox(row)?);
+    }
+    Ok(sandboxes)
+}
+
+/// Removing what is gone already is no error, so that a removal can be repeated after a crash.
+pub(crate) fn remove(tx: &Transaction<'_>, id: SandboxId) -> Result<(), Fault> {
+    // Before the rows go, so that their ids count among those that were given.
+    tx.execute(
+        "INSERT INTO operations(kind, sandbox, target)
+         VALUES(?1,
+                -max((SELECT coalesce(max(id), 0) FROM sandboxes),
+                     (SELECT coalesce(-min(sandbox), 0) FROM operations)),
+                max((SELECT coalesce(max(id), 0) FROM snapshots),
+                    (SELECT coalesce(max(target), 0) FROM operations WHERE sandbox < 0)))",
+        [REMOVAL],
+    )?;
+    let removal = tx.last_insert_rowid();
+    tx.execute("DELETE FROM operations WHERE sandbox < 0 AND id <> ?1", [removal])?;
+    blobs::remove_those_only_of(tx, id)?;
+    for statement in [
+        "DELETE FROM state WHERE sandbox = ?1",
+        "DELETE FROM snapshots WHERE sandbox = ?1",
+        "DELETE FROM operations WHERE sandbox = ?1",
+        "DELETE FROM sandboxes WHERE id = ?1",
+    ] {
+        tx.execute(statement, [id.0])?;
+    }
+    Ok(())
+}
+
+/// Where a sandbox stands, and what is open in it.
+pub(crate) fn standing(
+    db: &Connection,
+    id: SandboxId,
+) -> Result<(Point, Option<OperationId>), Fault> {
+    let mut statement = db.prepare_cached(
+        "SELECT tree, state_version, open_operation FROM sandboxes WHERE id = ?1",
+    )?;
+    let mut found = statement.query([id.0])?;
+    let row = found.next()?.ok_or_else(|| Fault::no_sandbox(id))?;
+    let point = Point { tree: Tree(row.get(0)?), state_version: rows::version(row, 1)? };
+    Ok((point, row.get::<_, Option<i64>>(2)?.map(OperationId)))
+}
+
+pub(crate) fn live_trees(db: &Connection, driver: &str) -> Result<Vec<Tree>, Fault> {
+    let mut statement = db.prepare_cached(
+        "SELECT tree FROM sandboxes WHERE driver = ?1
+         UNION
+         SELECT n.tree FROM snapshots n JOIN sandboxes s ON s.id = n.sandbox WHERE s.driver = ?1
+         UNION
+         SELECT o.before_tree FROM operations o JOIN sandboxes s ON s.id = o.sandbox
+         WHERE s.driver = ?1
+         UNION
+         SELECT o.after_tree FROM operations o JOIN sandboxes s ON s.id = o.sandbox
+         WHERE s.driver = ?1 AND o.after_tree IS NOT NULL",
+    )?;
+    let trees = statement.query_map([driver], |row| row.get(0).map(Tree))?;
+    Ok(trees.collect::<Result<_, _>>()?)
+}

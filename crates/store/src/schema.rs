@@ -1,0 +1,81 @@
+//! The tables.
+//!
+//! A cold start parses all of this text before its first statement, so it says no more than it
+//! must, and there are only those indices that a frequent question needs.
+
+/// The newest format that this code reads and writes, in the file's `user_version`.
+pub(crate) const FORMAT: i64 = 1;
+
+/// The file's `application_id`: "ctlz". A database without it is not ours.
+pub(crate) const APPLICATION_ID: i64 = 0x6374_6c7a;
+
+/// Paths are BLOBs, since they need not be UTF-8. Times are nanoseconds since 1970. Columns that
+/// are not null by nature carry no constraint: `rows` refuses a row that lacks one, and only this
+/// crate writes.
+///
+/// Ids are never given twice, even after a removal: whoever still holds an id of something removed
+/// must not meet a stranger. SQLite's AUTOINCREMENT would say the same but write one more page
+/// for each operation. Instead a removal leaves one row of kind [`REMOVAL`] in `operations`, which
+/// takes an id of its own and holds the highest ids given so far: that of a sandbox, negated, in
+/// `sandbox`, that of a snapshot in `target`. There is at most one such row.
+pub(crate) const TABLES: &str = "
+CREATE TABLE sandboxes(
+  id INTEGER PRIMARY KEY,
+  name TEXT UNIQUE,
+  folder BLOB,
+  root TEXT,
+  base BLOB,
+  driver TEXT,
+  tree TEXT,
+  state_version INT,
+  created INT,
+  used INT,
+  open_operation INT
+);
+CREATE INDEX sandboxes_by_folder ON sandboxes(folder);
+CREATE TABLE operations(
+  id INTEGER PRIMARY KEY,
+  sandbox INT,
+  kind TEXT,
+  title TEXT,
+  limits TEXT,
+  target INT,
+  status TEXT,
+  before_tree TEXT,
+  before_version INT,
+  after_tree TEXT,
+  after_version INT,
+  started INT,
+  finished INT,
+  outcome TEXT
+);
+CREATE INDEX operations_by_sandbox ON operations(sandbox);
+CREATE TABLE snapshots(
+  id INTEGER PRIMARY KEY,
+  sandbox INT,
+  kind TEXT,
+  message TEXT,
+  operation INT,
+  tree TEXT,
+  state_version INT,
+  created INT
+);
+CREATE INDEX snapshots_by_sandbox ON snapshots(sandbox);
+CREATE TABLE state(
+  sandbox INT,
+  key TEXT,
+  version INT,
+  hash BLOB,
+  size INT,
+  written INT,
+  PRIMARY KEY(sandbox, key, version)
+) WITHOUT ROWID;
+CREATE TABLE blobs(
+  id INTEGER PRIMARY KEY,
+  hash BLOB UNIQUE,
+  bytes BLOB
+);
+";
+
+/// The kind of the row that a removal leaves, see [`TABLES`].
+pub(crate) const REMOVAL: &str = "removal";

@@ -1,0 +1,180 @@
+//! The store as the engine sees it: each method is one read or one transaction.
+
+use std::path::{Path, PathBuf};
+
+use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
+use ctrlz_core::operation::{Operation, Outcome, Request, Status};
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::snapshot::{Point, Snapshot, SnapshotKind, Tree};
+use ctrlz_core::state::{Expected, StateEntry, StateKey};
+use ctrlz_core::store::{Durability, NewSandbox, SandboxLock, Store, StoreError};
+
+use crate::connection::Database;
+use crate::lock::{self, Taken};
+use crate::state::Value;
+use crate::{journal, sandboxes, snapshots, state};
+
+/// A store in one directory: `store.db` with its log, and `locks/`.
+///
+/// Any number of processes may have the same store open. A process that was cloned must not use
+/// its parent's.
+pub struct SqliteStore {
+    dir: PathBuf,
+    db: Database,
+}
+
+impl SqliteStore {
+    /// Opens the store in `dir`. When it is missing, it is made, together with the directory and
+    /// its parents (mode 0700).
+    ///
+    /// # Errors
+    /// [`StoreError::Open`] when the directory or the database cannot be made, read or written,
+    /// or is something else; [`StoreError::Format`] when another version of ctrlz wrote it.
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Ok(Self { dir: dir.to_owned(), db: Database::open(dir)? })
+    }
+}
+
+impl Store for SqliteStore {
+    fn create_sandbox(
+        &self,
+        new: &NewSandbox,
+        from: Option<(SandboxId, &Point)>,
+    ) -> Result<Sandbox, StoreError> {
+        self.db
+            .write("create a sandbox", Durability::Process, |tx| sandboxes::create(tx, new, from))
+    }
+
+    fn sandbox_named(&self, name: &str) -> Result<Sandbox, StoreError> {
+        self.db.read("read a sandbox", |db| sandboxes::by_name(db, name))
+    }
+
+    fn sandbox(&self, id: SandboxId) -> Result<Sandbox, StoreError> {
+        self.db.read("read a sandbox", |db| sandboxes::by_id(db, id))
+    }
+
+    fn sandboxes_of_folder(&self, folder: &Path) -> Result<Vec<Sandbox>, StoreError> {
+        self.db.read("find the sandboxes of a folder", |db| sandboxes::by_folder(db, folder))
+    }
+
+    fn sandboxes(&self) -> Result<Vec<Sandbox>, StoreError> {
+        self.db.read("list the sandboxes", sandboxes::all)
+    }
+
+    fn remove_sandbox(&self, id: SandboxId) -> Result<(), StoreError> {
+        self.db.write("remove a sandbox", Durability::Process, |tx| sandboxes::remove(tx, id))?;
+        // A lock file that stays is litter, not an error: its number is never used again.
+        let _ = std::fs::remove_file(lock::path(&self.dir, id));
+        Ok(())
+    }
+
+    fn lock(
+        &self,
+        sandbox: SandboxId,
+        waiting: &mut dyn FnMut(u32) -> bool,
+    ) -> Result<Box<dyn SandboxLock>, StoreError> {
+        let path = lock::path(&self.dir, sandbox);
+        match lock::take(&path, &|| self.sandbox(sandbox).map(drop), waiting)? {
+            Taken::Held(lock) => Ok(lock),
+            Taken::Declined { holder } => {
+                let name = match self.sandbox(sandbox) {
+                    Ok(found) => found.name.to_string(),
+                    Err(_) => sandbox.to_string(),
+                };
+                Err(StoreError::Busy { name, holder })
+            }
+        }
+    }
+
+    fn begin(&self, request: &Request, durability: Durability) -> Result<Operation, StoreError> {
+        self.db.write("begin an operation", durability, |tx| journal::begin(tx, request))
+    }
+
+    fn finish(
+        &self,
+        operation: OperationId,
+        status: Status,
+        outcome: &Outcome,
+        after: Option<&Point>,
+        durability: Durability,
+    ) -> Result<(), StoreError> {
+        self.db.write("finish an operation", durability, |tx| {
+            journal::finish(tx, operation, status, outcome, after)
+        })
+    }
+
+    fn operation(&self, id: OperationId) -> Result<Operation, StoreError> {
+        self.db.read("read an operation", |db| journal::operation(db, id))
+    }
+
+    fn operations(&self, sandbox: SandboxId, limit: u32) -> Result<Vec<Operation>, StoreError> {
+        self.db.read("list the operations", |db| journal::operations(db, sandbox, limit))
+    }
+
+    fn create_snapshot(
+        &self,
+        operation: &Operation,
+        kind: SnapshotKind,
+        message: &str,
+        point: &Point,
+    ) -> Result<Snapshot, StoreError> {
+        self.db.write("create a snapshot", Durability::Process, |tx| {
+            snapshots::create(tx, operation, kind, message, point)
+        })
+    }
+
+    fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {
+        self.db.read("read a snapshot", |db| snapshots::snapshot(db, id))
+    }
+
+    fn snapshots(&self, sandbox: SandboxId) -> Result<Vec<Snapshot>, StoreError> {
+        self.db.read("list the snapshots", |db| snapshots::snapshots(db, sandbox))
+    }
+
+    fn live_trees(&self, driver: &str) -> Result<Vec<Tree>, StoreError> {
+        self.db.read("list the trees in use", |db| sandboxes::live_trees(db, driver))
+    }
+
+    fn put(
+        &self,
+        sandbox: SandboxId,
+        key: &StateKey,
+        value: Option<&[u8]>,
+        expected: Expected,
+    ) -> Result<u64, StoreError> {
+        let value = value.map(|bytes| Value::new(key, bytes)).transpose()?;
+        self.db.write("write state", Durability::Process, |tx| {
+            state::put(tx, sandbox, key, value.as_ref(), expected)
+        })
+    }
+
+    fn get(
+        &self,
+        sandbox: SandboxId,
+        key: &StateKey,
+        version: Option<u64>,
+    ) -> Result<Option<StateEntry>, StoreError> {
+        self.db.read("read state", |db| state::get(db, sandbox, key, version))
+    }
+
+    fn history(&self, sandbox: SandboxId, key: &StateKey) -> Result<Vec<StateEntry>, StoreError> {
+        self.db.read("read the history of state", |db| state::history(db, sandbox, key))
+    }
+
+    fn list(
+        &self,
+        sandbox: SandboxId,
+        version: Option<u64>,
+    ) -> Result<Vec<StateEntry>, StoreError> {
+        self.db.read("list state", |db| state::list(db, sandbox, version))
+    }
+
+    fn state_version(&self, sandbox: SandboxId) -> Result<u64, StoreError> {
+        self.db.read("read the version of state", |db| state::newest_version(db, sandbox))
+    }
+
+    fn restore_state(&self, sandbox: SandboxId, version: u64) -> Result<u64, StoreError> {
+        self.db
+            .write("restore state", Durability::Process, |tx| state::restore(tx, sandbox, version))
+    }
+}

@@ -1,0 +1,171 @@
+//! The contract of every [`WorkspaceDriver`](ctrlz_core::workspace::WorkspaceDriver): the same
+//! meaning on each.
+//!
+//! A driver crate calls [`workspace_contract_tests!`](crate::workspace_contract_tests) in an
+//! integration test, which makes one `#[test]` of each case. A case sees a workspace only as a
+//! sandbox does: it mounts a head in a private namespace, or uses the directory that is to be
+//! bind-mounted, and compares whole trees down to times, attributes and hard links. Where the host
+//! cannot mount what the driver asks for, a case prints `SKIPPED(reason)`.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a contract suite is test code: it fails by panicking"
+)]
+
+pub mod base;
+pub mod changes;
+pub mod commit;
+pub mod conflict;
+mod fixture;
+pub mod kinds;
+mod mount;
+pub mod paths;
+pub mod programs;
+pub mod random;
+pub mod revert;
+pub mod sealing;
+pub mod upkeep;
+mod view;
+
+pub use fixture::MakeDriver;
+
+/// Runs every case, one after the other.
+///
+/// # Panics
+/// At the first that fails.
+pub fn run(make: MakeDriver<'_>) {
+    crate::workspace_contract_tests!(@cases run (make));
+}
+
+/// Makes one `#[test]` of each case of the workspace contract. Takes an expression that can be
+/// called with the directory for the driver's store and answers a `Box<dyn WorkspaceDriver>`.
+///
+/// ```ignore
+/// ctrlz_testkit::workspace_contract_tests!(|store| Box::new(CopyDriver::new(store)));
+/// ```
+#[macro_export]
+macro_rules! workspace_contract_tests {
+    (@run ($make:expr) $($area:ident::$case:ident)*) => {
+        $($crate::workspace_contract::$area::$case($make);)*
+    };
+    (@names ($make:expr) $($area:ident::$case:ident)*) => {
+        [$((stringify!($area), stringify!($case)),)*]
+    };
+    (@test ($make:expr) $($area:ident::$case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                let make: $crate::workspace_contract::MakeDriver<'_> = &$make;
+                $crate::workspace_contract::$area::$case(make);
+            }
+        )*
+    };
+    (@cases $mode:ident ($make:expr)) => {
+        $crate::workspace_contract_tests! { @$mode ($make)
+            sealing::an_operation_without_a_change_gives_the_same_tree
+            sealing::what_an_operation_takes_back_itself_is_no_change
+            sealing::returning_to_an_old_tree_is_identity
+            sealing::forks_do_not_see_each_other
+            sealing::abandoning_drops_everything
+            sealing::beginning_after_a_crash_starts_clean
+            sealing::a_head_says_where_it_writes
+            sealing::only_a_commit_touches_the_live_base
+            sealing::a_foreign_tree_is_refused
+            changes::every_kind_of_change_is_reported
+            changes::changes_lie_between_any_two_trees
+            changes::a_change_tells_before_and_after
+            changes::metadata_alone_is_a_change
+            changes::a_directory_time_alone_is_no_change
+            kinds::every_kind_of_file_survives
+            kinds::every_kind_of_file_is_seen_from_the_base
+            kinds::every_name_survives
+            kinds::deep_directories_survive
+            kinds::a_directory_made_anew_hides_the_old_one
+            kinds::a_path_changes_its_type_and_back
+            kinds::a_directory_is_renamed
+            kinds::a_directory_keeps_its_time
+            base::what_is_no_directory_is_no_base
+            base::a_base_that_holds_the_store
+            base::the_base_is_edited_from_outside
+            base::an_outside_edit_of_a_touched_path_is_a_conflict
+            base::a_read_only_base_is_refused
+            base::a_mount_inside_the_base_is_not_crossed
+            commit::a_commit_makes_the_live_directory_equal
+            commit::a_plan_writes_nothing
+            commit::a_plan_names_the_conflicts
+            commit::a_commit_without_changes_writes_nothing
+            commit::a_partial_commit_leaves_the_rest
+            commit::a_partial_commit_brings_the_folders_above
+            commit::a_partial_commit_minds_only_its_paths
+            commit::a_commit_keeps_hard_links
+            commit::a_commit_touches_only_what_changed
+            commit::recovery_knows_what_happened
+            conflict::both_changed_a_file
+            conflict::they_replaced_a_file_and_kept_its_looks
+            conflict::they_changed_the_mode
+            conflict::they_changed_what_the_sandbox_deletes
+            conflict::both_changed_a_link
+            conflict::both_created_a_file
+            conflict::they_created_a_folder_where_the_sandbox_has_a_file
+            conflict::they_deleted_what_the_sandbox_changes
+            conflict::they_created_inside_what_the_sandbox_removes
+            conflict::they_changed_inside_what_the_sandbox_removes
+            conflict::they_created_inside_what_the_sandbox_replaces
+            conflict::they_removed_the_folder_of_a_new_file
+            conflict::all_conflicts_are_named
+            conflict::edits_elsewhere_are_no_conflict
+            conflict::an_edit_before_the_first_touch_is_no_conflict
+            revert::a_revert_brings_back_what_was_there
+            revert::an_older_commit_is_reverted_alone
+            revert::a_revert_meets_conflicts
+            revert::an_unknown_commit_is_not_reverted
+            revert::an_old_tree_survives_a_commit
+            revert::an_old_tree_survives_several_commits
+            revert::an_old_tree_survives_a_partial_commit
+            paths::chosen_paths_are_restored_and_no_others
+            paths::a_path_is_restored_from_a_folder_that_is_gone
+            paths::the_root_is_restored_and_committed
+            paths::an_independent_step_is_taken_out
+            paths::the_last_and_the_first_step_are_taken_out
+            paths::a_dependent_step_is_named
+            upkeep::damage_is_found
+            upkeep::a_missing_layer_is_found
+            upkeep::collection_keeps_live_trees_only
+            upkeep::collection_keeps_what_an_undo_needs
+            upkeep::a_long_chain_still_works
+            programs::a_git_repository_stays_whole
+            programs::a_database_stays_whole
+            random::random_operations_are_always_reversible
+        }
+    };
+    ($make:expr) => {
+        $crate::workspace_contract_tests! { @cases test ($make) }
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn no_case_is_left_out() {
+        let listed = crate::workspace_contract_tests!(@cases names (()));
+        for (area, source) in [
+            ("base", include_str!("base.rs")),
+            ("changes", include_str!("changes.rs")),
+            ("commit", include_str!("commit.rs")),
+            ("conflict", include_str!("conflict.rs")),
+            ("kinds", include_str!("kinds.rs")),
+            ("paths", include_str!("paths.rs")),
+            ("programs", include_str!("programs.rs")),
+            ("random", include_str!("random.rs")),
+            ("revert", include_str!("revert.rs")),
+            ("sealing", include_str!("sealing.rs")),
+            ("upkeep", include_str!("upkeep.rs")),
+        ] {
+            let cases = source.lines().filter_map(|line| line.strip_prefix("pub fn "));
+            for case in cases.filter_map(|line| line.split_once('(')).map(|(name, _)| name) {
+                assert!(listed.contains(&(area, case)), "{area}::{case} is in no list");
+            }
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The fallback driver: every tree is a complete copy.
+//!
+//! It needs nothing of the kernel but files, and means the same as the overlay driver at a cost
+//! that follows the size of the tree. Three differences can be seen from outside, and all are
+//! told: it takes time and space; what others change in the base after an operation's copy was
+//! made is not seen by trees that stand on that copy; and a base is refused that cannot be copied,
+//! because of another mount in it or a file that may not be read.
+//!
+//! A tree stands on an *origin*, which is a copy of the base with the versions that the base's
+//! entries had. A tree without changes names no copy at all: it is the base as it is now.
+
+mod collect;
+mod commit;
+mod derive;
+mod driver;
+mod expect;
+mod head;
+mod origin;
+mod paths;
+mod store;
+mod survey;
+mod tree;
+mod verify;
+
+pub use driver::CopyDriver;

@@ -1,0 +1,347 @@
+//! Bringing a tree's changes to its live base, and taking that back. The transaction itself is
+//! [`crate::live`]'s.
+
+use std::collections::{HashMap, HashSet};
+use std::path::PathBuf;
+
+use ctrlz_core::changeset::{Change, ChangeCounts, ChangeKind, Changeset, FileType};
+use ctrlz_core::id::OperationId;
+use ctrlz_core::path::RelPath;
+use ctrlz_core::snapshot::Tree;
+use ctrlz_core::workspace::{
+    CommitPlan, CommitRequest, Committed, ConflictStrategy, RecoveredCommit, WorkspaceError,
+};
+use serde::{Deserialize, Serialize};
+
+use super::derive::{From, derive};
+use super::expect::{Expectations, expect, written};
+use super::paths::{current, difference, share, shared};
+use super::store::{Loaded, Store, make_directory, read_json, write_json};
+use super::tree::{CopyId, CopyTree, TreeRecord};
+use crate::diff;
+use crate::live::{self, Applied, Expect, Recovered, Replacement, Step};
+use crate::node::{Version, metadata, remove_tree, version};
+use crate::view::{Found, View};
+
+/// What a commit or revert was asked to do.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Request {
+    /// The tree that is committed; its base as it is for a revert.
+    pub tree: CopyTree,
+    /// The paths that were chosen; all when empty.
+    paths: Vec<RelPath>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Outcome {
+    tree: Tree,
+    counts: ChangeCounts,
+}
+
+/// A commit, ready to be carried out.
+struct Prepared {
+    tree: CopyTree,
+    changes: Vec<Change>,
+    steps: Vec<Step>,
+}
+
+fn prepare(store: &Store, request: &CommitRequest<'_>) -> Result<Prepared, WorkspaceError> {
+    let tree = CopyTree::parse(request.tree)?;
+    let Some(copy) = store.load_tree(&tree)? else {
+        return Ok(Prepared { tree, changes: Vec::new(), steps: Vec::new() });
+    };
+    let all = difference(store, &tree, None, Some(&copy))?.changes;
+    let changes = chosen(all, request.paths);
+    let expected = Expectations::of(store, &copy)?;
+    let step = |change: &Change| Step {
+        path: change.path.clone(),
+        expect: expected.at(&change.path),
+        replace: match change.after {
+            None => Replacement::Nothing,
+            Some(_) => Replacement::Entry { source: change.path.below(&copy.root) },
+        },
+    };
+    let repeated = repeated_names(&changes, &copy)?;
+    let steps = changes.iter().filter(|c| !repeated.contains(&c.path)).map(step).collect();
+    Ok(Prepared { tree, changes, steps })
+}
+
+/// The further names of a file that is one file in the live directory and in the tree: writing it
+/// by its first name writes all of them, and keeps those that lie elsewhere.
+fn repeated_names(changes: &[Change], copy: &Loaded) -> Result<HashSet<RelPath>, WorkspaceError> {
+    let entries = copy.manifest.records.iter();
+    let entries: HashMap<&RelPath, &Version> = entries
+        .filter_map(|record| Some((&record.path, record.entry.as_ref()?)))
+        .filter(|(_, entry)| entry.is_file() && entry.nlink > 1)
+        .collect();
+    let (mut known, mut repeated) = (HashSet::new(), HashSet::new());
+    for change in changes {
+        let Some(ours) = entries.get(&change.path) else { continue };
+        let Some(live) = version(&change.path.below(&copy.record.base))? else { continue };
+        let one_file = live.is_file() && live.nlink > 1;
+        if one_file && !known.insert((live.dev, live.ino, ours.ino)) {
+            repeated.insert(change.path.clone());
+        }
+    }
+    Ok(repeated)
+}
+
+/// The changes at and below `paths`, with the new directories that those need above them.
+fn chosen(all: Vec<Change>, paths: &[RelPath]) -> Vec<Change> {
+    if paths.is_empty() {
+        return all;
+    }
+    let within = |change: &Change| paths.iter().any(|path| change.path.is_within(path));
+    let needed: HashSet<RelPath> = all
+        .iter()
+        .filter(|change| change.after.is_some() && within(change))
+        .flat_map(|change| change.path.ancestors().collect::<Vec<_>>())
+        .collect();
+    let directory = FileType::Directory;
+    let makes_directory = |change: &Change| {
+        change.after.as_ref().is_some_and(|after| after.file_type == directory)
+            && change.before.as_ref().is_none_or(|before| before.file_type != directory)
+    };
+    let wanted = |change: &Change| {
+        within(change) || (needed.contains(&change.path) && makes_directory(change))
+    };
+    all.into_iter().filter(wanted).collect()
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::plan_commit`].
+pub(super) fn plan_commit(
+    store: &Store,
+    request: &CommitRequest<'_>,
+) -> Result<CommitPlan, WorkspaceError> {
+    let prepared = prepare(store, request)?;
+    let conflicts = live::plan(&prepared.tree.base, &prepared.steps)?;
+    Ok(CommitPlan { changeset: Changeset { changes: prepared.changes }, conflicts })
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::commit`].
+pub(super) fn commit(
+    store: &Store,
+    request: &CommitRequest<'_>,
+) -> Result<Committed, WorkspaceError> {
+    let prepared = prepare(store, request)?;
+    let record = Request { tree: prepared.tree, paths: request.paths.to_vec() };
+    execute(store, request.operation, &record, prepared.steps, request.strategy)
+}
+
+fn transaction(store: &Store, operation: OperationId) -> PathBuf {
+    store.commit(operation).join("transaction")
+}
+
+fn execute(
+    store: &Store,
+    operation: OperationId,
+    request: &Request,
+    steps: Vec<Step>,
+    strategy: ConflictStrategy,
+) -> Result<Committed, WorkspaceError> {
+    let directory = store.commit(operation);
+    make_directory(&directory)?;
+    write_json(&directory.join("request"), request)?;
+    let transaction = transaction(store, operation);
+    match live::execute(&request.tree.base, &transaction, operation, steps, strategy) {
+        Ok(applied) => finish(store, operation, request, &applied),
+        Err(error) => {
+            // Of a refusal nothing is left to recover. Of a failure there may be: the caller
+            // recovers the operation, now or at the next start.
+            if matches!(error, WorkspaceError::Conflicts { .. })
+                && live::recover(&transaction)? == Recovered::NotBegun
+            {
+                remove_tree(&directory)?;
+            }
+            Err(error)
+        }
+    }
+}
+
+/// What is left of the sandbox's tree after its changes reached the base.
+fn finish(
+    store: &Store,
+    operation: OperationId,
+    request: &Request,
+    applied: &Applied,
+) -> Result<Committed, WorkspaceError> {
+    let left = match (request.paths.is_empty(), store.load_tree(&request.tree)?) {
+        (false, Some(copy)) => Some(rest(store, operation, request, applied, &copy)?),
+        _ => None,
+    };
+    let tree = CopyTree { commit: Some(operation), ..request.tree.with(left) }.text()?;
+    let outcome = Outcome { tree, counts: applied.counts };
+    write_json(&store.commit(operation).join("result"), &outcome)?;
+    Ok(Committed { tree: outcome.tree, counts: outcome.counts })
+}
+
+/// The tree after a partial commit.
+fn rest(
+    store: &Store,
+    operation: OperationId,
+    request: &Request,
+    applied: &Applied,
+    copy: &Loaded,
+) -> Result<CopyId, WorkspaceError> {
+    let undo = live::inverse_steps(&transaction(store, operation))?;
+    let mut record = shared(store, copy)?;
+    let mut seen = record.seen_by_path();
+    for step in &undo {
+        seen.insert(step.path.clone(), current(step.expect));
+        record.touched.remove(&step.path);
+    }
+    let chosen = |path: &RelPath| request.paths.iter().any(|chosen| path.is_within(chosen));
+    let ours = store.view_of(&request.tree.base, Some(copy))?;
+    let live = View::new(request.tree.base.clone(), Vec::new());
+    for path in record.touched.iter().filter(|path| chosen(path)) {
+        // Nothing was done where the live entry already was what the tree has, or became it by
+        // another of its names.
+        if let (Some(now), Some(ours)) = (live.lookup(path)?, ours.lookup(path)?)
+            && diff::difference(path, &now, &ours)?.is_none()
+        {
+            seen.insert(path.clone(), expect(Some(now.version)));
+        }
+    }
+    record.touched.retain(|path| !chosen(path));
+    if applied.skipped.is_empty() {
+        return share(store, copy, TreeRecord { seen: written(seen), ..record });
+    }
+    // Where a conflict kept something of the sandbox's out, the sandbox drops it and has what is
+    // there now, also what was put beside.
+    let base = &copy.record.base;
+    let kept = Loaded { record, id: copy.id.clone(), manifest: copy.manifest.clone(), root: copy.root.clone() };
+    derive(store, &kept, |draft| {
+        draft.seen.extend(seen);
+        let mut pending: Vec<RelPath> = applied.skipped.clone();
+        pending.extend(undo.into_iter().map(|step| step.path));
+        pending.sort_unstable();
+        for path in &applied.skipped {
+            draft.remove(path)?;
+        }
+        pending.reverse();
+        while let Some(path) = pending.pop() {
+            let Some(found) = live.lookup(&path)? else {
+                draft.remove(&path)?;
+                draft.seen.entry(path).or_insert(Expect::Absent);
+                continue;
+            };
+            draft.put(&path, base, From::Live)?;
+            draft.seen.insert(path.clone(), expect(Some(found.version)));
+            let children = live.children(&path)?;
+            pending.extend(children.into_iter().rev().map(|(name, _)| path.child(&name)));
+        }
+        Ok(())
+    })
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::recover_commit`].
+pub(super) fn recover_commit(
+    store: &Store,
+    operation: OperationId,
+) -> Result<RecoveredCommit, WorkspaceError> {
+    let directory = store.commit(operation);
+    if version(&directory.join("request"))?.is_none() {
+        remove_tree(&directory)?;
+        return Ok(RecoveredCommit::TakenBack);
+    }
+    if version(&directory.join("result"))?.is_some() {
+        let outcome: Outcome = read_json(&directory.join("result"), "a commit's result is broken")?;
+        let committed = Committed { tree: outcome.tree, counts: outcome.counts };
+        return Ok(RecoveredCommit::Finished(committed));
+    }
+    match live::recover(&transaction(store, operation))? {
+        Recovered::NotBegun | Recovered::TakenBack => {
+            remove_tree(&directory)?;
+            Ok(RecoveredCommit::TakenBack)
+        }
+        Recovered::Finished(applied) => {
+            let request = request_of(store, operation)?;
+            finish(store, operation, &request, &applied).map(RecoveredCommit::Finished)
+        }
+    }
+}
+
+/// What a commit was asked to do.
+///
+/// # Errors
+/// [`WorkspaceError::Damaged`] when it is not known.
+pub(super) fn request_of(store: &Store, commit: OperationId) -> Result<Request, WorkspaceError> {
+    read_json(&store.commit(commit).join("request"), "the backup of a commit is gone")
+}
+
+/// The steps that take a finished commit back.
+///
+/// # Errors
+/// [`WorkspaceError::Damaged`] when there are none, or it was not finished.
+pub(super) fn undo_of(store: &Store, commit: OperationId) -> Result<Vec<Step>, WorkspaceError> {
+    let path = store.commit(commit).join("result");
+    if version(&path)?.is_none() {
+        return Err(WorkspaceError::Damaged { what: "the backup of a commit is gone", path });
+    }
+    live::inverse_steps(&transaction(store, commit))
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::plan_revert`].
+pub(super) fn plan_revert(
+    store: &Store,
+    commit: OperationId,
+) -> Result<CommitPlan, WorkspaceError> {
+    let base = request_of(store, commit)?.tree.base;
+    let steps = undo_of(store, commit)?;
+    let conflicts = live::plan(&base, &steps)?;
+    let live = View::new(base, Vec::new());
+    let mut changeset = Changeset::default();
+    for step in &steps {
+        changeset.changes.extend(change(store, commit, step, &live)?);
+    }
+    Ok(CommitPlan { changeset, conflicts })
+}
+
+/// What a step of an undo will change.
+fn change(
+    store: &Store,
+    commit: OperationId,
+    step: &Step,
+    live: &View,
+) -> Result<Option<Change>, WorkspaceError> {
+    let before = live.lookup(&step.path)?;
+    let after = match &step.replace {
+        Replacement::Nothing => None,
+        Replacement::Entry { source } => version(source)?.map(|version| Found {
+            disk_path: source.clone(),
+            version,
+            layer: Some(live::inverse_layer(&transaction(store, commit))),
+        }),
+    };
+    let kind = match (&before, &after) {
+        (None, None) => None,
+        (None, Some(_)) => Some(ChangeKind::Added),
+        (Some(_), None) => Some(ChangeKind::Deleted),
+        (Some(before), Some(after)) => diff::difference(&step.path, before, after)?,
+    };
+    let content = |found: &Option<Found>| {
+        found.as_ref().filter(|found| found.version.is_file()).map(|found| found.disk_path.clone())
+    };
+    Ok(kind.map(|kind| Change {
+        path: step.path.clone(),
+        kind,
+        before: before.as_ref().map(|found| metadata(&found.version)),
+        after: after.as_ref().map(|found| metadata(&found.version)),
+        old_content: content(&before),
+        new_content: content(&after),
+    }))
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::revert`].
+pub(super) fn revert(
+    store: &Store,
+    commit: OperationId,
+    operation: OperationId,
+    strategy: ConflictStrategy,
+) -> Result<ChangeCounts, WorkspaceError> {
+    let request = request_of(store, commit)?;
+    let steps = undo_of(store, commit)?;
+    let request = Request { tree: request.tree.with(None), paths: Vec::new() };
+    execute(store, operation, &request, steps, strategy).map(|committed| committed.counts)
+}

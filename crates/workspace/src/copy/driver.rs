@@ -1,0 +1,158 @@
+//! The driver: which module does what.
+
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use ctrlz_core::changeset::{ChangeCounts, Changeset};
+use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::path::RelPath;
+use ctrlz_core::snapshot::Tree;
+use ctrlz_core::workspace::{
+    CommitPlan, CommitRequest, Committed, ConflictStrategy, Head, RecoveredCommit, Sealed,
+    WithoutError, WorkspaceCapabilities, WorkspaceDriver, WorkspaceError,
+};
+use rustix::fs::FlockOperation;
+
+use super::store::Store;
+use super::tree::{CopyTree, DRIVER};
+use super::{collect, commit, head, origin, paths, verify};
+use crate::node::failed;
+
+/// Keeps trees as complete copies. It works wherever there are files, and costs time and space in
+/// proportion to the base.
+#[derive(Debug)]
+pub struct CopyDriver {
+    store: Store,
+    /// Held shared from the first tree on: tells other processes' collections that trees may be
+    /// made here at any moment.
+    lock: Mutex<Option<OwnedFd>>,
+}
+
+impl CopyDriver {
+    /// A driver that keeps everything below `dir`, an absolute path that need not exist yet.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self { store: Store::new(dir), lock: Mutex::default() }
+    }
+
+    fn announce(&self) -> Result<(), WorkspaceError> {
+        self.locked(|_| Ok(()))
+    }
+
+    fn locked<T>(
+        &self,
+        act: impl FnOnce(&OwnedFd) -> Result<T, WorkspaceError>,
+    ) -> Result<T, WorkspaceError> {
+        // A panic elsewhere leaves a descriptor, which cannot be half changed.
+        let mut lock = self.lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let file = match lock.take() {
+            Some(file) => file,
+            None => {
+                let file = collect::lock_file(&self.store)?;
+                rustix::fs::flock(&file, FlockOperation::LockShared)
+                    .map_err(failed("lock", self.store.lock()))?;
+                file
+            }
+        };
+        act(lock.insert(file))
+    }
+}
+
+impl WorkspaceDriver for CopyDriver {
+    fn name(&self) -> &'static str {
+        DRIVER
+    }
+
+    fn capabilities(&self) -> WorkspaceCapabilities {
+        WorkspaceCapabilities { constant_time: false, max_layers: None, loses: Vec::new() }
+    }
+
+    fn create(&self, base: &Path) -> Result<Tree, WorkspaceError> {
+        origin::check_base(&self.store, base)?;
+        CopyTree::bare(base).text()
+    }
+
+    fn begin(&self, sandbox: SandboxId, tree: &Tree) -> Result<Head, WorkspaceError> {
+        self.announce()?;
+        head::begin(&self.store, sandbox, tree)
+    }
+
+    fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {
+        self.announce()?;
+        head::seal(&self.store, head)
+    }
+
+    fn abandon(&self, sandbox: SandboxId) -> Result<(), WorkspaceError> {
+        head::abandon(&self.store, sandbox)
+    }
+
+    fn changes(&self, from: &Tree, to: &Tree) -> Result<Changeset, WorkspaceError> {
+        paths::changes_between(&self.store, from, to)
+    }
+
+    fn base_tree(&self, tree: &Tree) -> Result<Tree, WorkspaceError> {
+        CopyTree::parse(tree)?.with(None).text()
+    }
+
+    fn verify(&self, tree: &Tree, thorough: bool) -> Result<(), WorkspaceError> {
+        verify::verify(&self.store, tree, thorough)
+    }
+
+    fn restore_paths(
+        &self,
+        now: &Tree,
+        then: &Tree,
+        paths: &[RelPath],
+    ) -> Result<Tree, WorkspaceError> {
+        self.announce()?;
+        paths::restore_paths(&self.store, now, then, paths)
+    }
+
+    fn without(
+        &self,
+        before: &Tree,
+        after: &Tree,
+        later: &[Tree],
+    ) -> Result<Result<Tree, WithoutError>, WorkspaceError> {
+        self.announce()?;
+        paths::without(&self.store, before, after, later)
+    }
+
+    fn rebase(&self, tree: &Tree, since: &[OperationId]) -> Result<Tree, WorkspaceError> {
+        self.announce()?;
+        paths::rebase(&self.store, tree, since)
+    }
+
+    fn plan_commit(&self, request: &CommitRequest<'_>) -> Result<CommitPlan, WorkspaceError> {
+        commit::plan_commit(&self.store, request)
+    }
+
+    fn commit(&self, request: &CommitRequest<'_>) -> Result<Committed, WorkspaceError> {
+        self.announce()?;
+        commit::commit(&self.store, request)
+    }
+
+    fn plan_revert(&self, commit: OperationId) -> Result<CommitPlan, WorkspaceError> {
+        commit::plan_revert(&self.store, commit)
+    }
+
+    fn revert(
+        &self,
+        commit: OperationId,
+        operation: OperationId,
+        strategy: ConflictStrategy,
+    ) -> Result<ChangeCounts, WorkspaceError> {
+        self.announce()?;
+        commit::revert(&self.store, commit, operation, strategy)
+    }
+
+    fn recover_commit(&self, operation: OperationId) -> Result<RecoveredCommit, WorkspaceError> {
+        self.announce()?;
+        commit::recover_commit(&self.store, operation)
+    }
+
+    fn collect(&self, live: &[Tree]) -> Result<u64, WorkspaceError> {
+        self.locked(|lock| collect::collect(&self.store, live, lock))
+    }
+}

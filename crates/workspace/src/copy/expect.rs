@@ -1,0 +1,80 @@
+//! What a tree expects its base to be, path by path, and where it differs from that.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use ctrlz_core::path::RelPath;
+use ctrlz_core::time::Timestamp;
+use ctrlz_core::workspace::WorkspaceError;
+
+use super::store::{Loaded, Store};
+use super::tree::Seen;
+use crate::diff::difference;
+use crate::live::Expect;
+use crate::manifest::Record;
+use crate::node::Version;
+use crate::view::View;
+
+/// An origin lists everything that was in a directory, so whatever is not listed is someone
+/// else's, however old its stamp is.
+pub(super) const FROM_THE_BEGINNING: Timestamp = Timestamp(i64::MIN);
+
+/// What a tree expects of its base.
+pub(super) struct Expectations {
+    origin: HashMap<RelPath, Record>,
+    seen: BTreeMap<RelPath, Expect>,
+}
+
+impl Expectations {
+    pub(super) fn of(store: &Store, copy: &Loaded) -> Result<Self, WorkspaceError> {
+        let records = store.origin(copy)?.manifest.records.into_iter();
+        let origin = records.map(|record| (record.path.clone(), record)).collect();
+        Ok(Self { origin, seen: copy.record.seen_by_path() })
+    }
+
+    pub(super) fn at(&self, path: &RelPath) -> Expect {
+        if let Some(expect) = self.seen.get(path) {
+            return *expect;
+        }
+        let Some(record) = self.origin.get(path) else { return Expect::Absent };
+        match record.base.or(record.entry) {
+            Some(version) if record.raced => Expect::ChangedDuringOperation { version },
+            _ => expect(record.base),
+        }
+    }
+}
+
+/// What is expected where `version` was seen.
+pub(super) fn expect(version: Option<Version>) -> Expect {
+    match version {
+        Some(version) => Expect::Unchanged { version, since: FROM_THE_BEGINNING },
+        None => Expect::Absent,
+    }
+}
+
+/// As it is written down.
+pub(super) fn written(seen: BTreeMap<RelPath, Expect>) -> Vec<Seen> {
+    seen.into_iter().map(|(path, expect)| Seen { path, expect }).collect()
+}
+
+/// Those of `candidates` at which a tree differs from what its base was. Where commits changed
+/// the base since, the origin does not know it, and the path stays.
+pub(super) fn touched(
+    candidates: BTreeSet<RelPath>,
+    origin: &View,
+    tree: &View,
+    seen: &BTreeMap<RelPath, Expect>,
+) -> Result<BTreeSet<RelPath>, WorkspaceError> {
+    let mut touched = BTreeSet::new();
+    for path in candidates {
+        let differs = seen.contains_key(&path)
+            || match (origin.lookup(&path)?, tree.lookup(&path)?) {
+                (None, None) => false,
+                (Some(before), Some(after)) => difference(&path, &before, &after)?.is_some(),
+                _ => true,
+            };
+        if differs {
+            touched.insert(path);
+        }
+    }
+    Ok(touched)
+}

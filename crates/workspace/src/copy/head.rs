@@ -1,0 +1,116 @@
+//! The one writable place of a sandbox: begin, seal, abandon.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ctrlz_core::id::SandboxId;
+use ctrlz_core::path::RelPath;
+use ctrlz_core::snapshot::Tree;
+use ctrlz_core::workspace::{Head, Sealed, WorkspaceError, WorkspaceMount};
+use serde::{Deserialize, Serialize};
+
+use super::expect::{FROM_THE_BEGINNING, touched, written};
+use super::origin::materialize;
+use super::store::{Store, boot, make_directory, write_json};
+use super::survey;
+use super::tree::{CopyId, CopyTree, TreeRecord};
+use super::verify::whole_since_boot;
+use crate::diff::{Candidates, changes};
+use crate::manifest::{Manifest, Record};
+use crate::node::{copy_sealed_tree, failed, remove_tree, version};
+
+/// What begin tells seal, and collection.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Notes {
+    /// The copy of which the head is a copy.
+    pub copy: CopyId,
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::begin`].
+pub(super) fn begin(store: &Store, sandbox: SandboxId, text: &Tree) -> Result<Head, WorkspaceError> {
+    let tree = CopyTree::parse(text)?;
+    let made = store.head(sandbox);
+    remove_tree(&made)?;
+    let copy = materialize(store, &tree)?;
+    whole_since_boot(&copy)?;
+    make_directory(&made)?;
+    let notes = Notes { copy: copy.id.clone() };
+    write_json(&made.join("head"), &notes)?;
+    let root = made.join("root");
+    copy_sealed_tree(&copy.root, &root)?;
+    let notes = serde_json::to_string(&notes).map_err(failed("write the notes on", &root))?;
+    Ok(Head {
+        sandbox,
+        tree: text.clone(),
+        mount: WorkspaceMount::Bind { source: root.clone() },
+        written: root,
+        notes,
+    })
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::seal`].
+pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError> {
+    let tree = CopyTree::parse(&head.tree)?;
+    let made = store.head(head.sandbox);
+    let root = made.join("root");
+    let notes: Notes =
+        serde_json::from_str(&head.notes).map_err(failed("read the notes on", &root))?;
+    if version(&root)?.is_none() {
+        let what = "what the operation wrote is gone";
+        return Err(WorkspaceError::Damaged { what, path: root });
+    }
+    let below = store.load(&notes.copy)?;
+    let records = survey::records(&root)?;
+    let manifest = Manifest { since: FROM_THE_BEGINNING, root: true, records };
+    let view = store.view(&root, &manifest)?;
+    let step = changes(&store.view(&below.root, &below.manifest)?, &view, &everything())?;
+    let counts = step.counts();
+    if counts.is_empty() && links(&below.manifest.records) == links(&manifest.records) {
+        remove_tree(&made)?;
+        return Ok(Sealed { tree: head.tree.clone(), counts });
+    }
+    let origin = store.origin(&below)?;
+    let candidates = step.changes.into_iter().map(|change| change.path);
+    let candidates = candidates.chain(below.record.touched.iter().cloned()).collect();
+    let origin_view = store.view(&origin.root, &origin.manifest)?;
+    let touched = touched(candidates, &origin_view, &view, &below.record.seen_by_path())?;
+    let record = TreeRecord {
+        base: tree.base.clone(),
+        origin: Some(origin.id),
+        files: None,
+        boot: boot(),
+        touched,
+        seen: written(below.record.seen_by_path()),
+    };
+    let id = store.keep(&made, &record, &manifest)?;
+    // Only collection reads it, and only in a head.
+    let _ = std::fs::remove_file(store.tree(&id).join("head"));
+    Ok(Sealed { tree: tree.with(Some(id)).text()?, counts })
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::abandon`].
+pub(super) fn abandon(store: &Store, sandbox: SandboxId) -> Result<(), WorkspaceError> {
+    remove_tree(&store.head(sandbox))
+}
+
+/// All paths.
+fn everything() -> Candidates {
+    let mut all = Candidates::default();
+    all.paths.insert(RelPath::root());
+    all.covers.insert(RelPath::root());
+    all
+}
+
+/// The sets of names that share an inode. A changeset does not tell of them.
+fn links(records: &[Record]) -> BTreeSet<Vec<&RelPath>> {
+    let mut names: BTreeMap<u64, Vec<&RelPath>> = BTreeMap::new();
+    for record in records {
+        if let Some(entry) = record.entry.filter(|entry| !entry.is_directory() && entry.nlink > 1) {
+            names.entry(entry.ino).or_default().push(&record.path);
+        }
+    }
+    for names in names.values_mut() {
+        names.sort_unstable();
+    }
+    names.into_values().filter(|names| names.len() > 1).collect()
+}
+

@@ -1,0 +1,167 @@
+//! Copies of the base.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use ctrlz_core::path::RelPath;
+use ctrlz_core::workspace::WorkspaceError;
+use rustix::fs::{AtFlags, CWD};
+
+use super::expect::FROM_THE_BEGINNING;
+use super::store::{Loaded, Store, boot, make_directory, read_json, write_json};
+use super::survey;
+use super::tree::{CopyId, CopyTree, TreeRecord};
+use crate::manifest::{Manifest, Record};
+use crate::node::{
+    Place, Version, copy_metadata, copy_tree, entries, failed, remove_tree, version as node_version,
+};
+
+/// Errs when a directory cannot be the base of a workspace.
+pub(super) fn check_base(store: &Store, base: &Path) -> Result<(), WorkspaceError> {
+    let refuse = |reason: &str| {
+        Err(WorkspaceError::Base { path: base.to_owned(), reason: reason.to_owned() })
+    };
+    if !base.is_absolute() {
+        return refuse("its path is not absolute");
+    }
+    match node_version(base) {
+        Ok(Some(version)) if version.is_directory() => {}
+        Ok(Some(_)) => return refuse("it is not a directory"),
+        Ok(None) => return refuse("it does not exist"),
+        Err(WorkspaceError::Io { source, .. }) => return refuse(&source.to_string()),
+        Err(error) => return Err(error),
+    }
+    make_directory(store.dir())?;
+    let (Ok(real), Ok(ours)) = (base.canonicalize(), store.dir().canonicalize()) else {
+        return refuse("its real path cannot be found");
+    };
+    if real.starts_with(&ours) {
+        return refuse("it lies in the store of driver copy");
+    }
+    if ours.starts_with(&real) {
+        return refuse("it holds the store of driver copy, which would be copied into itself");
+    }
+    survey::base(base).map(drop)
+}
+
+/// A copy of the base as it is now: the last one, when the base was not changed since.
+pub(super) fn origin(store: &Store, base: &Path) -> Result<Loaded, WorkspaceError> {
+    check_base(store, base)?;
+    let last = last(store, base);
+    if let Ok(id) = read_json::<CopyId>(&last, "no copy yet")
+        && let Ok(copy) = store.load(&id)
+        && copy.record.base == base
+        && copy.record.boot == boot()
+        && is_current(&copy, base)?
+    {
+        return Ok(copy);
+    }
+    let id = copy(store, base)?;
+    if let Some(parent) = last.parent() {
+        make_directory(parent)?;
+    }
+    write_json(&last, &id)?;
+    store.load(&id)
+}
+
+/// The file that names the last copy of a base.
+fn last(store: &Store, base: &Path) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt;
+    let digest = blake3::hash(base.as_os_str().as_bytes()).to_hex();
+    store.dir().join("origins").join(digest.as_str())
+}
+
+fn is_current(copy: &Loaded, base: &Path) -> Result<bool, WorkspaceError> {
+    if copy.manifest.records.iter().any(|record| record.raced) {
+        return Ok(false);
+    }
+    let now: BTreeMap<RelPath, Version> = survey::base(base)?.into_iter().collect();
+    let then = copy.manifest.records.iter();
+    let then: BTreeMap<RelPath, Version> =
+        then.filter_map(|record| Some((record.path.clone(), record.base?))).collect();
+    Ok(now == then)
+}
+
+/// Copies the base between two looks at it: what differs between the looks may have been copied
+/// in any state.
+fn copy(store: &Store, base: &Path) -> Result<CopyId, WorkspaceError> {
+    store.kept(|made| {
+        let before: BTreeMap<RelPath, Version> = survey::base(base)?.into_iter().collect();
+        let root = made.join("root");
+        if survey::is_mount(Place::new(&CWD, base, base))? {
+            copy_mount(base, &root, &before)?;
+        } else {
+            copy_tree(base, &root)?;
+        }
+        let mut after: BTreeMap<RelPath, Version> = survey::base(base)?.into_iter().collect();
+        let mut records = survey::records(&root)?;
+        for record in &mut records {
+            record.base = after.remove(&record.path);
+            record.raced = !same(before.get(&record.path), record.base.as_ref());
+        }
+        records.extend(after.into_iter().map(|(path, version)| Record {
+            raced: true,
+            ..survey::record(path, None, Some(version))
+        }));
+        let record = TreeRecord {
+            base: base.to_owned(),
+            origin: None,
+            files: None,
+            boot: boot(),
+            touched: BTreeSet::new(),
+            seen: Vec::new(),
+        };
+        Ok((record, Manifest { since: FROM_THE_BEGINNING, root: true, records }))
+    })
+}
+
+/// Copies a base that is itself a mount point, which [`copy_tree`] does not enter: entry by entry,
+/// with the hard links between those made anew.
+fn copy_mount(
+    base: &Path,
+    root: &Path,
+    known: &BTreeMap<RelPath, Version>,
+) -> Result<(), WorkspaceError> {
+    make_directory(root)?;
+    for name in entries(base)? {
+        copy_tree(&base.join(&name), &root.join(&name))?;
+    }
+    let mut first: HashMap<u64, &RelPath> = HashMap::new();
+    for (path, version) in known {
+        if version.is_directory() || version.nlink < 2 {
+            continue;
+        }
+        let Some(first) = first.get(&version.ino) else {
+            first.insert(version.ino, path);
+            continue;
+        };
+        let (first, path) = (first.below(root), path.below(root));
+        // Someone may have removed either in the meantime.
+        if node_version(&first)?.is_some() && node_version(&path)?.is_some() {
+            remove_tree(&path)?;
+            rustix::fs::linkat(CWD, &first, CWD, &path, AtFlags::empty())
+                .map_err(failed("link", &path))?;
+        }
+    }
+    copy_metadata(base, root)
+}
+
+/// Whether nobody changed an entry between two looks. A directory's size and times move with
+/// every entry made in it.
+fn same(before: Option<&Version>, after: Option<&Version>) -> bool {
+    match (before, after) {
+        (Some(before), Some(after)) if before.is_directory() && after.is_directory() => {
+            (before.ino, before.mode, before.uid, before.gid)
+                == (after.ino, after.mode, after.uid, after.gid)
+        }
+        (before, after) => before == after,
+    }
+}
+
+/// The copy that a tree names, or one of the base as it is now.
+pub(super) fn materialize(store: &Store, tree: &CopyTree) -> Result<Loaded, WorkspaceError> {
+    match &tree.copy {
+        Some(id) => store.load(id),
+        None => origin(store, &tree.base),
+    }
+}

@@ -1,0 +1,280 @@
+//! Differences between trees, and trees made by applying them: chosen paths of an older tree, one
+//! step taken out, the time before a commit.
+
+use std::collections::{BTreeSet, HashMap};
+
+use ctrlz_core::changeset::{Change, ChangeKind, Changeset};
+use ctrlz_core::id::OperationId;
+use ctrlz_core::path::RelPath;
+use ctrlz_core::snapshot::Tree;
+use ctrlz_core::workspace::{WithoutError, WorkspaceError};
+
+use super::commit::undo_of;
+use super::derive::{From, derive};
+use super::expect::{Expectations, expect};
+use super::origin::{materialize, origin};
+use super::store::{Loaded, Store};
+use super::tree::{CopyId, CopyTree, TreeRecord};
+use crate::diff::{Candidates, changes};
+use crate::live::{Expect, Replacement, Step};
+use crate::node::version;
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::changes`].
+pub(super) fn changes_between(
+    store: &Store,
+    from: &Tree,
+    to: &Tree,
+) -> Result<Changeset, WorkspaceError> {
+    let (from, to) = (CopyTree::parse(from)?, CopyTree::parse(to)?);
+    from.same_base(&to)?;
+    if from == to {
+        return Ok(Changeset::default());
+    }
+    let (before, after) = (store.load_tree(&from)?, store.load_tree(&to)?);
+    difference(store, &from, before.as_ref(), after.as_ref())
+}
+
+/// What differs at the paths that either touched. Elsewhere a difference only tells that the two
+/// were copied at different times.
+pub(super) fn difference(
+    store: &Store,
+    base: &CopyTree,
+    before: Option<&Loaded>,
+    after: Option<&Loaded>,
+) -> Result<Changeset, WorkspaceError> {
+    let paths: BTreeSet<RelPath> = [before, after]
+        .into_iter()
+        .flatten()
+        .flat_map(|copy| copy.record.touched.iter().cloned())
+        .collect();
+    let (from, to) = (store.view_of(&base.base, before)?, store.view_of(&base.base, after)?);
+    let candidates = Candidates { paths, ..Candidates::default() };
+    let mut found = changes(&from, &to, &candidates)?;
+    found.changes.retain(|change| candidates.paths.contains(&change.path));
+    Ok(found)
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::restore_paths`].
+pub(super) fn restore_paths(
+    store: &Store,
+    now: &Tree,
+    then: &Tree,
+    paths: &[RelPath],
+) -> Result<Tree, WorkspaceError> {
+    let (from, to) = (CopyTree::parse(now)?, CopyTree::parse(then)?);
+    from.same_base(&to)?;
+    if paths.iter().any(RelPath::is_root) {
+        return Ok(then.clone());
+    }
+    let (before, after) = (store.load_tree(&from)?, store.load_tree(&to)?);
+    let mut changes = difference(store, &from, before.as_ref(), after.as_ref())?.changes;
+    changes.retain(|change| paths.iter().any(|path| change.path.is_within(path)));
+    if changes.is_empty() {
+        return Ok(now.clone());
+    }
+    let below = match before {
+        Some(copy) => copy,
+        None => origin(store, &from.base)?,
+    };
+    let id = apply(store, &below, &from, after.as_ref(), &changes)?;
+    from.with(Some(id)).text()
+}
+
+/// `below` with `changes`, which lead to `to`, or to the base when that is nothing.
+fn apply(
+    store: &Store,
+    below: &Loaded,
+    base: &CopyTree,
+    to: Option<&Loaded>,
+    changes: &[Change],
+) -> Result<CopyId, WorkspaceError> {
+    let known = Expectations::of(store, below)?;
+    let theirs = to.map(|to| Expectations::of(store, to)).transpose()?;
+    derive(store, below, |draft| {
+        for change in changes {
+            let path = &change.path;
+            let expected = match &theirs {
+                Some(theirs) => theirs.at(path),
+                None => expect(version(&path.below(&base.base))?),
+            };
+            match (&change.after, to) {
+                (None, _) => draft.remove(path)?,
+                (Some(_), Some(to)) => draft.put(path, &to.root, From::Store)?,
+                (Some(_), None) => draft.put(path, &base.base, From::Live)?,
+            }
+            if known.at(path) != expected {
+                draft.seen.insert(path.clone(), expected);
+            }
+        }
+        Ok(())
+    })
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::without`].
+pub(super) fn without(
+    store: &Store,
+    before: &Tree,
+    after: &Tree,
+    later: &[Tree],
+) -> Result<Result<Tree, WithoutError>, WorkspaceError> {
+    let now = later.last().unwrap_or(after);
+    if before == after {
+        return Ok(Ok(now.clone()));
+    }
+    if now == after {
+        return Ok(Ok(before.clone()));
+    }
+    let (base, last_tree) = (CopyTree::parse(before)?, CopyTree::parse(now)?);
+    base.same_base(&CopyTree::parse(after)?)?;
+    let from = materialize(store, &CopyTree::parse(after)?)?;
+    // What the step began with, if that was the base, is what it was copied from.
+    let to = match store.load_tree(&base)? {
+        Some(copy) => copy,
+        None => store.origin(&from)?,
+    };
+    let step = difference(store, &base, Some(&from), Some(&to))?;
+    let mut last = from;
+    for (index, tree) in later.iter().enumerate() {
+        let tree = CopyTree::parse(tree)?;
+        base.same_base(&tree)?;
+        let next = materialize(store, &tree)?;
+        let changed = difference(store, &base, Some(&last), Some(&next))?;
+        if let Some(path) = dependency(&step, &changed) {
+            return Ok(Err(WithoutError::Depends { step: index, path }));
+        }
+        last = next;
+    }
+    let id = apply(store, &last, &base, Some(&to), &step.changes)?;
+    Ok(Ok(last_tree.with(Some(id)).text()?))
+}
+
+/// Where `later` stands on the step of which `undo` is the reverse.
+fn dependency(undo: &Changeset, later: &Changeset) -> Option<RelPath> {
+    let moves = |change: &Change| change.kind != ChangeKind::MetadataChanged;
+    let depends = |step: &Change, later: &Change| {
+        step.path == later.path
+            // In a directory that the step made, removed or replaced.
+            || (moves(step) && later.path.is_within(&step.path))
+            // The directory of what the step changed is gone or another.
+            || (moves(later) && step.path.is_within(&later.path))
+    };
+    let mut changes = later.changes.iter();
+    changes
+        .find(|later| undo.changes.iter().any(|step| depends(step, later)))
+        .map(|change| change.path.clone())
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::rebase`].
+pub(super) fn rebase(
+    store: &Store,
+    text: &Tree,
+    since: &[OperationId],
+) -> Result<Tree, WorkspaceError> {
+    if since.is_empty() {
+        return Ok(text.clone());
+    }
+    let mut tree = CopyTree::parse(text)?;
+    tree.commit = tree.commit.max(since.iter().max().copied());
+    let undos = since.iter().map(|commit| undo_of(store, *commit));
+    let undos = undos.collect::<Result<Vec<_>, _>>()?;
+    let Some(copy) = store.load_tree(&tree)? else {
+        // The base as it was: as it is, with the commits taken back, the last one first.
+        let below = origin(store, &tree.base)?;
+        let names = Names::of(&below);
+        let id = derive(store, &below, |draft| {
+            for undo in undos.iter().rev() {
+                for step in undo {
+                    match &step.replace {
+                        Replacement::Nothing => draft.remove(&step.path)?,
+                        Replacement::Entry { source } => {
+                            draft.put_node(&step.path, source, From::Store)?;
+                            for other in names.others(step, undo) {
+                                draft.link(&step.path, other)?;
+                            }
+                        }
+                    }
+                }
+            }
+            Ok(())
+        })?;
+        return tree.with(Some(id)).text();
+    };
+    // The files stay; only what they are compared with has moved.
+    let mut seen = copy.record.seen_by_path();
+    let mut touched = copy.record.touched.clone();
+    let names = Names::of(&store.origin(&copy)?);
+    for undo in &undos {
+        for step in undo {
+            for path in names.others(step, undo).chain([&step.path]) {
+                touched.insert(path.clone());
+                seen.insert(path.clone(), current(step.expect));
+            }
+        }
+    }
+    let record = TreeRecord {
+        touched,
+        seen: super::expect::written(seen),
+        ..shared(store, &copy)?
+    };
+    tree.with(Some(share(store, &copy, record)?)).text()
+}
+
+/// The names that files of the base had when it was copied. A commit writes a file that has
+/// several into its inode, which changes all of them.
+struct Names {
+    by_inode: HashMap<u64, Vec<RelPath>>,
+}
+
+impl Names {
+    fn of(origin: &Loaded) -> Self {
+        let mut by_inode: HashMap<u64, Vec<RelPath>> = HashMap::new();
+        for record in &origin.manifest.records {
+            if let Some(base) = record.base.filter(|base| base.is_file() && base.nlink > 1) {
+                by_inode.entry(base.ino).or_default().push(record.path.clone());
+            }
+        }
+        Self { by_inode }
+    }
+
+    /// The names that the commit, whose undo has `step`, changed without a step for them.
+    fn others<'a>(&'a self, step: &Step, undo: &'a [Step]) -> impl Iterator<Item = &'a RelPath> {
+        let inode = match step.expect {
+            Expect::Unchanged { version, .. } if version.is_file() => Some(version.ino),
+            _ => None,
+        };
+        let names = inode.and_then(|inode| self.by_inode.get(&inode));
+        let path = step.path.clone();
+        let own = names.is_some_and(|names| names.contains(&path));
+        names.into_iter().flatten().filter(move |other| {
+            own && **other != path
+                && undo.binary_search_by(|step| step.path.cmp(*other)).is_err()
+        })
+    }
+}
+
+/// What the undo of a commit expects is what the commit left. Its word on what else may be in a
+/// directory does not hold for a tree that stood on the base before.
+pub(super) fn current(expected: Expect) -> Expect {
+    match expected {
+        Expect::Unchanged { version, .. } => expect(Some(version)),
+        other => other,
+    }
+}
+
+/// The record of a tree that has the files of `copy`.
+pub(super) fn shared(store: &Store, copy: &Loaded) -> Result<TreeRecord, WorkspaceError> {
+    Ok(TreeRecord {
+        origin: Some(store.origin(copy)?.id),
+        files: Some(copy.record.files.clone().unwrap_or_else(|| copy.id.clone())),
+        ..copy.record.clone()
+    })
+}
+
+/// Keeps such a tree.
+pub(super) fn share(
+    store: &Store,
+    copy: &Loaded,
+    record: TreeRecord,
+) -> Result<CopyId, WorkspaceError> {
+    store.kept(|_| Ok((record, copy.manifest.clone())))
+}

@@ -1,0 +1,175 @@
+//! Removing what nothing needs.
+
+use std::collections::HashSet;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use ctrlz_core::id::SandboxId;
+use ctrlz_core::snapshot::Tree;
+use ctrlz_core::workspace::WorkspaceError;
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+
+use super::store::{Store, make_directory, now};
+use super::tree::{LayerId, LayerKind, OverlayTree};
+use super::{chain, commit};
+use crate::node::{entries, failed, remove_tree, version};
+use std::os::fd::OwnedFd;
+
+/// How old, in nanoseconds, a layer must be that another process may just have made.
+const GRACE: i64 = 3_600_000_000_000;
+
+/// The file by which processes tell each other that they use the store.
+pub(super) fn lock_file(store: &Store) -> Result<OwnedFd, WorkspaceError> {
+    let path = store.lock();
+    let flags = OFlags::CREATE | OFlags::RDWR | OFlags::CLOEXEC;
+    let mode = Mode::from_raw_mode(0o600);
+    let open = || rustix::fs::open(&path, flags, mode);
+    let file = match open() {
+        Err(Errno::NOENT) => {
+            make_directory(path.parent().unwrap_or(Path::new("/")))?;
+            open()
+        }
+        result => result,
+    };
+    file.map_err(failed("open", &path))
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::collect`].
+///
+/// A layer that another process sealed but has not yet recorded is in nobody's `live`. So while
+/// any other driver has the store in use, layers younger than an hour stay, and heads do, too.
+/// `open` are the sandboxes in which this driver has an operation under way; the caller sees to
+/// it that no tree of this driver is between its making and `live`.
+pub(super) fn collect(
+    store: &Store,
+    live: &[Tree],
+    lock: &OwnedFd,
+    open: &HashSet<SandboxId>,
+) -> Result<u64, WorkspaceError> {
+    let alone = match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => true,
+        Err(Errno::WOULDBLOCK) => false,
+        Err(errno) => return Err(failed("lock", store.lock())(errno)),
+    };
+    let collected = collect_locked(store, live, alone, open);
+    // Turning an exclusive lock into a shared one, or taking it again when the failed attempt
+    // dropped it (flock(2)). Waits at most for another collection.
+    rustix::fs::flock(lock, FlockOperation::LockShared).map_err(failed("lock", store.lock()))?;
+    collected
+}
+
+fn collect_locked(
+    store: &Store,
+    live: &[Tree],
+    alone: bool,
+    open: &HashSet<SandboxId>,
+) -> Result<u64, WorkspaceError> {
+    let mut trees = Vec::with_capacity(live.len());
+    for tree in live {
+        trees.push(OverlayTree::parse(tree)?);
+    }
+    let oldest = if alone { i64::MAX } else { now().0.saturating_sub(GRACE) };
+    let layers: HashSet<&LayerId> = trees.iter().flat_map(|tree| &tree.layers).collect();
+    let mut freed = 0;
+    for name in listed(&store.layers())? {
+        let Some((id, time)) = layer_of(&name) else {
+            continue;
+        };
+        let needed = id.is_some_and(|id| layers.contains(&id));
+        if !needed && time < oldest {
+            freed += remove(&store.layers().join(&name))?;
+        }
+    }
+    if alone {
+        let merged: HashSet<PathBuf> =
+            trees.iter().flat_map(|tree| chain::merged_of(store, tree)).collect();
+        for name in listed(&store.merged())? {
+            let path = store.merged().join(&name);
+            if !merged.contains(&path) {
+                freed += remove(&path)?;
+            }
+        }
+        let heads: HashSet<OsString> =
+            open.iter().map(|sandbox| OsString::from(sandbox.to_string())).collect();
+        for name in listed(&store.heads())? {
+            if !heads.contains(&name) {
+                freed += remove(&store.heads().join(&name))?;
+            }
+        }
+    }
+    for operation in commit::unneeded(store, &trees, oldest)? {
+        freed += commit::forget(store, operation)?;
+    }
+    Ok(freed)
+}
+
+fn listed(directory: &Path) -> Result<Vec<OsString>, WorkspaceError> {
+    if version(directory)?.is_none() {
+        return Ok(Vec::new());
+    }
+    entries(directory)
+}
+
+/// The layer that an entry of `layers/` belongs to, and when it was made; the former is `None` for
+/// one that was never finished. Nothing for what is not ours.
+fn layer_of(name: &OsStr) -> Option<(Option<LayerId>, i64)> {
+    let name = name.to_str()?;
+    let time = |hex: &str| i64::from_str_radix(hex, 16).ok();
+    if let Some(unfinished) = name.strip_suffix(".building") {
+        return Some((None, time(unfinished.split('-').nth(1)?)?));
+    }
+    let id: LayerId = name.split('.').next()?.parse().ok()?;
+    if matches!(id.kind(), LayerKind::Inverse(_)) {
+        return None;
+    }
+    let made = time(id.as_str().split('-').nth(2)?)?;
+    Some((Some(id), made))
+}
+
+/// Removes a tree; answers about how many bytes that freed.
+pub(super) fn remove(path: &Path) -> Result<u64, WorkspaceError> {
+    let freed = usage(path)?;
+    remove_tree(path)?;
+    Ok(freed)
+}
+
+/// The bytes on disk that go with `path`: what has another name elsewhere does not. What cannot
+/// be looked into counts nothing.
+fn usage(path: &Path) -> Result<u64, WorkspaceError> {
+    let mut bytes = 0_u64;
+    let mut pending = vec![path.to_owned()];
+    while let Some(path) = pending.pop() {
+        let Ok(stat) = rustix::fs::statat(CWD, &path, rustix::fs::AtFlags::SYMLINK_NOFOLLOW) else {
+            continue;
+        };
+        let directory = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_dir();
+        if directory || stat.st_nlink == 1 {
+            bytes = bytes.saturating_add(u64::try_from(stat.st_blocks).unwrap_or(0) * 512);
+        }
+        if directory {
+            let below = entries(&path).unwrap_or_default();
+            pending.extend(below.iter().map(|name| path.join(name)));
+        }
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_that_we_give_are_layers() {
+        let named = |name: &[u8]| layer_of(OsStr::from_bytes(name));
+        let id = LayerId::new(LayerKind::Sealed, "0a0b0c0d", 255, 0);
+        let text = id.to_string();
+        assert_eq!(named(text.as_bytes()), Some((Some(id.clone()), 255)));
+        assert_eq!(named(format!("{text}.manifest").as_bytes()), Some((Some(id), 255)));
+        assert_eq!(named(b"12-ff.building"), Some((None, 255)));
+        for other in [&b"lost+found"[..], b"op-1", b"\xff", b"l-1-2", b".building"] {
+            assert_eq!(named(other), None, "{other:?}");
+        }
+    }
+}

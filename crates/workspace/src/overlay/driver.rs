@@ -1,0 +1,175 @@
+//! The driver: which module does what.
+
+use std::collections::HashSet;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ctrlz_core::changeset::{ChangeCounts, Changeset};
+use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::path::RelPath;
+use ctrlz_core::snapshot::Tree;
+use ctrlz_core::workspace::{
+    CommitPlan, CommitRequest, Committed, ConflictStrategy, Head, RecoveredCommit, Sealed,
+    WithoutError, WorkspaceCapabilities, WorkspaceDriver, WorkspaceError,
+};
+use rustix::fs::FlockOperation;
+
+use super::store::Store;
+use super::tree::{OverlayTree, bare};
+use super::{DRIVER, collect, commit, head, restore, seal, verify, without};
+use crate::diff::changes;
+use crate::node::failed;
+
+/// Keeps trees as overlayfs layers on a live directory.
+///
+/// Nothing is copied before it is written to. It mounts nothing itself: an isolation driver does,
+/// by [`Head::mount`].
+#[derive(Debug)]
+pub struct OverlayDriver {
+    store: Store,
+    usage: Mutex<Usage>,
+}
+
+#[derive(Debug, Default)]
+struct Usage {
+    /// Held shared from the first operation on: tells other processes' collections that layers
+    /// may be made here at any moment.
+    lock: Option<OwnedFd>,
+    /// Sandboxes with a head that was neither sealed nor abandoned.
+    open: HashSet<SandboxId>,
+}
+
+impl OverlayDriver {
+    /// A driver that keeps everything below `dir`, which need not exist yet. It must be an
+    /// absolute path on a file system that overlayfs takes as upper directory (extended
+    /// attributes in `user.`, and `d_type`).
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self { store: Store::new(dir), usage: Mutex::default() }
+    }
+
+    fn usage(&self) -> MutexGuard<'_, Usage> {
+        // A panic elsewhere leaves a set of ids, which cannot be half changed.
+        self.usage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn announce(&self, usage: &mut Usage) -> Result<(), WorkspaceError> {
+        if usage.lock.is_none() {
+            let lock = collect::lock_file(&self.store)?;
+            rustix::fs::flock(&lock, FlockOperation::LockShared)
+                .map_err(failed("lock", self.store.lock()))?;
+            usage.lock = Some(lock);
+        }
+        Ok(())
+    }
+}
+
+impl WorkspaceDriver for OverlayDriver {
+    fn name(&self) -> &'static str {
+        DRIVER
+    }
+
+    fn capabilities(&self) -> WorkspaceCapabilities {
+        WorkspaceCapabilities { constant_time: true, max_layers: None, loses: Vec::new() }
+    }
+
+    fn create(&self, base: &Path) -> Result<Tree, WorkspaceError> {
+        head::check_base(base)?;
+        self.store.check_outside(base)?;
+        bare(base).text()
+    }
+
+    fn begin(&self, sandbox: SandboxId, tree: &Tree) -> Result<Head, WorkspaceError> {
+        let mut usage = self.usage();
+        self.announce(&mut usage)?;
+        usage.open.insert(sandbox);
+        drop(usage);
+        head::begin(&self.store, sandbox, tree)
+    }
+
+    fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {
+        self.announce(&mut self.usage())?;
+        let sealed = seal::seal(&self.store, head)?;
+        self.usage().open.remove(&head.sandbox);
+        Ok(sealed)
+    }
+
+    fn abandon(&self, sandbox: SandboxId) -> Result<(), WorkspaceError> {
+        head::abandon(&self.store, sandbox)?;
+        self.usage().open.remove(&sandbox);
+        Ok(())
+    }
+
+    fn changes(&self, from: &Tree, to: &Tree) -> Result<Changeset, WorkspaceError> {
+        let (from, to) = (OverlayTree::parse(from)?, OverlayTree::parse(to)?);
+        let (from, to, candidates) = self.store.compared(&from, &to)?;
+        changes(&from, &to, &candidates)
+    }
+
+    fn base_tree(&self, tree: &Tree) -> Result<Tree, WorkspaceError> {
+        OverlayTree::parse(tree)?.with_layers(Vec::new()).text()
+    }
+
+    fn verify(&self, tree: &Tree, thorough: bool) -> Result<(), WorkspaceError> {
+        verify::verify(&self.store, tree, thorough)
+    }
+
+    fn restore_paths(
+        &self,
+        now: &Tree,
+        then: &Tree,
+        paths: &[RelPath],
+    ) -> Result<Tree, WorkspaceError> {
+        self.announce(&mut self.usage())?;
+        restore::restore_paths(&self.store, now, then, paths)
+    }
+
+    fn without(
+        &self,
+        before: &Tree,
+        after: &Tree,
+        later: &[Tree],
+    ) -> Result<Result<Tree, WithoutError>, WorkspaceError> {
+        without::without(&self.store, before, after, later)
+    }
+
+    fn rebase(&self, tree: &Tree, since: &[OperationId]) -> Result<Tree, WorkspaceError> {
+        commit::rebase(&self.store, &OverlayTree::parse(tree)?, since)?.text()
+    }
+
+    fn plan_commit(&self, request: &CommitRequest<'_>) -> Result<CommitPlan, WorkspaceError> {
+        commit::plan_commit(&self.store, request)
+    }
+
+    fn commit(&self, request: &CommitRequest<'_>) -> Result<Committed, WorkspaceError> {
+        self.announce(&mut self.usage())?;
+        commit::commit(&self.store, request)
+    }
+
+    fn plan_revert(&self, commit: OperationId) -> Result<CommitPlan, WorkspaceError> {
+        commit::plan_revert(&self.store, commit)
+    }
+
+    fn revert(
+        &self,
+        commit: OperationId,
+        operation: OperationId,
+        strategy: ConflictStrategy,
+    ) -> Result<ChangeCounts, WorkspaceError> {
+        self.announce(&mut self.usage())?;
+        commit::revert(&self.store, commit, operation, strategy)
+    }
+
+    fn recover_commit(&self, operation: OperationId) -> Result<RecoveredCommit, WorkspaceError> {
+        self.announce(&mut self.usage())?;
+        commit::recover_commit(&self.store, operation)
+    }
+
+    fn collect(&self, live: &[Tree]) -> Result<u64, WorkspaceError> {
+        let mut usage = self.usage();
+        self.announce(&mut usage)?;
+        let Some(lock) = &usage.lock else { return Ok(0) };
+        collect::collect(&self.store, live, lock, &usage.open)
+    }
+}

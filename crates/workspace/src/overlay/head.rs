@@ -1,0 +1,246 @@
+//! The one writable place of a sandbox.
+
+use std::path::{Path, PathBuf};
+
+use ctrlz_core::id::SandboxId;
+use ctrlz_core::path::RelPath;
+use ctrlz_core::snapshot::Tree;
+use ctrlz_core::time::Timestamp;
+use ctrlz_core::workspace::{Head, WorkspaceError, WorkspaceMount};
+use rustix::fs::{AtFlags, CWD, Mode};
+use rustix::io::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::store::{Store, make_directory, now};
+use super::tree::OverlayTree;
+use super::{chain, verify};
+use crate::node::{Version, copy_metadata, entries, failed, remove_tree, same_xattrs, version};
+
+/// What begin tells seal.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Notes {
+    /// See [`crate::manifest::Manifest::since`].
+    pub since: Timestamp,
+    /// Mode, owner and group of the upper directory when the operation began.
+    pub root: (u32, u32, u32),
+    /// A digest of its extended attributes.
+    pub attributes: String,
+}
+
+impl Notes {
+    pub(super) fn parse(head: &Head) -> Result<Self, WorkspaceError> {
+        serde_json::from_str(&head.notes).map_err(|error| WorkspaceError::Io {
+            action: "read the notes on",
+            path: head.written.clone(),
+            source: error.into(),
+        })
+    }
+}
+
+/// Mode, owner and group.
+pub(super) fn ownership(version: &Version) -> (u32, u32, u32) {
+    (version.permissions(), version.uid, version.gid)
+}
+
+pub(super) fn upper(store: &Store, sandbox: SandboxId) -> PathBuf {
+    store.head(sandbox).join("upper")
+}
+
+/// Errs when a directory cannot be the base of a workspace.
+pub(super) fn check_base(base: &Path) -> Result<Version, WorkspaceError> {
+    let refuse = |reason: String| WorkspaceError::Base { path: base.to_owned(), reason };
+    if !base.is_absolute() {
+        return Err(refuse("its path is not absolute".to_owned()));
+    }
+    match version(base) {
+        Ok(Some(version)) if version.is_directory() => {}
+        Ok(Some(_)) => return Err(refuse("it is not a directory".to_owned())),
+        Ok(None) => return Err(refuse("it does not exist".to_owned())),
+        Err(WorkspaceError::Io { source, .. }) => return Err(refuse(source.to_string())),
+        Err(error) => return Err(error),
+    }
+    let access = rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK;
+    rustix::fs::accessat(CWD, base, access, AtFlags::EACCESS)
+        .map_err(|errno| refuse(std::io::Error::from(errno).to_string()))?;
+    version(base)?.ok_or_else(|| refuse("it does not exist".to_owned()))
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::begin`].
+///
+/// What is already there is used again when nothing was written to it, since making directories
+/// is what costs most here.
+pub(super) fn begin(store: &Store, sandbox: SandboxId, text: &Tree) -> Result<Head, WorkspaceError> {
+    let tree = OverlayTree::parse(text)?;
+    check_base(&tree.base)?;
+    for id in &tree.layers {
+        verify::whole_since_boot(store, id)?;
+    }
+    let (upper, work) = (upper(store, sandbox), store.head(sandbox).join("work"));
+    prepare_upper(store, &tree, &upper)?;
+    prepare_work(&work)?;
+    let mut lower_dirs = chain::lower_dirs(store, &tree)?;
+    lower_dirs.push(tree.base.clone());
+    let root = version(&upper)?.ok_or_else(|| failed("look at", &upper)(Errno::NOENT))?;
+    let notes = Notes {
+        // Last of all, so that as little as possible happens outside between this and the mount.
+        since: Timestamp(now().0.saturating_add(1)),
+        root: ownership(&root),
+        attributes: attributes(&upper)?,
+    };
+    let notes = serde_json::to_string(&notes).map_err(failed("write the notes on", &upper))?;
+    Ok(Head {
+        sandbox,
+        tree: text.clone(),
+        mount: WorkspaceMount::Overlay { lower_dirs, upper_dir: upper.clone(), work_dir: work },
+        written: upper,
+        notes,
+    })
+}
+
+/// Leaves an empty upper directory that looks like the root of what is below.
+fn prepare_upper(store: &Store, tree: &OverlayTree, upper: &Path) -> Result<(), WorkspaceError> {
+    let view = store.view(tree)?;
+    let below = view.lookup(&RelPath::root())?.ok_or_else(|| WorkspaceError::Damaged {
+        what: "the root is missing",
+        path: tree.base.clone(),
+    })?;
+    if let Some(now) = version(upper)? {
+        let usable = now.is_directory()
+            && now.permissions() & 0o700 == 0o700
+            && entries(upper)?.is_empty();
+        if usable
+            && ownership(&now) == ownership(&below.version)
+            && now.mtime == below.version.mtime
+            && same_xattrs(upper, &below.disk_path)?
+        {
+            return Ok(());
+        }
+        if !usable {
+            remove_tree(upper)?;
+            make_directory(upper)?;
+        }
+    } else {
+        make_directory(upper)?;
+    }
+    match copy_metadata(&below.disk_path, upper) {
+        // An ordinary user cannot give the directory to another owner. What is inside keeps its
+        // owners; only the root itself looks as if it were the user's.
+        Err(WorkspaceError::Io { source, .. })
+            if source.kind() == std::io::ErrorKind::PermissionDenied =>
+        {
+            imitate(&below.version, upper)
+        }
+        result => result,
+    }
+}
+
+fn imitate(below: &Version, upper: &Path) -> Result<(), WorkspaceError> {
+    // Without the owner's bits we could not use it ourselves.
+    let mode = Mode::from_raw_mode(below.permissions() & 0o777 | 0o700);
+    rustix::fs::chmod(upper, mode).map_err(failed("set the mode of", upper))?;
+    let time = rustix::fs::Timespec {
+        tv_sec: below.mtime.seconds(),
+        tv_nsec: below.mtime.nanoseconds() as _,
+    };
+    let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
+    rustix::fs::utimensat(CWD, upper, &times, AtFlags::empty())
+        .map_err(failed("set the times of", upper))
+}
+
+/// Leaves a working directory that overlayfs accepts: it refuses one that a volatile mount used,
+/// and clears everything else itself.
+fn prepare_work(work: &Path) -> Result<(), WorkspaceError> {
+    let made = match rustix::fs::mkdir(work, Mode::from_raw_mode(0o700)) {
+        Ok(()) => true,
+        Err(Errno::EXIST) => false,
+        Err(errno) => return Err(failed("create the directory", work)(errno)),
+    };
+    if made {
+        return Ok(());
+    }
+    match forget_volatile(work) {
+        Ok(()) => Ok(()),
+        Err(_) => {
+            remove_tree(work)?;
+            make_directory(work)
+        }
+    }
+}
+
+fn forget_volatile(work: &Path) -> Result<(), Errno> {
+    let inner = work.join("work");
+    let incompatible = inner.join("incompat");
+    let volatile = incompatible.join("volatile");
+    match rustix::fs::unlink(volatile.join("dirty")) {
+        // Not there: it was never mounted, or there is something unknown that rmdir will find.
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(Errno::ACCESS) => {
+            // overlayfs makes these with mode 0.
+            for closed in [&inner, &incompatible, &volatile] {
+                match rustix::fs::chmod(closed, Mode::from_raw_mode(0o700)) {
+                    Ok(()) => {}
+                    Err(Errno::NOENT) => return Ok(()),
+                    Err(errno) => return Err(errno),
+                }
+            }
+            rustix::fs::unlink(volatile.join("dirty"))?;
+        }
+        Err(errno) => return Err(errno),
+    }
+    for directory in [&volatile, &incompatible] {
+        match rustix::fs::rmdir(directory) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+/// A digest of a directory's extended attributes, overlayfs's own left out.
+pub(super) fn attributes(directory: &Path) -> Result<String, WorkspaceError> {
+    let fail = |errno: Errno| failed("read the extended attributes of", directory)(errno);
+    let mut list = vec![0_u8; 1 << 16];
+    let length = match rustix::fs::llistxattr(directory, list.as_mut_slice()) {
+        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(String::new()),
+        Ok(length) => length,
+        Err(errno) => return Err(fail(errno)),
+    };
+    let mut names: Vec<&[u8]> = list
+        .get(..length)
+        .unwrap_or_default()
+        .split(|byte| *byte == 0)
+        .filter(|name| {
+            !name.is_empty()
+                && !name.starts_with(b"user.overlay.")
+                && !name.starts_with(b"trusted.overlay.")
+        })
+        .collect();
+    names.sort_unstable();
+    let mut hasher = blake3::Hasher::new();
+    let mut value = vec![0_u8; 1 << 16];
+    for name in &names {
+        let length = match rustix::fs::lgetxattr(directory, *name, value.as_mut_slice()) {
+            Ok(length) => length,
+            Err(Errno::NODATA) => continue,
+            Err(errno) => return Err(fail(errno)),
+        };
+        let value = value.get(..length).unwrap_or_default();
+        for part in [name, value] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+    }
+    Ok(if names.is_empty() { String::new() } else { hasher.finalize().to_hex().to_string() })
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::abandon`].
+pub(super) fn abandon(store: &Store, sandbox: SandboxId) -> Result<(), WorkspaceError> {
+    let upper = upper(store, sandbox);
+    match version(&upper)? {
+        None => Ok(()),
+        Some(now) if now.is_directory() && now.permissions() & 0o700 == 0o700 => {
+            if entries(&upper)?.is_empty() { Ok(()) } else { remove_tree(&upper) }
+        }
+        Some(_) => remove_tree(&upper),
+    }
+}
