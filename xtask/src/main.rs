@@ -1,1 +1,60 @@
-fn main() {}
+//! What surrounds the code of ctrlz: checks, tests, benchmarks, packaging.
+#![forbid(unsafe_code)]
+
+mod account;
+mod architecture;
+mod failure;
+mod prerequisites;
+mod program;
+mod project;
+mod test;
+
+use std::process::ExitCode;
+
+use failure::{Answer, Failure};
+
+const USAGE: &str = "\
+cargo xtask TASK
+
+  demo                 break a copy of this project with a script, and take it back
+  test [FILTER…]       install what is needed, then run all checks and tests (FILTER: a part of a
+                       test's name; then the static checks are left out)
+  ci                   the same as test
+  check                the static checks alone: formatting, architecture, lints, docs, licences
+  bench [--write] [--quick] [NAME…]
+                       compare with other tools and print a table; --write puts it into
+                       docs/benchmarks.md
+  soak [--minutes N] [--seed N]
+                       random operations and random kills against the real binary
+  fuzz                 tell which fuzz targets there are, and run them
+  dist                 build the release, shell completions and man pages into target/dist
+  architecture         check the rules of docs/architecture.md
+";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match carry_out(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn carry_out(arguments: &[String]) -> Answer {
+    let Some((task, rest)) = arguments.split_first() else {
+        print!("{USAGE}");
+        return Ok(());
+    };
+    match task.as_str() {
+        "test" | "ci" => test::test(rest),
+        "check" => test::check(),
+        "architecture" => architecture::check(),
+        "help" | "--help" | "-h" => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        other => Err(Failure::told(format!("there is no task `{other}`\n\n{USAGE}"))),
+    }
+}

@@ -116,6 +116,16 @@ pub fn fork(child: impl FnOnce() -> i32) -> io::Result<Pid> {
     pid_of(pid)
 }
 
+/// Moves this process into a new user namespace (unshare(2)). Its ids are unmapped until someone
+/// writes `/proc/PID/uid_map` and `gid_map`.
+///
+/// # Errors
+/// `EINVAL` with more than one thread, `EPERM` after chroot(2); as unshare(2).
+pub fn enter_new_user_namespace() -> io::Result<()> {
+    // SAFETY: unshare takes a number. Other threads, which would be left behind, make it fail.
+    checked(unsafe { libc::c_long::from(libc::unshare(libc::CLONE_NEWUSER)) }).map(drop)
+}
+
 fn check_single_threaded() -> io::Result<()> {
     // The directory has one link per thread, and two more.
     match std::fs::metadata("/proc/self/task") {

@@ -133,7 +133,8 @@ pub(crate) fn difference(
     if kind != FileType::Directory && !same(path, before, after, same_content)? {
         return Ok(Some(ChangeKind::Modified));
     }
-    let same_metadata = (old.permissions(), old.uid, old.gid) == (new.permissions(), new.uid, new.gid)
+    let same_metadata = (old.permissions(), old.uid, old.gid)
+        == (new.permissions(), new.uid, new.gid)
         && (kind == FileType::Directory || old.mtime == new.mtime)
         && same(path, before, after, same_xattrs)?;
     Ok((!same_metadata).then_some(ChangeKind::MetadataChanged))
@@ -267,8 +268,13 @@ mod tests {
         fs::write(dir.join("layer/d/f"), "TEXT").expect("write");
         let time = rustix::fs::Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ };
         let times = rustix::fs::Timestamps { last_access: time, last_modification: time };
-        rustix::fs::utimensat(rustix::fs::CWD, dir.join("layer/d/f"), &times, rustix::fs::AtFlags::empty())
-            .expect("times");
+        rustix::fs::utimensat(
+            rustix::fs::CWD,
+            dir.join("layer/d/f"),
+            &times,
+            rustix::fs::AtFlags::empty(),
+        )
+        .expect("times");
         assert_eq!(diff(dir, &[], &["layer"], &["d", "d/f!"]), ["M d/f"]);
     }
 

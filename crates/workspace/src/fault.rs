@@ -4,7 +4,8 @@
 //! turns on; elsewhere a point costs nothing. The environment variable `CTRLZ_FAULT` says what
 //! happens, in the form `NAME:N[:ACTION]`: at the `N`-th passing (from 1) of the point `NAME`, or
 //! of any point when `NAME` is `any`. `ACTION` is `kill` (SIGKILL to the own process, the
-//! default), `enospc` or `eio` (the step fails with that error). With `CTRLZ_FAULT=count:FILE`
+//! default), `enospc` or `eio` (the step fails with that error). Several are separated by commas
+//! and count on their own. With `CTRLZ_FAULT=count:FILE`
 //! every passing appends the point's name and a newline to `FILE`, so that a suite knows how many
 //! there are.
 
@@ -40,13 +41,11 @@ mod enabled {
     use rustix::process::{Signal, getpid, kill_process};
 
     enum Fault {
-        None,
         Count(PathBuf),
-        At { name: String, passing: u64, action: Option<Errno> },
+        At { name: String, passing: u64, passed: AtomicU64, action: Option<Errno> },
     }
 
-    static FAULT: OnceLock<Fault> = OnceLock::new();
-    static PASSED: AtomicU64 = AtomicU64::new(0);
+    static FAULTS: OnceLock<Vec<Fault>> = OnceLock::new();
 
     fn parse(text: &str) -> Option<Fault> {
         if let Some(file) = text.strip_prefix("count:") {
@@ -61,33 +60,33 @@ mod enabled {
             Some("eio") => Some(Errno::IO),
             Some(_) => return None,
         };
-        Some(Fault::At { name, passing, action })
+        Some(Fault::At { name, passing, passed: AtomicU64::new(0), action })
     }
 
     pub(super) fn point(name: &str) -> io::Result<()> {
-        let fault = FAULT.get_or_init(|| {
+        let faults = FAULTS.get_or_init(|| {
             let text = std::env::var("CTRLZ_FAULT").unwrap_or_default();
-            parse(&text).unwrap_or(Fault::None)
+            text.split(',').filter_map(parse).collect()
         });
+        faults.iter().try_for_each(|fault| pass(fault, name))
+    }
+
+    fn pass(fault: &Fault, point: &str) -> io::Result<()> {
         match fault {
-            Fault::None => Ok(()),
             Fault::Count(file) => {
                 let mut file = std::fs::OpenOptions::new().append(true).create(true).open(file)?;
-                writeln!(file, "{name}")
+                writeln!(file, "{point}")
             }
-            Fault::At { name: wanted, passing, action } => {
-                if wanted != "any" && wanted != name {
+            Fault::At { name, passing, passed, action } => {
+                if name != "any" && name != point {
                     return Ok(());
                 }
-                if PASSED.fetch_add(1, Ordering::SeqCst) + 1 != *passing {
+                if passed.fetch_add(1, Ordering::SeqCst) + 1 != *passing {
                     return Ok(());
                 }
                 match action {
                     Some(errno) => Err((*errno).into()),
-                    None => {
-                        kill_process(getpid(), Signal::KILL)?;
-                        Ok(())
-                    }
+                    None => Ok(kill_process(getpid(), Signal::KILL)?),
                 }
             }
         }

@@ -6,9 +6,14 @@ mod commit;
 mod driver;
 mod expectation;
 mod head;
+mod mask;
+mod names;
 mod restore;
+mod restored;
 mod seal;
 mod store;
+#[cfg(test)]
+mod tests;
 mod tree;
 mod verify;
 mod walk;

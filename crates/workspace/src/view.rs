@@ -157,7 +157,10 @@ impl View {
     ///
     /// # Errors
     /// When a directory cannot be read.
-    pub(crate) fn children(&self, path: &RelPath) -> Result<Vec<(OsString, Found)>, WorkspaceError> {
+    pub(crate) fn children(
+        &self,
+        path: &RelPath,
+    ) -> Result<Vec<(OsString, Found)>, WorkspaceError> {
         let Some(members) = self.members(path)? else { return Ok(Vec::new()) };
         let mut names = BTreeSet::new();
         for member in members.iter() {
@@ -282,8 +285,8 @@ fn is_mount_point(path: &Path) -> Result<bool, WorkspaceError> {
         return Ok(false);
     }
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
-    let stat = rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE)
-        .map_err(failed("look at", path))?;
+    let stat =
+        rustix::fs::statx(CWD, path, flags, StatxFlags::TYPE).map_err(failed("look at", path))?;
     Ok(stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
 }
 

@@ -9,7 +9,7 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 /// From the launcher to process 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// The id maps and cgroups are in place: build the sandbox.
+    /// The cgroups are in place, and the id maps if they were asked for: go on.
     Build,
     /// Start the command.
     Start,
@@ -24,6 +24,8 @@ pub(super) enum Order {
 /// From process 1 to the launcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Report {
+    /// Process 1 entered its user namespace and needs the id maps written.
+    NeedsIds,
     /// A step of the set-up failed.
     SetupFailed { errno: i32, step: String },
     /// The command could not be executed.
@@ -56,6 +58,9 @@ pub(super) fn channel() -> io::Result<(Channel, Channel)> {
     Ok((Channel(a), Channel(b)))
 }
 
+/// A tag, two numbers and a text.
+type Message = (u8, i32, u32, Vec<u8>);
+
 const MAX: usize = 1024;
 
 impl Channel {
@@ -70,7 +75,7 @@ impl Channel {
     }
 
     /// `None` when the other end is closed, or when nothing waits and `wait` is false.
-    fn receive(&self, wait: bool) -> io::Result<Option<(u8, i32, u32, Vec<u8>)>> {
+    fn receive(&self, wait: bool) -> io::Result<Option<Message>> {
         let mut buffer = [0; MAX];
         let flags = if wait { RecvFlags::empty() } else { RecvFlags::DONTWAIT };
         let length = loop {
@@ -114,6 +119,7 @@ impl Channel {
 
     pub(super) fn report(&self, report: &Report) -> io::Result<()> {
         match report {
+            Report::NeedsIds => self.send(10, 0, 0, &[]),
             Report::SetupFailed { errno, step } => self.send(11, *errno, 0, step.as_bytes()),
             Report::ExecFailed { errno } => self.send(12, *errno, 0, &[]),
             Report::Started { protections } => self.send(13, 0, *protections, &[]),
@@ -127,6 +133,7 @@ impl Channel {
     /// The next report; `None` when process 1 is gone, or nothing waits and `wait` is false.
     pub(super) fn next_report(&self, wait: bool) -> io::Result<Option<Report>> {
         Ok(self.receive(wait)?.and_then(|(tag, a, b, text)| match tag {
+            10 => Some(Report::NeedsIds),
             11 => Some(Report::SetupFailed {
                 errno: a,
                 step: String::from_utf8_lossy(&text).into_owned(),

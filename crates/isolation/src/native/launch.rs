@@ -27,6 +27,8 @@ pub(super) struct Running {
     pub(super) output: Option<Limited>,
     pub(super) program: std::path::PathBuf,
     pub(super) timeout: Option<std::time::Duration>,
+    /// The id maps that process 1 will ask for.
+    pub(super) ids: Option<Identity>,
     /// Whether the process was waited for, so that its id may be another's by now.
     pub(super) reaped: bool,
 }
@@ -58,12 +60,15 @@ pub(super) fn prepare(
     let limits = launch.limits;
     let (channel, inner) = channel().map_err(failed("make the control channel"))?;
     let namespaces = namespaces(&launch, protections);
-    let write_map_here = !identity.is_written_inside();
-    let identity_outside = identity.clone();
+    let user = protections.has(Protection::UserNamespace);
+    let late_user_namespace = identity == Identity::All && may_mount();
+    let namespaces = Namespaces { user: user && !late_user_namespace, ..namespaces };
+    let outside = Some(identity.clone()).filter(|ids| user && !ids.is_written_inside());
     let setup = Setup {
         launch,
         identity,
         protections,
+        late_user_namespace,
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         rlimits,
@@ -72,11 +77,20 @@ pub(super) fn prepare(
     let child = start(setup, namespaces, inner)?;
     let measure_memory = limits.has(LimitKind::Memory) && !groups.has(Controller::Memory);
     let meter = Meter::new(child.pid, &written, &limits, measure_memory);
-    let running =
-        Running { child, channel, groups, meter, output, program, timeout, reaped: false };
-    if write_map_here && protections.has(Protection::UserNamespace) {
-        identity_outside
-            .write_outside(running.child.pid)
+    let (now, later) = if late_user_namespace { (None, outside) } else { (outside, None) };
+    let running = Running {
+        child,
+        channel,
+        groups,
+        meter,
+        output,
+        program,
+        timeout,
+        ids: later,
+        reaped: false,
+    };
+    if let Some(ids) = now {
+        ids.write_outside(running.child.pid)
             .map_err(failed("write the id maps of the user namespace"))?;
     }
     running.groups.add(running.child.pid).map_err(failed("enter the cgroup"))?;
@@ -101,6 +115,12 @@ fn start(setup: Setup, namespaces: Namespaces, inner: Channel) -> Result<Child, 
         };
         IsolationError::Setup { step: step.to_owned(), source }
     })
+}
+
+/// Whether this process may mount in a mount namespace of the user namespace that it is in.
+fn may_mount() -> bool {
+    rustix::thread::capabilities(None)
+        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
 }
 
 fn namespaces(launch: &Launch, wanted: Protections) -> Namespaces {

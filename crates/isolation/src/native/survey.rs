@@ -92,7 +92,7 @@ pub(super) fn all(protections: Protections) -> Vec<Enforcement> {
 
 fn protection(protection: Protection) -> Enforcement {
     let (by, note) = match protection {
-        Protection::Landlock => match landlock_version() {
+        Protection::Landlock => match ctrlz_sys::landlock::version() {
             0 => (None, "this kernel has no Landlock; the read-only mounts remain".to_owned()),
             version => (Some(format!("Landlock ABI {version}")), landlock_note(version)),
         },
@@ -125,15 +125,6 @@ fn identities() -> Enforcement {
         (None, note.to_owned())
     };
     Enforcement { what: "many owners in --root overlay".to_owned(), by, note }
-}
-
-/// The Landlock version that the kernel offers, 0 for none.
-fn landlock_version() -> i32 {
-    use landlock::ABI;
-    [ABI::V9, ABI::V8, ABI::V7, ABI::V6, ABI::V5, ABI::V4, ABI::V3, ABI::V2, ABI::V1]
-        .into_iter()
-        .find(|abi| inside::landlock_offers(*abi))
-        .map_or(0, |abi| abi as i32)
 }
 
 fn landlock_note(version: i32) -> String {

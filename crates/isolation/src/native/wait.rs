@@ -14,6 +14,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::Controller;
 use super::control::{Order, Report};
+use super::identity::Identity;
 use super::launch::Running;
 use super::protection::Protections;
 
@@ -42,10 +43,13 @@ pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError
     let begun = Instant::now();
     let foreground = Foreground::remember();
     let signals = signal::take_all().map_err(lost("cannot receive signals"))?;
+    let mut told = Told::default();
+    if let Some(ids) = running.ids.take() {
+        give_ids(running, &ids, &mut told)?;
+    }
     // When process 1 failed already, it is gone, and its report waits.
     let _ = running.channel.order(Order::Start);
 
-    let mut told = Told::default();
     let stopped = watch(running, &signals, &mut told, begun).map_err(lost("cannot wait"))?;
     reap(running).map_err(lost("cannot wait for process 1"))?;
     drain_reports(running, &mut told).map_err(lost("cannot hear process 1"))?;
@@ -94,6 +98,24 @@ pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError
             .map(|protection| protection.word().to_owned())
             .collect(),
     })
+}
+
+/// Waits for process 1 to enter its user namespace and writes the id maps.
+fn give_ids(running: &Running, ids: &Identity, told: &mut Told) -> Result<(), IsolationError> {
+    let setup = |step: &str| {
+        let step = step.to_owned();
+        move |source| IsolationError::Setup { step, source }
+    };
+    match running.channel.next_report(true).map_err(setup("hear process 1"))? {
+        Some(Report::NeedsIds) => {
+            ids.write_outside(running.child.pid)
+                .map_err(setup("write the id maps of the user namespace"))?;
+            let _ = running.channel.order(Order::Build);
+        }
+        Some(Report::SetupFailed { errno, step }) => told.failed = Some((errno, step)),
+        _ => {}
+    }
+    Ok(())
 }
 
 /// A limit that the kernel enforced by a cgroup, told apart from a failure of the command's own.
@@ -211,6 +233,7 @@ fn drain_reports(running: &Running, told: &mut Told) -> io::Result<()> {
     while let Some(report) = running.channel.next_report(false)? {
         match report {
             Report::SetupFailed { errno, step } => told.failed = Some((errno, step)),
+            Report::NeedsIds => {}
             Report::ExecFailed { errno } => told.exec_failed = Some(errno),
             Report::Started { protections } => told.protections = Some(protections),
             Report::Ended { status, network_attempts } => {

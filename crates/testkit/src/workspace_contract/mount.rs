@@ -13,8 +13,9 @@ use tempfile::TempDir;
 /// A head in place. Dropping it takes it out of place again.
 pub(super) struct Mounted {
     root: PathBuf,
-    scripts: TempDir,
+    // Before the directory that it is mounted in: removing that would detach the mount.
     namespace: Option<Namespace>,
+    scripts: TempDir,
 }
 
 /// A shell that keeps a private mount namespace alive and runs scripts in it, one path a line.

@@ -1,7 +1,7 @@
 //! Bringing a tree's changes to its live base, and taking that back. The transaction itself is
 //! [`crate::live`]'s.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::PathBuf;
 
 use ctrlz_core::changeset::{Change, ChangeCounts, ChangeKind, Changeset, FileType};
@@ -63,8 +63,42 @@ fn prepare(store: &Store, request: &CommitRequest<'_>) -> Result<Prepared, Works
         },
     };
     let repeated = repeated_names(&changes, &copy)?;
-    let steps = changes.iter().filter(|c| !repeated.contains(&c.path)).map(step).collect();
+    let mut steps: Vec<Step> =
+        changes.iter().filter(|c| !repeated.contains(&c.path)).map(step).collect();
+    for path in parted_names(&changes, &copy, &expected)? {
+        steps.push(Step {
+            expect: expected.at(&path),
+            replace: Replacement::Entry { source: path.below(&copy.root) },
+            path,
+        });
+    }
+    steps.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(Prepared { tree, changes, steps })
+}
+
+/// The names that are one file with a changed one in the live directory, but not in the tree: the
+/// change must not reach them, so they get a file of their own.
+fn parted_names(
+    changes: &[Change],
+    copy: &Loaded,
+    expected: &Expectations,
+) -> Result<BTreeSet<RelPath>, WorkspaceError> {
+    let changed: HashSet<&RelPath> = changes.iter().map(|change| &change.path).collect();
+    let mut parted = BTreeSet::new();
+    for change in changes.iter().filter(|change| change.after.is_some()) {
+        let Some(live) = version(&change.path.below(&copy.record.base))? else { continue };
+        if !live.is_file() || live.nlink < 2 {
+            continue;
+        }
+        let ours = version(&change.path.below(&copy.root))?;
+        for other in expected.names(live.ino) {
+            let theirs = version(&other.below(&copy.root))?;
+            if !changed.contains(&other) && theirs.is_some() && theirs != ours {
+                parted.insert(other);
+            }
+        }
+    }
+    Ok(parted)
 }
 
 /// The further names of a file that is one file in the live directory and in the tree: writing it

@@ -74,6 +74,11 @@ pub(super) fn derive(
 }
 
 impl Draft {
+    /// Where it lies.
+    pub(super) fn root(&self) -> &Path {
+        &self.root
+    }
+
     /// Removes `path` and what is below it.
     pub(super) fn remove(&mut self, path: &RelPath) -> Result<(), WorkspaceError> {
         let _opened = self.open_parent(path)?;

@@ -31,6 +31,16 @@ impl Expectations {
         Ok(Self { origin, seen: copy.record.seen_by_path() })
     }
 
+    /// The paths that are expected to be names of the base's file with this inode number.
+    pub(super) fn names(&self, inode: u64) -> Vec<RelPath> {
+        let names = |path: &&RelPath| {
+            matches!(self.at(path), Expect::Unchanged { version, .. }
+                if version.ino == inode && version.is_file())
+        };
+        let all = self.origin.keys().chain(self.seen.keys());
+        all.filter(names).cloned().collect()
+    }
+
     pub(super) fn at(&self, path: &RelPath) -> Expect {
         if let Some(expect) = self.seen.get(path) {
             return *expect;

@@ -10,14 +10,15 @@ use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::{WithoutError, WorkspaceError};
 
 use super::commit::undo_of;
-use super::derive::{From, derive};
+use super::derive::{Draft, From, derive};
 use super::expect::{Expectations, expect};
 use super::origin::{materialize, origin};
 use super::store::{Loaded, Store};
+use super::survey;
 use super::tree::{CopyId, CopyTree, TreeRecord};
 use crate::diff::{Candidates, changes};
 use crate::live::{Expect, Replacement, Step};
-use crate::node::version;
+use crate::node::{Version, version};
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::changes`].
 pub(super) fn changes_between(
@@ -180,34 +181,30 @@ pub(super) fn rebase(
     let Some(copy) = store.load_tree(&tree)? else {
         // The base as it was: as it is, with the commits taken back, the last one first.
         let below = origin(store, &tree.base)?;
-        let names = Names::of(&below);
         let id = derive(store, &below, |draft| {
-            for undo in undos.iter().rev() {
-                for step in undo {
-                    match &step.replace {
-                        Replacement::Nothing => draft.remove(&step.path)?,
-                        Replacement::Entry { source } => {
-                            draft.put_node(&step.path, source, From::Store)?;
-                            for other in names.others(step, undo) {
-                                draft.link(&step.path, other)?;
-                            }
-                        }
-                    }
-                }
-            }
-            Ok(())
+            undos.iter().rev().try_for_each(|undo| take_back(draft, undo))
         })?;
         return tree.with(Some(id)).text();
     };
     // The files stay; only what they are compared with has moved.
     let mut seen = copy.record.seen_by_path();
     let mut touched = copy.record.touched.clone();
-    let names = Names::of(&store.origin(&copy)?);
+    let origin = store.origin(&copy)?.manifest.records.into_iter();
+    let mut known: HashMap<RelPath, Version> =
+        origin.filter_map(|record| Some((record.path, record.base?))).collect();
+    known.extend(seen.iter().filter_map(|(path, expect)| Some((path.clone(), found(expect)?))));
     for undo in &undos {
+        let names = names(known.iter().map(|(path, version)| (path.clone(), *version)));
         for step in undo {
-            for path in names.others(step, undo).chain([&step.path]) {
+            let version = found(&step.expect);
+            let inode = version.map(|version| version.ino);
+            for path in others(&names, &step.path, inode, undo).chain([&step.path]) {
                 touched.insert(path.clone());
                 seen.insert(path.clone(), current(step.expect));
+                match version {
+                    Some(version) => known.insert(path.clone(), version),
+                    None => known.remove(path),
+                };
             }
         }
     }
@@ -219,37 +216,61 @@ pub(super) fn rebase(
     tree.with(Some(share(store, &copy, record)?)).text()
 }
 
-/// The names that files of the base had when it was copied. A commit writes a file that has
-/// several into its inode, which changes all of them.
-struct Names {
-    by_inode: HashMap<u64, Vec<RelPath>>,
+/// Undoes one commit in a copy of the base.
+fn take_back(draft: &mut Draft, undo: &[Step]) -> Result<(), WorkspaceError> {
+    let entries = survey::records(draft.root())?.into_iter();
+    let entries: HashMap<RelPath, Version> =
+        entries.filter_map(|record| Some((record.path, record.entry?))).collect();
+    let names = names(entries.iter().map(|(path, version)| (path.clone(), *version)));
+    for step in undo {
+        let Replacement::Entry { source } = &step.replace else {
+            draft.remove(&step.path)?;
+            continue;
+        };
+        draft.put_node(&step.path, source, From::Store)?;
+        let inode = entries.get(&step.path).map(|version| version.ino);
+        for other in others(&names, &step.path, inode, undo) {
+            draft.link(&step.path, other)?;
+        }
+    }
+    Ok(())
 }
 
-impl Names {
-    fn of(origin: &Loaded) -> Self {
-        let mut by_inode: HashMap<u64, Vec<RelPath>> = HashMap::new();
-        for record in &origin.manifest.records {
-            if let Some(base) = record.base.filter(|base| base.is_file() && base.nlink > 1) {
-                by_inode.entry(base.ino).or_default().push(record.path.clone());
-            }
+/// What is expected to be there.
+fn found(expect: &Expect) -> Option<Version> {
+    match expect {
+        Expect::Absent => None,
+        Expect::Unchanged { version, .. } | Expect::ChangedDuringOperation { version } => {
+            Some(*version)
         }
-        Self { by_inode }
     }
+}
 
-    /// The names that the commit, whose undo has `step`, changed without a step for them.
-    fn others<'a>(&'a self, step: &Step, undo: &'a [Step]) -> impl Iterator<Item = &'a RelPath> {
-        let inode = match step.expect {
-            Expect::Unchanged { version, .. } if version.is_file() => Some(version.ino),
-            _ => None,
-        };
-        let names = inode.and_then(|inode| self.by_inode.get(&inode));
-        let path = step.path.clone();
-        let own = names.is_some_and(|names| names.contains(&path));
-        names.into_iter().flatten().filter(move |other| {
-            own && **other != path
-                && undo.binary_search_by(|step| step.path.cmp(*other)).is_err()
-        })
+/// The paths of files with several names, by inode.
+type Names = HashMap<u64, Vec<RelPath>>;
+
+fn names(entries: impl IntoIterator<Item = (RelPath, Version)>) -> Names {
+    let mut names = Names::new();
+    for (path, version) in entries {
+        if version.is_file() && version.nlink > 1 {
+            names.entry(version.ino).or_default().push(path);
+        }
     }
+    names
+}
+
+/// Those of the names of the file at `path` for which `undo` has no step. A commit writes a file
+/// that has several names into its inode, which changes all of them, and so does its undo.
+fn others<'a>(
+    names: &'a Names,
+    path: &'a RelPath,
+    inode: Option<u64>,
+    undo: &'a [Step],
+) -> impl Iterator<Item = &'a RelPath> {
+    let names = inode.and_then(|inode| names.get(&inode));
+    names.into_iter().flatten().filter(move |other| {
+        *other != path && undo.binary_search_by(|step| step.path.cmp(other)).is_err()
+    })
 }
 
 /// What the undo of a commit expects is what the commit left. Its word on what else may be in a

@@ -66,6 +66,11 @@ fn nothing_old_left(transaction: &Transaction, staged: &Staged) -> Result<(), Wo
     Ok(())
 }
 
+/// Whether an entry is a staged node that nobody changed; a directory may hold anything.
+fn is_ours(staged: &Version, now: &Version) -> bool {
+    matches_moved(staged, now) || (staged.ino == now.ino && now.is_directory())
+}
+
 fn unadd(
     transaction: &Transaction,
     staged: &Staged,
@@ -78,7 +83,7 @@ fn unadd(
     let Parent::Open(spot) = transaction.tree.find(&item.path)? else { return Ok(()) };
     let (Some(now), Some(new)) = (spot.version()?, staged.top(index)) else { return Ok(()) };
     close_again(spot.place(), new)?;
-    if !matches_moved(new, &now) && !(now.ino == new.ino && now.is_directory()) {
+    if !is_ours(new, &now) {
         // Someone made it theirs.
         return Ok(());
     }
@@ -105,9 +110,7 @@ fn unreplace(
         Parent::Missing | Parent::Blocked => return put(transaction, &slot, &item.path),
     };
     let now = spot.version()?;
-    let ours = now.zip(staged.top(index)).is_some_and(|(now, new)| {
-        matches_moved(new, &now) || (now.ino == new.ino && now.is_directory())
-    });
+    let ours = now.zip(staged.top(index)).is_some_and(|(now, new)| is_ours(new, &now));
     if !ours {
         return put(transaction, &slot, &item.path);
     }
@@ -181,9 +184,7 @@ fn prune(
     let mut ours = Vec::new();
     let mut foreign = false;
     walk(slot.place(), |path, now| {
-        let same = known.get(path).is_some_and(|new| {
-            matches_moved(new, now) || (new.ino == now.ino && now.is_directory())
-        });
+        let same = known.get(path).is_some_and(|new| is_ours(new, now));
         if same {
             ours.push((path.clone(), now.is_directory()));
         } else {

@@ -26,13 +26,8 @@ pub(super) fn finish(
     let finished = Finished { applied, after };
     record::write(&transaction.directory, record::FINISHED, &finished)?;
     fault::point("finished").map_err(failed("finish in", transaction.tree.path()))?;
-    clean_up(transaction)?;
+    transaction.remove_staging()?;
     Ok(finished.applied)
-}
-
-/// Removes the staging directory of a finished transaction, whose old nodes are all in the layer.
-pub(super) fn clean_up(transaction: &Transaction) -> Result<(), WorkspaceError> {
-    transaction.remove_staging()
 }
 
 /// What is there now, where it is what was put there. Where someone was quicker than this look,

@@ -181,7 +181,16 @@ fn mark_opaque(spot: &Spot) -> Result<(), WorkspaceError> {
         Ok(())
     })
     .map_err(failed("make opaque", spot.shown()))?;
-    result
+    match result {
+        // Where there are no such attributes there are no overlays either; the steps of a revert
+        // do not need it.
+        Err(WorkspaceError::Io { source, .. })
+            if source.raw_os_error() == Some(Errno::OPNOTSUPP.raw_os_error()) =>
+        {
+            Ok(())
+        }
+        result => result,
+    }
 }
 
 /// The layer's directories that lead to something or only carry metadata.

@@ -157,6 +157,17 @@ pub(super) fn write(
     all().map_err(failed("write", &path))
 }
 
+/// Takes a record back, on the disk when this returns; nothing to do when it is not there.
+pub(super) fn remove(directory: &Path, name: &str) -> Result<(), WorkspaceError> {
+    let path = directory.join(name);
+    let all = || match std::fs::remove_file(&path) {
+        Ok(()) => File::open(directory)?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    };
+    all().map_err(failed("remove", &path))
+}
+
 /// Reads a record; `None` when it was not written.
 pub(super) fn read<T: DeserializeOwned>(
     directory: &Path,

@@ -16,17 +16,22 @@ use super::{Recovered, finish};
 /// A failed file operation; calling it again continues.
 pub(crate) fn recover(transaction_dir: &Path) -> Result<Recovered, WorkspaceError> {
     let mark = |name| record::read::<Taken>(transaction_dir, name).map(|mark| mark.is_some());
-    if mark(record::TAKEN_BACK)? {
-        return Ok(Recovered::TakenBack);
+    let over = if mark(record::TAKEN_BACK)? {
+        Some(Recovered::TakenBack)
+    } else {
+        let finished = record::read::<Finished>(transaction_dir, record::FINISHED)?;
+        finished.map(|finished| Recovered::Finished(finished.applied))
+    };
+    if let Some(over) = over {
+        // A live directory that is gone since has no staging directory either.
+        if let Ok(Some(transaction)) = Transaction::load(transaction_dir) {
+            transaction.remove_staging()?;
+        }
+        return Ok(over);
     }
-    let finished = record::read::<Finished>(transaction_dir, record::FINISHED)?;
     let Some(transaction) = Transaction::load(transaction_dir)? else {
         return Ok(Recovered::NotBegun);
     };
-    if let Some(finished) = finished {
-        finish::clean_up(&transaction)?;
-        return Ok(Recovered::Finished(finished.applied));
-    }
     let Some(staged) = record::read::<Staged>(transaction_dir, record::APPLYING)? else {
         if transaction.plan.items.is_empty() {
             let nothing = Staged { versions: Vec::new() };

@@ -81,7 +81,7 @@ pub(crate) fn execute(
     }
     let plan = Plan {
         format: FORMAT,
-        live: live.to_owned(),
+        live: std::path::absolute(live).map_err(failed("resolve", live))?,
         inode: tree.root_version()?.ino,
         operation,
         staging: staging_name(transaction_dir, operation),
@@ -126,8 +126,10 @@ impl Transaction {
         let staged = match self.stage() {
             Ok(staged) => staged,
             Err(error) => {
-                // Nothing live was touched; if this fails as well, recovery does it.
-                let _ = self.forget();
+                // Nothing live was touched; if this fails as well, recovery does it. The record
+                // may have come to the disk though its writing failed.
+                let _ = record::remove(&self.directory, record::APPLYING)
+                    .and_then(|()| self.forget());
                 return Err(error);
             }
         };
@@ -165,6 +167,9 @@ impl Transaction {
 
     /// From wherever it is, back to before.
     pub(super) fn take_back(&self, staged: &Staged) -> Result<(), WorkspaceError> {
+        // The record may have come to the disk though its writing failed. It must not say
+        // "applied" of what is half taken back; while it stands, recovery goes on to the end.
+        record::remove(&self.directory, record::APPLIED)?;
         // Without this mark a crash might let recovery go forward again, which is as good.
         let _ = record::write(&self.directory, record::TAKING_BACK, &Taken {});
         inverse::forget(self)?;
@@ -173,10 +178,11 @@ impl Transaction {
         self.forget()
     }
 
-    /// Ends a transaction that has no effect (any more).
+    /// Ends a transaction that has no effect (any more). The record comes first: of a staging
+    /// directory that is half removed nothing can be told.
     pub(super) fn forget(&self) -> Result<(), WorkspaceError> {
-        self.remove_staging()?;
-        record::write(&self.directory, record::TAKEN_BACK, &Taken {})
+        record::write(&self.directory, record::TAKEN_BACK, &Taken {})?;
+        self.remove_staging()
     }
 
     /// Makes durable what happened in the live directory.

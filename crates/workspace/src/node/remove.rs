@@ -52,12 +52,9 @@ pub(crate) fn remove_tree_at(place: Place<'_>) -> Result<(), WorkspaceError> {
         match version_at(entry)? {
             None => {}
             Some(version) if version.is_directory() => {
-                // An empty one goes at once.
-                if rustix::fs::unlinkat(entry.directory, &name, AtFlags::REMOVEDIR).is_err() {
-                    cursor.descend(&name)?;
-                    let below = entries_at(cursor.fd(), cursor.shown())?;
-                    levels.push((name, below));
-                }
+                cursor.descend(&name)?;
+                let below = entries_at(cursor.fd(), cursor.shown())?;
+                levels.push((name, below));
             }
             Some(_) => unlink(entry, AtFlags::empty())?,
         }

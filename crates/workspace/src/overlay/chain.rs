@@ -25,7 +25,10 @@ pub(super) const MAX_LAYERS: usize = 48;
 const BLOCK: usize = 32;
 
 /// The directories to mount above the base, topmost first.
-pub(super) fn lower_dirs(store: &Store, tree: &OverlayTree) -> Result<Vec<PathBuf>, WorkspaceError> {
+pub(super) fn lower_dirs(
+    store: &Store,
+    tree: &OverlayTree,
+) -> Result<Vec<PathBuf>, WorkspaceError> {
     let layers: Vec<&LayerId> =
         tree.layers.iter().filter(|id| id.kind() != LayerKind::Mark).collect();
     let mut directories = Vec::new();
@@ -59,7 +62,7 @@ fn merge_layers(store: &Store, layers: &[&LayerId]) -> Result<PathBuf, Workspace
         }
     }
     for id in rest {
-        if !matches!(id.kind(), LayerKind::Inverse(_)) {
+        if id.kind().commit().is_none() {
             store.mark_linked(id)?;
         }
         sources.push(store.layer(id));

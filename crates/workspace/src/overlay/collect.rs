@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use ctrlz_core::id::SandboxId;
@@ -12,7 +11,7 @@ use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
 use super::store::{Store, make_directory, now};
-use super::tree::{LayerId, LayerKind, OverlayTree};
+use super::tree::{LayerId, OverlayTree};
 use super::{chain, commit};
 use crate::node::{entries, failed, remove_tree, version};
 use std::os::fd::OwnedFd;
@@ -121,7 +120,7 @@ fn layer_of(name: &OsStr) -> Option<(Option<LayerId>, i64)> {
         return Some((None, time(unfinished.split('-').nth(1)?)?));
     }
     let id: LayerId = name.split('.').next()?.parse().ok()?;
-    if matches!(id.kind(), LayerKind::Inverse(_)) {
+    if id.kind().commit().is_some() {
         return None;
     }
     let made = time(id.as_str().split('-').nth(2)?)?;
@@ -159,6 +158,8 @@ fn usage(path: &Path) -> Result<u64, WorkspaceError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::overlay::tree::LayerKind;
+    use std::os::unix::ffi::OsStrExt;
 
     #[test]
     fn only_names_that_we_give_are_layers() {

@@ -3,7 +3,7 @@
 //! The transaction itself is [`crate::live`]'s. Beside its directory `commits/OPERATION` lie
 //! `OPERATION.request`, written before it, and `OPERATION.result`, written after it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::Path;
 
@@ -20,13 +20,15 @@ use serde::{Deserialize, Serialize};
 
 use super::collect::remove;
 use super::expectation::Expectations;
+use super::names::keep_other_names;
 use super::restore::restore_paths;
+use super::restored::Restored;
 use super::store::{Store, make_directory, now};
-use super::tree::{LayerKind, OverlayTree, bare};
+use super::tree::{LayerId, LayerKind, OverlayTree, bare};
 use crate::diff::changes;
 use crate::live::{self, Applied, Expect, Recovered, Replacement, Step};
 use crate::manifest::{Manifest, Record};
-use crate::node::{entries, failed, same_xattrs, version};
+use crate::node::{Version, entries, failed, same_xattrs, version};
 use crate::view::View;
 
 /// What a commit or revert was asked to do.
@@ -36,8 +38,11 @@ struct Request {
     tree: OverlayTree,
     /// The paths that were chosen; all when empty.
     paths: Vec<RelPath>,
-    /// What it was going to change.
-    changed: Vec<RelPath>,
+    /// What it was going to change, and what was there before; the latter is `None`, too, where
+    /// someone else had changed it.
+    changed: Vec<(RelPath, Option<Version>)>,
+    /// The commit that it takes back.
+    reverts: Option<OperationId>,
 }
 
 /// What came of it.
@@ -50,6 +55,7 @@ struct Outcome {
 /// A commit, ready to be carried out.
 struct Prepared {
     tree: OverlayTree,
+    base: View,
     changes: Vec<Change>,
     steps: Vec<Step>,
 }
@@ -66,7 +72,11 @@ fn prepare(store: &Store, tree: &Tree, paths: &[RelPath]) -> Result<Prepared, Wo
         }
     }
     let steps = steps(&changes, &from, &to, &seen)?;
-    Ok(Prepared { tree, changes, steps })
+    for change in &changes {
+        let removes = is_directory(change.before.as_ref()) && !is_directory(change.after.as_ref());
+        store.check_spares_store(&tree.base, &change.path, removes)?;
+    }
+    Ok(Prepared { tree, base: from, changes, steps })
 }
 
 fn is_directory(metadata: Option<&ctrlz_core::changeset::Metadata>) -> bool {
@@ -127,9 +137,9 @@ fn steps(
         if is_directory(change.before.as_ref()) && !is_directory(change.after.as_ref()) {
             removed.insert(path);
         }
-        // What goes with its directory needs a step only when an earlier operation had touched
-        // it: then it has to be what that operation saw.
-        if inside_removed && !seen.is_recorded(path) {
+        // What goes with its directory needs a step only when more is known than when it changed
+        // last: then it has to be what an earlier operation saw, or what we put there.
+        if inside_removed && !seen.is_known(path)? {
             continue;
         }
         let replace = match change.after {
@@ -181,12 +191,32 @@ pub(super) fn commit(
     request: &CommitRequest<'_>,
 ) -> Result<Committed, WorkspaceError> {
     let prepared = prepare(store, request.tree, request.paths)?;
-    let record = Request {
-        tree: prepared.tree,
-        paths: request.paths.to_vec(),
-        changed: prepared.changes.into_iter().map(|change| change.path).collect(),
-    };
-    execute(store, request.operation, &record, prepared.steps, request.strategy)
+    let Prepared { tree, base, changes, steps } = prepared;
+    let paths = changes.iter().map(|change| &change.path);
+    let changed = found(&base, &tree.base, paths, &steps, request.strategy)?;
+    let record = Request { tree, paths: request.paths.to_vec(), changed, reverts: None };
+    execute(store, request.operation, &record, steps, request.strategy)
+}
+
+/// What the base has at `paths`, as far as the transaction will make sure that it does.
+fn found<'a>(
+    view: &View,
+    base: &Path,
+    paths: impl Iterator<Item = &'a RelPath>,
+    steps: &[Step],
+    strategy: ConflictStrategy,
+) -> Result<Vec<(RelPath, Option<Version>)>, WorkspaceError> {
+    let mut foreign = HashSet::new();
+    if strategy != ConflictStrategy::Fail {
+        foreign.extend(live::plan(base, steps)?.into_iter().map(|conflict| conflict.path));
+    }
+    let mut changed = Vec::new();
+    for path in paths {
+        let foreign = foreign.contains(path) || path.ancestors().any(|up| foreign.contains(&up));
+        let now = if foreign { None } else { view.lookup(path)?.map(|found| found.version) };
+        changed.push((path.clone(), now));
+    }
+    Ok(changed)
 }
 
 fn execute(
@@ -199,6 +229,9 @@ fn execute(
     make_directory(&store.commits())?;
     let transaction = store.transaction(operation);
     write(store, operation, REQUEST, request)?;
+    if let Some(commit) = request.reverts {
+        write(store, operation, REVERTS, &commit)?;
+    }
     match live::execute(&request.tree.base, &transaction, operation, steps, strategy) {
         Ok(applied) => finish(store, operation, request, applied),
         Err(error) => {
@@ -224,11 +257,13 @@ fn finish(
     request: &Request,
     applied: Applied,
 ) -> Result<Committed, WorkspaceError> {
+    let steps = live::inverse_steps(&store.transaction(operation))?;
+    keep_other_names(store, operation, &request.tree.base, &request.changed, &steps)?;
     let mut empty = bare(&request.tree.base);
     empty.commit = Some(operation);
     let mut tree = empty.text()?;
     if !request.paths.is_empty() {
-        tree = rest(store, operation, request, &empty)?;
+        tree = rest(store, &steps, request, &empty)?;
     }
     let outcome = Outcome { tree, counts: applied.counts };
     write(store, operation, RESULT, &outcome)?;
@@ -239,15 +274,14 @@ fn finish(
 /// has now at the committed paths, so that the next commit expects that.
 fn rest(
     store: &Store,
-    operation: OperationId,
+    steps: &[Step],
     request: &Request,
     empty: &OverlayTree,
 ) -> Result<Tree, WorkspaceError> {
     let base = View::new(request.tree.base.clone(), Vec::new());
-    let steps = live::inverse_steps(&store.transaction(operation))?;
-    let since = since_of(&steps);
+    let since = since_of(steps);
     let mut records = Vec::with_capacity(request.changed.len());
-    for path in &request.changed {
+    for (path, _) in &request.changed {
         let mut record =
             Record { path: path.clone(), entry: None, opaque: false, base: None, raced: false };
         match steps.binary_search_by(|step| step.path.cmp(path)) {
@@ -326,11 +360,11 @@ pub(super) fn revert(
     strategy: ConflictStrategy,
 ) -> Result<ChangeCounts, WorkspaceError> {
     let (request, steps) = inverse(store, commit)?;
-    let request = Request {
-        tree: bare(&request.tree.base),
-        paths: Vec::new(),
-        changed: steps.iter().map(|step| step.path.clone()).collect(),
-    };
+    let tree = bare(&request.tree.base);
+    let view = View::new(tree.base.clone(), Vec::new());
+    let paths = steps.iter().map(|step| &step.path);
+    let changed = found(&view, &tree.base, paths, &steps, strategy)?;
+    let request = Request { tree, paths: Vec::new(), changed, reverts: Some(commit) };
     execute(store, operation, &request, steps, strategy).map(|committed| committed.counts)
 }
 
@@ -349,11 +383,15 @@ pub(super) fn rebase(
         if steps.is_empty() {
             continue;
         }
-        let id = super::tree::LayerId::new(LayerKind::Inverse(*commit), "", 0, 0);
+        let id = LayerId::new(LayerKind::Inverse(*commit), "", 0, 0);
         if version(&store.beside(&id, "manifest"))?.is_none() {
             describe_inverse(store, &id, &request, &steps)?;
         }
         layers.push(id);
+        let names = LayerId::new(LayerKind::Names(*commit), "", 0, 0);
+        if version(&store.layer(&names))?.is_some() {
+            layers.push(names);
+        }
     }
     layers.extend(tree.layers.iter().cloned());
     let mut rebased = tree.with_layers(layers);
@@ -371,7 +409,7 @@ fn expected(record: &mut Record, expect: Option<Expect>) {
 }
 
 /// From when on a change in the base came after the commit.
-fn since_of(steps: &[Step]) -> Timestamp {
+pub(super) fn since_of(steps: &[Step]) -> Timestamp {
     let since = steps.iter().filter_map(|step| match step.expect {
         Expect::Unchanged { since, .. } => Some(since),
         _ => None,
@@ -383,7 +421,7 @@ fn since_of(steps: &[Step]) -> Timestamp {
 /// tree on that layer was made on.
 fn describe_inverse(
     store: &Store,
-    id: &super::tree::LayerId,
+    id: &LayerId,
     request: &Request,
     steps: &[Step],
 ) -> Result<(), WorkspaceError> {
@@ -432,20 +470,14 @@ pub(super) fn unneeded(
     oldest: i64,
 ) -> Result<Vec<OperationId>, WorkspaceError> {
     let mut found = Vec::new();
-    if version(&store.commits())?.is_none() {
-        return Ok(found);
-    }
-    for name in entries(&store.commits())? {
-        let operation = name.to_str().and_then(|name| name.strip_suffix(RESULT));
-        let Some(operation) = operation.and_then(|name| name.strip_suffix('.')) else { continue };
-        let Ok(operation) = operation.parse::<OperationId>() else { continue };
+    for operation in operations_with(store, RESULT)? {
         let Some(request) = read::<Request>(store, operation, REQUEST)? else { continue };
         let needed = live.iter().any(|tree| {
             tree.base == request.tree.base
                 && (tree.commit <= Some(operation)
-                    || tree.layers.iter().any(|id| id.kind() == LayerKind::Inverse(operation)))
+                    || tree.layers.iter().any(|id| id.kind().commit() == Some(operation)))
         });
-        let path = store.commits().join(&name);
+        let path = store.commits().join(format!("{operation}.{RESULT}"));
         let young = version(&path)?.is_none_or(|file| file.mtime.0 >= oldest);
         if !needed && !young {
             found.push(operation);
@@ -458,12 +490,63 @@ pub(super) fn unneeded(
 /// the request last, so that a crash in between leaves what the next collection finds.
 pub(super) fn forget(store: &Store, operation: OperationId) -> Result<u64, WorkspaceError> {
     let mut freed = remove(&store.transaction(operation))?;
-    for what in ["inverse.manifest.partial", "inverse.manifest", RESULT, REQUEST] {
+    for what in [
+        "names",
+        "names.manifest",
+        "inverse.manifest.partial",
+        "inverse.manifest",
+        RESULT,
+        REVERTS,
+        REQUEST,
+    ] {
         freed += remove(&store.commits().join(format!("{operation}.{what}")))?;
     }
     Ok(freed)
 }
 
+/// What our own reverts put into `base` in place of what commits had replaced.
+pub(super) fn restored(store: &Store, base: &Path) -> Result<Restored, WorkspaceError> {
+    let mut restored = Restored::default();
+    for revert in operations_with(store, REVERTS)? {
+        let Some(commit) = read::<OperationId>(store, revert, REVERTS)? else { continue };
+        if read::<Outcome>(store, revert, RESULT)?.is_none() {
+            continue;
+        }
+        let Some(request) = read::<Request>(store, commit, REQUEST)? else { continue };
+        if request.tree.base != base {
+            continue;
+        }
+        let steps = live::inverse_steps(&store.transaction(revert))?;
+        let before: HashMap<RelPath, Version> = request
+            .changed
+            .into_iter()
+            .filter_map(|(path, version)| Some((path, version?)))
+            .collect();
+        for step in steps {
+            if let (Expect::Unchanged { version, .. }, Some(before)) =
+                (step.expect, before.get(&step.path))
+            {
+                restored.add(&step.path, *before, version);
+            }
+        }
+    }
+    Ok(restored)
+}
+
+/// The operations that have a record of that kind, oldest first.
+fn operations_with(store: &Store, what: &str) -> Result<Vec<OperationId>, WorkspaceError> {
+    if version(&store.commits())?.is_none() {
+        return Ok(Vec::new());
+    }
+    let mut found: Vec<OperationId> = entries(&store.commits())?
+        .iter()
+        .filter_map(|name| name.to_str()?.strip_suffix(what)?.strip_suffix('.')?.parse().ok())
+        .collect();
+    found.sort_unstable();
+    Ok(found)
+}
+
+const REVERTS: &str = "reverts";
 const REQUEST: &str = "request";
 const RESULT: &str = "result";
 

@@ -6,6 +6,8 @@ use ctrlz_core::path::RelPath;
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::workspace::WorkspaceError;
 
+use super::commit;
+use super::restored::Restored;
 use super::store::{Store, covers};
 use super::tree::OverlayTree;
 use crate::manifest::Record;
@@ -28,6 +30,7 @@ pub(super) struct Expectations {
     /// Lowest layer first.
     layers: Vec<(Timestamp, HashMap<RelPath, Record>)>,
     base: View,
+    restored: Restored,
 }
 
 impl Expectations {
@@ -39,7 +42,8 @@ impl Expectations {
             let records = records.map(|record| (record.path.clone(), record)).collect();
             layers.push((manifest.since, records));
         }
-        Ok(Self { layers, base: View::new(tree.base.clone(), Vec::new()) })
+        let restored = commit::restored(store, &tree.base)?;
+        Ok(Self { layers, base: View::new(tree.base.clone(), Vec::new()), restored })
     }
 
     /// What the lowest layer that touches `path` saw; `None` when none does.
@@ -50,20 +54,29 @@ impl Expectations {
         for (since, records) in &self.layers {
             let since = *since;
             if let Some(record) = records.get(path) {
-                return Ok(Some(Seen { base: record.base, raced: record.raced, since }));
+                let base = record.base.map(|version| self.restored.forward(path, version));
+                return Ok(Some(Seen { base, raced: record.raced, since }));
             }
             if path.ancestors().any(|above| records.get(&above).is_some_and(covers)) {
                 let base = self.base.lookup(path)?.map(|found| found.version);
-                let raced = base.is_some_and(|v| !v.is_directory() && v.ctime >= since);
+                let raced = base.is_some_and(|now| {
+                    let then = self.restored.backward(path, now);
+                    !then.is_directory() && then.ctime >= since
+                });
                 return Ok(Some(Seen { base, raced, since }));
             }
         }
         Ok(None)
     }
 
-    /// Whether a layer says something about `path` itself.
-    pub(super) fn is_recorded(&self, path: &RelPath) -> bool {
-        self.layers.iter().any(|(_, records)| records.contains_key(path))
+    /// Whether more is known of what the base has at `path` than when it changed last: a layer
+    /// says something about it, or one of our own reverts put it there.
+    pub(super) fn is_known(&self, path: &RelPath) -> Result<bool, WorkspaceError> {
+        if self.layers.iter().any(|(_, records)| records.contains_key(path)) {
+            return Ok(true);
+        }
+        let now = self.base.lookup(path)?.map(|found| found.version);
+        Ok(now.is_some_and(|now| self.restored.backward(path, now) != now))
     }
 
     /// When the first operation began, plus one nanosecond, since which the sandbox does not see

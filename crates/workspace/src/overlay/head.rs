@@ -69,7 +69,11 @@ pub(super) fn check_base(base: &Path) -> Result<Version, WorkspaceError> {
 ///
 /// What is already there is used again when nothing was written to it, since making directories
 /// is what costs most here.
-pub(super) fn begin(store: &Store, sandbox: SandboxId, text: &Tree) -> Result<Head, WorkspaceError> {
+pub(super) fn begin(
+    store: &Store,
+    sandbox: SandboxId,
+    text: &Tree,
+) -> Result<Head, WorkspaceError> {
     let tree = OverlayTree::parse(text)?;
     check_base(&tree.base)?;
     for id in &tree.layers {
@@ -79,6 +83,7 @@ pub(super) fn begin(store: &Store, sandbox: SandboxId, text: &Tree) -> Result<He
     prepare_upper(store, &tree, &upper)?;
     prepare_work(&work)?;
     let mut lower_dirs = chain::lower_dirs(store, &tree)?;
+    lower_dirs.extend(store.prepare_mask(&tree.base)?);
     lower_dirs.push(tree.base.clone());
     let root = version(&upper)?.ok_or_else(|| failed("look at", &upper)(Errno::NOENT))?;
     let notes = Notes {
@@ -105,9 +110,8 @@ fn prepare_upper(store: &Store, tree: &OverlayTree, upper: &Path) -> Result<(), 
         path: tree.base.clone(),
     })?;
     if let Some(now) = version(upper)? {
-        let usable = now.is_directory()
-            && now.permissions() & 0o700 == 0o700
-            && entries(upper)?.is_empty();
+        let usable =
+            now.is_directory() && now.permissions() & 0o700 == 0o700 && entries(upper)?.is_empty();
         if usable
             && ownership(&now) == ownership(&below.version)
             && now.mtime == below.version.mtime
@@ -134,7 +138,8 @@ fn prepare_upper(store: &Store, tree: &OverlayTree, upper: &Path) -> Result<(), 
     }
 }
 
-fn imitate(below: &Version, upper: &Path) -> Result<(), WorkspaceError> {
+/// Gives a directory of ours the mode, without the special bits, and the time of `below`.
+pub(super) fn imitate(below: &Version, upper: &Path) -> Result<(), WorkspaceError> {
     // Without the owner's bits we could not use it ourselves.
     let mode = Mode::from_raw_mode(below.permissions() & 0o777 | 0o700);
     rustix::fs::chmod(upper, mode).map_err(failed("set the mode of", upper))?;

@@ -26,12 +26,14 @@ use crate::view::{Index, Layer, View};
 /// layers/ID.linked     there when files of the layer have further names in merged/
 /// layers/ID.survived   there when the layer was found whole in a later boot
 /// heads/SANDBOX/       upper and work of the operation under way
+/// masks/DIGEST         see super::mask
 /// merged/BOOT-DIGEST   many layers as one, for mounting; can be made again at any time
 /// commits/OPERATION/   a commit's transaction and what it replaced
 /// ```
 #[derive(Debug)]
 pub(super) struct Store {
     dir: PathBuf,
+    real_dir: OnceLock<PathBuf>,
     boot: OnceLock<String>,
 }
 
@@ -61,14 +63,14 @@ pub(super) fn make_directory(path: &Path) -> Result<(), WorkspaceError> {
 
 impl Store {
     pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned(), boot: OnceLock::new() }
+        Self { dir: dir.to_owned(), real_dir: OnceLock::new(), boot: OnceLock::new() }
     }
 
     /// Errs when `base` is the store or lies in it: what the driver writes there is not the
     /// user's. A base that holds the store is fine.
     pub(super) fn check_outside(&self, base: &Path) -> Result<(), WorkspaceError> {
-        let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if real(base).starts_with(real(&self.dir)) {
+        let real = base.canonicalize().unwrap_or_else(|_| base.to_owned());
+        if real.starts_with(self.real_dir().unwrap_or(&self.dir)) {
             let reason = format!("it lies in {}, where ctrlz keeps its data", self.dir.display());
             return Err(WorkspaceError::Base { path: base.to_owned(), reason });
         }
@@ -78,6 +80,20 @@ impl Store {
     /// Locked shared by whoever may make layers, exclusively by a collection.
     pub(super) fn lock(&self) -> PathBuf {
         self.dir.join("lock")
+    }
+
+    /// The directory without symbolic links in its path; `None` while it does not exist.
+    pub(super) fn real_dir(&self) -> Option<&Path> {
+        if self.real_dir.get().is_none()
+            && let Ok(real) = self.dir.canonicalize()
+        {
+            return Some(self.real_dir.get_or_init(|| real));
+        }
+        self.real_dir.get().map(PathBuf::as_path)
+    }
+
+    pub(super) fn masks(&self) -> PathBuf {
+        self.dir.join("masks")
     }
 
     pub(super) fn layers(&self) -> PathBuf {
@@ -108,6 +124,7 @@ impl Store {
     pub(super) fn layer(&self, id: &LayerId) -> PathBuf {
         match id.kind() {
             LayerKind::Inverse(operation) => self.transaction(operation).join("inverse"),
+            LayerKind::Names(operation) => self.commits().join(format!("{operation}.names")),
             _ => self.layers().join(id.as_str()),
         }
     }
@@ -118,6 +135,7 @@ impl Store {
             LayerKind::Inverse(operation) => {
                 self.commits().join(format!("{operation}.inverse.{what}"))
             }
+            LayerKind::Names(operation) => self.commits().join(format!("{operation}.names.{what}")),
             _ => self.layers().join(format!("{id}.{what}")),
         }
     }
@@ -140,7 +158,7 @@ impl Store {
     /// Whether the root directory's own metadata are part of a layer.
     fn has_root(&self, id: &LayerId) -> Result<bool, WorkspaceError> {
         match id.kind() {
-            LayerKind::Sealed | LayerKind::Mark => Ok(false),
+            LayerKind::Sealed | LayerKind::Mark | LayerKind::Names(_) => Ok(false),
             LayerKind::SealedWithRoot => Ok(true),
             LayerKind::Inverse(_) => Ok(self.manifest(id)?.root),
         }
@@ -153,7 +171,8 @@ impl Store {
     /// What `tree` shows. Layers are looked at on disk, for a few look-ups.
     pub(super) fn view(&self, tree: &OverlayTree) -> Result<View, WorkspaceError> {
         let layers = tree.layers.iter().rev().filter(|id| id.kind() != LayerKind::Mark);
-        let layers = layers.map(|id| self.lazy_layer(id)).collect::<Result<_, _>>()?;
+        let mut layers = layers.map(|id| self.lazy_layer(id)).collect::<Result<Vec<_>, _>>()?;
+        layers.extend(self.mask_layer(&tree.base));
         Ok(View::new(tree.base.clone(), layers))
     }
 
@@ -169,6 +188,7 @@ impl Store {
         for id in tree.layers.iter().rev().filter(|id| id.kind() != LayerKind::Mark) {
             layers.push(self.lazy_layer(id)?);
         }
+        layers.extend(self.mask_layer(&tree.base));
         Ok(View::new(tree.base.clone(), layers))
     }
 
@@ -197,6 +217,7 @@ impl Store {
                 layers.push(Layer::indexed(self.layer(id), manifest.root, index));
             }
             layers.reverse();
+            layers.extend(self.mask_layer(&tree.base));
             Ok(View::new(tree.base.clone(), layers))
         };
         Ok((view(from)?, view(to)?, candidates))
@@ -277,7 +298,5 @@ pub(super) fn add_candidates(candidates: &mut Candidates, manifest: &Manifest) {
 
 /// Whether a layer's entry hides what lower layers have below its path.
 pub(super) fn covers(record: &Record) -> bool {
-    record.entry.is_some_and(|entry| {
-        record.opaque || !entry.is_directory() || is_whiteout(&entry)
-    })
+    record.entry.is_some_and(|entry| record.opaque || !entry.is_directory() || is_whiteout(&entry))
 }

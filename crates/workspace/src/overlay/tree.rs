@@ -32,8 +32,7 @@ pub(super) struct OverlayTree {
 impl OverlayTree {
     /// Reads a tree's text.
     pub(super) fn parse(tree: &Tree) -> Result<Self, WorkspaceError> {
-        let foreign =
-            || WorkspaceError::ForeignTree { driver: DRIVER, tree: tree.0.clone() };
+        let foreign = || WorkspaceError::ForeignTree { driver: DRIVER, tree: tree.0.clone() };
         let parsed: Self = serde_json::from_str(&tree.0).map_err(|_| foreign())?;
         if parsed.base.is_absolute() && parsed.layers.len() <= MAX_LAYERS {
             Ok(parsed)
@@ -84,6 +83,18 @@ pub(super) enum LayerKind {
     Mark,
     /// What a commit replaced, kept with its transaction.
     Inverse(OperationId),
+    /// What a commit replaced by names that it did not know, see [`super::names`].
+    Names(OperationId),
+}
+
+impl LayerKind {
+    /// The commit that it belongs to.
+    pub(super) fn commit(self) -> Option<OperationId> {
+        match self {
+            Self::Inverse(operation) | Self::Names(operation) => Some(operation),
+            Self::Sealed | Self::SealedWithRoot | Self::Mark => None,
+        }
+    }
 }
 
 /// A layer's name, unique in the store. Its letters and digits are a safe file name.
@@ -100,6 +111,7 @@ impl LayerId {
             LayerKind::SealedWithRoot => 'r',
             LayerKind::Mark => 'm',
             LayerKind::Inverse(operation) => return Self(operation.to_string()),
+            LayerKind::Names(operation) => return Self(format!("names-{operation}")),
         };
         Self(format!("{letter}-{boot}-{nanoseconds:x}-{turn:x}"))
     }
@@ -109,19 +121,22 @@ impl LayerId {
         match self.0.as_bytes().first() {
             Some(b'r') => LayerKind::SealedWithRoot,
             Some(b'm') => LayerKind::Mark,
-            Some(b'o') => match self.0.parse() {
-                Ok(operation) => LayerKind::Inverse(operation),
-                Err(_) => LayerKind::Sealed,
-            },
+            Some(b'o' | b'n') => {
+                let (kind, operation): (fn(_) -> _, _) = match self.0.strip_prefix("names-") {
+                    Some(operation) => (LayerKind::Names, operation),
+                    None => (LayerKind::Inverse, self.0.as_str()),
+                };
+                operation.parse().map_or(LayerKind::Sealed, kind)
+            }
             _ => LayerKind::Sealed,
         }
     }
 
-    /// The boot in which it was sealed; `None` for an inverse layer.
+    /// The boot in which it was sealed; `None` for what belongs to a commit.
     pub(super) fn boot(&self) -> Option<&str> {
-        match self.kind() {
-            LayerKind::Inverse(_) => None,
-            _ => self.0.split('-').nth(1),
+        match self.kind().commit() {
+            Some(_) => None,
+            None => self.0.split('-').nth(1),
         }
     }
 
@@ -144,14 +159,16 @@ impl FromStr for LayerId {
         let hex = |part: &&str| {
             !part.is_empty() && part.len() <= 32 && part.bytes().all(|b| b.is_ascii_hexdigit())
         };
-        if let Some(operation) = text.strip_prefix("op-") {
-            let canonical = operation.parse::<i64>().is_ok_and(|n| n > 0 && n.to_string() == operation);
+        let of_commit = text.strip_prefix("names-").unwrap_or(text);
+        if let Some(operation) = of_commit.strip_prefix("op-") {
+            let canonical =
+                operation.parse::<i64>().is_ok_and(|n| n > 0 && n.to_string() == operation);
             return if canonical { Ok(Self(text.to_owned())) } else { refuse() };
         }
-        let mut parts = text.split('-');
+        let mut parts = of_commit.split('-');
         let letter = matches!(parts.next(), Some("l" | "r" | "m"));
         let rest: Vec<&str> = parts.collect();
-        if letter && rest.len() == 3 && rest.iter().all(hex) {
+        if letter && of_commit == text && rest.len() == 3 && rest.iter().all(hex) {
             Ok(Self(text.to_owned()))
         } else {
             refuse()
@@ -174,11 +191,14 @@ mod tests {
         let mut tree = bare(Path::new("/some where"));
         tree.layers.push(LayerId::new(LayerKind::SealedWithRoot, "0a1b2c3d", 77, 1));
         tree.layers.push(LayerId::new(LayerKind::Inverse(OperationId(12)), "", 0, 0));
+        tree.layers.push(LayerId::new(LayerKind::Names(OperationId(12)), "", 0, 0));
         let text = tree.text().expect("text");
         assert_eq!(OverlayTree::parse(&text).expect("parse"), tree);
         assert_eq!(tree.layers[0].kind(), LayerKind::SealedWithRoot);
         assert_eq!(tree.layers[0].boot(), Some("0a1b2c3d"));
         assert_eq!(tree.layers[1].kind(), LayerKind::Inverse(OperationId(12)));
+        assert_eq!(tree.layers[2].kind(), LayerKind::Names(OperationId(12)));
+        assert_eq!(tree.layers[2].boot(), None);
 
         for foreign in [
             "",
@@ -186,6 +206,7 @@ mod tests {
             r#"{"base":"relative","layers":[]}"#,
             r#"{"base":"/x","layers":["../../etc"]}"#,
             r#"{"base":"/x","layers":["op-01"]}"#,
+            r#"{"base":"/x","layers":["names-l-00-11-22"]}"#,
             r#"{"base":"/x","layers":["l-00-11"]}"#,
             r#"{"base":"/x","layers":[],"more":1}"#,
         ] {

@@ -60,8 +60,7 @@ pub(super) fn whole_since_boot(store: &Store, id: &LayerId) -> Result<(), Worksp
 fn compare(store: &Store, id: &LayerId, manifest: &Manifest) -> Result<(), WorkspaceError> {
     let layer = store.layer(id);
     let damaged = |what, path: &RelPath| WorkspaceError::Damaged { what, path: path.below(&layer) };
-    let inverse = matches!(id.kind(), LayerKind::Inverse(_));
-    let linked = inverse || version(&store.beside(id, "linked"))?.is_some();
+    let linked = id.kind().commit().is_some() || version(&store.beside(id, "linked"))?.is_some();
     let found = walk(&layer)?;
     let mut expected: HashMap<&RelPath, (&Version, bool)> = manifest
         .records
@@ -71,7 +70,9 @@ fn compare(store: &Store, id: &LayerId, manifest: &Manifest) -> Result<(), Works
     for record in &found {
         let Some(now) = record.entry else { continue };
         match expected.remove(&record.path) {
-            None => return Err(damaged("a layer holds an entry that it did not hold", &record.path)),
+            None => {
+                return Err(damaged("a layer holds an entry that it did not hold", &record.path));
+            }
             Some((then, opaque)) if opaque == record.opaque && same(then, &now, linked) => {}
             Some(_) => return Err(damaged("a layer's entry was changed", &record.path)),
         }

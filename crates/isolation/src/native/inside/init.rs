@@ -47,7 +47,7 @@ pub(super) fn reap(
     }
     if let Some(status) = ended {
         let network_attempts = network::attempts();
-        channel.report(&Report::Ended { status: status.as_raw() as i32, network_attempts })?;
+        channel.report(&Report::Ended { status: status.as_raw(), network_attempts })?;
     }
     Ok(())
 }

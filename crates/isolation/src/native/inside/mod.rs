@@ -5,6 +5,7 @@ mod devices;
 mod hide;
 mod init;
 mod limits;
+mod mount_table;
 mod mounts;
 mod network;
 mod overlay;
@@ -28,6 +29,9 @@ pub(super) struct Setup {
     pub(super) launch: Launch,
     pub(super) identity: Identity,
     pub(super) protections: Protections,
+    /// Enter the user namespace when the mounts are made, not before: root may overlay directories
+    /// that hold other mounts, a user namespace may not.
+    pub(super) late_user_namespace: bool,
     /// The user's ids outside.
     pub(super) uid: u32,
     pub(super) gid: u32,
@@ -76,11 +80,15 @@ pub(super) fn process_1(setup: Setup, channel: &Channel) -> i32 {
 
 fn run(mut setup: Setup, channel: &Channel) -> Result<(), StepError> {
     let wanted = setup.protections;
-    if wanted.has(Protection::DiesWithLauncher) {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
-            .step(|| "tie the sandbox's life to ctrlz".into())?;
+    if wanted.has(Protection::ClosedDescriptors) {
+        // What the launcher holds (its store, its locks, what its caller left open) ends here.
+        let mut keep = vec![channel.as_fd()];
+        keep.extend(setup.output.iter().flatten().map(AsFd::as_fd));
+        ctrlz_sys::descriptors::keep_only(&keep).step(|| "close descriptors".into())?;
     }
-    if setup.identity.is_written_inside() && wanted.has(Protection::UserNamespace) {
+    tie_to_launcher(wanted)?;
+    let early = wanted.has(Protection::UserNamespace) && !setup.late_user_namespace;
+    if early && setup.identity.is_written_inside() {
         setup
             .identity
             .write_inside(setup.uid, setup.gid)
@@ -103,13 +111,23 @@ fn run(mut setup: Setup, channel: &Channel) -> Result<(), StepError> {
     } else if wanted.has(Protection::NetworkNamespace) {
         network::bring_up_loopback().step(|| "bring up the loopback interface".into())?;
     }
-    root::build(&setup.launch, wanted)?;
+    let root = root::build(&setup, wanted)?;
+    // A process that changed its root by chroot may not make user namespaces.
+    if wanted.has(Protection::PivotRoot) {
+        root::enter(&root, wanted)?;
+        enter_user_namespace(&setup, channel)?;
+    } else {
+        enter_user_namespace(&setup, channel)?;
+        root::enter(&root, wanted)?;
+    }
     limits::apply(&setup.rlimits)?;
     if wanted.has(Protection::OpaqueInit) {
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .step(|| "hide process 1 from the command".into())?;
     }
     let listener = privileges::give_up(&setup, &mut in_force)?;
+    // The kernel forgets it where ids change.
+    tie_to_launcher(wanted)?;
     if channel.next_order(true).ok().flatten() != Some(Order::Start) {
         return Ok(());
     }
@@ -125,6 +143,27 @@ fn run(mut setup: Setup, channel: &Channel) -> Result<(), StepError> {
     Ok(())
 }
 
+fn tie_to_launcher(wanted: Protections) -> Result<(), StepError> {
+    if !wanted.has(Protection::DiesWithLauncher) {
+        return Ok(());
+    }
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
+        .step(|| "tie the sandbox's life to ctrlz".into())
+}
+
+fn enter_user_namespace(setup: &Setup, channel: &Channel) -> Result<(), StepError> {
+    if !setup.late_user_namespace || !setup.protections.has(Protection::UserNamespace) {
+        return Ok(());
+    }
+    ctrlz_sys::clone::enter_new_user_namespace().step(|| "enter a user namespace".into())?;
+    channel.report(&Report::NeedsIds).step(|| "report to ctrlz".into())?;
+    match channel.next_order(true) {
+        Ok(Some(Order::Build)) => Ok(()),
+        Ok(_) => Err(io::Error::other("the launcher is gone")).step(|| "get the id maps".into()),
+        Err(error) => Err(error).step(|| "get the id maps".into()),
+    }
+}
+
 /// Whether `name` is a capability that this kernel's headers know.
 pub(super) fn check_capability(name: &str) -> io::Result<()> {
     privileges::capability(name).map(drop)
@@ -134,5 +173,3 @@ pub(super) fn check_capability(name: &str) -> io::Result<()> {
 pub(super) fn has_own_process_ids() -> bool {
     limits::is_at_least(rustix::system::uname().release().to_bytes(), (6, 14))
 }
-
-pub(super) use privileges::landlock_offers;

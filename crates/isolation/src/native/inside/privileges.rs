@@ -79,10 +79,9 @@ fn drop_capabilities(keep: &[String]) -> Result<(), StepError> {
     for name in keep {
         kept |= capability(name).step(|| format!("keep capability {name}"))?;
     }
-    for capability in CapabilitySet::all().iter() {
-        // EINVAL: newer than this kernel.
+    for capability in CapabilitySet::all().difference(kept).iter() {
         match rustix::thread::remove_capability_from_bounding_set(capability) {
-            _ if kept.contains(capability) => {}
+            // EINVAL: newer than this kernel.
             Ok(()) | Err(rustix::io::Errno::INVAL) => {}
             Err(error) => {
                 return Err(error).step(|| "empty the capability bounding set".into());
@@ -171,19 +170,4 @@ fn allow_stream(ruleset: RulesetCreated, stream: BorrowedFd<'_>) -> Built {
         }
         _ => Ok(ruleset),
     }
-}
-
-/// Whether this kernel offers all that `abi` has.
-pub(in crate::native) fn landlock_offers(abi: ABI) -> bool {
-    let complete = || -> Result<RulesetCreated, landlock::RulesetError> {
-        let ruleset = Ruleset::default()
-            .set_compatibility(CompatLevel::HardRequirement)
-            .handle_access(AccessFs::from_all(abi))?;
-        let ruleset = match Scope::from_all(abi) {
-            scopes if scopes.is_empty() => ruleset,
-            scopes => ruleset.scope(scopes)?,
-        };
-        ruleset.create()
-    };
-    complete().is_ok()
 }

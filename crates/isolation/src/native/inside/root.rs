@@ -7,13 +7,14 @@ use std::path::{Path, PathBuf};
 use ctrlz_core::isolation::{Launch, RootView};
 use ctrlz_core::workspace::WorkspaceMount;
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use rustix::io::Errno;
 use rustix::mount::{MountAttrFlags, MountPropagationFlags, UnmountFlags, mount_change, unmount};
 
 use super::hide::{Covers, KERNEL_FILES};
 use super::mounts::{
     attach, copy_of, new_filesystem, open_below, open_host, open_or_make, restrict,
 };
-use super::{Step, StepError, devices, overlay};
+use super::{Setup, Step, StepError, devices, mount_table, overlay};
 use crate::native::protection::{Protection, Protections};
 
 /// Places that are private to the sandbox, and the directory of the scratch file system that each
@@ -25,59 +26,25 @@ const TEMPORARY: [(&str, &str); 3] = [("/tmp", "tmp"), ("/var/tmp", "var-tmp"), 
 const STAGE: &str = "/tmp";
 const SCRATCH_STAGE: &str = "/sys";
 
-pub(super) fn build(launch: &Launch, wanted: Protections) -> Result<(), StepError> {
+/// The root, furnished and attached, but not yet entered.
+pub(super) fn build(setup: &Setup, wanted: Protections) -> Result<OwnedFd, StepError> {
+    let launch = &setup.launch;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step(|| "make the mounts private".into())?;
-    // Opened first: later mounts may hide them.
-    let workspace = open_workspace(&launch.workspace)?;
-    let own_root = matches!(launch.root, RootView::Workspace { .. });
-    let host_system = match own_root {
-        true => Some(copy_of(CWD, Path::new("/sys"), true).step(|| "copy /sys".into())?),
-        false => None,
-    };
-    let root = match &launch.root {
-        RootView::Host { .. } => {
-            let root = copy_of(CWD, Path::new("/"), true).step(|| "copy the host's root".into())?;
-            restrict(&root, true, wanted.has(Protection::ReadOnlyRoot))
-                .step(|| "make the host's root read-only".into())?;
-            root
-        }
-        RootView::Workspace { .. } => workspace.try_clone().step(|| "copy a descriptor".into())?,
-    };
-    let host_mounts = host_mounts(launch)?;
+    // Copied first: the stages below hide parts of the host.
+    let host = HostMounts::copy(launch, setup.late_user_namespace, wanted)?;
+    let scratch = scratch()?;
+    let workspace = open_workspace(launch, &scratch, setup.late_user_namespace)?;
+    let root = match &host.root {
+        Some(root) => root.try_clone(),
+        None => workspace.try_clone(),
+    }
+    .step(|| "copy a descriptor".into())?;
     let stage = open_host(Path::new(STAGE)).step(|| format!("open {STAGE}"))?;
     attach(&root, stage).step(|| "attach the new root".into())?;
+    furnish(launch, &host, root.as_fd(), scratch.as_fd(), &workspace, wanted)?;
 
-    let scratch = scratch()?;
-    let covers = Covers::new(scratch.try_clone().step(|| "copy a descriptor".into())?);
-    for (path, mount) in &host_mounts {
-        if let Some(target) = open_below(&root, path).step(|| format!("find {}", path.display()))? {
-            attach(mount, target).step(|| format!("show {}", path.display()))?;
-        }
-    }
-    let place = Place { root: root.as_fd(), scratch: scratch.as_fd(), make: own_root };
-    if wanted.has(Protection::PrivateDevices) {
-        place.devices()?;
-    }
-    place.proc(wanted)?;
-    if let Some(host_system) = host_system {
-        restrict(&host_system, true, true).step(|| "make /sys read-only".into())?;
-        place.put(&host_system, Path::new("/sys"))?;
-    }
-    if wanted.has(Protection::PrivateTemporary) {
-        for (path, source) in TEMPORARY {
-            // With a root of its own, /var/tmp belongs to the workspace.
-            if !(place.make && path == "/var/tmp") {
-                place.scratch_directory(path, source)?;
-            }
-        }
-    }
-    if let RootView::Host { workspace_at } = &launch.root {
-        let target = open_or_make(&root, workspace_at)
-            .step(|| format!("find {} inside", workspace_at.display()))?;
-        attach(&workspace, target)
-            .step(|| format!("attach the workspace at {}", workspace_at.display()))?;
-    }
+    let covers = Covers::new(scratch);
     if wanted.has(Protection::MaskedKernelFiles) {
         for path in KERNEL_FILES {
             covers.cover(root.as_fd(), Path::new(path)).step(|| format!("cover {path}"))?;
@@ -88,13 +55,111 @@ pub(super) fn build(launch: &Launch, wanted: Protections) -> Result<(), StepErro
             covers.cover(root.as_fd(), path).step(|| format!("hide {}", path.display()))?;
         }
     }
-    enter(&root, wanted)
+    Ok(root)
 }
 
-fn open_workspace(workspace: &WorkspaceMount) -> Result<OwnedFd, StepError> {
-    match workspace {
+fn furnish(
+    launch: &Launch,
+    host: &HostMounts,
+    root: BorrowedFd<'_>,
+    scratch: BorrowedFd<'_>,
+    workspace: &OwnedFd,
+    wanted: Protections,
+) -> Result<(), StepError> {
+    let place = Place { root, scratch, make: host.root.is_none() };
+    if wanted.has(Protection::PrivateDevices) {
+        place.devices()?;
+    }
+    place.proc(wanted)?;
+    if let Some(system) = &host.system {
+        place.put(system, Path::new("/sys"))?;
+    }
+    if wanted.has(Protection::PrivateTemporary) {
+        for (path, source) in TEMPORARY {
+            // With a root of its own, /var/tmp belongs to the workspace, and so does the place in
+            // which the user stands.
+            let in_workspace = path == "/var/tmp" || launch.workdir.starts_with(path);
+            if !(place.make && in_workspace) {
+                place.scratch_directory(path, source)?;
+            }
+        }
+    }
+    if let RootView::Host { workspace_at } = &launch.root {
+        let target = open_or_make(root, workspace_at)
+            .step(|| format!("find {} inside", workspace_at.display()))?;
+        attach(workspace, target)
+            .step(|| format!("attach the workspace at {}", workspace_at.display()))?;
+    }
+    for (path, mount) in &host.inside {
+        if let Some(target) = open_below(root, path).step(|| format!("find {}", path.display()))? {
+            attach(mount, target).step(|| format!("show {}", path.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Detached copies of what the host has mounted and the sandbox shows.
+struct HostMounts {
+    /// The host's root, when it is the sandbox's.
+    root: Option<OwnedFd>,
+    /// The host's /sys, for a root that has none.
+    system: Option<OwnedFd>,
+    /// File systems that are mounted inside the workspace. They are not part of it, so they are
+    /// shown read-only.
+    inside: Vec<(PathBuf, OwnedFd)>,
+}
+
+impl HostMounts {
+    fn copy(launch: &Launch, may_overlay: bool, wanted: Protections) -> Result<Self, StepError> {
+        match &launch.root {
+            RootView::Host { workspace_at } => {
+                let root =
+                    copy_of(CWD, Path::new("/"), true).step(|| "copy the host's root".into())?;
+                restrict(&root, true, wanted.has(Protection::ReadOnlyRoot))
+                    .step(|| "make the host's root read-only".into())?;
+                // In a user namespace the overlay itself is refused when something is mounted.
+                let inside = if may_overlay { mounts_inside(workspace_at, &[])? } else { vec![] };
+                Ok(Self { root: Some(root), system: None, inside })
+            }
+            RootView::Workspace { host_mounts } => {
+                let system = copy_of(CWD, Path::new("/sys"), true).step(|| "copy /sys".into())?;
+                restrict(&system, true, true).step(|| "make /sys read-only".into())?;
+                let own = ["/proc", "/sys", "/dev", "/run", "/tmp"];
+                let inside =
+                    if *host_mounts { mounts_inside(Path::new("/"), &own)? } else { vec![] };
+                Ok(Self { root: None, system: Some(system), inside })
+            }
+        }
+    }
+}
+
+/// Read-only copies of the mounts below `directory`, without those in `except`.
+fn mounts_inside(directory: &Path, except: &[&str]) -> Result<Vec<(PathBuf, OwnedFd)>, StepError> {
+    let mut copies = Vec::new();
+    for path in mount_table::below(directory).step(|| "read the mount table".into())? {
+        if except.iter().any(|place| path.starts_with(place)) {
+            continue;
+        }
+        // A mount that another one hides cannot be reached, nor need it be.
+        let Ok(mount) = copy_of(CWD, &path, true) else { continue };
+        restrict(&mount, true, true).step(|| format!("make {} read-only", path.display()))?;
+        copies.push((path, mount));
+    }
+    Ok(copies)
+}
+
+fn open_workspace(
+    launch: &Launch,
+    scratch: &OwnedFd,
+    may_overlay: bool,
+) -> Result<OwnedFd, StepError> {
+    match &launch.workspace {
         WorkspaceMount::Overlay { lower_dirs, upper_dir, work_dir } => {
-            overlay::mount(lower_dirs, upper_dir, work_dir)
+            let empty = open_below(scratch, Path::new("empty"))
+                .and_then(|found| found.ok_or_else(|| Errno::NOENT.into()))
+                .step(|| "find the empty directory".into())?;
+            overlay::mount(lower_dirs, upper_dir, work_dir, &empty)
+                .map_err(|error| explain(error, lower_dirs.last(), may_overlay))
         }
         WorkspaceMount::Bind { source } => {
             let mount = copy_of(CWD, source, false)
@@ -102,6 +167,24 @@ fn open_workspace(workspace: &WorkspaceMount) -> Result<OwnedFd, StepError> {
             restrict(&mount, false, false).step(|| "restrict the workspace".into())?;
             Ok(mount)
         }
+    }
+}
+
+/// The kernel answers `EINVAL` to an overlay of a directory that holds other mounts, when a user
+/// namespace asks.
+fn explain(error: StepError, base: Option<&PathBuf>, may_overlay: bool) -> StepError {
+    let Some(base) = base.filter(|_| !may_overlay) else { return error };
+    match mount_table::below(base).unwrap_or_default().first() {
+        Some(inside) => StepError {
+            step: format!(
+                "{} holds another mount, {}: only root can make such a folder copy-on-write; \
+                 choose a folder below it",
+                base.display(),
+                inside.display()
+            ),
+            ..error
+        },
+        None => error,
     }
 }
 
@@ -189,55 +272,8 @@ impl Place<'_> {
     }
 }
 
-/// The host's other file systems, when they are to be shown in a root of their own: detached,
-/// read-only copies.
-fn host_mounts(launch: &Launch) -> Result<Vec<(PathBuf, OwnedFd)>, StepError> {
-    if launch.root != (RootView::Workspace { host_mounts: true }) {
-        return Ok(Vec::new());
-    }
-    let table = std::fs::read("/proc/self/mountinfo").step(|| "read the mount table".into())?;
-    let mut shown = Vec::new();
-    for line in table.split(|byte| *byte == b'\n') {
-        let Some(point) = line.split(|byte| *byte == b' ').nth(4) else { continue };
-        let path = unescape(point);
-        let own = ["/proc", "/sys", "/dev", "/run", "/tmp"].iter().any(|p| path.starts_with(p));
-        if path == Path::new("/") || own || shown.iter().any(|(above, _)| path.starts_with(above)) {
-            continue;
-        }
-        let Ok(mount) = copy_of(CWD, &path, true) else { continue };
-        restrict(&mount, true, true).step(|| format!("make {} read-only", path.display()))?;
-        shown.push((path, mount));
-    }
-    Ok(shown)
-}
-
-/// Undoes the octal escapes of proc_pid_mountinfo(5).
-fn unescape(text: &[u8]) -> PathBuf {
-    use std::os::unix::ffi::OsStringExt;
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let Some((first, after)) = rest.split_first() {
-        let octal = after.get(..3).filter(|_| *first == b'\\').and_then(|digits| {
-            digits.iter().try_fold(0u32, |n, d| {
-                d.checked_sub(b'0').filter(|d| *d < 8).map(|d| n * 8 + u32::from(d))
-            })
-        });
-        match octal.and_then(|n| u8::try_from(n).ok()) {
-            Some(byte) => {
-                bytes.push(byte);
-                rest = after.get(3..).unwrap_or_default();
-            }
-            None => {
-                bytes.push(*first);
-                rest = after;
-            }
-        }
-    }
-    PathBuf::from(std::ffi::OsString::from_vec(bytes))
-}
-
 /// Makes `root` the root. The old one is unmounted, so that no way leads back.
-fn enter(root: &OwnedFd, wanted: Protections) -> Result<(), StepError> {
+pub(super) fn enter(root: &OwnedFd, wanted: Protections) -> Result<(), StepError> {
     rustix::process::fchdir(root).step(|| "enter the new root".into())?;
     if wanted.has(Protection::PivotRoot) {
         rustix::process::pivot_root(".", ".").step(|| "pivot to the new root".into())?;
@@ -246,15 +282,4 @@ fn enter(root: &OwnedFd, wanted: Protections) -> Result<(), StepError> {
         rustix::process::chroot(".").step(|| "change the root".into())?;
     }
     rustix::process::chdir("/").step(|| "enter the new root".into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn mount_points_are_unescaped() {
-        assert_eq!(unescape(br"/mnt/a\040b\134c"), Path::new(r"/mnt/a b\c"));
-        assert_eq!(unescape(br"/x\9\04"), Path::new(r"/x\9\04"));
-    }
 }

@@ -196,3 +196,108 @@ fn a_strangers_work_between_crash_and_recovery_survives() {
         }
     }
 }
+
+#[test]
+fn taking_back_can_be_killed_at_any_point() {
+    let count = points();
+    let mut taken_back = 0;
+    for passing in (1..=count).step_by(6) {
+        for first in 1..=8 {
+            let what = format!("{passing} of {count}, then from {first}");
+            let (scene, before, _) = scene();
+            assert!(died(run(&scene, "execute", &format!("any:{passing}"))));
+            now(&scene.live());
+            // The stranger is at the last path that is applied, so that there is most to undo.
+            fs::write(scene.at("to-file/stranger"), "a stranger's").unwrap_or_else(|_| {
+                fs::write(scene.at("to-folder"), "a stranger's").unwrap_or_default();
+            });
+            let mut deaths = 0;
+            while died(run(&scene, "recover", &format!("any:{}", first + deaths * 5))) {
+                deaths += 1;
+            }
+            let outcome = recovered(&scene);
+            assert_eq!(recovered(&scene), outcome, "{what}");
+            assert_clean(&scene);
+            let mut after = normal(scene.tree());
+            assert!(
+                outcome != Recovered::TakenBack
+                    || contents(&after).contains(b"a stranger's".as_slice())
+                    || contents(&before).is_subset(&contents(&after)),
+                "{what}: lost"
+            );
+            if outcome == Recovered::TakenBack {
+                taken_back += 1;
+                let stranger = RelPath::parse("to-file/stranger").expect("path");
+                let mut wanted = normal(before);
+                match after.remove(&stranger) {
+                    Some(_) => {}
+                    // The stranger wrote over the file itself.
+                    None => {
+                        let file = RelPath::parse("to-folder").expect("path");
+                        after.remove(&file);
+                        wanted.remove(&file);
+                    }
+                }
+                assert_same(&after, &wanted, &what);
+            }
+        }
+    }
+    assert!(taken_back > 20, "only {taken_back} were taken back");
+}
+
+#[test]
+fn work_in_what_is_taken_back_stays_and_the_old_version_comes_beside() {
+    let (scene, before, _) = scene();
+    // `added`, `closing/y` and `edit` are in place, `folder` and what follows is not.
+    assert!(died(run(&scene, "execute", "renamed:3")));
+    now(&scene.live());
+    fs::write(scene.at("added/deep/er/stranger"), "a stranger's").expect("write");
+    fs::write(scene.at("added/one"), "edited by a stranger").expect("write");
+    fs::write(scene.at("closing/y"), "edited by a stranger, too").expect("write");
+    fs::write(scene.at("edit"), "and this").expect("write");
+    fs::write(scene.at("gone"), "which stands in the way").expect("write");
+    assert_eq!(recovered(&scene), Recovered::TakenBack);
+    assert_clean(&scene);
+
+    let mut after = normal(scene.tree());
+    let mut wanted = normal(before);
+    let mut take = |path: &str| {
+        let path = RelPath::parse(path).expect("path");
+        wanted.remove(&path);
+        after.remove(&path).map(|entry| String::from_utf8(entry.content).expect("utf8"))
+    };
+    for (path, content) in [
+        ("added", ""),
+        ("added/deep", ""),
+        ("added/deep/er", ""),
+        ("added/deep/er/stranger", "a stranger's"),
+        ("added/one", "edited by a stranger"),
+        // Another name of the same file.
+        ("added/one-again", "edited by a stranger"),
+        ("closing/y", "edited by a stranger, too"),
+        ("edit", "and this"),
+        ("edit.ctrlz-op-7", "old"),
+        ("gone", "which stands in the way"),
+    ] {
+        assert_eq!(take(path).as_deref(), Some(content), "{path}");
+    }
+    assert_same(&after, &wanted, "the rest is as before");
+}
+
+#[test]
+fn a_record_that_came_to_the_disk_though_its_writing_failed_does_not_mislead() {
+    let (counted, ..) = scene();
+    let file = counted.root.join("points");
+    assert!(run(&counted, "execute", &format!("count:{}", file.display())).success());
+    let points = fs::read_to_string(file).expect("points");
+    let syncs = points.lines().filter(|point| *point == "record-sync").count();
+    for sync in 1..=syncs {
+        for death in ["take-back:2", "take-back:5", "staging-remove:1", "record-rename:9"] {
+            let what = format!("record {sync}, then {death}");
+            let (scene, before, wanted) = scene();
+            run(&scene, "execute", &format!("record-sync:{sync}:eio,{death}"));
+            recovered(&scene);
+            assert_whole(&scene, &before, &wanted, &what);
+        }
+    }
+}

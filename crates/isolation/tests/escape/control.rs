@@ -1,0 +1,85 @@
+//! That the suite itself can be trusted: an honest program works, and every protection is in
+//! force and is missed when it is gone.
+
+use std::collections::BTreeSet;
+
+use ctrlz_core::isolation::IsolationDriver;
+use ctrlz_core::operation::Exit;
+use ctrlz_isolation::native::{NativeDriver, Protection};
+
+use crate::attack::{Failure, Test};
+use crate::place::Place;
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        Test::new("an_honest_program_works", honest),
+        Test::new("all_protections_are_in_force", all_in_force),
+        Test::new("a_missing_protection_is_not_reported", missing_ones_are_not_reported),
+    ]
+}
+
+/// The Landlock version that the driver tells of, 0 for none.
+pub(crate) fn landlock_version() -> u32 {
+    NativeDriver::default()
+        .survey()
+        .into_iter()
+        .filter(|enforcement| enforcement.what == Protection::Landlock.word())
+        .find_map(|enforcement| enforcement.by?.rsplit(' ').next()?.parse().ok())
+        .unwrap_or(0)
+}
+
+fn honest(place: &Place) -> Result<(), Failure> {
+    let script = "
+write('file', b'new!')
+os.mkdir('directory'); os.rename('directory', 'other')
+open('/tmp/x', 'w').close()
+open('/dev/null', 'w').write('x')
+if os.waitstatus_to_exitcode(os.system('echo hello | cat > hello')): os._exit(1)
+server = socket.socket(); server.bind(('127.0.0.1', 0)); server.listen()
+socket.create_connection(server.getsockname()).close()
+through(read('hello')) if read('file') == b'new!' else refused('not written')
+";
+    let before = place.look();
+    let trial = place.python(script);
+    let upper = trial.upper();
+    trial.run()?.must_get_through()?;
+    before.check(&place.look())?;
+    match std::fs::read(upper.join("file"))? == b"new!" {
+        true => Ok(()),
+        false => Err(Failure::Failed("the change is not in the upper directory".to_owned())),
+    }
+}
+
+fn all_in_force(place: &Place) -> Result<(), Failure> {
+    let run = place.command(vec!["true".to_owned()]).run()?;
+    if run.report.exit != Exit::Code(0) {
+        return Err(Failure::Failed(format!("true ended with {:?}", run.report.exit)));
+    }
+    // Those that the survey says this host does not have may be missing.
+    let unavailable: BTreeSet<String> = NativeDriver::default()
+        .survey()
+        .into_iter()
+        .filter(|enforcement| enforcement.by.is_none())
+        .map(|enforcement| enforcement.what)
+        .collect();
+    let wanted: Vec<Protection> =
+        Protection::ALL.into_iter().filter(|p| !unavailable.contains(p.word())).collect();
+    run.must_enforce(&wanted)
+}
+
+fn missing_ones_are_not_reported(place: &Place) -> Result<(), Failure> {
+    for protection in Protection::ALL {
+        // A pid namespace's /proc needs the namespace, and only root can do without a user
+        // namespace.
+        let missing: &[Protection] = match protection {
+            Protection::PidNamespace => &[Protection::PidNamespace, Protection::PrivateProc],
+            Protection::UserNamespace if !crate::attack::is_root() => continue,
+            _ => &[protection],
+        };
+        let run = place.command(vec!["true".to_owned()]).without(missing).run()?;
+        if run.must_enforce(&[protection]).is_ok() {
+            return Err(Failure::Failed(format!("{protection} is reported but was left out")));
+        }
+    }
+    Ok(())
+}

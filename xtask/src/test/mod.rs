@@ -1,0 +1,119 @@
+//! `cargo xtask test`: everything that CI checks, on this machine.
+
+mod binaries;
+mod outcome;
+mod reach;
+mod running;
+mod skips;
+mod statics;
+
+use std::time::Instant;
+
+use crate::account::{self, Account};
+use crate::failure::{Answer, Failure};
+use crate::prerequisites;
+use outcome::Counts;
+use running::{As, Suite};
+
+/// The steps so far.
+#[derive(Default)]
+struct Steps {
+    failed: Vec<String>,
+}
+
+impl Steps {
+    /// Carries out one step. A failure is told and remembered; the other steps still run.
+    fn step<T>(&mut self, name: &str, action: impl FnOnce() -> Answer<T>) -> Option<T> {
+        println!("\n=== {name}");
+        let started = Instant::now();
+        let result = action();
+        let seconds = started.elapsed().as_secs();
+        match result {
+            Ok(value) => {
+                println!("--- {name}: ok ({seconds} s)");
+                Some(value)
+            }
+            Err(failure) => {
+                println!("{failure}\n--- {name}: FAILED ({seconds} s)");
+                self.failed.push(name.to_owned());
+                None
+            }
+        }
+    }
+}
+
+/// All checks that run nothing of ctrlz: formatting, lints, licences, documentation, arrows.
+pub(crate) fn check() -> Answer {
+    let mut steps = Steps::default();
+    steps.step("prerequisites", prerequisites::for_tests);
+    let mut skips = skips::Skips::read()?;
+    statics::all(&mut steps, &mut skips);
+    conclude(&steps, &skips, None)
+}
+
+/// Everything. `filter` are arguments for the test binaries, such as a part of a test's name; the
+/// static checks are left out then.
+pub(crate) fn test(filter: &[String]) -> Answer {
+    let mut steps = Steps::default();
+    steps.step("prerequisites", prerequisites::for_tests);
+    let mut skips = skips::Skips::read()?;
+    if filter.is_empty() {
+        statics::all(&mut steps, &mut skips);
+    }
+    let Some(built) = steps.step("build the tests", binaries::build) else {
+        return conclude(&steps, &skips, None);
+    };
+    let mut counts = Counts::default();
+    let mut run = |steps: &mut Steps, skips: &mut skips::Skips, name: &str, who: &As<'_>| {
+        let suite = Suite { built: &built, who, filter };
+        let ran = steps.step(name, || suite.run(skips));
+        if let Some(ran) = ran {
+            counts += ran;
+            if ran.failed > 0 {
+                steps.failed.push(name.to_owned());
+            }
+        }
+    };
+    if account::is_root() {
+        run(&mut steps, &mut skips, "tests as root", &As::Root);
+        let user = steps.step("an ordinary user", || Account::create("test"));
+        if let Some(user) = &user {
+            run(&mut steps, &mut skips, "tests as an ordinary user", &As::User(user));
+        }
+    } else {
+        run(&mut steps, &mut skips, "tests as an ordinary user", &As::Caller);
+        skips.note("user", "xtask", "tests as root: not root");
+    }
+    if filter.is_empty()
+        && let Some(ran) = steps.step("documentation tests", binaries::documentation)
+    {
+        counts += ran;
+        if ran.failed > 0 {
+            steps.failed.push("documentation tests".to_owned());
+        }
+    }
+    conclude(&steps, &skips, Some(counts))
+}
+
+/// Tells the skips, the failures and, last of all, the numbers.
+fn conclude(steps: &Steps, skips: &skips::Skips, counts: Option<Counts>) -> Answer {
+    println!("\n=== summary");
+    let unexpected = skips.tell();
+    for step in &steps.failed {
+        println!("FAILED: {step}");
+    }
+    if let Some(mut counts) = counts {
+        counts.skipped += skips.count();
+        println!("{counts}");
+        if counts.passed == 0 {
+            return Err(Failure::told("no test ran"));
+        }
+    }
+    match (steps.failed.len(), unexpected) {
+        (0, 0) => Ok(()),
+        (0, skips) => Err(Failure::told(format!(
+            "{skips} tests were skipped for reasons that xtask/expected-skips.txt does not expect"
+        ))),
+        (steps, _) => Err(Failure::told(format!("{steps} steps failed"))),
+    }
+}

@@ -1,0 +1,73 @@
+//! What a test binary's output says.
+
+use std::fmt;
+use std::ops::AddAssign;
+
+/// Numbers of tests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Counts {
+    pub(super) passed: u64,
+    pub(super) failed: u64,
+    pub(super) skipped: u64,
+}
+
+impl AddAssign for Counts {
+    fn add_assign(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.skipped += other.skipped;
+    }
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// The numbers in libtest's closing lines; nothing when there is none. Ignored tests count as
+/// skipped.
+pub(super) fn counts(output: &str) -> Option<Counts> {
+    let mut total: Option<Counts> = None;
+    for line in output.lines().filter_map(|line| line.strip_prefix("test result: ")) {
+        let number = |word: &str| {
+            let (before, _) = line.split_once(word)?;
+            before.rsplit([' ', '.', ';']).next()?.parse::<u64>().ok()
+        };
+        let (Some(passed), Some(failed)) = (number(" passed"), number(" failed")) else { continue };
+        let skipped = number(" ignored").unwrap_or(0);
+        *total.get_or_insert_default() += Counts { passed, failed, skipped };
+    }
+    total
+}
+
+/// The reasons in `SKIPPED(reason)`, one a line.
+pub(super) fn skips(output: &str) -> Vec<String> {
+    let reason = |line: &str| {
+        let (_, rest) = line.split_once("SKIPPED(")?;
+        let end = rest.rfind(')').unwrap_or(rest.len());
+        rest.get(..end).map(str::to_owned)
+    };
+    output.lines().filter_map(reason).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn adds_up_closing_lines() {
+        let output = "\
+running 3 tests
+test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s
+test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
+        assert_eq!(counts(output), Some(Counts { passed: 14, failed: 3, skipped: 1 }));
+        assert_eq!(counts("running 3 tests"), None);
+    }
+
+    #[test]
+    fn finds_skips() {
+        let output = "test a ... ok\nb: SKIPPED(no overlay (EPERM))\nSKIPPED(not root)\n";
+        assert_eq!(skips(output), ["no overlay (EPERM)", "not root"]);
+    }
+}
