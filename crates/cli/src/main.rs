@@ -5,6 +5,7 @@ mod arguments;
 mod commands;
 mod context;
 mod failure;
+mod mapped;
 mod places;
 mod root;
 mod secrets;
@@ -22,15 +23,26 @@ fn main() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return failure::usage(&error),
     };
+    ExitCode::from(execute(arguments))
+}
+
+/// Carries out the command, in this process or, for a sandbox whose files have many owners, in a
+/// child that may handle them.
+fn execute(arguments: Arguments) -> u8 {
     let json = arguments.json;
-    match commands::execute(arguments) {
+    let told = |answer: Answer| match answer {
         Ok(code) => code,
         Err(failure) => {
             failure.print(json);
-            ExitCode::from(failure.code)
+            failure.code
         }
+    };
+    match mapped::is_needed(&arguments) {
+        Ok(false) => told(commands::execute(arguments)),
+        Ok(true) => told(mapped::run(|| told(commands::execute(arguments)))),
+        Err(failure) => told(Err(failure)),
     }
 }
 
 /// What a command answers: an exit code, or why it failed.
-type Answer = Result<ExitCode, Failure>;
+type Answer = Result<u8, Failure>;

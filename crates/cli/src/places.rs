@@ -2,12 +2,24 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::failure::{Failure, OWN_FAILURE};
+
+/// The store of the user who called, once this process goes on under other ids.
+static PINNED: OnceLock<PathBuf> = OnceLock::new();
+
+/// Makes [`store`] answer `path` from now on.
+pub(crate) fn pin_store(path: PathBuf) {
+    let _ = PINNED.set(path);
+}
 
 /// The store: `CTRLZ_HOME`, else `/var/lib/ctrlz` for root and `$XDG_DATA_HOME/ctrlz`
 /// (`~/.local/share/ctrlz` by default) for others.
 pub(crate) fn store() -> Result<PathBuf, Failure> {
+    if let Some(pinned) = PINNED.get() {
+        return Ok(pinned.clone());
+    }
     let absolute = |name: &str| env::var_os(name).map(PathBuf::from).filter(|p| p.is_absolute());
     if let Some(path) = env::var_os("CTRLZ_HOME").filter(|value| !value.is_empty()) {
         let path = PathBuf::from(path);

@@ -8,8 +8,10 @@ mod expectation;
 mod head;
 mod mask;
 mod names;
+mod record;
 mod restore;
 mod restored;
+mod revert;
 mod seal;
 mod store;
 #[cfg(test)]

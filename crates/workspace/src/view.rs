@@ -8,7 +8,7 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -271,7 +271,7 @@ impl View {
 }
 
 /// [`version`] with one call for a path of usual length.
-fn quick_version(path: &Path) -> Result<Option<Version>, WorkspaceError> {
+pub(crate) fn quick_version(path: &Path) -> Result<Option<Version>, WorkspaceError> {
     if path.as_os_str().len() > PIECE {
         return version(path);
     }

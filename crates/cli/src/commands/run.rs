@@ -4,7 +4,6 @@ use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
 use ctrlz_config::{Capability, Config, Flags, Limit, Places, Profile};
 use ctrlz_core::limits::LimitKind;
@@ -106,17 +105,17 @@ fn carry_out(
 }
 
 /// Ends as the command did: with its code, or by its signal.
-fn end_as(report: &RunReport) -> ExitCode {
+fn end_as(report: &RunReport) -> u8 {
     if report.command.stopped == Some(Stopped::Limit(LimitKind::Timeout)) {
-        return ExitCode::from(TIMED_OUT);
+        return TIMED_OUT;
     }
     match report.command.exit {
-        Exit::Code(code) => ExitCode::from(u8::try_from(code).unwrap_or(OWN_FAILURE)),
+        Exit::Code(code) => u8::try_from(code).unwrap_or(OWN_FAILURE),
         Exit::Signal(signal) => {
             if report.command.stopped.is_none() {
                 ctrlz_sys::signal::die_of(signal);
             }
-            ExitCode::from(u8::try_from(128 + signal).unwrap_or(OWN_FAILURE))
+            u8::try_from(128 + signal).unwrap_or(OWN_FAILURE)
         }
     }
 }

@@ -12,6 +12,7 @@ mod driver;
 mod identity;
 mod inside;
 mod launch;
+mod mapped;
 mod meter;
 mod output;
 mod protection;
@@ -20,4 +21,5 @@ mod syscalls;
 mod wait;
 
 pub use driver::NativeDriver;
+pub use mapped::{has_subordinate_ids, with_subordinate_ids};
 pub use protection::{Protection, Protections};

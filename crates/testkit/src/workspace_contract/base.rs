@@ -42,10 +42,7 @@ pub fn a_base_that_holds_the_store(make: MakeDriver<'_>) {
         Ok(tree) => {
             let tree = f.step(&tree, "printf z >base/file");
             let found = f.changes(&f.driver.base_tree(&tree).expect("base"), &tree);
-            assert_eq!(
-                found,
-                these(&[("base/file", ctrlz_core::changeset::ChangeKind::Modified)])
-            );
+            assert_eq!(found, these(&[("base/file", ctrlz_core::changeset::ChangeKind::Modified)]));
         }
         Err(error) => panic!("{}", explained(&error)),
     }

@@ -2,9 +2,7 @@
 
 use std::fs;
 
-use ctrlz_core::changeset::ChangeKind::{
-    Added, Deleted, MetadataChanged, Modified, TypeChanged,
-};
+use ctrlz_core::changeset::ChangeKind::{Added, Deleted, MetadataChanged, Modified, TypeChanged};
 use ctrlz_core::changeset::{ChangeCounts, FileType};
 use rustix::fs::XattrFlags;
 
@@ -123,7 +121,8 @@ pub fn a_change_tells_before_and_after(make: MakeDriver<'_>) {
     let view = f.read(&to);
     let changeset = f.changeset(&from, &to);
     let mode = changeset.changes.iter().find(|c| c.path == rel("mode")).expect("mode changed");
-    let (before, after) = (mode.before.as_ref().expect("before"), mode.after.as_ref().expect("after"));
+    let (before, after) =
+        (mode.before.as_ref().expect("before"), mode.after.as_ref().expect("after"));
     assert_eq!((before.mode, after.mode), (0o644, 0o700));
     let entry = view.get("mode").expect("mode");
     assert_eq!((after.uid, after.gid, after.size), (entry.uid, entry.gid, 1));

@@ -163,7 +163,8 @@ pub fn a_partial_commit_minds_only_its_paths(make: MakeDriver<'_>) {
 
 /// A file of the live directory with several names keeps its inode, wherever the others lie.
 pub fn a_commit_keeps_hard_links(make: MakeDriver<'_>) {
-    let Some(f) = Fixture::new(make, "printf one >a; ln a b; printf two >c; printf 3 >plain") else {
+    let Some(f) = Fixture::new(make, "printf one >a; ln a b; printf two >c; printf 3 >plain")
+    else {
         return;
     };
     fs::hard_link(f.base.join("c"), f.path("outside")).expect("link");
@@ -181,7 +182,10 @@ pub fn a_commit_keeps_hard_links(make: MakeDriver<'_>) {
     }
     assert_eq!((inode("a"), inode("b"), inode("c")), (a, a, c));
     let live = f.live();
-    assert_eq!((live.text("a"), live.text("b"), live.text("c")), ("one more", "one more", "two more"));
+    assert_eq!(
+        (live.text("a"), live.text("b"), live.text("c")),
+        ("one more", "one more", "two more")
+    );
     assert_eq!(fs::read_to_string(f.path("outside")).expect("read"), "two more");
     assert_eq!(fs::read_to_string(f.path("outside-a")).expect("read"), "one more");
     f.revert(commit);

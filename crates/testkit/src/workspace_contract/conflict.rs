@@ -104,8 +104,12 @@ pub fn they_replaced_a_file_and_kept_its_looks(make: MakeDriver<'_>) {
 
 /// They changed the mode, the sandbox the content.
 pub fn they_changed_the_mode(make: MakeDriver<'_>) {
-    let meeting =
-        Meeting { mine: "printf mine >file", theirs: "chmod 751 file", path: "file", reason: Changed };
+    let meeting = Meeting {
+        mine: "printf mine >file",
+        theirs: "chmod 751 file",
+        path: "file",
+        reason: Changed,
+    };
     meeting.check(make);
 }
 
@@ -167,8 +171,13 @@ pub fn they_created_inside_what_the_sandbox_removes(make: MakeDriver<'_>) {
 
 /// The same, deeper down, and an edit instead of a new file.
 pub fn they_changed_inside_what_the_sandbox_removes(make: MakeDriver<'_>) {
-    Meeting { mine: "rm -r d", theirs: "printf theirs >d/e/deep", path: "d", reason: InsideChanged }
-        .check(make);
+    Meeting {
+        mine: "rm -r d",
+        theirs: "printf theirs >d/e/deep",
+        path: "d",
+        reason: InsideChanged,
+    }
+    .check(make);
 }
 
 /// The sandbox puts a file where the folder was in which they made a file.
@@ -191,7 +200,10 @@ pub fn they_removed_the_folder_of_a_new_file(make: MakeDriver<'_>) {
     let found = f.conflicts(&tree);
     assert!(!found.is_empty() && found.iter().all(|(path, _)| path.starts_with('d')), "{found:?}");
     let committed = f.try_commit(f.next_operation(), &tree, &[], Ours).expect("ours");
-    assert_eq!(f.live().get("d/e/new").map(|entry| &entry.content), seen.as_ref().map(|e| &e.content));
+    assert_eq!(
+        f.live().get("d/e/new").map(|entry| &entry.content),
+        seen.as_ref().map(|e| &e.content)
+    );
     assert_eq!(f.pending(&committed.tree), []);
 }
 

@@ -226,11 +226,11 @@ impl<'a> Fixture<'a> {
     #[track_caller]
     pub(super) fn conflicts(&self, tree: &Tree) -> Vec<(String, ConflictReason)> {
         let before = self.live();
-        let found =
-            match self.try_commit(self.next_operation(), tree, &[], ConflictStrategy::Fail) {
-                Err(WorkspaceError::Conflicts { conflicts }) => named(&conflicts),
-                other => panic!("expected conflicts: {other:?}"),
-            };
+        let found = match self.try_commit(self.next_operation(), tree, &[], ConflictStrategy::Fail)
+        {
+            Err(WorkspaceError::Conflicts { conflicts }) => named(&conflicts),
+            other => panic!("expected conflicts: {other:?}"),
+        };
         assert_same("the base after a refused commit", &before, &self.live());
         found
     }
@@ -298,11 +298,8 @@ pub(super) fn skipped(reason: &str) {
 /// Runs a shell script in a directory of this host.
 #[track_caller]
 pub(super) fn sh(dir: &Path, script: &str) -> String {
-    let output = Command::new("sh")
-        .args(["-euc", script])
-        .current_dir(dir)
-        .output()
-        .expect("run sh");
+    let output =
+        Command::new("sh").args(["-euc", script]).current_dir(dir).output().expect("run sh");
     let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
     assert!(output.status.success(), "a script failed:\n{script}\n--- it printed:\n{text}");
     text

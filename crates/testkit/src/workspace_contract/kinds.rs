@@ -123,7 +123,12 @@ fn assert_complete(view: &View) {
     let links: Vec<_> = view.entries.values().filter_map(|e| e.linked_to.as_ref()).collect();
     assert_eq!(links.len(), 3, "hard links: {links:?}");
     assert_eq!(view.get("fine").expect("fine").mtime, Some(2_000_000_000_123_456_789));
-    assert!(view.get("fine").expect("fine").attributes.contains_key("user.note".as_ref() as &std::ffi::OsStr));
+    assert!(
+        view.get("fine")
+            .expect("fine")
+            .attributes
+            .contains_key("user.note".as_ref() as &std::ffi::OsStr)
+    );
 }
 
 /// Made in a sandbox, every kind survives its snapshot, further operations, a rollback, a commit
@@ -214,7 +219,8 @@ pub fn every_name_survives(make: MakeDriver<'_>) {
 pub fn deep_directories_survive(make: MakeDriver<'_>) {
     let Some(f) = Fixture::new(make, "printf base >base") else { return };
     let before = f.live();
-    let script = "i=0; while [ $i -lt 200 ]; do mkdir deep$i; cd deep$i; printf $i >n; i=$((i+1)); done";
+    let script =
+        "i=0; while [ $i -lt 200 ]; do mkdir deep$i; cd deep$i; printf $i >n; i=$((i+1)); done";
     let tree = f.step(&f.create(), script);
     let seen = f.read(&tree);
     assert_eq!(seen.entries.len(), 402);
@@ -279,7 +285,8 @@ pub fn a_path_changes_its_type_and_back(make: MakeDriver<'_>) {
 
 /// A renamed directory takes everything along.
 pub fn a_directory_is_renamed(make: MakeDriver<'_>) {
-    let base = "umask 022; mkdir -p from/sub; printf a >from/a; printf b >from/sub/b; ln -s a from/l
+    let base =
+        "umask 022; mkdir -p from/sub; printf a >from/a; printf b >from/sub/b; ln -s a from/l
         chmod 750 from/sub; touch -d 2001-01-01 from/a";
     let Some(f) = Fixture::new(make, base) else { return };
     let start = f.create();

@@ -144,7 +144,10 @@ impl Drop for Namespace {
         self.commands = None;
         let left = self.shell.wait();
         if !std::thread::panicking() {
-            assert!(left.is_ok_and(|status| status.success()), "the workspace could not be unmounted");
+            assert!(
+                left.is_ok_and(|status| status.success()),
+                "the workspace could not be unmounted"
+            );
         }
     }
 }

@@ -46,12 +46,18 @@ pub fn chosen_paths_are_restored_and_no_others(make: MakeDriver<'_>) {
         // The folders above what comes back come back with it.
         let above: Vec<String> = chosen
             .iter()
-            .flat_map(|path| rel(path).ancestors().map(|above| above.to_string()).collect::<Vec<_>>())
+            .flat_map(|path| {
+                rel(path).ancestors().map(|above| above.to_string()).collect::<Vec<_>>()
+            })
             .filter(|above| !at_now.has(above))
             .collect();
         let above: Vec<&str> = above.iter().map(String::as_str).collect();
         let expected = at_now.except(chosen).except(&above);
-        assert_same(&format!("{chosen:?}: the rest"), &expected, &found.except(chosen).except(&above));
+        assert_same(
+            &format!("{chosen:?}: the rest"),
+            &expected,
+            &found.except(chosen).except(&above),
+        );
     }
     f.assert_reads("the tree itself", &now, &at_now);
     f.assert_reads("the old tree", &then, &at_then);
@@ -107,7 +113,8 @@ pub fn an_independent_step_is_taken_out(make: MakeDriver<'_>) {
     let Some(f) = Fixture::new(make, BASE) else { return };
     let start = f.create();
     let one = f.step(&start, "printf 1 >one; printf a >d/a");
-    let two = f.step(&one, "printf 2 >two; rm -r other; mkdir -p mine/sub; printf m >mine/sub/m; rm link");
+    let two = f
+        .step(&one, "printf 2 >two; rm -r other; mkdir -p mine/sub; printf m >mine/sub/m; rm link");
     let three = f.step(&two, "printf 3 >d/b; rm d/in; printf more >>one");
     let four = f.step(&three, "printf 4 >four; rm -r d/e");
     let expected = f.read(&four);
@@ -159,14 +166,29 @@ pub fn a_dependent_step_is_named(make: MakeDriver<'_>) {
     let Some(f) = Fixture::new(make, BASE) else { return };
     let start = f.create();
     for Case { step, between, dependent, path } in [
-        Case { step: "printf 1 >one", between: "printf 2 >two", dependent: "printf 3 >>one", path: "one" },
+        Case {
+            step: "printf 1 >one",
+            between: "printf 2 >two",
+            dependent: "printf 3 >>one",
+            path: "one",
+        },
         Case { step: "printf n >n", between: "printf 2 >two", dependent: "rm n", path: "n" },
-        Case { step: "rm two", between: "printf 1 >one", dependent: "printf back >two", path: "two" },
+        Case {
+            step: "rm two",
+            between: "printf 1 >one",
+            dependent: "printf back >two",
+            path: "two",
+        },
         Case { step: "printf 1 >one", between: "rm two", dependent: "chmod 600 one", path: "one" },
         Case { step: "mkdir n", between: "rm two", dependent: "printf x >n/x", path: "n" },
         Case { step: "printf 1 >d/in", between: "rm two", dependent: "rm -r d", path: "d" },
         Case { step: "rm -r d", between: "rm two", dependent: "mkdir d; printf x >d/x", path: "d" },
-        Case { step: "rm -r d; printf f >d", between: "rm two", dependent: "printf g >>d", path: "d" },
+        Case {
+            step: "rm -r d; printf f >d",
+            between: "rm two",
+            dependent: "printf g >>d",
+            path: "d",
+        },
     ] {
         let after = f.step(&start, step);
         let middle = f.step(&after, between);

@@ -25,11 +25,14 @@ pub fn a_git_repository_stays_whole(make: MakeDriver<'_>) {
     let two = f.step(&one, &git("printf 2 >>file; git commit -qam two; git gc -q; git tag v2"));
     let three = f.step(
         &two,
-        &git("git checkout -qb other; git rm -q src/s; git commit -qm three; git reset -q --hard v2
-              git reflog expire --expire=now --all; git gc -q --prune=now"),
+        &git(
+            "git checkout -qb other; git rm -q src/s; git commit -qm three; git reset -q --hard v2
+              git reflog expire --expire=now --all; git gc -q --prune=now",
+        ),
     );
     for (tree, log) in [(&one, "one\n"), (&two, "two\none\n"), (&three, "two\none\n")] {
-        let check = git("git fsck --full --strict >&2; git status --porcelain; git log --format=%s");
+        let check =
+            git("git fsck --full --strict >&2; git status --porcelain; git log --format=%s");
         let output = f.run_in(tree, &check);
         assert!(output.ends_with(log), "{output}");
         assert!(!output.contains(" M ") && !output.contains("error"), "{output}");
@@ -37,7 +40,10 @@ pub fn a_git_repository_stays_whole(make: MakeDriver<'_>) {
     let seen = f.read(&two);
     let (commit, _) = f.commit(&two);
     assert_same("the live directory", &seen, &f.live());
-    sh(&f.base, &git("git fsck --full --strict; test -z \"$(git --no-optional-locks status --porcelain)\""));
+    sh(
+        &f.base,
+        &git("git fsck --full --strict; test -z \"$(git --no-optional-locks status --porcelain)\""),
+    );
     f.revert(commit);
     assert!(!f.live().has(".git"));
 }

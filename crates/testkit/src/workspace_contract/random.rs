@@ -66,7 +66,8 @@ impl Random {
     }
 }
 
-const BASE: &str = "umask 022; mkdir -p a/b/c b/a d; printf 1 >a/b/c/d; printf 2 >b/a/c; printf 3 >c
+const BASE: &str =
+    "umask 022; mkdir -p a/b/c b/a d; printf 1 >a/b/c/d; printf 2 >b/a/c; printf 3 >c
     ln -s a/b 'e f'; printf 4 >d/a; chmod 700 b";
 
 /// Many random steps, with returns to random earlier trees and forks from them: each tree is, at

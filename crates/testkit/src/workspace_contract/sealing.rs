@@ -8,7 +8,8 @@ use ctrlz_core::workspace::WorkspaceError;
 use super::fixture::{Fixture, MakeDriver, OTHER, SANDBOX, mount, these};
 use super::view::{View, assert_same, fingerprint};
 
-const BASE: &str = "umask 022; printf one >a; mkdir -p d/sub; printf two >d/b; printf three >d/sub/c
+const BASE: &str =
+    "umask 022; printf one >a; mkdir -p d/sub; printf two >d/b; printf three >d/sub/c
     ln -s a link; ln d/b hard; mkfifo pipe; chmod 640 a";
 
 /// A new tree shows the base, and an operation that writes nothing changes nothing.

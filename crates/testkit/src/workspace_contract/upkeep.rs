@@ -145,9 +145,13 @@ pub fn a_long_chain_still_works(make: MakeDriver<'_>) {
         let digit = index % 10;
         let script = match index {
             60 => "mkdir only-60; printf x >only-60/x".to_owned(),
-            _ if digit == 3 => format!("rm -r d; mkdir d; printf {index} >d/3; printf {index} >>log"),
+            _ if digit == 3 => {
+                format!("rm -r d; mkdir d; printf {index} >d/3; printf {index} >>log")
+            }
             _ if digit == 7 => format!("rm -f d/*; ln log d/log; printf {index} >{index}"),
-            _ => format!("printf {index} >d/{digit}; printf {index} >{index}; printf ,{index} >>log"),
+            _ => {
+                format!("printf {index} >d/{digit}; printf {index} >{index}; printf ,{index} >>log")
+            }
         };
         let (sealed, seen) = f.operate(SANDBOX, &tree, |m| _ = m.run(&script));
         tree = sealed.tree;

@@ -79,12 +79,7 @@ impl View {
         view
     }
 
-    fn add(
-        &mut self,
-        root: &Path,
-        path: RelPath,
-        inodes: &mut BTreeMap<(u64, u64), Vec<RelPath>>,
-    ) {
+    fn add(&mut self, root: &Path, path: RelPath, inodes: &mut BTreeMap<(u64, u64), Vec<RelPath>>) {
         let at = path.below(root);
         let stat = fs::symlink_metadata(&at)
             .unwrap_or_else(|error| panic!("cannot look at {}: {error}", at.display()));
@@ -178,7 +173,10 @@ pub(super) fn assert_same(what: &str, expected: &View, found: &View) {
         match found.entries.get(path) {
             None => _ = writeln!(text, "missing: {path}\n    {entry:?}"),
             Some(other) if other != entry => {
-                _ = writeln!(text, "differs: {path}\n    expected {entry:?}\n    found    {other:?}");
+                _ = writeln!(
+                    text,
+                    "differs: {path}\n    expected {entry:?}\n    found    {other:?}"
+                );
             }
             Some(_) => {}
         }
@@ -196,10 +194,11 @@ pub(super) fn assert_same(what: &str, expected: &View, found: &View) {
 pub(super) fn fingerprint(root: &Path) -> BTreeMap<RelPath, (u64, i64, i64, i64, i64)> {
     fn add(root: &Path, path: RelPath, all: &mut BTreeMap<RelPath, (u64, i64, i64, i64, i64)>) {
         let stat = fs::symlink_metadata(path.below(root)).expect("stat");
-        let print =
-            (stat.ino(), stat.ctime(), stat.ctime_nsec(), stat.mtime(), stat.mtime_nsec());
+        let print = (stat.ino(), stat.ctime(), stat.ctime_nsec(), stat.mtime(), stat.mtime_nsec());
         all.insert(path.clone(), print);
-        if stat.is_dir() && let Ok(names) = fs::read_dir(path.below(root)) {
+        if stat.is_dir()
+            && let Ok(names) = fs::read_dir(path.below(root))
+        {
             for name in names {
                 add(root, path.child(&name.expect("entry").file_name()), all);
             }

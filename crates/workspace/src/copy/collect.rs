@@ -32,11 +32,7 @@ pub(super) fn lock_file(store: &Store) -> Result<OwnedFd, WorkspaceError> {
 ///
 /// A tree that another process made but has not yet recorded is in nobody's `live`. So while any
 /// other driver has the store in use, copies younger than an hour stay.
-pub(super) fn collect(
-    store: &Store,
-    live: &[Tree],
-    lock: &OwnedFd,
-) -> Result<u64, WorkspaceError> {
+pub(super) fn collect(store: &Store, live: &[Tree], lock: &OwnedFd) -> Result<u64, WorkspaceError> {
     let alone = match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => true,
         Err(Errno::WOULDBLOCK) => false,
@@ -105,9 +101,7 @@ fn need(store: &Store, needed: &mut BTreeSet<CopyId>, id: CopyId) {
 
 fn listed(directory: &Path) -> Result<Vec<std::ffi::OsString>, WorkspaceError> {
     match entries(directory) {
-        Err(WorkspaceError::Io { source, .. })
-            if source.kind() == std::io::ErrorKind::NotFound =>
-        {
+        Err(WorkspaceError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
             Ok(Vec::new())
         }
         result => result,

@@ -244,7 +244,12 @@ fn rest(
     // Where a conflict kept something of the sandbox's out, the sandbox drops it and has what is
     // there now, also what was put beside.
     let base = &copy.record.base;
-    let kept = Loaded { record, id: copy.id.clone(), manifest: copy.manifest.clone(), root: copy.root.clone() };
+    let kept = Loaded {
+        record,
+        id: copy.id.clone(),
+        manifest: copy.manifest.clone(),
+        root: copy.root.clone(),
+    };
     derive(store, &kept, |draft| {
         draft.seen.extend(seen);
         let mut pending: Vec<RelPath> = applied.skipped.clone();

@@ -26,7 +26,11 @@ pub(super) struct Notes {
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::begin`].
-pub(super) fn begin(store: &Store, sandbox: SandboxId, text: &Tree) -> Result<Head, WorkspaceError> {
+pub(super) fn begin(
+    store: &Store,
+    sandbox: SandboxId,
+    text: &Tree,
+) -> Result<Head, WorkspaceError> {
     let tree = CopyTree::parse(text)?;
     let made = store.head(sandbox);
     remove_tree(&made)?;
@@ -113,4 +117,3 @@ fn links(records: &[Record]) -> BTreeSet<Vec<&RelPath>> {
     }
     names.into_values().filter(|names| names.len() > 1).collect()
 }
-

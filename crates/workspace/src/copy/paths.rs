@@ -208,11 +208,8 @@ pub(super) fn rebase(
             }
         }
     }
-    let record = TreeRecord {
-        touched,
-        seen: super::expect::written(seen),
-        ..shared(store, &copy)?
-    };
+    let record =
+        TreeRecord { touched, seen: super::expect::written(seen), ..shared(store, &copy)? };
     tree.with(Some(share(store, &copy, record)?)).text()
 }
 

@@ -212,7 +212,10 @@ impl Store {
         let root = self.tree(files).join("root");
         let manifest = Manifest::read(&self.tree(id).join("manifest"))?;
         if !version(&root)?.is_some_and(|version| version.is_directory()) {
-            return Err(WorkspaceError::Damaged { what: "the files of a tree are gone", path: root });
+            return Err(WorkspaceError::Damaged {
+                what: "the files of a tree are gone",
+                path: root,
+            });
         }
         Ok(Loaded { id: id.clone(), record, manifest, root })
     }

@@ -50,7 +50,9 @@ fn compare(copy: &Loaded) -> Result<(), WorkspaceError> {
     for record in survey::records(&copy.root)? {
         let Some(now) = record.entry else { continue };
         match expected.remove(&record.path) {
-            None => return Err(damaged("a tree holds an entry that it did not hold", &record.path)),
+            None => {
+                return Err(damaged("a tree holds an entry that it did not hold", &record.path));
+            }
             Some(then) if same(then, &now) => {}
             Some(_) => return Err(damaged("a tree's entry was changed", &record.path)),
         }

@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use super::store::{Store, make_directory, now};
 use super::tree::{LayerId, OverlayTree};
-use super::{chain, commit};
+use super::{chain, record};
 use crate::node::{entries, failed, remove_tree, version};
 use std::os::fd::OwnedFd;
 
@@ -98,8 +98,8 @@ fn collect_locked(
             }
         }
     }
-    for operation in commit::unneeded(store, &trees, oldest)? {
-        freed += commit::forget(store, operation)?;
+    for operation in record::unneeded(store, &trees, oldest)? {
+        freed += record::forget(store, operation)?;
     }
     Ok(freed)
 }

@@ -17,7 +17,7 @@ use rustix::fs::FlockOperation;
 
 use super::store::Store;
 use super::tree::{OverlayTree, bare};
-use super::{DRIVER, collect, commit, head, restore, seal, verify, without};
+use super::{DRIVER, collect, commit, head, restore, revert, seal, verify, without};
 use crate::diff::changes;
 use crate::node::failed;
 
@@ -135,7 +135,7 @@ impl WorkspaceDriver for OverlayDriver {
     }
 
     fn rebase(&self, tree: &Tree, since: &[OperationId]) -> Result<Tree, WorkspaceError> {
-        commit::rebase(&self.store, &OverlayTree::parse(tree)?, since)?.text()
+        revert::rebase(&self.store, &OverlayTree::parse(tree)?, since)?.text()
     }
 
     fn plan_commit(&self, request: &CommitRequest<'_>) -> Result<CommitPlan, WorkspaceError> {
@@ -148,7 +148,7 @@ impl WorkspaceDriver for OverlayDriver {
     }
 
     fn plan_revert(&self, commit: OperationId) -> Result<CommitPlan, WorkspaceError> {
-        commit::plan_revert(&self.store, commit)
+        revert::plan_revert(&self.store, commit)
     }
 
     fn revert(
@@ -158,7 +158,7 @@ impl WorkspaceDriver for OverlayDriver {
         strategy: ConflictStrategy,
     ) -> Result<ChangeCounts, WorkspaceError> {
         self.announce(&mut self.usage())?;
-        commit::revert(&self.store, commit, operation, strategy)
+        revert::revert(&self.store, commit, operation, strategy)
     }
 
     fn recover_commit(&self, operation: OperationId) -> Result<RecoveredCommit, WorkspaceError> {

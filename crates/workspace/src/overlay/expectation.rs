@@ -6,8 +6,8 @@ use ctrlz_core::path::RelPath;
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::workspace::WorkspaceError;
 
-use super::commit;
 use super::restored::Restored;
+use super::revert::restored;
 use super::store::{Store, covers};
 use super::tree::OverlayTree;
 use crate::manifest::Record;
@@ -42,7 +42,7 @@ impl Expectations {
             let records = records.map(|record| (record.path.clone(), record)).collect();
             layers.push((manifest.since, records));
         }
-        let restored = commit::restored(store, &tree.base)?;
+        let restored = restored(store, &tree.base)?;
         Ok(Self { layers, base: View::new(tree.base.clone(), Vec::new()), restored })
     }
 

@@ -14,7 +14,8 @@ use serde::{Deserialize, Serialize};
 use super::store::{Store, make_directory, now};
 use super::tree::OverlayTree;
 use super::{chain, verify};
-use crate::node::{Version, copy_metadata, entries, failed, remove_tree, same_xattrs, version};
+use crate::node::{Version, copy_metadata, entries, failed, remove_tree, same_xattrs};
+use crate::view::quick_version;
 
 /// What begin tells seal.
 #[derive(Debug, Serialize, Deserialize)]
@@ -52,17 +53,17 @@ pub(super) fn check_base(base: &Path) -> Result<Version, WorkspaceError> {
     if !base.is_absolute() {
         return Err(refuse("its path is not absolute".to_owned()));
     }
-    match version(base) {
-        Ok(Some(version)) if version.is_directory() => {}
+    let found = match quick_version(base) {
+        Ok(Some(found)) if found.is_directory() => found,
         Ok(Some(_)) => return Err(refuse("it is not a directory".to_owned())),
         Ok(None) => return Err(refuse("it does not exist".to_owned())),
         Err(WorkspaceError::Io { source, .. }) => return Err(refuse(source.to_string())),
         Err(error) => return Err(error),
-    }
+    };
     let access = rustix::fs::Access::READ_OK | rustix::fs::Access::EXEC_OK;
     rustix::fs::accessat(CWD, base, access, AtFlags::EACCESS)
         .map_err(|errno| refuse(std::io::Error::from(errno).to_string()))?;
-    version(base)?.ok_or_else(|| refuse("it does not exist".to_owned()))
+    Ok(found)
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::begin`].
@@ -85,7 +86,7 @@ pub(super) fn begin(
     let mut lower_dirs = chain::lower_dirs(store, &tree)?;
     lower_dirs.extend(store.prepare_mask(&tree.base)?);
     lower_dirs.push(tree.base.clone());
-    let root = version(&upper)?.ok_or_else(|| failed("look at", &upper)(Errno::NOENT))?;
+    let root = quick_version(&upper)?.ok_or_else(|| failed("look at", &upper)(Errno::NOENT))?;
     let notes = Notes {
         // Last of all, so that as little as possible happens outside between this and the mount.
         since: Timestamp(now().0.saturating_add(1)),
@@ -109,7 +110,7 @@ fn prepare_upper(store: &Store, tree: &OverlayTree, upper: &Path) -> Result<(), 
         what: "the root is missing",
         path: tree.base.clone(),
     })?;
-    if let Some(now) = version(upper)? {
+    if let Some(now) = quick_version(upper)? {
         let usable =
             now.is_directory() && now.permissions() & 0o700 == 0o700 && entries(upper)?.is_empty();
         if usable
@@ -241,7 +242,7 @@ pub(super) fn attributes(directory: &Path) -> Result<String, WorkspaceError> {
 /// See [`ctrlz_core::workspace::WorkspaceDriver::abandon`].
 pub(super) fn abandon(store: &Store, sandbox: SandboxId) -> Result<(), WorkspaceError> {
     let upper = upper(store, sandbox);
-    match version(&upper)? {
+    match quick_version(&upper)? {
         None => Ok(()),
         Some(now) if now.is_directory() && now.permissions() & 0o700 == 0o700 => {
             if entries(&upper)?.is_empty() { Ok(()) } else { remove_tree(&upper) }

@@ -74,7 +74,7 @@ pub(super) fn keep_other_names(
     for record in &mut records {
         record.base = view.lookup(&record.path)?.map(|found| found.version);
     }
-    let since = super::commit::since_of(steps);
+    let since = super::revert::since_of(steps);
     let open = open_directory(&layer, OFlags::RDONLY)?;
     rustix::fs::syncfs(&open).map_err(failed("sync", &layer))?;
     Manifest { since, root: false, records }.write(&manifest)

@@ -9,7 +9,8 @@ use super::tree::{LayerKind, OverlayTree};
 use super::walk::{add_base, walk};
 use crate::diff::{Candidates, changes};
 use crate::manifest::Manifest;
-use crate::node::{remove_tree, version};
+use crate::node::remove_tree;
+use crate::view::quick_version;
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::seal`].
 pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError> {
@@ -20,7 +21,7 @@ pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError>
         what: "what the operation wrote is gone",
         path: upper.clone(),
     };
-    let now = version(&upper)?.ok_or_else(missing)?;
+    let now = quick_version(&upper)?.ok_or_else(missing)?;
     let root = ownership(&now) != notes.root || attributes(&upper)? != notes.attributes;
     let mut manifest = Manifest { since: notes.since, root, records: walk(&upper)? };
     let unchanged = Sealed { tree: head.tree.clone(), counts: ChangeCounts::default() };

@@ -13,7 +13,8 @@ use super::tree::{LayerId, LayerKind, OverlayTree};
 use super::walk::walk;
 use crate::layer::is_whiteout;
 use crate::manifest::Manifest;
-use crate::node::{Version, failed, version};
+use crate::node::{Version, failed};
+use crate::view::quick_version;
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::verify`].
 pub(super) fn verify(store: &Store, tree: &Tree, thorough: bool) -> Result<(), WorkspaceError> {
@@ -34,7 +35,7 @@ pub(super) fn verify(store: &Store, tree: &Tree, thorough: bool) -> Result<(), W
 pub(super) fn whole_since_boot(store: &Store, id: &LayerId) -> Result<(), WorkspaceError> {
     if id.kind() != LayerKind::Mark {
         let path = store.layer(id);
-        if !version(&path)?.is_some_and(|version| version.is_directory()) {
+        if !quick_version(&path)?.is_some_and(|version| version.is_directory()) {
             return Err(WorkspaceError::Damaged { what: "a layer is missing", path });
         }
     }
@@ -44,7 +45,7 @@ pub(super) fn whole_since_boot(store: &Store, id: &LayerId) -> Result<(), Worksp
         return Ok(());
     }
     let survived = store.beside(id, "survived");
-    if version(&survived)?.is_some() {
+    if quick_version(&survived)?.is_some() {
         return Ok(());
     }
     let manifest = store.manifest(id)?;
@@ -60,7 +61,8 @@ pub(super) fn whole_since_boot(store: &Store, id: &LayerId) -> Result<(), Worksp
 fn compare(store: &Store, id: &LayerId, manifest: &Manifest) -> Result<(), WorkspaceError> {
     let layer = store.layer(id);
     let damaged = |what, path: &RelPath| WorkspaceError::Damaged { what, path: path.below(&layer) };
-    let linked = id.kind().commit().is_some() || version(&store.beside(id, "linked"))?.is_some();
+    let linked =
+        id.kind().commit().is_some() || quick_version(&store.beside(id, "linked"))?.is_some();
     let found = walk(&layer)?;
     let mut expected: HashMap<&RelPath, (&Version, bool)> = manifest
         .records

@@ -42,6 +42,7 @@ pub(super) struct Setup {
 }
 
 pub(super) use limits::Rlimits;
+pub(super) use privileges::become_root_inside as become_root;
 
 /// A step of the set-up that failed.
 #[derive(Debug)]

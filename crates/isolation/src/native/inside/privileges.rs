@@ -26,7 +26,7 @@ const LANDLOCK: ABI = ABI::V9;
 const WRITABLE: [&str; 4] = ["/tmp", "/var/tmp", "/run", "/dev"];
 
 /// Takes user and group 0 of the new user namespace.
-pub(super) fn become_root_inside() -> io::Result<()> {
+pub(in crate::native) fn become_root_inside() -> io::Result<()> {
     // Refused where setgroups(2) had to be given up for the map; then there is nothing to drop.
     let _ = rustix::thread::set_thread_groups(&[]);
     rustix::thread::set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;

@@ -75,6 +75,8 @@ fn a_name_in_a_removed_folder_is_kept_from_the_write_to_its_twin() {
     write(&scene.wanted("a"), "new");
     let steps = scene.steps();
     scene.execute(&steps).expect("execute");
+    let layer = super::super::inverse_layer(&scene.transaction("transaction"));
+    assert_eq!(fs::read(layer.join("d/b")).expect("read"), b"old shared");
     scene.revert().expect("revert");
     assert_same(&scene.tree(), &before, "after the revert");
 }

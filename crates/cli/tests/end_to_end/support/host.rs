@@ -1,0 +1,58 @@
+//! What this host offers, and programs that tests need.
+
+use std::io::Write as _;
+use std::process::Command;
+
+use super::{Outcome, Scene};
+
+/// Tells that a test, or a part of it, cannot be had here.
+pub(crate) fn skipped(reason: &str) {
+    // libtest captures what print writes; a skip must be seen.
+    let _ = writeln!(std::io::stdout(), "SKIPPED({reason})");
+}
+
+/// Whether the tests run as root.
+pub(crate) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// Whether a program can be started; a skip is told when it cannot.
+pub(crate) fn has(program: &str) -> bool {
+    let found = Command::new(program).arg("--version").output().is_ok();
+    if !found {
+        skipped(&format!("{program} is not here"));
+    }
+    found
+}
+
+/// A Python program on the host, in the scene's project.
+#[track_caller]
+pub(crate) fn python(scene: &Scene, program: &str) -> Outcome {
+    python_with(scene, program, &[])
+}
+
+/// A Python program on the host with arguments.
+#[track_caller]
+pub(crate) fn python_with(scene: &Scene, program: &str, arguments: &[&str]) -> Outcome {
+    let all = ["-c", program].into_iter().chain(arguments.iter().copied());
+    Outcome::of(&mut scene.program(interpreter(), all))
+}
+
+/// The system's own interpreter: one from a version manager may lie in a closed home folder.
+pub(crate) fn interpreter() -> &'static str {
+    "/usr/bin/python3"
+}
+
+/// A shell script in mounts of its own, as root of this host or of a user namespace. `None`, after
+/// a skip was told, where the host forbids that.
+#[track_caller]
+pub(crate) fn unshared(scene: &Scene, script: &str) -> Option<Outcome> {
+    let flags: &[&str] = if is_root() { &["-m"] } else { &["-Urm"] };
+    let probe = Outcome::of(&mut scene.program("unshare", flags.iter().chain(&["true"])));
+    if !probe.status.success() {
+        skipped(&format!("no mounts of its own: {}", probe.err().trim()));
+        return None;
+    }
+    let tail = ["--propagation", "private", "sh", "-ec", script];
+    Some(Outcome::of(&mut scene.program("unshare", flags.iter().chain(&tail))))
+}

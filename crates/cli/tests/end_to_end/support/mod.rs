@@ -1,0 +1,14 @@
+//! What the tests have in common: a temporary place each, a way to run ctrlz in it, and the look of
+//! a folder.
+
+mod host;
+mod outcome;
+mod scene;
+mod tree;
+
+pub(crate) use host::{
+    has, interpreter, is_root, python, python_with, skipped, unshared,
+};
+pub(crate) use outcome::Outcome;
+pub(crate) use scene::Scene;
+pub(crate) use tree::Tree;
