@@ -1,7 +1,7 @@
 //! An ordinary user, made for one task and removed after it.
 
 use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::failure::{Answer, Failure};
@@ -40,11 +40,6 @@ impl Account {
         }
         account.home = PathBuf::from(home);
         Ok(account)
-    }
-
-    /// The user's home folder, empty but for what useradd puts there.
-    pub(crate) fn home(&self) -> &Path {
-        &self.home
     }
 
     /// A folder of the user's own below the home folder.

@@ -3,11 +3,17 @@
 
 mod account;
 mod architecture;
+mod bench;
+mod demo;
+mod dist;
 mod failure;
+mod fuzz;
 mod prerequisites;
 mod program;
 mod project;
+mod soak;
 mod test;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -50,6 +56,13 @@ fn carry_out(arguments: &[String]) -> Answer {
     match task.as_str() {
         "test" | "ci" => test::test(rest),
         "check" => test::check(),
+        "bench" => bench::bench(rest),
+        // What `bench` starts, as the user whose commands are timed.
+        "measure" => bench::serve(),
+        "soak" => soak::soak(rest),
+        "demo" => demo::demo(),
+        "dist" => dist::dist(),
+        "fuzz" => fuzz::fuzz(),
         "architecture" => architecture::check(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

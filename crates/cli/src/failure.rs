@@ -9,6 +9,8 @@ use ctrlz_core::workspace::{ConflictReason, WorkspaceError};
 use ctrlz_engine::EngineError;
 use serde_json::json;
 
+use crate::show::plain;
+
 /// ctrlz itself failed, as in env(1) and timeout(1).
 pub(crate) const OWN_FAILURE: u8 = 125;
 /// The command exists but cannot be executed.
@@ -69,9 +71,9 @@ impl Failure {
             println!("{object}");
             return;
         }
-        eprintln!("ctrlz: {}", self.message);
+        eprintln!("ctrlz: {}", plain(&self.message));
         for detail in &self.details {
-            eprintln!("  {detail}");
+            eprintln!("  {}", plain(detail));
         }
         if let Some(hint) = &self.hint {
             eprintln!("  hint: {hint}");

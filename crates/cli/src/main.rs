@@ -1,6 +1,9 @@
 //! ctrlz: run anything as a transaction, undo anything.
 #![forbid(unsafe_code)]
 
+#[macro_use]
+mod print;
+
 mod arguments;
 mod commands;
 mod context;

@@ -6,7 +6,10 @@ use ctrlz_core::operation::{Operation, OperationKind, Outcome, Status};
 use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::store::Durability;
-use ctrlz_core::workspace::{CommitPlan, CommitRequest, ConflictStrategy, WorkspaceError};
+use ctrlz_core::workspace::{
+    CommitPlan, CommitRequest, Committed, ConflictStrategy, RecoveredCommit, WorkspaceDriver,
+    WorkspaceError,
+};
 
 use crate::core::{Held, SandboxCore};
 use crate::error::EngineError;
@@ -99,18 +102,35 @@ impl SandboxCore<'_> {
             None,
             Durability::Machine,
             |operation| {
-                let committed = held.driver.commit(&CommitRequest {
+                let request = CommitRequest {
                     operation: operation.id,
                     tree: &held.sandbox.point.tree,
                     paths: &options.paths,
                     strategy: options.strategy,
-                })?;
+                };
+                let committed = match held.driver.commit(&request) {
+                    Ok(committed) => committed,
+                    Err(error) => finished_all_the_same(held.driver, operation.id, error)?,
+                };
                 counts = committed.counts;
                 let outcome = Outcome { counts: Some(counts), ..Outcome::default() };
                 Ok(Effect { outcome, ..Effect::tree(committed.tree) })
             },
         )?;
         Ok(CommitReport { operation: operation.id, counts })
+    }
+}
+
+/// A commit may fail after the point from which it only goes forward; then recovery finishes it.
+/// Otherwise nothing was changed, and `error` says why.
+pub(crate) fn finished_all_the_same(
+    driver: &dyn WorkspaceDriver,
+    operation: OperationId,
+    error: WorkspaceError,
+) -> Result<Committed, EngineError> {
+    match driver.recover_commit(operation)? {
+        RecoveredCommit::Finished(committed) => Ok(committed),
+        RecoveredCommit::TakenBack => Err(error.into()),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod commit;
 mod core;
+mod effect;
 mod error;
 mod initializer;
 mod operation;

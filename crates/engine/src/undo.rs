@@ -3,12 +3,13 @@
 use ctrlz_core::changeset::ChangeCounts;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::operation::{Operation, OperationKind, Outcome, Status};
+use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Point, Tree};
 use ctrlz_core::store::Durability;
 use ctrlz_core::workspace::{ConflictStrategy, WithoutError};
 
-use crate::commit::last_applied;
+use crate::commit::{finished_all_the_same, last_applied};
 use crate::core::{Held, SandboxCore};
 use crate::error::EngineError;
 use crate::operation::Effect;
@@ -125,7 +126,12 @@ impl SandboxCore<'_> {
             self.perform(held, kind, title, Some(target.id), durability, |operation| {
                 counts = if is_commit {
                     let applied = last_applied(history, target.id);
-                    held.driver.revert(applied, operation.id, strategy)?
+                    match held.driver.revert(applied, operation.id, strategy) {
+                        Ok(counts) => counts,
+                        Err(error) => {
+                            finished_all_the_same(held.driver, operation.id, error)?.counts
+                        }
+                    }
                 } else {
                     held.driver.verify(&goal.tree, false)?;
                     held.driver.changes(&held.sandbox.point.tree, &goal.tree)?.counts()
@@ -145,13 +151,29 @@ impl SandboxCore<'_> {
         target: &Operation,
     ) -> Result<UndoReport, EngineError> {
         let later = later_steps(history, target)?;
-        let trees: Vec<Tree> =
-            later.iter().filter_map(|o| o.after.as_ref().map(|after| after.tree.clone())).collect();
+        let now = held.sandbox.point.tree.clone();
+        // The trees between say which step is in the way. Where one of them was taken out since,
+        // they hold what the present tree has no more; then only that one counts.
+        let taken_out = history.iter().any(|o| {
+            o.id > target.id && o.request.kind == OperationKind::Run && o.status == Status::Undone
+        });
+        let mut trees: Vec<Tree> = later
+            .iter()
+            .filter(|_| !taken_out)
+            .filter_map(|o| o.after.as_ref().map(|after| after.tree.clone()))
+            .collect();
+        if trees.last() != Some(&now) {
+            trees.push(now);
+        }
         let after = target.after.as_ref().unwrap_or(&target.before);
         let tree = match held.driver.without(&target.before.tree, &after.tree, &trees)? {
             Ok(tree) => tree,
             Err(WithoutError::Depends { step, path }) => {
-                let dependent = later.get(step).map_or(target.id, |o| o.id);
+                let dependent = match taken_out {
+                    false => later.get(step).map(|o| o.id),
+                    true => first_to_touch(held, &later, &path)?,
+                };
+                let dependent = dependent.unwrap_or(target.id);
                 let path = Some(path);
                 return Err(EngineError::Depends { operation: target.id, dependent, path });
             }
@@ -172,6 +194,25 @@ impl SandboxCore<'_> {
         )?;
         Ok(UndoReport { operation: operation.id, target: target.clone(), counts })
     }
+}
+
+/// The first of `later` that changed `path`, or something above or below it.
+fn first_to_touch(
+    held: &Held<'_>,
+    later: &[&Operation],
+    path: &RelPath,
+) -> Result<Option<OperationId>, EngineError> {
+    for operation in later {
+        let Some(after) = &operation.after else { continue };
+        let changeset = held.driver.changes(&operation.before.tree, &after.tree)?;
+        let touches = |changed: &RelPath| {
+            changed.is_within(path) || path.is_within(changed) || changed == path
+        };
+        if changeset.changes.iter().any(|change| touches(&change.path)) {
+            return Ok(Some(operation.id));
+        }
+    }
+    Ok(None)
 }
 
 fn undoable<'h>(

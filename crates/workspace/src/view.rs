@@ -22,7 +22,7 @@ use crate::manifest::{Manifest, Record};
 use crate::node::{Place, Version, entries, failed, version, version_at};
 
 /// Longest path handed to the kernel in one piece.
-const PIECE: usize = 3000;
+pub(crate) const PIECE: usize = 3000;
 
 /// An entry of a view.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -13,18 +13,15 @@ pub(crate) fn diff(arguments: &DiffArguments, json: bool) -> Answer {
     let sandbox = context.sandbox(arguments.sandbox.sandbox.as_ref())?;
     let paths = workspace_paths(&arguments.paths, &sandbox)?;
     let mut changeset = context.with_core(crate::context::WhenBusy::Wait, |core| {
+        if let Some(id) = arguments.operation {
+            return Ok(core.changes_of(&sandbox, &core.store().operation(id)?)?);
+        }
+        if let Some(id) = arguments.since {
+            return Ok(core.changes_since(&sandbox, &core.store().snapshot(id)?)?);
+        }
         let driver = core.driver_of(&sandbox)?;
         let now = &sandbox.point.tree;
-        let (from, to) = if let Some(id) = arguments.operation {
-            let operation = core.store().operation(id)?;
-            let after = operation.after.unwrap_or_else(|| operation.before.clone());
-            (operation.before.tree, after.tree)
-        } else if let Some(id) = arguments.since {
-            (core.store().snapshot(id)?.point.tree, now.clone())
-        } else {
-            (driver.base_tree(now)?, now.clone())
-        };
-        Ok(driver.changes(&from, &to)?)
+        Ok(driver.changes(&driver.base_tree(now)?, now)?)
     })?;
     if !paths.is_empty() {
         changeset.changes.retain(|change| paths.iter().any(|path| change.path.is_within(path)));

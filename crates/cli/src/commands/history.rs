@@ -5,7 +5,7 @@ use ctrlz_core::operation::{Exit, Operation, Status};
 use crate::Answer;
 use crate::arguments::{LogArguments, ShowArguments};
 use crate::context::{Context, WhenBusy};
-use crate::show::{self, Style, counts_in_words, print_patch, print_table, print_tree};
+use crate::show::{self, Style, counts_in_words, plain, print_patch, print_table, print_tree};
 
 pub(crate) fn log(arguments: &LogArguments, json: bool) -> Answer {
     let context = Context::open()?;
@@ -51,11 +51,8 @@ pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let operation = context.store().operation(arguments.operation)?;
     let sandbox = context.store().sandbox(operation.request.sandbox)?;
-    let changeset = context.with_core(WhenBusy::Wait, |core| {
-        let driver = core.driver_of(&sandbox)?;
-        let after = operation.after.as_ref().unwrap_or(&operation.before);
-        Ok(driver.changes(&operation.before.tree, &after.tree)?)
-    })?;
+    let changeset =
+        context.with_core(WhenBusy::Wait, |core| Ok(core.changes_of(&sandbox, &operation)?))?;
     if json {
         show::print_json(&[
             ("sandbox", show::to_json(&sandbox.name)?),
@@ -65,7 +62,7 @@ pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
         return show::done();
     }
     let style = Style::stdout();
-    println!("{} {}", style.bold(&operation.id.to_string()), operation.request.title);
+    println!("{} {}", style.bold(&operation.id.to_string()), plain(&operation.request.title));
     println!("  sandbox   {}", sandbox.name);
     println!("  kind      {}", operation.request.kind.word());
     println!("  result    {}", result(&operation));

@@ -3,7 +3,7 @@
 use ctrlz_core::changeset::{Change, ChangeCounts, ChangeKind, Changeset, FileType};
 use ctrlz_core::path::RelPath;
 
-use super::Style;
+use super::{Style, plain};
 
 /// How many lines a tree has before it is cut.
 const MOST_LINES: usize = 2000;
@@ -77,11 +77,7 @@ fn indent(path: &RelPath) -> String {
 
 /// A name without bytes that could steer a terminal.
 fn name(path: &RelPath) -> String {
-    path.file_name()
-        .to_string_lossy()
-        .chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    plain(&path.file_name().to_string_lossy())
 }
 
 fn line(change: &Change, inside: usize, style: Style) -> String {

@@ -2,11 +2,13 @@
 
 mod changes;
 mod patch;
+mod plain;
 mod style;
 mod table;
 
 pub(crate) use changes::{counts_in_words, print_tree};
 pub(crate) use patch::print_patch;
+pub(crate) use plain::plain;
 pub(crate) use style::Style;
 pub(crate) use table::print_table;
 

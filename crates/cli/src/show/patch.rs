@@ -6,7 +6,7 @@ use std::path::Path;
 use ctrlz_core::changeset::{Change, ChangeKind, Changeset, FileType, Metadata};
 use similar::TextDiff;
 
-use super::Style;
+use super::{Style, plain};
 
 /// Larger files are not compared line by line.
 const LARGEST: u64 = 4 << 20;
@@ -31,14 +31,15 @@ fn print_one(change: &Change, style: Style) {
         .any(|metadata| metadata.size > LARGEST);
     let old = content(change.old_content.as_deref(), too_large);
     let new = content(change.new_content.as_deref(), too_large);
+    let path = plain(&change.path.to_string());
     let (Some(old), Some(new)) = (old, new) else {
-        println!("{}", style.bold(&format!("{}: not text, or larger than 4 MiB", change.path)));
+        println!("{}", style.bold(&format!("{path}: not text, or larger than 4 MiB")));
         return;
     };
     let (a, b) = match change.kind {
-        ChangeKind::Added => ("/dev/null".to_owned(), format!("b/{}", change.path)),
-        ChangeKind::Deleted => (format!("a/{}", change.path), "/dev/null".to_owned()),
-        _ => (format!("a/{}", change.path), format!("b/{}", change.path)),
+        ChangeKind::Added => ("/dev/null".to_owned(), format!("b/{path}")),
+        ChangeKind::Deleted => (format!("a/{path}"), "/dev/null".to_owned()),
+        _ => (format!("a/{path}"), format!("b/{path}")),
     };
     let diff = TextDiff::from_lines(&old, &new);
     let unified = diff.unified_diff().context_radius(3).header(&a, &b).to_string();

@@ -1,5 +1,7 @@
 //! Columns of text.
 
+use super::plain;
+
 /// Prints rows under a heading, each column as wide as its widest cell. Prints nothing but
 /// `when_empty` without rows.
 pub(crate) fn print_table(heading: &[&str], rows: &[Vec<String>], when_empty: &str) {
@@ -7,8 +9,10 @@ pub(crate) fn print_table(heading: &[&str], rows: &[Vec<String>], when_empty: &s
         println!("{when_empty}");
         return;
     }
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.iter().map(|cell| plain(cell)).collect()).collect();
     let heading: Vec<String> = heading.iter().map(|cell| (*cell).to_owned()).collect();
-    let all: Vec<&Vec<String>> = std::iter::once(&heading).chain(rows).collect();
+    let all: Vec<&Vec<String>> = std::iter::once(&heading).chain(&rows).collect();
     let columns = heading.len();
     let width = |column: usize| {
         all.iter().filter_map(|row| row.get(column)).map(|c| c.chars().count()).max().unwrap_or(0)

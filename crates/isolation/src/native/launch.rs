@@ -39,9 +39,10 @@ fn failed(step: &str) -> impl FnOnce(io::Error) -> IsolationError + '_ {
 }
 
 pub(super) fn prepare(
-    launch: Launch,
+    mut launch: Launch,
     protections: Protections,
 ) -> Result<Box<dyn Prepared>, IsolationError> {
+    launch.hidden.extend(super::sockets::of_host(&launch));
     let as_root = matches!(launch.root, RootView::Workspace { .. });
     let identity = Identity::choose(as_root);
     let groups = Groups::make(&launch.limits).map_err(failed("make a cgroup"))?;
@@ -72,6 +73,7 @@ pub(super) fn prepare(
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
         rlimits,
+        fixed_processors: limits.has(LimitKind::Cpus) && !groups.has(Controller::Cpu),
         output: ends,
     };
     let child = start(setup, namespaces, inner)?;
@@ -110,6 +112,10 @@ fn start(setup: Setup, namespaces: Namespaces, inner: Channel) -> Result<Child, 
                 "create namespaces (unprivileged user namespaces are switched off here: see \
                  user.max_user_namespaces, kernel.unprivileged_userns_clone and \
                  kernel.apparmor_restrict_unprivileged_userns in sysctl)"
+            }
+            // Where there is Linux 5.3 or newer, a seccomp filter says that there is no clone3.
+            Some(libc::ENOSYS) => {
+                "create namespaces (inside another sandbox or container they are refused)"
             }
             _ => "create namespaces",
         };

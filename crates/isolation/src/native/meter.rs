@@ -7,10 +7,15 @@ use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::operation::Stopped;
 use rustix::process::Pid;
 
+use super::descendants;
+
 /// The store's file system keeps this much free: 1/64 of it, at most 256 MiB, so that ctrlz itself
 /// can still write its journal.
 const RESERVE_SHARE: u64 = 64;
 const RESERVE_MOST: u64 = 256 << 20;
+
+/// What a name and its inode cost, about; an empty file takes no block of its own.
+const ENTRY: u64 = 512;
 
 /// What is measured again and again while the command runs.
 #[derive(Debug)]
@@ -52,12 +57,17 @@ impl Meter {
                 self.free_at_start.saturating_sub(free) > most || most < (64 << 20)
             });
             // Free space is cheap to ask but shared with others, so it only says when to count.
-            if may_exceed && self.disk.is_some_and(|most| used_bytes(&self.written) > most) {
+            if may_exceed && self.disk.is_some_and(|most| self.used_disk() > most) {
                 return Some(Stopped::Limit(LimitKind::Disk));
             }
         }
         let most = self.memory?;
-        (resident_bytes(self.process_1) > most).then_some(Stopped::Limit(LimitKind::Memory))
+        let used = descendants::memory(&descendants::of(self.process_1), most);
+        (used > most).then_some(Stopped::Limit(LimitKind::Memory))
+    }
+
+    fn used_disk(&self) -> u64 {
+        used_bytes(&self.written) + descendants::deleted(&descendants::of(self.process_1))
     }
 }
 
@@ -67,7 +77,7 @@ fn free_bytes(path: &Path) -> Option<(u64, u64)> {
     Some((status.f_bavail * status.f_frsize, status.f_blocks * status.f_frsize))
 }
 
-/// Allocated bytes of a tree, each file counted once for each name.
+/// Allocated bytes of a tree, each file counted once for each name, with [`ENTRY`] for the name.
 pub(super) fn used_bytes(directory: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let mut pending = vec![directory.to_owned()];
@@ -75,29 +85,10 @@ pub(super) fn used_bytes(directory: &Path) -> u64 {
     while let Some(directory) = pending.pop() {
         for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
             let Ok(metadata) = entry.metadata() else { continue };
-            total += metadata.blocks() * 512;
+            total += metadata.blocks() * 512 + ENTRY;
             if metadata.is_dir() {
                 pending.push(entry.path());
             }
-        }
-    }
-    total
-}
-
-/// Resident memory of `root` and all its descendants, without pages that come from files.
-fn resident_bytes(root: Pid) -> u64 {
-    let page = rustix::param::page_size() as u64;
-    let mut pending = vec![root.as_raw_nonzero().get()];
-    let mut total = 0;
-    while let Some(pid) = pending.pop() {
-        if let Ok(text) = fs::read_to_string(format!("/proc/{pid}/statm")) {
-            let number =
-                |index| text.split(' ').nth(index).and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-            total += number(1).saturating_sub(number(2)) * page;
-        }
-        for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
-            let children = fs::read_to_string(task.path().join("children")).unwrap_or_default();
-            pending.extend(children.split(' ').filter_map(|n| n.parse::<i32>().ok()));
         }
     }
     total

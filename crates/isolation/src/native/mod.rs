@@ -8,6 +8,7 @@
 
 mod cgroup;
 mod control;
+mod descendants;
 mod driver;
 mod identity;
 mod inside;
@@ -16,6 +17,7 @@ mod mapped;
 mod meter;
 mod output;
 mod protection;
+mod sockets;
 mod survey;
 mod syscalls;
 mod wait;

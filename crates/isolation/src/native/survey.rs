@@ -25,8 +25,9 @@ pub(super) fn mechanism(kind: LimitKind, limits: Option<&Limits>) -> Enforcement
         LimitKind::Memory => group(Controller::Memory, "").unwrap_or_else(|| {
             held(
                 "RLIMIT_DATA and a watcher",
-                "each process is bounded by the kernel, their sum is measured every 50 ms; a \
-                 delegated memory cgroup would bound the sum exactly",
+                "each process is bounded by the kernel, their sum is measured every 50 ms, and \
+                 System V shared memory is refused; a delegated memory cgroup would bound the \
+                 sum exactly",
             )
         }),
         LimitKind::Pids => group(Controller::Pids, "").unwrap_or_else(|| {

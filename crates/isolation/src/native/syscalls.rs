@@ -121,8 +121,20 @@ const FAMILIES: &[u32] =
 /// without address randomization (debuggers), and the query.
 const DOMAINS: &[u32] = &[0x0, 0x8, 0x2_0000, 0x2_0008, 0x4_0000, 0xffff_ffff];
 
-/// The rules of a sandbox. With `asks_for_rename`, process 1 is asked about renames.
-pub(super) fn allowed(asks_for_rename: bool) -> Vec<Rule> {
+/// What some of the rules depend on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Circumstances {
+    /// Process 1 is asked about renames.
+    pub(super) emulates_rename: bool,
+    /// Memory is measured, not held by a cgroup. Then there is no System V shared memory, since
+    /// a segment that no process has attached is seen by nobody who measures.
+    pub(super) measures_memory: bool,
+    /// Processors are limited by affinity, which must not change.
+    pub(super) fixed_processors: bool,
+}
+
+/// The rules of a sandbox.
+pub(super) fn allowed(circumstances: Circumstances) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::with_capacity(420);
     rules.extend(
         ALLOWED
@@ -158,7 +170,13 @@ pub(super) fn allowed(asks_for_rename: bool) -> Vec<Rule> {
     ));
     // clone3 hides its flags behind a pointer. C libraries fall back to clone on ENOSYS.
     rules.push(Rule::always(libc::SYS_clone3, UNKNOWN));
-    rules.extend(rename_rules(asks_for_rename));
+    if circumstances.measures_memory {
+        rules.push(Rule::always(libc::SYS_shmget, Action::Errno(libc::ENOMEM as u16)));
+    }
+    if circumstances.fixed_processors {
+        rules.push(Rule::always(libc::SYS_sched_setaffinity, REFUSED));
+    }
+    rules.extend(rename_rules(circumstances.emulates_rename));
     rules
 }
 

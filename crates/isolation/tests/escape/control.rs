@@ -13,6 +13,7 @@ use crate::place::Place;
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("an_honest_program_works", honest),
+        Test::new("an_honest_program_reads_its_input", reads_input),
         Test::new("all_protections_are_in_force", all_in_force),
         Test::new("a_missing_protection_is_not_reported", missing_ones_are_not_reported),
     ]
@@ -50,6 +51,30 @@ through(read('hello')) if read('file') == b'new!' else refused('not written')
     }
 }
 
+/// A file on standard input, of the workspace or not, is read from where the caller left it, and
+/// the caller goes on where the program stopped; it can be opened again by its name of /dev.
+fn reads_input(place: &Place) -> Result<(), Failure> {
+    use std::io::{Read, Seek, SeekFrom};
+    for directory in [&place.workspace, &place.outside] {
+        let path = directory.join("input");
+        std::fs::write(&path, "0123456789")?;
+        let mut file = std::fs::File::open(&path)?;
+        file.seek(SeekFrom::Start(2))?;
+        let script = "
+text = os.read(0, 3)
+if read('/dev/stdin') != b'0123456789': os._exit(1)
+through(text) if text == b'234' else refused(text)
+";
+        place.python(script).stdin(file.try_clone()?).run()?.must_get_through()?;
+        let mut rest = String::new();
+        file.read_to_string(&mut rest)?;
+        if rest != "56789" {
+            return Err(Failure::Failed(format!("the caller reads on at {rest}")));
+        }
+    }
+    Ok(())
+}
+
 fn all_in_force(place: &Place) -> Result<(), Failure> {
     let run = place.command(vec!["true".to_owned()]).run()?;
     if run.report.exit != Exit::Code(0) {
@@ -76,7 +101,9 @@ fn missing_ones_are_not_reported(place: &Place) -> Result<(), Failure> {
             Protection::UserNamespace if !crate::attack::is_root() => continue,
             _ => &[protection],
         };
-        let run = place.command(vec!["true".to_owned()]).without(missing).run()?;
+        let mut trial = place.command(vec!["true".to_owned()]);
+        trial.spec.without = missing.iter().map(|p| p.word().to_owned()).collect();
+        let run = trial.run()?;
         if run.must_enforce(&[protection]).is_ok() {
             return Err(Failure::Failed(format!("{protection} is reported but was left out")));
         }

@@ -6,7 +6,7 @@ use ctrlz_isolation::native::Protection::{
     ClosedDescriptors, Landlock, NoCapabilities, Seccomp, UserNamespace,
 };
 
-use crate::attack::{Failure, Shown, Test, is_root};
+use crate::attack::{Failure, Test, is_root};
 use crate::place::Place;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -150,8 +150,13 @@ fn given_on_stdin(place: &Place, script: &str) -> Result<(), Failure> {
     let run = place.python(script).stdin(File::open(&path)?).run()?;
     run.must_be_refused()?;
     before.check(&place.look())?;
-    // The mount is the host's own, so only Landlock stands in the way.
-    let open = place.python(script).stdin(File::open(&path)?).without(&[Landlock]);
+    for missing in [Landlock, ClosedDescriptors] {
+        let held = place.python(script).stdin(File::open(&path)?).without(&[missing]);
+        held.run()?.must_be_refused()?;
+        before.check(&place.look())?;
+    }
+    let open = [Landlock, ClosedDescriptors];
+    let open = place.python(script).stdin(File::open(&path)?).without(&open);
     open.run()?.must_get_through()
 }
 
@@ -172,7 +177,11 @@ refused(reasons)
     let before = place.look();
     place.python(script).stdin(File::open(&path)?).run()?.must_be_refused()?;
     before.check(&place.look())?;
-    crate::python::outside_with_stdin(place, script, File::open(&path)?)
+    // Landlock does not look at these.
+    place.python(script).stdin(File::open(&path)?).without(&[Landlock]).run()?.must_be_refused()?;
+    before.check(&place.look())?;
+    let open = place.python(script).stdin(File::open(&path)?).without(&[ClosedDescriptors]);
+    open.run()?.must_get_through()
 }
 
 /// A directory as standard input leads to every place around it.
@@ -181,15 +190,18 @@ fn directory_as_stdin(place: &Place) -> Result<(), Failure> {
 reasons = []
 for path in ['../home/.ssh/id_ed25519', '../store', '../outside/file']:
     try:
-        found = os.open(path, os.O_RDONLY, dir_fd=0)
+        found = os.open(path, os.O_RDONLY, dir_fd=5)
         if path.endswith('store') and not os.listdir(found): continue
         through(path)
     except OSError as error:
         reasons.append(errno.errorcode[error.errno])
 refused(reasons)
 ";
-    let run = place.python(script).stdin(File::open(&place.outside)?).run()?;
-    run.must_be_refused()?;
-    crate::python::outside_with_stdin(place, script, File::open(&place.outside)?)?;
-    crate::attack::show(Shown::InForce(&[ClosedDescriptors]), place, script, &run)
+    // Python itself refuses a directory there.
+    let mut argv =
+        ["/bin/sh", "-c", "exec \"$@\" 5<&0 </dev/null", "sh"].map(str::to_owned).to_vec();
+    argv.extend(crate::python::command(place, script));
+    place.command(argv.clone()).stdin(File::open(&place.outside)?).run()?.must_be_refused()?;
+    let open = place.command(argv).stdin(File::open(&place.outside)?);
+    open.without(&[ClosedDescriptors]).run()?.must_get_through()
 }

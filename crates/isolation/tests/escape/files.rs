@@ -232,7 +232,15 @@ refused('%d refusals' % tried)
 ",
         Shown::Without(&[ReadOnlyRoot, Landlock]),
     ),
-    // A cover over the user's own file cannot be written through either.
+    // A read-only mount does not keep from writing to a FIFO.
+    Attack::new(
+        "write_to_fifo_of_host",
+        "
+os.write(os.open(OUTSIDE + '/fifo', os.O_WRONLY | os.O_NONBLOCK), b'attacked')
+through()
+",
+        Shown::Without(&[Landlock]),
+    ),
     Attack::new(
         "hard_link_setuid_program_into_workspace",
         "
@@ -252,10 +260,25 @@ refused(reasons)
 ];
 
 pub(crate) fn tests() -> Vec<Test> {
-    let mut tests = table(TABLE);
+    let mut tests: Vec<Test> = table(TABLE).into_iter().map(with_fifo).collect();
     tests.push(Test::new("read_another_users_file", read_another_users_file));
     tests.push(Test::new("share_temporary_files_with_host", share_temporary_files));
     tests
+}
+
+/// A FIFO at which a process of the host reads.
+fn with_fifo(test: Test) -> Test {
+    if test.name != "write_to_fifo_of_host" {
+        return test;
+    }
+    Test::new(test.name, move |place| {
+        let path = place.outside.join("fifo");
+        let mode = rustix::fs::Mode::from_raw_mode(0o600);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, mode, 0)
+            .map_err(std::io::Error::from)?;
+        let _reader = fs::File::options().read(true).write(true).open(&path)?;
+        (test.body)(place)
+    })
 }
 
 /// Root inside is no root: a file of another user that only its owner may read stays closed. An

@@ -126,7 +126,7 @@ fn survive(place: &Place) -> Result<(), Failure> {
 
 /// A launcher that dies while the sandbox is being set up leaves nothing either.
 fn survive_at_any_moment(place: &Place) -> Result<(), Failure> {
-    for microseconds in (0..24).map(|step| step * 700) {
+    for microseconds in (0..12).map(|step| step * 1400) {
         let marker = place.marker.clone();
         let argv = ["/bin/sh", "-c", "while :; do sleep 1; done", &marker].map(str::to_owned);
         let mut started = place.command(argv.to_vec()).spawn()?;
@@ -135,13 +135,10 @@ fn survive_at_any_moment(place: &Place) -> Result<(), Failure> {
         let children = children_of(launcher);
         started.child.kill()?;
         started.child.wait()?;
-        let gone = || {
-            marked(&marker).is_empty()
-                && children.iter().all(|id| !fs::exists(format!("/proc/{id}")).unwrap_or(false))
-        };
+        let gone = || marked(&marker).is_empty() && children.iter().all(|id| !lives(*id));
         if !wait_until(Duration::from_secs(3), gone) {
-            let left = children.iter().copied().filter(|id| parent_of(*id) != 0);
-            end(&left.chain(marked(&marker)).collect::<Vec<_>>());
+            end(&children.into_iter().filter(|id| lives(*id)).collect::<Vec<_>>());
+            end(&marked(&marker));
             return Err(Failure::Failed(format!(
                 "HOLE: something outlives a launcher that was killed after {microseconds} µs"
             )));
@@ -156,19 +153,19 @@ fn children_of(process: u32) -> Vec<i32> {
     text.split_whitespace().filter_map(|word| word.parse().ok()).collect()
 }
 
-fn parent_of(process: i32) -> i32 {
+/// Whether the process runs; one that waits to be reaped does not.
+fn lives(process: i32) -> bool {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let after = stat.rsplit(')').next().unwrap_or_default().to_owned();
-    after.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
+    stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.trim_start().starts_with(['Z', 'X']))
 }
 
 /// The timeout ends what ignores SIGTERM, and its children.
 fn ignore_signals(place: &Place) -> Result<(), Failure> {
     let script = format!(
         "{DAEMON}
+daemon()
 for number in range(1, 32):
     if number not in (signal.SIGKILL, signal.SIGSTOP): signal.signal(number, signal.SIG_IGN)
-daemon()
 for _ in range(40): time.sleep(0.05)
 through('two seconds later')
 "

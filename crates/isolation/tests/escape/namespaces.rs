@@ -24,7 +24,7 @@ for flag in [0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x20000000, 0x40000
         reasons.add(errno.errorcode[error.errno])
 refused(reasons)
 ",
-        Shown::Without(&[Seccomp, NoCapabilities]),
+        Shown::AsOwner(&[Seccomp, NoCapabilities]),
     )
     .holds_without(&[&[Seccomp], &[NoCapabilities]]),
     Attack::new(

@@ -8,7 +8,8 @@ use std::process::{Child, Command, Stdio};
 
 use ctrlz_core::isolation::Network;
 use ctrlz_isolation::native::Protection::{
-    IpcNamespace, Landlock, NetworkNamespace, NoCapabilities, PrivateTemporary, Seccomp,
+    HiddenSecrets, IpcNamespace, Landlock, NetworkNamespace, NoCapabilities, PrivateTemporary,
+    Seccomp,
 };
 
 use crate::attack::{Attack, Failure, Shown, Test, table};
@@ -20,12 +21,12 @@ const TABLE: &[Attack] = &[
     Attack::new(
         "open_raw_socket",
         "socket.socket(socket.AF_INET, socket.SOCK_RAW, 1); through()",
-        Shown::Without(&[NoCapabilities]),
+        Shown::AsOwner(&[NoCapabilities]),
     ),
     Attack::new(
         "open_packet_socket",
         "socket.socket(17, socket.SOCK_RAW, 0x0300); through()",
-        Shown::Without(&[NoCapabilities, Seccomp]),
+        Shown::AsOwner(&[NoCapabilities, Seccomp]),
     )
     .holds_without(&[&[NoCapabilities], &[Seccomp]]),
     Attack::new(
@@ -51,6 +52,7 @@ pub(crate) fn tests() -> Vec<Test> {
     tests.push(Test::new("connect_to_abstract_socket_of_host", abstract_socket));
     tests.push(Test::new("connect_to_socket_file_in_tmp", socket_file_in_tmp));
     tests.push(Test::new("connect_to_socket_file_outside_of_workspace", socket_file_outside));
+    tests.push(Test::new("connect_to_socket_file_below_the_workspace", socket_file_in_base));
     tests.push(Test::new("use_system_v_memory_of_host", system_v_memory));
     tests
 }
@@ -131,28 +133,37 @@ fn socket_file_in_tmp(place: &Place) -> Result<(), Failure> {
     let script = connect_to(&path);
     let tried = (|| {
         place.python(&script).run()?.must_be_refused()?;
-        let run = place.python(&script).without(&[PrivateTemporary, Landlock]).run()?;
+        let run =
+            place.python(&script).without(&[PrivateTemporary, HiddenSecrets, Landlock]).run()?;
         run.must_get_through()
     })();
     std::fs::remove_file(path)?;
     tried
 }
 
-/// A read-only mount does not keep from connecting, and Landlock does from its version 9 on; a
-/// place that holds sockets has to be hidden before that.
+/// A read-only mount does not keep from connecting, and Landlock does from its version 9 on, so
+/// socket files are hidden.
 fn socket_file_outside(place: &Place) -> Result<(), Failure> {
     let path = place.outside.join("s");
     let _server = UnixListener::bind(&path)?;
     let script = connect_to(&path);
-    let mut trial = place.python(&script);
-    trial.spec.hidden.push(place.outside.clone());
-    trial.run()?.must_be_refused()?;
-    if landlock_version() < 9 {
-        let reason = "needs Landlock 9; before, only hidden paths are safe from it";
-        return Err(Failure::Skipped(reason.to_owned()));
-    }
     place.python(&script).run()?.must_be_refused()?;
-    place.python(&script).without(&[Landlock]).run()?.must_get_through()
+    place.python(&script).without(&[Landlock]).run()?.must_be_refused()?;
+    if landlock_version() >= 9 {
+        place.python(&script).without(&[HiddenSecrets]).run()?.must_be_refused()?;
+    }
+    place.python(&script).without(&[HiddenSecrets, Landlock]).run()?.must_get_through()
+}
+
+/// A development server may listen on a socket in the project itself.
+fn socket_file_in_base(place: &Place) -> Result<(), Failure> {
+    let path = place.workspace.join("s");
+    let _server = UnixListener::bind(&path)?;
+    let script = connect_to(&path);
+    place.python(&script).run()?.must_be_refused()?;
+    let mut bound = place.python(&script);
+    bound.spec.head = None;
+    bound.run()?.must_get_through()
 }
 
 /// A process of the host that keeps a shared segment.

@@ -44,32 +44,30 @@ refused(reasons)
         Shown::Without(&[ReadOnlyRoot, Landlock]),
     )
     .holds_without(&[&[Landlock], &[ReadOnlyRoot]]),
-    // One thread asks, another changes the path in memory between what is read and what is done.
+    // One process asks, another changes the path in memory between what is read and what is done.
     Attack::new(
         "rename_with_racing_path_memory",
         "
-import threading
+import mmap
 inside, outside = b'base', (OUTSIDE + '/directory').encode()
-size = len(outside) + 1
-old = ctypes.create_string_buffer(inside, size)
-new = ctypes.create_string_buffer(b'base2', size + 8)
-stop = False
-def flip():
-    while not stop:
-        ctypes.memmove(old, outside + bytes(1), size)
-        ctypes.memmove(old, inside + bytes(1), len(inside) + 1)
-        ctypes.memmove(new, outside + b'.moved' + bytes(1), size + 6)
-        ctypes.memmove(new, b'base2' + bytes(1), 6)
-flipper = threading.Thread(target=flip)
-flipper.start()
-for _ in range(400):
-    for arguments in [(old, new), (new, old)]:
-        try:
-            call('renameat2', -100, arguments[0], -100, arguments[1], 0)
-        except OSError:
-            pass
-stop = True
-flipper.join()
+memory = mmap.mmap(-1, 8192)
+old = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+new = old + 4096
+def put(at, path):
+    memory[at:at + len(path) + 1] = path + bytes(1)
+flipper = os.fork()
+if flipper == 0:
+    while True:
+        put(0, inside); put(4096, b'base2')
+        for _ in range(20): pass
+        put(0, outside); put(4096, outside + b'.moved')
+        for _ in range(20): pass
+for _ in range(1500):
+    try:
+        call('renameat2', -100, old, -100, new, 0)
+    except OSError:
+        pass
+os.kill(flipper, signal.SIGKILL)
 names = os.listdir(OUTSIDE)
 refused('nothing moved') if sorted(names) == ['directory', 'file'] else through(names)
 ",

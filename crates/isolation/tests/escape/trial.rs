@@ -10,13 +10,29 @@ use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::{CommandReport, Exit};
 use ctrlz_isolation::native::Protection;
 
-use crate::attack::Failure;
+use crate::attack::{Failure, is_root};
 use crate::launcher::{Outcome, SPEC, Spec};
 use crate::place::Place;
 use crate::python::{REFUSED, THROUGH};
 
 /// When a run has not ended by then, it hangs.
 const PATIENCE: Duration = Duration::from_secs(40);
+
+/// Those that an attack here could use.
+const CAPABILITIES: [&str; 12] = [
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "MKNOD",
+    "NET_ADMIN",
+    "NET_RAW",
+    "SETFCAP",
+    "SETUID",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+];
 
 /// A run that is being arranged.
 #[derive(Debug)]
@@ -49,8 +65,16 @@ impl<'p> Trial<'p> {
         Self { place, number, spec, stdin: Stdio::null(), stdout: None, wrapper: Vec::new() }
     }
 
+    /// An ordinary user's program loses its capabilities by execve(2) even where none are taken,
+    /// so to leave that protection out means to keep them expressly.
     pub(crate) fn without(mut self, protections: &[Protection]) -> Self {
-        self.spec.without.extend(protections.iter().map(|p| p.word().to_owned()));
+        for protection in protections {
+            if *protection == Protection::NoCapabilities && !is_root() {
+                self.spec.keep_capabilities = CAPABILITIES.map(str::to_owned).to_vec();
+            } else {
+                self.spec.without.push(protection.word().to_owned());
+            }
+        }
         self
     }
 

@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         }),
         Test::new("forge_overlay_marks_by_xattr", forge_marks),
         Test::new("redirect_a_lower_directory_by_xattr", redirect),
+        Test::new("change_the_host_from_a_root_of_its_own", own_root),
     ]
 }
 
@@ -135,4 +136,45 @@ through(names) if 'file' in names else refused('nothing to see')
         rustix::fs::lremovexattr(&door, "user.overlay.redirect").map_err(std::io::Error::from)?;
         place.python(script).run()?.must_get_through()
     })
+}
+
+/// With the whole host as workspace everything may be written, to the layer only.
+fn own_root(place: &Place) -> Result<(), Failure> {
+    if !crate::attack::is_root() {
+        let reason = "only root can overlay a root that holds other mounts";
+        return Err(Failure::Skipped(reason.to_owned()));
+    }
+    let script = "
+write(OUTSIDE + '/file')
+os.mkdir(OUTSIDE + '/directory')
+try:
+    if b'private' in read(KEY): through('the hidden key')
+except OSError:
+    pass
+for path in ['/proc/sys/kernel/core_pattern', '/sys/kernel/mm/ksm/run', '/dev/kmsg']:
+    try:
+        os.open(path, os.O_WRONLY)
+        through(path)
+    except OSError:
+        pass
+refused('in its own layer') if read(OUTSIDE + '/file') == b'attacked' else through('odd')
+";
+    let own = |head: bool| {
+        let mut trial = place.python(script);
+        trial.spec.base = "/".into();
+        trial.spec.own_root = true;
+        if !head {
+            trial.spec.head = None;
+        }
+        trial
+    };
+    let before = place.look();
+    own(true).run()?.must_be_refused()?;
+    before.check(&place.look())?;
+    // Bound instead of overlaid, the same writes reach the host.
+    own(false).run()?.must_be_refused()?;
+    match before.check(&place.look()) {
+        Err(_) => Ok(()),
+        Ok(()) => Err(Failure::Failed("the attack does not write where it should".to_owned())),
+    }
 }

@@ -130,6 +130,28 @@ pub fn a_partial_commit_leaves_the_rest(make: MakeDriver<'_>) {
     assert_eq!(f.pending(&committed.tree), []);
 }
 
+/// What a conflict kept out of a partial commit, and what someone else had done alike, is no
+/// longer the sandbox's: it shows what is live, and a later change of it is no conflict.
+pub fn a_partial_commit_takes_over_what_is_live(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(make, BASE) else { return };
+    let script = "printf mine >one; printf both >two; printf x >d/new; printf y >fresh";
+    let tree = f.step(&f.create(), script);
+    f.outside("printf theirs >one; printf both >two");
+    let operation = f.next_operation();
+    let committed = f
+        .try_commit(operation, &tree, &["one", "two"], ConflictStrategy::Theirs)
+        .expect("partial commit");
+    assert_eq!(f.live().text("one"), "theirs");
+    assert_eq!(f.pending(&committed.tree), these(&[("d/new", Added), ("fresh", Added)]));
+    let view = f.read(&committed.tree);
+    assert_eq!((view.text("one"), view.text("two"), view.text("fresh")), ("theirs", "both", "y"));
+    let next = f.step(&committed.tree, "printf ' again' >>one; printf ' again' >>two");
+    f.commit(&next);
+    let live = f.live();
+    assert_eq!((live.text("one"), live.text("two")), ("theirs again", "both again"));
+    assert_eq!((live.text("d/new"), live.text("fresh")), ("x", "y"));
+}
+
 /// A path deep inside what the sandbox added takes the folders above it along, and nothing else.
 pub fn a_partial_commit_brings_the_folders_above(make: MakeDriver<'_>) {
     let Some(f) = Fixture::new(make, BASE) else { return };

@@ -94,12 +94,15 @@ fn make_privileged(root: &Path) {
     }
 }
 
-/// user:1234:rw- beside the owner's, in the layout of `linux/posix_acl_xattr.h`.
+/// A user's rw- beside the owner's, in the layout of `linux/posix_acl_xattr.h`.
 fn acl() -> Vec<u8> {
+    // An ordinary user's namespace knows no other user.
+    let us = rustix::process::geteuid();
+    let user = if us.is_root() { 1234 } else { us.as_raw() };
     let mut acl = 2_u32.to_le_bytes().to_vec();
     let nobody = u32::MAX;
     for (tag, permissions, id) in
-        [(1_u16, 6_u16, nobody), (2, 6, 1234), (4, 4, nobody), (16, 6, nobody), (32, 0, nobody)]
+        [(1_u16, 6_u16, nobody), (2, 6, user), (4, 4, nobody), (16, 6, nobody), (32, 0, nobody)]
     {
         acl.extend(tag.to_le_bytes());
         acl.extend(permissions.to_le_bytes());

@@ -96,6 +96,7 @@ macro_rules! workspace_contract_tests {
             commit::a_plan_names_the_conflicts
             commit::a_commit_without_changes_writes_nothing
             commit::a_partial_commit_leaves_the_rest
+            commit::a_partial_commit_takes_over_what_is_live
             commit::a_partial_commit_brings_the_folders_above
             commit::a_partial_commit_minds_only_its_paths
             commit::a_commit_keeps_hard_links

@@ -3,8 +3,12 @@
 use super::fixture::{Fixture, MakeDriver, sh, skipped};
 use super::view::assert_same;
 
+/// Without the maintenance that git leaves running in the background after a commit: a workspace
+/// is sealed when nothing runs in it any more.
 const GIT: &str = "export HOME=/nonexistent GIT_CONFIG_NOSYSTEM=1 GIT_CONFIG_GLOBAL=/dev/null
     export GIT_AUTHOR_NAME=a GIT_AUTHOR_EMAIL=a@b GIT_COMMITTER_NAME=a GIT_COMMITTER_EMAIL=a@b
+    export GIT_CONFIG_COUNT=2 GIT_CONFIG_KEY_0=gc.auto GIT_CONFIG_VALUE_0=0
+    export GIT_CONFIG_KEY_1=maintenance.auto GIT_CONFIG_VALUE_1=false
     ";
 
 fn works(program: &str) -> bool {

@@ -41,7 +41,8 @@ fn assert_damaged(f: &Fixture<'_>, tree: &Tree, thorough: bool, what: &str) {
 /// Good trees pass; whatever is done to a tree's files inside the store, a thorough check names.
 pub fn damage_is_found(make: MakeDriver<'_>) {
     let script = format!("mkdir -p d/e; printf content >d/e/{MARKER}; ln -s target link");
-    let cases: &[(&str, fn(&Path))] = &[
+    type Damage = (&'static str, fn(&Path));
+    let cases: &[Damage] = &[
         ("a deleted file", |at| fs::remove_file(at).expect("remove")),
         ("other content", |at| fs::write(at, "CONTENT").expect("write")),
         ("less content", |at| fs::write(at, "c").expect("write")),
@@ -113,7 +114,7 @@ pub fn collection_keeps_live_trees_only(make: MakeDriver<'_>) {
     let sealed = f.driver.seal(&head).expect("what was being written");
     assert_eq!(f.changes(&two, &sealed.tree), these(&[("open", Added)]));
     // Again, in another process, with nothing left to do for the live ones.
-    f.another_driver().collect(&[three.clone()]).expect("collect");
+    f.another_driver().collect(std::slice::from_ref(&three)).expect("collect");
     f.assert_reads("the last tree", &three, &views[2]);
     let later = f.step(&three, "printf 4 >four");
     assert_eq!(f.pending(&later).len(), f.pending(&three).len() + 1);

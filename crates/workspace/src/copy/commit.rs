@@ -2,7 +2,7 @@
 //! [`crate::live`]'s.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ctrlz_core::changeset::{Change, ChangeCounts, ChangeKind, Changeset, FileType};
 use ctrlz_core::id::OperationId;
@@ -13,7 +13,7 @@ use ctrlz_core::workspace::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::derive::{From, derive};
+use super::derive::{Draft, From, derive};
 use super::expect::{Expectations, expect, written};
 use super::paths::{current, difference, share, shared};
 use super::store::{Loaded, Store, make_directory, read_json, write_json};
@@ -228,50 +228,55 @@ fn rest(
     let chosen = |path: &RelPath| request.paths.iter().any(|chosen| path.is_within(chosen));
     let ours = store.view_of(&request.tree.base, Some(copy))?;
     let live = View::new(request.tree.base.clone(), Vec::new());
+    let mut stale: BTreeSet<RelPath> = applied.skipped.iter().cloned().collect();
     for path in record.touched.iter().filter(|path| chosen(path)) {
-        // Nothing was done where the live entry already was what the tree has, or became it by
-        // another of its names.
-        if let (Some(now), Some(ours)) = (live.lookup(path)?, ours.lookup(path)?)
-            && diff::difference(path, &now, &ours)?.is_none()
-        {
+        // Nothing was done where the live entry already was what the tree has, times aside, or
+        // became it by another of its names.
+        let (Some(now), Some(ours)) = (live.lookup(path)?, ours.lookup(path)?) else { continue };
+        if diff::difference(path, &now, &ours)?.is_none() {
             seen.insert(path.clone(), expect(Some(now.version)));
+        } else {
+            stale.insert(path.clone());
         }
     }
     record.touched.retain(|path| !chosen(path));
-    if applied.skipped.is_empty() {
+    if stale.is_empty() {
         return share(store, copy, TreeRecord { seen: written(seen), ..record });
     }
-    // Where a conflict kept something of the sandbox's out, the sandbox drops it and has what is
-    // there now, also what was put beside.
-    let base = &copy.record.base;
+    // What was put beside is part of it.
+    stale.extend(undo.into_iter().map(|step| step.path));
     let kept = Loaded {
-        record,
+        record: TreeRecord { seen: written(seen), ..record },
         id: copy.id.clone(),
         manifest: copy.manifest.clone(),
         root: copy.root.clone(),
     };
-    derive(store, &kept, |draft| {
-        draft.seen.extend(seen);
-        let mut pending: Vec<RelPath> = applied.skipped.clone();
-        pending.extend(undo.into_iter().map(|step| step.path));
-        pending.sort_unstable();
-        for path in &applied.skipped {
-            draft.remove(path)?;
-        }
-        pending.reverse();
-        while let Some(path) = pending.pop() {
-            let Some(found) = live.lookup(&path)? else {
-                draft.remove(&path)?;
-                draft.seen.entry(path).or_insert(Expect::Absent);
-                continue;
-            };
-            draft.put(&path, base, From::Live)?;
-            draft.seen.insert(path.clone(), expect(Some(found.version)));
+    derive(store, &kept, |draft| take_over(draft, &live, &request.tree.base, stale))
+}
+
+/// Makes `paths` in a draft what they are in the live directory. Where both have a directory, what
+/// is in it stays.
+fn take_over(
+    draft: &mut Draft,
+    live: &View,
+    base: &Path,
+    paths: BTreeSet<RelPath>,
+) -> Result<(), WorkspaceError> {
+    let mut pending: Vec<RelPath> = paths.into_iter().rev().collect();
+    while let Some(path) = pending.pop() {
+        let Some(found) = live.lookup(&path)? else {
+            draft.remove(&path)?;
+            draft.seen.insert(path, Expect::Absent);
+            continue;
+        };
+        if found.version.is_directory() && !draft.is_directory(&path)? {
             let children = live.children(&path)?;
             pending.extend(children.into_iter().rev().map(|(name, _)| path.child(&name)));
         }
-        Ok(())
-    })
+        draft.put(&path, base, From::Live)?;
+        draft.seen.insert(path, expect(Some(found.version)));
+    }
+    Ok(())
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::recover_commit`].

@@ -152,7 +152,8 @@ impl Draft {
             .map_err(failed("link", &other))
     }
 
-    fn is_directory(&self, path: &RelPath) -> Result<bool, WorkspaceError> {
+    /// Whether a directory is there.
+    pub(super) fn is_directory(&self, path: &RelPath) -> Result<bool, WorkspaceError> {
         Ok(version(&path.below(&self.root))?.is_some_and(|version| version.is_directory()))
     }
 

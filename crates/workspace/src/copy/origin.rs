@@ -165,3 +165,46 @@ pub(super) fn materialize(store: &Store, tree: &CopyTree) -> Result<Loaded, Work
         None => origin(store, &tree.base),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::copy::expect::Expectations;
+    use crate::live::Expect;
+    use std::fs;
+
+    #[test]
+    fn a_change_between_two_looks_is_seen() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let look = |name: &str| node_version(&dir.path().join(name)).expect("stat");
+        fs::write(dir.path().join("f"), "1").expect("write");
+        let (file, root) = (look("f"), look(""));
+        assert!(same(file.as_ref(), look("f").as_ref()));
+        fs::write(dir.path().join("f"), "22").expect("write");
+        fs::write(dir.path().join("g"), "").expect("write");
+        assert!(!same(file.as_ref(), look("f").as_ref()));
+        assert!(!same(None, look("g").as_ref()) && !same(file.as_ref(), None));
+        assert!(same(root.as_ref(), look("").as_ref()), "a directory's own stamp proves nothing");
+    }
+
+    #[test]
+    fn what_changed_while_it_was_copied_is_expected_by_no_version() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let (base, store) = (dir.path().join("base"), Store::new(&dir.path().join("store")));
+        fs::create_dir(&base).expect("mkdir");
+        fs::write(base.join("f"), "1").expect("write");
+        let mut copy = origin(&store, &base).expect("copy");
+        let path = RelPath::parse("f").expect("valid");
+        let expected = |copy: &Loaded| Expectations::of(&store, copy).expect("expect").at(&path);
+        assert!(matches!(expected(&copy), Expect::Unchanged { .. }));
+        for record in &mut copy.manifest.records {
+            record.raced = true;
+        }
+        fs::remove_file(store.tree(&copy.id).join("manifest")).expect("remove");
+        copy.manifest.write(&store.tree(&copy.id).join("manifest")).expect("write");
+        assert!(matches!(expected(&copy), Expect::ChangedDuringOperation { .. }));
+        let again = origin(&store, &base).expect("copy");
+        assert_ne!(again.id, copy.id, "such a copy is not used again");
+        assert_eq!(origin(&store, &base).expect("copy").id, again.id, "a clean one is");
+    }
+}

@@ -128,8 +128,8 @@ impl Transaction {
             Err(error) => {
                 // Nothing live was touched; if this fails as well, recovery does it. The record
                 // may have come to the disk though its writing failed.
-                let _ = record::remove(&self.directory, record::APPLYING)
-                    .and_then(|()| self.forget());
+                let _ =
+                    record::remove(&self.directory, record::APPLYING).and_then(|()| self.forget());
                 return Err(error);
             }
         };

@@ -6,9 +6,7 @@ mod outcome;
 mod scene;
 mod tree;
 
-pub(crate) use host::{
-    has, interpreter, is_root, python, python_with, skipped, unshared,
-};
+pub(crate) use host::{has, interpreter, is_root, python, python_with, skipped, unshared};
 pub(crate) use outcome::Outcome;
-pub(crate) use scene::Scene;
+pub(crate) use scene::{CTRLZ, Scene};
 pub(crate) use tree::Tree;

@@ -27,10 +27,33 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// A scene with an empty project.
+    /// A scene with an empty project, where temporary files lie. Inside a sandbox, nothing of it
+    /// but the workspace is seen, as `/tmp` is private.
     #[track_caller]
     pub(crate) fn new() -> Self {
-        let directory = TempDir::with_prefix("ctrlz-e2e-").expect("a temporary directory");
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// A scene that a sandbox sees, read-only, with the rest of the host. `None`, after a skip was
+    /// told, where there is no place for one.
+    #[track_caller]
+    pub(crate) fn seen_inside() -> Option<Self> {
+        let home = std::env::var_os("HOME").map(PathBuf::from);
+        let places = [Some(PathBuf::from(env!("CARGO_TARGET_TMPDIR"))), home, Some("/srv".into())];
+        let private = ["/tmp", "/var/tmp", "/run", "/dev"];
+        let place = places.into_iter().flatten().find(|place| {
+            !private.iter().any(|private| place.starts_with(private))
+                && TempDir::with_prefix_in(".ctrlz-e2e-", place).is_ok()
+        });
+        if place.is_none() {
+            super::skipped("no writable folder outside /tmp: HOME would do");
+        }
+        place.as_deref().map(Self::below)
+    }
+
+    #[track_caller]
+    fn below(place: &Path) -> Self {
+        let directory = TempDir::with_prefix_in(".ctrlz-e2e-", place).expect("a folder");
         let root = directory.path().canonicalize().expect("the temporary directory's own path");
         let (project, home, store) = (root.join("project"), root.join("home"), root.join("store"));
         for folder in [&project, &home] {
@@ -63,7 +86,7 @@ impl Scene {
             .args(arguments)
             .current_dir(&self.project)
             .env_clear()
-            .env("PATH", std::env::var_os("PATH").unwrap_or_else(|| "/usr/bin:/bin".into()))
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("HOME", &self.home)
             .env("CTRLZ_HOME", &self.store)
             .env("CTRLZ", CTRLZ)
@@ -71,9 +94,6 @@ impl Scene {
             .env("LC_ALL", "C.UTF-8")
             .env("SHELL", "/bin/sh")
             .stdin(Stdio::null());
-        if let Some(root) = std::env::var_os("PYENV_ROOT") {
-            command.env("PYENV_ROOT", root);
-        }
         command
     }
 

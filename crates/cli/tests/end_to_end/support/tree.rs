@@ -77,7 +77,7 @@ fn describe(path: &Path, at: &Path, links: &mut BTreeMap<(u64, u64), PathBuf>) -
         text += &format!(" {} bytes {:016x} {shown:?}", content.len(), digest(&content));
         if metadata.nlink() > 1 {
             let first = links.entry((metadata.dev(), metadata.ino())).or_insert_with(|| at.into());
-            text += &format!(" linked with {} ({})", first.display(), metadata.nlink());
+            text += &format!(" linked with {}", first.display());
         }
     } else if kind.is_symlink() {
         text += &format!(" -> {:?}", fs::read_link(path).expect("a link's target"));

@@ -1,10 +1,10 @@
 //! The sandbox's `/dev`.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
 use rustix::mount::MountAttrFlags;
 
 use super::mounts::{attach, copy_of, new_filesystem, open_below};
@@ -46,6 +46,19 @@ pub(super) fn fill(device_directory: impl AsFd) -> io::Result<()> {
     if let Some(target) = open_below(directory, Path::new("pts"))? {
         attach(terminals, target)?;
     }
+    show_terminal(directory)?;
     mkdirat(directory, "shm", Mode::from_raw_mode(0o777))?;
     Ok(())
+}
+
+/// The user's terminal is one of the host's, which is not in the sandbox's `/dev/pts`. As
+/// `/dev/console` it has a name that ttyname(3) finds.
+fn show_terminal(directory: BorrowedFd<'_>) -> io::Result<()> {
+    if !rustix::termios::isatty(rustix::stdio::stdin()) {
+        return Ok(());
+    }
+    let Ok(terminal) = copy_of(CWD, Path::new("/proc/self/fd/0"), false) else { return Ok(()) };
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::WRONLY;
+    let file = openat(directory, "console", flags, Mode::from_raw_mode(0o600))?;
+    attach(terminal, file)
 }

@@ -12,6 +12,7 @@ mod overlay;
 mod privileges;
 mod rename;
 mod root;
+mod streams;
 
 use std::io;
 use std::os::fd::AsFd;
@@ -37,6 +38,8 @@ pub(super) struct Setup {
     pub(super) gid: u32,
     /// Limits that process 1 has to hold by itself, since no cgroup does.
     pub(super) rlimits: limits::Rlimits,
+    /// Processors are limited by affinity, which the command must not change.
+    pub(super) fixed_processors: bool,
     /// Where standard output and error go when output is limited.
     pub(super) output: Option<[std::os::fd::OwnedFd; 2]>,
 }
@@ -112,6 +115,10 @@ fn run(mut setup: Setup, channel: &Channel) -> Result<(), StepError> {
     } else if wanted.has(Protection::NetworkNamespace) {
         network::bring_up_loopback().step(|| "bring up the loopback interface".into())?;
     }
+    let input = match wanted.has(Protection::ClosedDescriptors) {
+        true => streams::confine().step(|| "confine the standard streams".into())?,
+        false => None,
+    };
     let root = root::build(&setup, wanted)?;
     // A process that changed its root by chroot may not make user namespaces.
     if wanted.has(Protection::PivotRoot) {
@@ -140,6 +147,9 @@ fn run(mut setup: Setup, channel: &Channel) -> Result<(), StepError> {
         channel.report(&report).step(|| "report to ctrlz".into())?;
         init::reap(started, channel.as_fd(), channel, listener.as_ref())
             .step(|| "wait for the command".into())?;
+    }
+    if let Some(input) = input {
+        input.hand_back();
     }
     Ok(())
 }

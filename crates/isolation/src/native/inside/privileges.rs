@@ -52,7 +52,11 @@ pub(super) fn give_up(
     }
     let emulates_rename = matches!(setup.launch.workspace, WorkspaceMount::Overlay { .. });
     let rules = if wanted.has(Protection::Seccomp) {
-        syscalls::allowed(emulates_rename)
+        syscalls::allowed(syscalls::Circumstances {
+            emulates_rename,
+            measures_memory: setup.rlimits.data.is_some(),
+            fixed_processors: setup.fixed_processors,
+        })
     } else {
         syscalls::rename_only()
     };
@@ -160,12 +164,15 @@ fn allow(ruleset: RulesetCreated, place: &Path, access: landlock::BitFlags<Acces
 }
 
 /// The command was given these streams to use, so it may also open them again by /dev/stdout and
-/// the like. Pipes and sockets need no rule; a directory gets none.
+/// the like, for what they were opened for. Pipes and sockets need no rule; a directory gets none.
 fn allow_stream(ruleset: RulesetCreated, stream: BorrowedFd<'_>) -> Built {
     let Ok(status) = fstat(stream) else { return Ok(ruleset) };
     match FileType::from_raw_mode(status.st_mode) {
         FileType::RegularFile | FileType::CharacterDevice => {
-            let access = AccessFs::from_file(LANDLOCK) & !AccessFs::Execute;
+            let access = match super::streams::may_write(stream) {
+                Ok(true) => AccessFs::from_file(LANDLOCK) & !AccessFs::Execute,
+                _ => AccessFs::ReadFile.into(),
+            };
             Ok(ruleset.add_rule(PathBeneath::new(stream, access))?)
         }
         _ => Ok(ruleset),

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use ctrlz_core::isolation::{Launch, RootView};
+use ctrlz_core::size::ByteSize;
 use ctrlz_core::workspace::WorkspaceMount;
 use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::io::Errno;
@@ -33,7 +34,7 @@ pub(super) fn build(setup: &Setup, wanted: Protections) -> Result<OwnedFd, StepE
         .step(|| "make the mounts private".into())?;
     // Copied first: the stages below hide parts of the host.
     let host = HostMounts::copy(launch, setup.late_user_namespace, wanted)?;
-    let scratch = scratch()?;
+    let scratch = scratch(setup.rlimits.data)?;
     let workspace = open_workspace(launch, &scratch, setup.late_user_namespace)?;
     let root = match &host.root {
         Some(root) => root.try_clone(),
@@ -189,10 +190,14 @@ fn explain(error: StepError, base: Option<&PathBuf>, may_overlay: bool) -> StepE
 }
 
 /// The file system from which the private places and the covers are cut, attached out of the way.
-fn scratch() -> Result<OwnedFd, StepError> {
+/// What is written to it is memory that belongs to no process, so `most` bounds it where no cgroup
+/// does.
+fn scratch(most: Option<ByteSize>) -> Result<OwnedFd, StepError> {
+    let size = most.map_or("50%".to_owned(), |most| most.0.max(1 << 20).to_string());
     let make = || -> io::Result<OwnedFd> {
         let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID;
-        let scratch = new_filesystem("tmpfs", &[("mode", "0755"), ("size", "50%")], attributes)?;
+        let scratch =
+            new_filesystem("tmpfs", &[("mode", "0755"), ("size", size.as_str())], attributes)?;
         attach(&scratch, open_host(Path::new(SCRATCH_STAGE))?)?;
         for (name, mode) in
             [("dev", 0o755), ("empty", 0o555), ("tmp", 0o1777), ("var-tmp", 0o1777), ("run", 0o755)]

@@ -1,0 +1,154 @@
+//! Signals reach the command, and its end by one is seen outside.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::support::{Outcome, Scene, python};
+
+/// Starts ctrlz and waits for the command's first line.
+fn started(scene: &Scene, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
+    let mut command = scene.ctrlz(arguments);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    out.read_line(&mut line).expect("read a line");
+    assert_eq!(line, "ready\n");
+    (child, out)
+}
+
+fn send(child: &Child, signal: Signal) {
+    let pid = Pid::from_child(child);
+    kill_process(pid, signal).expect("send a signal");
+}
+
+fn finish(child: Child, mut out: BufReader<std::process::ChildStdout>) -> Outcome {
+    let mut rest = Vec::new();
+    out.read_to_end(&mut rest).expect("read");
+    let mut output = child.wait_with_output().expect("wait");
+    output.stdout = rest;
+    Outcome::new(&std::process::Command::new("ctrlz"), output)
+}
+
+#[test]
+fn a_death_by_signal_is_seen_as_one() {
+    let scene = Scene::new();
+    for signal in [1, 2, 3, 6, 9, 10, 13, 14, 15] {
+        let script = format!("kill -{signal} $$");
+        scene.run(&["run", "--", "sh", "-c", &script]).signal(signal).says_nothing();
+    }
+    let out = scene.host("\"$CTRLZ\" run -- sh -c 'kill -TERM $$' || echo $?");
+    assert_eq!(out, "143\n");
+}
+
+#[test]
+fn a_program_error_is_seen_as_its_signal() {
+    let scene = Scene::new();
+    scene
+        .run(&["run", "--", "/usr/bin/python3", "-c", "import ctypes; ctypes.string_at(0)"])
+        .signal(11);
+    scene.run(&["run", "--", "sh", "-c", "kill -SEGV $$"]).signal(11);
+}
+
+#[test]
+fn signals_to_ctrlz_reach_the_command() {
+    let scene = Scene::new();
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2]
+    {
+        let script = format!(
+            "trap 'echo got; exit 7' {}; echo ready; while :; do sleep 0.05; done",
+            signal.as_raw()
+        );
+        let (child, out) = started(&scene, &["run", "--", "sh", "-c", &script]);
+        send(&child, signal);
+        assert_eq!(finish(child, out).code(7).out(), "got\n");
+    }
+}
+
+#[test]
+fn a_signal_that_the_command_does_not_handle_ends_it_as_without_ctrlz() {
+    let scene = Scene::new();
+    for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::USR1] {
+        let (child, out) =
+            started(&scene, &["run", "--", "sh", "-c", "echo x > f; echo ready; exec sleep 60"]);
+        send(&child, signal);
+        finish(child, out).signal(signal.as_raw());
+        assert_eq!(scene.changes(), ["added f"]);
+    }
+}
+
+#[test]
+fn a_signal_that_the_command_ignores_does_not_end_it() {
+    let scene = Scene::new();
+    let script = "trap '' TERM HUP; echo ready; sleep 0.4; echo done";
+    let (child, out) = started(&scene, &["run", "--", "sh", "-c", script]);
+    send(&child, Signal::TERM);
+    send(&child, Signal::HUP);
+    assert_eq!(finish(child, out).ok().out(), "done\n");
+}
+
+#[test]
+fn ignored_signals_are_inherited_as_nohup_wants() {
+    let scene = Scene::new();
+    let out =
+        scene.host("trap '' HUP; \"$CTRLZ\" run -- sh -c 'kill -HUP $$; echo survived' | cat");
+    assert_eq!(out, "survived\n");
+}
+
+#[test]
+fn the_signal_mask_and_dispositions_are_not_changed() {
+    let scene = Scene::new();
+    let program = r#"
+import os, signal, subprocess
+def state(prefix):
+    out = subprocess.run(prefix + ['grep', '-E', '^Sig(Blk|Ign|Cgt):', '/proc/self/status'],
+                         stdout=subprocess.PIPE, check=True).stdout
+    return out.decode().split()
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
+signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+plain, inside = state([]), state([os.environ['CTRLZ'], 'run', '--'])
+assert plain == inside, (plain, inside)
+"#;
+    python(&scene, program).ok();
+}
+
+#[test]
+fn a_stopped_command_stops_ctrlz_and_goes_on_with_it() {
+    let scene = Scene::new();
+    let program = r#"
+import os, signal, subprocess, sys, time
+p = subprocess.Popen([os.environ['CTRLZ'], 'run', '--', 'sh', '-c',
+                      'echo one; kill -STOP $$; echo two > f; echo two; exit 3'],
+                     stdout=subprocess.PIPE)
+assert p.stdout.readline() == b'one\n'
+pid, status = os.waitpid(p.pid, os.WUNTRACED)
+assert os.WIFSTOPPED(status), status
+os.kill(p.pid, signal.SIGCONT)
+assert p.stdout.readline() == b'two\n'
+assert p.wait() == 3
+"#;
+    python(&scene, program).ok();
+    assert_eq!(scene.changes(), ["added f"]);
+}
+
+#[test]
+fn a_terminal_stop_sent_to_ctrlz_stops_both() {
+    let scene = Scene::new();
+    let program = r#"
+import os, signal, subprocess, time
+p = subprocess.Popen([os.environ['CTRLZ'], 'run', '--', 'sh', '-c',
+                      'echo ready; read line; echo got $line'],
+                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+assert p.stdout.readline() == b'ready\n'
+os.kill(p.pid, signal.SIGTSTP)
+pid, status = os.waitpid(p.pid, os.WUNTRACED)
+assert os.WIFSTOPPED(status), status
+os.kill(p.pid, signal.SIGCONT)
+p.stdin.write(b'it\n')
+p.stdin.close()
+assert p.stdout.readline() == b'got it\n'
+assert p.wait() == 0
+"#;
+    python(&scene, program).ok();
+}

@@ -1,0 +1,66 @@
+//! What an operation changed, told later.
+
+use ctrlz_core::changeset::Changeset;
+use ctrlz_core::id::OperationId;
+use ctrlz_core::operation::{Operation, OperationKind};
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::snapshot::{Snapshot, Tree};
+
+use crate::commit::commits_since;
+use crate::core::SandboxCore;
+use crate::error::EngineError;
+
+impl SandboxCore<'_> {
+    /// What `operation` changed: in the live directory for a commit, else in the workspace.
+    /// Commits that came later have moved the base, so its trees are first put on the base as it
+    /// is now. For an operation without effect that is nothing.
+    ///
+    /// # Errors
+    /// A failed file operation, or a later commit's backup that is gone.
+    pub fn changes_of(
+        &self,
+        sandbox: &Sandbox,
+        operation: &Operation,
+    ) -> Result<Changeset, EngineError> {
+        let driver = self.driver_of(sandbox)?;
+        if operation.request.sandbox != sandbox.id {
+            let sandbox = sandbox.name.to_string();
+            return Err(EngineError::ForeignOperation { operation: operation.id, sandbox });
+        }
+        let Some(after) = &operation.after else { return Ok(Changeset::default()) };
+        let history = self.store.operations(sandbox.id, u32::MAX)?;
+        // A commit's own effect on the base comes after the point before it.
+        let (first, since) = (OperationId(operation.id.0 - 1), operation.id);
+        let (before, after) = match operation.request.kind {
+            OperationKind::Commit => {
+                let base = driver.base_tree(&after.tree)?;
+                (base.clone(), base)
+            }
+            _ => (operation.before.tree.clone(), after.tree.clone()),
+        };
+        let rebased = |tree: &Tree, since| -> Result<Tree, EngineError> {
+            Ok(driver.rebase(tree, &commits_since(&history, since))?)
+        };
+        Ok(driver.changes(&rebased(&before, first)?, &rebased(&after, since)?)?)
+    }
+
+    /// What changed in the workspace since `snapshot`.
+    ///
+    /// # Errors
+    /// As [`Self::changes_of`]; [`EngineError::ForeignSnapshot`].
+    pub fn changes_since(
+        &self,
+        sandbox: &Sandbox,
+        snapshot: &Snapshot,
+    ) -> Result<Changeset, EngineError> {
+        if snapshot.sandbox != sandbox.id {
+            let (snapshot, sandbox) = (snapshot.id, sandbox.name.to_string());
+            return Err(EngineError::ForeignSnapshot { snapshot, sandbox });
+        }
+        let driver = self.driver_of(sandbox)?;
+        let history = self.store.operations(sandbox.id, u32::MAX)?;
+        let commits = commits_since(&history, snapshot.operation);
+        let then = driver.rebase(&snapshot.point.tree, &commits)?;
+        Ok(driver.changes(&then, &sandbox.point.tree)?)
+    }
+}

@@ -1,0 +1,123 @@
+//! Container runtimes, as root, on an image that holds one static program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::Rounds;
+use super::measure::Timed;
+use super::scene::{Player, Scene};
+use super::start::{ctrlz_true, from_times, row};
+use super::table::Row;
+use crate::failure::{Answer, Failure};
+use crate::{prerequisites, program};
+
+pub(super) fn rows(scene: &Scene, player: &Player<'_>, what: &str, rounds: Rounds) -> Vec<Row> {
+    let bundle = match bundle(scene) {
+        Ok(bundle) => bundle,
+        Err(failure) => {
+            return vec![Row::skipped(what, "podman, runc, crun", &failure.to_string())];
+        }
+    };
+    let half = rounds.short / 2;
+    let podman = podman(scene, &bundle);
+    vec![
+        row(player, (what, "`runc run`"), runc(scene, &bundle), 1.0 / 4.0, half),
+        crun(scene, player, what, &bundle, half),
+        row(player, (what, "`podman run --rm --network=none`"), podman, 1.0 / 30.0, rounds.long),
+    ]
+}
+
+fn tool(name: &str) -> Answer<PathBuf> {
+    if program::find(name).is_none() {
+        prerequisites::install(&[name])?;
+    }
+    program::find(name).ok_or_else(|| Failure::told(format!("{name} is missing")))
+}
+
+/// An OCI bundle whose root holds nothing but a static `/true`.
+fn bundle(scene: &Scene) -> Answer<PathBuf> {
+    let bundle = scene.make("bundle")?;
+    let root = scene.make("bundle/rootfs")?;
+    let source = scene.folder().join("true.c");
+    fs::write(&source, "int main(void) { return 0; }\n").map_err(Failure::io("write", &source))?;
+    let mut compile = program::named("cc");
+    program::capture(compile.args(["-O2", "-static", "-o"]).arg(root.join("true")).arg(source))?;
+    let runc = tool("runc")?;
+    program::capture(std::process::Command::new(runc).arg("spec").arg("--bundle").arg(&bundle))?;
+    let file = bundle.join("config.json");
+    let text = fs::read(&file).map_err(Failure::io("read", &file))?;
+    let mut config: Value = serde_json::from_slice(&text)
+        .map_err(|source| Failure::Output { program: "runc spec".to_owned(), source })?;
+    for (pointer, value) in
+        [("/process/terminal", json!(false)), ("/process/args", json!(["/true"]))]
+    {
+        if let Some(place) = config.pointer_mut(pointer) {
+            *place = value;
+        }
+    }
+    fs::write(&file, config.to_string()).map_err(Failure::io("write", &file))?;
+    Ok(bundle)
+}
+
+fn runc(scene: &Scene, bundle: &Path) -> Answer<Timed> {
+    let state = scene.make("runc")?;
+    Ok(Timed::new(
+        bundle,
+        &[&tool("runc")?, &"--root", &state, &"run", &"--bundle", &bundle, &"ctrlz-bench-runc"],
+    ))
+}
+
+/// Where the unified cgroup hierarchy has no controllers crun refuses it; there both run in a mount
+/// namespace without it.
+fn crun(scene: &Scene, player: &Player<'_>, what: &str, bundle: &Path, rounds: usize) -> Row {
+    let measured = || {
+        let state = scene.make("crun")?;
+        let crun = Timed::new(
+            bundle,
+            &[&tool("crun")?, &"--root", &state, &"run", &"--bundle", &bundle, &"ctrlz-bench-crun"],
+        );
+        let commands = [ctrlz_true(player)?, crun];
+        if let Ok(times) = player.time(&commands, rounds) {
+            return Ok(times);
+        }
+        let script = "mount -t tmpfs none /sys/fs/cgroup/unified && exec \"$@\"";
+        let hidden = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
+        player.time_in(&hidden.map(str::to_owned), &commands, rounds)
+    };
+    from_times(what, "`crun run`", measured(), 0.6)
+}
+
+fn podman(scene: &Scene, bundle: &Path) -> Answer<Timed> {
+    let podman = tool("podman")?;
+    let config = scene.folder().join("containers.conf");
+    // Limits that a machine without CAP_SYS_RESOURCE can set, too.
+    let text = "[containers]\ndefault_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]\n\
+                [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\n\
+                events_logger = \"file\"\n";
+    fs::write(&config, text).map_err(Failure::io("write", &config))?;
+    let archive = scene.folder().join("image.tar");
+    let mut tar = program::named("tar");
+    program::capture(tar.arg("-C").arg(bundle.join("rootfs")).arg("-cf").arg(&archive).arg("."))?;
+    let (storage, state) = (scene.make("podman/storage")?, scene.make("podman/state")?);
+    let mut import = std::process::Command::new(&podman);
+    import.arg("--root").arg(&storage).arg("--runroot").arg(&state).env("CONTAINERS_CONF", &config);
+    program::capture(import.arg("import").arg(&archive).arg("ctrlz-bench:latest"))?;
+    let timed = Timed::new(
+        bundle,
+        &[
+            &podman,
+            &"--root",
+            &storage,
+            &"--runroot",
+            &state,
+            &"run",
+            &"--rm",
+            &"--network=none",
+            &"localhost/ctrlz-bench:latest",
+            &"/true",
+        ],
+    );
+    Ok(timed.env("CONTAINERS_CONF", &config))
+}

@@ -1,0 +1,183 @@
+//! `cargo xtask soak`: random operations and random kills against the real binary, compared after
+//! each step with a model.
+
+mod model;
+mod random;
+mod stage;
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use crate::failure::{Answer, Failure};
+use crate::project;
+use model::{Model, Operation, Visible};
+use random::Random;
+use stage::{NAME, Stage, parse};
+
+/// Steps that a run's script is made of. Those that do not apply fail and change nothing.
+const SCRIPTS: [&str; 14] = [
+    "echo N > file-N",
+    "echo more >> a/one",
+    "mkdir -p a/b/c-N && echo N > a/b/c-N/deep",
+    "rm -rf a",
+    "rm -f file-*1",
+    "mv a moved-N",
+    "mv moved-1 a",
+    "ln -s file-N link-N",
+    "ln a/one a/other-N",
+    "rm -rf a/b && echo a file now > a/b",
+    "rm -f a/b && mkdir -p a/b && echo a folder again > a/b/x",
+    "chmod 0640 a/one",
+    "mkdir -p a && echo one > a/one && truncate -s 300000 a/large",
+    "mkfifo pipe-N",
+];
+
+/// The longest wait before a kill, in microseconds: about as long as an operation takes.
+const LATEST_KILL: u64 = 40_000;
+
+/// How the soak stands.
+#[derive(Default)]
+struct Tally {
+    steps: u64,
+    kills: u64,
+    lost: u64,
+}
+
+/// Runs until the time is up, or until ctrlz is not as the model says.
+pub(crate) fn soak(arguments: &[String]) -> Answer {
+    let mut minutes = 5.0_f64;
+    let mut seed = u64::from(std::process::id());
+    let mut words = arguments.iter();
+    while let Some(word) = words.next() {
+        let value = words.next().ok_or_else(|| Failure::told(format!("{word} needs a number")))?;
+        let bad = || Failure::told(format!("{word} {value}: not a number"));
+        match word.as_str() {
+            "--minutes" => minutes = value.parse().map_err(|_| bad())?,
+            "--seed" => seed = value.parse().map_err(|_| bad())?,
+            _ => return Err(Failure::told(format!("soak does not know {word}"))),
+        }
+    }
+    let binary = project::build_release()?;
+    let scene = tempfile::Builder::new()
+        .prefix("ctrlz-soak-")
+        .tempdir_in("/var/tmp")
+        .map_err(Failure::io("make a folder in", Path::new("/var/tmp")))?;
+    let stage =
+        Stage { binary, store: scene.path().join("store"), base: scene.path().join("base") };
+    fs::create_dir(&stage.base).map_err(Failure::io("make", &stage.base))?;
+    println!("seed {seed}, {minutes} minutes");
+    let mut tally = Tally::default();
+    let result = run(&stage, seed, Duration::from_secs_f64(minutes * 60.0), &mut tally);
+    println!(
+        "{} operations, {} of them killed, {} of those without effect",
+        tally.steps, tally.kills, tally.lost
+    );
+    println!("{} passed, {} failed", tally.steps, u8::from(result.is_err()));
+    if result.is_err() {
+        let kept = scene.keep();
+        println!("what is left lies in {} (seed {seed})", kept.display());
+    }
+    result
+}
+
+fn run(stage: &Stage, seed: u64, time: Duration, tally: &mut Tally) -> Answer {
+    let (mut random, mut model) = (Random::new(seed), Model::default());
+    stage.ctrlz(&["new", NAME, "--base", "."])?;
+    let mut now = stage.look()?;
+    let started = Instant::now();
+    let mut told = started;
+    while started.elapsed() < time {
+        let operation = choose(&mut random, &model);
+        now = step(stage, &mut random, &mut model, now, &operation, tally)?;
+        if told.elapsed() > Duration::from_secs(30) {
+            told = Instant::now();
+            println!("{} operations, {} killed", tally.steps, tally.kills);
+        }
+    }
+    Ok(())
+}
+
+fn choose(random: &mut Random, model: &Model) -> Operation {
+    let number = random.below(10);
+    match random.below(20) {
+        0..8 => {
+            let steps: Vec<String> = (0..=random.below(2))
+                .filter_map(|_| random.one_of(&SCRIPTS))
+                .map(|step| step.replace('N', &number.to_string()))
+                .collect();
+            Operation::Run(steps.join("; "))
+        }
+        8..11 => Operation::Commit,
+        11 => Operation::Discard,
+        12..15 => Operation::Undo,
+        15 => Operation::Redo,
+        16 => Operation::Snapshot,
+        17..19 if !model.snapshots.is_empty() => {
+            let index = random.below(model.snapshots.len() as u64);
+            Operation::Rollback(usize::try_from(index).unwrap_or(0))
+        }
+        _ => Operation::Put(format!("key-{}", number % 3), number.to_string()),
+    }
+}
+
+/// Performs one operation, perhaps kills it, and compares.
+fn step(
+    stage: &Stage,
+    random: &mut Random,
+    model: &mut Model,
+    before: Visible,
+    operation: &Operation,
+    tally: &mut Tally,
+) -> Answer<Visible> {
+    let ran = match operation {
+        Operation::Run(script) => Some(stage.foresee(script)?),
+        _ => None,
+    };
+    let expected = model.expect(operation, &before, ran);
+    let last = stage.newest()?.id;
+    let delay = |random: &mut Random| Duration::from_micros(random.below(LATEST_KILL));
+    let kill = (random.below(3) == 0).then(|| delay(random));
+    let (status, said) = stage.perform(operation, &model.snapshots, kill)?;
+    tally.steps += 1;
+    if kill.is_some() {
+        tally.kills += 1;
+        let second = (random.below(4) == 0).then(|| delay(random));
+        stage.recover(second)?;
+    }
+    let newest = stage.newest()?;
+    let took_effect =
+        newest.id > last && newest.kind == operation.kind() && newest.status == "done";
+    tally.lost += u64::from(kill.is_some() && !took_effect);
+    let wrong = |what: &str, now: &Visible, wanted: &Visible| {
+        Failure::told(format!(
+            "{what} after {operation:?} ({status}, killed: {})\n{said}\nwanted {wanted:#?}\nfound {now:#?}",
+            kill.is_some()
+        ))
+    };
+    let now = stage.look()?;
+    let Some(expected) = expected else {
+        // There was nothing to do; that it was said or passed over is both right.
+        let refused = matches!(status.code(), Some(0 | 123));
+        if now != before || (kill.is_none() && !refused) {
+            return Err(wrong("something changed, or the answer is wrong", &now, &before));
+        }
+        return Ok(now);
+    };
+    if kill.is_none() && !took_effect {
+        return Err(wrong("the operation took no effect", &now, &expected));
+    }
+    let wanted = if took_effect { &expected } else { &before };
+    if now != *wanted {
+        return Err(wrong("it is neither as before nor as after", &now, wanted));
+    }
+    if took_effect {
+        if *operation == Operation::Snapshot && kill.is_none() {
+            let answer = parse(&said)?;
+            let id = project::text(&answer, "/snapshot/id").unwrap_or_default().to_owned();
+            model.snapshots.push((id, before.clone()));
+        }
+        model.took_effect(operation, before);
+    }
+    Ok(now)
+}
