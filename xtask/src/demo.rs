@@ -57,7 +57,7 @@ pub(crate) fn demo() -> Answer {
 
     println!("\n4. And back.");
     stage.show(&["undo"])?;
-    same(&before, &folder, "every byte, mode, owner and time is as it was")
+    same(&before, &folder, "the bytes, mode, owner and time of every file are as they were")
 }
 
 struct Stage<'a> {

@@ -98,24 +98,6 @@ pub fn spawn(
     Ok(Child { pid, pidfd })
 }
 
-/// As [`spawn`] without new namespaces, by clone(2), which a seccomp filter can look into where
-/// it must refuse clone3.
-///
-/// # Errors
-/// As [`spawn`].
-pub fn fork(child: impl FnOnce() -> i32) -> io::Result<Pid> {
-    check_single_threaded()?;
-    let flags = libc::SIGCHLD as libc::c_ulong;
-    // SAFETY: without CLONE_VM and with no new stack the child continues on its own copy of this
-    // stack, as after fork; the process has one thread (checked above). The order of the other
-    // arguments differs between architectures, but all are zero.
-    let pid = checked(unsafe { libc::syscall(libc::SYS_clone, flags, 0, 0, 0, 0) })?;
-    if pid == 0 {
-        exit_now(child());
-    }
-    pid_of(pid)
-}
-
 /// Moves this process into a new user namespace (unshare(2)). Its ids are unmapped until someone
 /// writes `/proc/PID/uid_map` and `gid_map`.
 ///

@@ -16,9 +16,9 @@ pub(super) const NAME: &str = "soak";
 /// A copy of it that is looked at and thrown away.
 const PROBE: &str = "probe";
 
-/// Every entry with its type, mode, target and content. Times are left out: two runs of one script
-/// write at different times.
-const LISTING: &str = "find . -mindepth 1 -printf '%y %m %n %l %p\\n' | LC_ALL=C sort
+/// Every entry with its type, mode, target and content. Times are left out, since two runs of one
+/// script write at different times; so are link counts, which an overlay tells otherwise.
+const LISTING: &str = "find . -mindepth 1 -printf '%y %m %l %p\\n' | LC_ALL=C sort
 find . -type f -print0 | LC_ALL=C sort -z | xargs -0 -r sha256sum";
 
 /// Binary, store and folder.

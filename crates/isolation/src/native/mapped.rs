@@ -2,6 +2,7 @@
 //! belong to them.
 
 use std::io;
+use std::os::fd::AsFd;
 
 use ctrlz_core::isolation::IsolationError;
 use ctrlz_sys::clone::{Child, Namespaces, spawn};
@@ -50,6 +51,8 @@ pub fn with_subordinate_ids(action: impl FnOnce() -> i32) -> Result<i32, Isolati
 }
 
 fn begin(channel: &Channel) -> io::Result<()> {
+    // The launcher's end among them: while it is open here, its closing would not be seen.
+    ctrlz_sys::descriptors::keep_only(&[channel.as_fd()])?;
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     match channel.next_order(true)? {
         Some(Order::Build) => inside::become_root(),
@@ -60,7 +63,6 @@ fn begin(channel: &Channel) -> io::Result<()> {
 /// Waits for the child. A terminal sends its signals to the child too; those of processes are
 /// passed on; when the child stops, so does this process.
 fn wait(child: &Child) -> io::Result<i32> {
-    use std::os::fd::AsFd;
     let signals = signal::take_all()?;
     loop {
         let options = WaitIdOptions::EXITED | WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;

@@ -28,6 +28,12 @@ struct Namespace {
 /// The layers are named by short links, so that neither a `:` or `,` in a path nor the page that
 /// mount(2) allows for options matters.
 const CONTROL: &str = r#"
+if [ "$2" ]; then
+    # The base holds the layers: overlayfs takes them only when the base is another file system.
+    mkdir base-wrap && mount -t tmpfs none base-wrap && mkdir base-wrap/empty base-wrap/base &&
+    mount -t overlay overlay -o "ro,userxattr,lowerdir=$2:base-wrap/empty" base-wrap/base || exit 1
+    rm "$2" && ln -s base-wrap/base "$2" || exit 1
+fi
 mount -t overlay overlay -o "userxattr,volatile,lowerdir=$1,upperdir=upper,workdir=work" view || exit 1
 echo ready
 while read -r script; do
@@ -56,7 +62,7 @@ impl Mounted {
                     names.push(index.to_string());
                 }
                 fs::create_dir(at.join("view")).map_err(|error| error.to_string())?;
-                let namespace = Namespace::open(at, &names.join(":"))?;
+                let namespace = Namespace::open(at, &names.join(":"), &overlapping(lower_dirs))?;
                 let pid = namespace.shell.id();
                 let seen = at.strip_prefix("/").unwrap_or(at).join("view");
                 let root = PathBuf::from(format!("/proc/{pid}/root")).join(seen);
@@ -98,8 +104,15 @@ impl Mounted {
     }
 }
 
+fn overlapping(lower_dirs: &[PathBuf]) -> String {
+    match lower_dirs.split_last() {
+        Some((base, above)) if above.iter().any(|dir| dir.starts_with(base)) => above.len().to_string(),
+        _ => String::new(),
+    }
+}
+
 impl Namespace {
-    fn open(at: &Path, lower_dirs: &str) -> Result<Self, String> {
+    fn open(at: &Path, lower_dirs: &str, wrap: &str) -> Result<Self, String> {
         let flags: &[&str] = if rustix::process::geteuid().is_root() {
             &["--mount"]
         } else {
@@ -107,7 +120,7 @@ impl Namespace {
         };
         let mut shell = Command::new("unshare")
             .args(flags)
-            .args(["sh", "-c", CONTROL, "sh", lower_dirs])
+            .args(["sh", "-c", CONTROL, "sh", lower_dirs, wrap])
             .current_dir(at)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

@@ -98,6 +98,7 @@ fn a_worktree() {
          git commit -qm first; git worktree add -q ../tree",
     );
     let tree = scene.root.join("tree");
+    whole_round(&scene, &tree);
     // Its repository lies outside the workspace, where nothing can be written.
     assert_eq!(
         scene.run_in(&tree, &["run", "--", "git", "log", "--oneline"]).ok().out().lines().count(),
@@ -107,7 +108,6 @@ fn a_worktree() {
         scene.run_in(&tree, &["run", "--", "sh", "-c", "echo 2 > f; git commit -qam second"]);
     assert!(!outcome.status.success(), "{outcome}");
     assert!(outcome.err().to_lowercase().contains("read-only"), "{outcome}");
-    whole_round(&scene, &tree);
 }
 
 #[test]
@@ -172,12 +172,9 @@ fn a_read_only_mount_is_a_base_but_no_goal() {
 fn another_mount_in_the_base_is_seen_but_not_written() {
     let scene = Scene::with("mkdir -p sub/mounted; echo below > sub/mounted/hidden; echo one > a");
     let script = "mount -t tmpfs t sub/mounted; echo other > sub/mounted/other; \
-        \"$CTRLZ\" run -- sh -c 'echo two > a; ls sub/mounted; echo in > sub/mounted/in'; \
+        \"$CTRLZ\" run -- sh -c 'echo two > a; ls sub/mounted; echo in > sub/mounted/in' || true; \
         \"$CTRLZ\" diff; \"$CTRLZ\" commit; cat a; ls sub/mounted";
-    let Some(outcome) = unshared(&scene, script.replace("in'; ", "in'; test $? != 0; ").as_str())
-    else {
-        return;
-    };
+    let Some(outcome) = unshared(&scene, script) else { return };
     let outcome = outcome.ok().says(&["Read-only file system"]);
     let out = outcome.out();
     assert!(out.starts_with("other\n~ a\n1 modified\n"), "{outcome}");
@@ -274,8 +271,13 @@ fn the_root_folder() {
     let root = Path::new("/");
     let file = scene.project.join("f");
     let script = format!("echo x > '{0}' && cat '{0}'", file.display());
-    let outcome = scene.run_in(root, &["run", "--", "sh", "-c", &script]).ok();
-    assert_eq!(outcome.out(), "x\n");
+    let outcome = scene.run_in(root, &["run", "--", "sh", "-c", &script]);
+    if !is_root() && !outcome.status.success() {
+        // The kernel lets no user namespace overlay a folder that holds locked mounts.
+        outcome.code(125).says(&["only root can make such a folder copy-on-write"]);
+        return;
+    }
+    assert_eq!(outcome.ok().out(), "x\n");
     assert!(!file.exists());
     let diff = scene.run_in(root, &["diff"]).ok();
     assert!(diff.out().contains("+ ") && diff.out().ends_with("1 added\n"), "{diff}");

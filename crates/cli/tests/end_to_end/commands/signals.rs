@@ -52,6 +52,14 @@ fn a_program_error_is_seen_as_its_signal() {
 }
 
 #[test]
+fn a_command_that_leaves_its_process_group_ends_all_the_same() {
+    let scene = Scene::new();
+    scene.run(&["run", "--timeout", "20", "--", "setsid", "sh", "-c", "exit 6"]).code(6);
+    let program = "import os; os.setpgid(0, 0); os._exit(5)";
+    scene.run(&["run", "--timeout", "20", "--", "/usr/bin/python3", "-c", program]).code(5);
+}
+
+#[test]
 fn signals_to_ctrlz_reach_the_command() {
     let scene = Scene::new();
     for signal in [Signal::TERM, Signal::INT, Signal::HUP, Signal::QUIT, Signal::USR1, Signal::USR2]

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 use ctrlz_sys::seccomp::Listener;
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, waitpid};
+use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::{network, rename};
 use crate::native::control::{Channel, Order, Report};
@@ -56,7 +56,8 @@ pub(super) fn reap(
 fn reap_all(command: Pid, channel: &Channel) -> io::Result<Option<WaitStatus>> {
     let mut ended = None;
     loop {
-        match waitpid(None, WaitOptions::NOHANG | WaitOptions::UNTRACED) {
+        // Any child, also one that left this process group, as a shell with job control does.
+        match wait(WaitOptions::NOHANG | WaitOptions::UNTRACED) {
             Ok(Some((pid, status))) if pid == command => match status.stopping_signal() {
                 Some(signal) => channel.report(&Report::Stopped { signal })?,
                 None => ended = Some(status),

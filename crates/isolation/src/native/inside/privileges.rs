@@ -74,6 +74,9 @@ pub(super) fn give_up(
     };
     if wanted.has(Protection::NoCapabilities) {
         drop_capabilities(&setup.launch.keep_capabilities)?;
+        if !setup.launch.keep_capabilities.is_empty() {
+            *in_force = in_force.without(Protection::NoCapabilities);
+        }
     }
     Ok(listener)
 }
