@@ -57,10 +57,7 @@ impl OperationKind {
     /// itself is taken back by redo.
     #[must_use]
     pub fn is_undoable(self) -> bool {
-        matches!(
-            self,
-            Self::Run | Self::Rollback | Self::Commit | Self::Discard | Self::State
-        )
+        matches!(self, Self::Run | Self::Rollback | Self::Commit | Self::Discard | Self::State)
     }
 }
 

@@ -106,7 +106,9 @@ mod optional_path {
         p.clone().map(Wrapped).serialize(s)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<PathBuf>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        d: D,
+    ) -> Result<Option<PathBuf>, D::Error> {
         Ok(Option::<Wrapped>::deserialize(d)?.map(|w| w.0))
     }
 }

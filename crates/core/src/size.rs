@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 /// An amount of bytes. Read from `512`, `64K`, `1.5G`, `2GiB`, `10MB`: K, M, G and T are powers
 /// of 1024 with or without `iB`, and powers of 1000 with `B` (IEC 80000-13).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct ByteSize(pub u64);
 
@@ -21,9 +23,8 @@ impl FromStr for ByteSize {
     fn from_str(text: &str) -> Result<Self, SizeError> {
         let error = || SizeError(text.to_owned());
         let trimmed = text.trim();
-        let end = trimmed
-            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-            .unwrap_or(trimmed.len());
+        let end =
+            trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(end);
         let base: f64 = match unit.trim().to_ascii_lowercase().as_str() {
             "" | "b" => 1.0,

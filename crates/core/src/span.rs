@@ -21,9 +21,8 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, SpanError> {
         let error = || SpanError(text.to_owned());
         let trimmed = text.trim();
-        let end = trimmed
-            .find(|c: char| !(c.is_ascii_digit() || c == '.'))
-            .unwrap_or(trimmed.len());
+        let end =
+            trimmed.find(|c: char| !(c.is_ascii_digit() || c == '.')).unwrap_or(trimmed.len());
         let (number, unit) = trimmed.split_at(end);
         let seconds = match unit {
             "ms" => 1e-3,

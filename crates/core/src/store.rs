@@ -266,7 +266,8 @@ pub trait Store {
     ///
     /// # Errors
     /// A failure to read.
-    fn list(&self, sandbox: SandboxId, version: Option<u64>) -> Result<Vec<StateEntry>, StoreError>;
+    fn list(&self, sandbox: SandboxId, version: Option<u64>)
+    -> Result<Vec<StateEntry>, StoreError>;
 
     /// The sandbox's newest state version.
     ///

@@ -1,14 +1,14 @@
 //! .
-mod layer;
-mod node;
 mod access;
-mod diff;
-mod manifest;
-mod view;
-mod live;
-mod overlay;
-pub mod fault;
 mod copy;
+mod diff;
+pub mod fault;
+mod layer;
+mod live;
+mod manifest;
+mod node;
+mod overlay;
+mod view;
 pub use copy::CopyDriver;
 pub use overlay::OverlayDriver;
 pub mod image;

@@ -106,7 +106,9 @@ impl Mounted {
 
 fn overlapping(lower_dirs: &[PathBuf]) -> String {
     match lower_dirs.split_last() {
-        Some((base, above)) if above.iter().any(|dir| dir.starts_with(base)) => above.len().to_string(),
+        Some((base, above)) if above.iter().any(|dir| dir.starts_with(base)) => {
+            above.len().to_string()
+        }
         _ => String::new(),
     }
 }

@@ -122,8 +122,7 @@ fn add_entries(blob: &Blob, root: &Path) -> io::Result<()> {
     for entry in archive.entries()? {
         let mut entry = entry?;
         let path = entry.path()?.into_owned();
-        let is_whiteout =
-            path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".wh."));
+        let is_whiteout = path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".wh."));
         let kind = entry.header().entry_type();
         let is_device = kind.is_block_special() || kind.is_character_special();
         if is_whiteout || is_device && !is_root {

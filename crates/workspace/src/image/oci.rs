@@ -63,7 +63,9 @@ fn choose(manifests: &[Descriptor]) -> io::Result<&Descriptor> {
     let mut fitting = manifests.iter().filter(fits);
     match (fitting.next(), fitting.next()) {
         (Some(one), None) => Ok(one),
-        (None, _) => Err(io::Error::other(format!("the layout has no image for linux/{architecture}"))),
+        (None, _) => {
+            Err(io::Error::other(format!("the layout has no image for linux/{architecture}")))
+        }
         (Some(_), Some(_)) => {
             Err(io::Error::other("the layout holds several images; make one with a single image"))
         }
@@ -71,7 +73,8 @@ fn choose(manifests: &[Descriptor]) -> io::Result<&Descriptor> {
 }
 
 fn read(path: &Path) -> io::Result<Document> {
-    let context = |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
+    let context =
+        |error: &dyn std::fmt::Display| io::Error::other(format!("{}: {error}", path.display()));
     let size = fs::metadata(path).map_err(|error| context(&error))?.len();
     if size > LARGEST {
         return Err(context(&"larger than 4 MiB"));

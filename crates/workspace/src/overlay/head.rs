@@ -205,15 +205,12 @@ fn forget_volatile(work: &Path) -> Result<(), Errno> {
 /// A digest of a directory's extended attributes, overlayfs's own left out.
 pub(super) fn attributes(directory: &Path) -> Result<String, WorkspaceError> {
     let fail = |errno: Errno| failed("read the extended attributes of", directory)(errno);
-    let mut list = vec![0_u8; 1 << 16];
-    let length = match rustix::fs::llistxattr(directory, list.as_mut_slice()) {
-        Ok(0) | Err(Errno::OPNOTSUPP) => return Ok(String::new()),
-        Ok(length) => length,
+    let list = match grown(|buffer| rustix::fs::llistxattr(directory, buffer)) {
+        Ok(list) => list,
+        Err(Errno::OPNOTSUPP) => return Ok(String::new()),
         Err(errno) => return Err(fail(errno)),
     };
     let mut names: Vec<&[u8]> = list
-        .get(..length)
-        .unwrap_or_default()
         .split(|byte| *byte == 0)
         .filter(|name| {
             !name.is_empty()
@@ -223,20 +220,35 @@ pub(super) fn attributes(directory: &Path) -> Result<String, WorkspaceError> {
         .collect();
     names.sort_unstable();
     let mut hasher = blake3::Hasher::new();
-    let mut value = vec![0_u8; 1 << 16];
     for name in &names {
-        let length = match rustix::fs::lgetxattr(directory, *name, value.as_mut_slice()) {
-            Ok(length) => length,
+        let value = match grown(|buffer| rustix::fs::lgetxattr(directory, *name, buffer)) {
+            Ok(value) => value,
             Err(Errno::NODATA) => continue,
             Err(errno) => return Err(fail(errno)),
         };
-        let value = value.get(..length).unwrap_or_default();
-        for part in [name, value] {
+        for part in [*name, value.as_slice()] {
             hasher.update(&(part.len() as u64).to_le_bytes());
             hasher.update(part);
         }
     }
     Ok(if names.is_empty() { String::new() } else { hasher.finalize().to_hex().to_string() })
+}
+
+/// Calls `read` with a buffer that is large enough. It begins small: this runs before and after
+/// every operation, and pages that are never needed cost most of the time.
+fn grown(read: impl Fn(&mut [u8]) -> Result<usize, Errno>) -> Result<Vec<u8>, Errno> {
+    let mut buffer = vec![0; 256];
+    loop {
+        match read(buffer.as_mut_slice()) {
+            Ok(length) => {
+                buffer.truncate(length);
+                return Ok(buffer);
+            }
+            // 64 KiB is the kernel's limit for both lists and values.
+            Err(Errno::RANGE) if buffer.len() < 1 << 17 => buffer.resize(buffer.len() * 8, 0),
+            Err(errno) => return Err(errno),
+        }
+    }
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::abandon`].

@@ -9,9 +9,10 @@ use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, Timespec, Timestamps, XattrFlags, chownat, lgetxattr, llistxattr,
-    lsetxattr, mknodat, utimensat,
+    AtFlags, CWD, FileType, Mode, SeekFrom, Timespec, Timestamps, XattrFlags, chownat, lgetxattr,
+    llistxattr, lsetxattr, mknodat, seek, utimensat,
 };
+use rustix::io::Errno;
 use rustix::process::{Gid, Uid};
 
 /// Copies the tree at `from` to `to`, which must not exist. Hard links inside stay links.
@@ -51,15 +52,31 @@ fn node(source: &Path, target: &Path, status: &fs::Metadata) -> io::Result<()> {
     match FileType::from_raw_mode(status.mode()) {
         FileType::Symlink => symlink(fs::read_link(source)?, target)?,
         FileType::RegularFile => {
-            let mut reader = File::open(source)?;
-            let mut writer = File::create_new(target)?;
-            io::copy(&mut reader, &mut writer)?;
+            content(&File::open(source)?, &File::create_new(target)?, status.size())?;
         }
         kind => {
             mknodat(CWD, target, kind, Mode::from_raw_mode(status.mode() & 0o7777), status.rdev())?;
         }
     }
     metadata(source, target, status)
+}
+
+/// Copies a file's data and leaves its holes.
+fn content(mut reader: &File, mut writer: &File, length: u64) -> io::Result<()> {
+    let mut at = 0;
+    while at < length {
+        let start = match seek(reader, SeekFrom::Data(at)) {
+            Ok(start) => start,
+            // Nothing but a hole is left.
+            Err(Errno::NXIO) => break,
+            Err(error) => return Err(error.into()),
+        };
+        at = seek(reader, SeekFrom::Hole(start))?;
+        seek(reader, SeekFrom::Start(start))?;
+        seek(writer, SeekFrom::Start(start))?;
+        io::copy(&mut io::Read::take(&mut reader, at - start), &mut writer)?;
+    }
+    writer.set_len(length)
 }
 
 fn metadata(source: &Path, target: &Path, status: &fs::Metadata) -> io::Result<()> {
@@ -84,7 +101,7 @@ fn extended_attributes(source: &Path, target: &Path) -> io::Result<()> {
     let mut names = vec![0; 65_536];
     let length = match llistxattr(source, &mut names) {
         Ok(length) => length,
-        Err(rustix::io::Errno::OPNOTSUPP) => return Ok(()),
+        Err(Errno::OPNOTSUPP) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
     names.truncate(length);
