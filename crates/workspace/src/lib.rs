@@ -1,14 +1,21 @@
-//! .
+//! Workspace drivers: they keep the file trees of sandboxes.
+//!
+//! [`OverlayDriver`] keeps what each operation wrote as an immutable layer above a live directory;
+//! [`CopyDriver`] keeps whole copies, where overlayfs cannot be had. Both bring changes to the live
+//! directory by the same transaction (`live`), the only code that ever writes there.
+#![forbid(unsafe_code)]
+
 mod access;
 mod copy;
 mod diff;
 pub mod fault;
+pub mod image;
 mod layer;
 mod live;
 mod manifest;
 mod node;
 mod overlay;
 mod view;
+
 pub use copy::CopyDriver;
 pub use overlay::OverlayDriver;
-pub mod image;

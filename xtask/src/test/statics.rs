@@ -21,7 +21,9 @@ pub(super) fn all(steps: &mut Steps, skips: &mut Skips) {
     });
     steps.step("documentation", || {
         let mut doc = project::cargo();
-        doc.args(["doc", "--workspace", "--no-deps", "--locked", "--quiet"]);
+        // Who reads these works on ctrlz: private items are part of the story.
+        doc.args(["doc", "--workspace", "--no-deps", "--document-private-items"]);
+        doc.args(["--locked", "--quiet"]);
         program::run(doc.env("RUSTDOCFLAGS", "--deny warnings"))
     });
     steps.step("licences and sources", || deny(skips));
