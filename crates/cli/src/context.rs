@@ -8,17 +8,17 @@ use ctrlz_core::store::Store;
 use ctrlz_core::workspace::WorkspaceDriver;
 use ctrlz_engine::SandboxCore;
 use ctrlz_isolation::native::NativeDriver;
-use ctrlz_store::SqliteStore;
 use ctrlz_workspace::{CopyDriver, OverlayDriver};
 
 use crate::failure::{Failure, REFUSED};
 use crate::places;
+use crate::store::OpenStore;
 
 /// An open store and its drivers.
 pub(crate) struct Context {
     pub(crate) directory: PathBuf,
     pub(crate) isolation: NativeDriver,
-    store: SqliteStore,
+    store: OpenStore,
     overlay: OverlayDriver,
     copy: CopyDriver,
 }
@@ -38,7 +38,7 @@ impl Context {
         let directory = places::store()?;
         Ok(Self {
             isolation: NativeDriver::default(),
-            store: SqliteStore::open(&directory)?,
+            store: crate::store::open(&directory)?,
             overlay: OverlayDriver::new(&directory),
             copy: CopyDriver::new(&directory.join("copies")),
             directory,

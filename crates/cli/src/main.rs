@@ -13,6 +13,7 @@ mod places;
 mod root;
 mod secrets;
 mod show;
+mod store;
 
 use std::process::ExitCode;
 

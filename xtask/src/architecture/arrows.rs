@@ -34,6 +34,8 @@ const ARROWS: [(&str, &[&str]); 12] = [
             "server",
             "store",
             "sys",
+            // Under the feature `faults`, which only tests turn on.
+            "testkit",
             "workspace",
         ],
     ),

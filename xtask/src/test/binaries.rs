@@ -10,7 +10,7 @@ use crate::failure::{Answer, Failure};
 use crate::{program, project};
 
 /// Features that only tests turn on: points at which a suite kills the process.
-const TEST_FEATURES: &str = "ctrlz-workspace/faults";
+const TEST_FEATURES: &str = "ctrlz/faults";
 
 /// One test binary.
 pub(super) struct TestBinary {

@@ -98,7 +98,8 @@ pub(crate) fn test(filter: &[String]) -> Answer {
 /// Tells the skips, the failures and, last of all, the numbers.
 fn conclude(steps: &Steps, skips: &skips::Skips, counts: Option<Counts>) -> Answer {
     println!("\n=== summary");
-    let unexpected = skips.tell();
+    let (told, unexpected) = skips.tell();
+    print!("{told}");
     for step in &steps.failed {
         println!("FAILED: {step}");
     }

@@ -41,6 +41,12 @@ pub(super) fn counts(output: &str) -> Option<Counts> {
     total
 }
 
+/// The part of the output that tells about failures: all of it when the binary died before it could
+/// tell.
+pub(super) fn failures(output: &str) -> &str {
+    output.find("\nfailures:\n").and_then(|at| output.get(at..)).unwrap_or(output)
+}
+
 /// The reasons in `SKIPPED(reason)`, one a line.
 pub(super) fn skips(output: &str) -> Vec<String> {
     let reason = |line: &str| {
@@ -63,6 +69,13 @@ test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; fin
 test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
         assert_eq!(counts(output), Some(Counts { passed: 14, failed: 3, skipped: 1 }));
         assert_eq!(counts("running 3 tests"), None);
+    }
+
+    #[test]
+    fn shows_failures_alone() {
+        let output = "test a ... ok\n\nfailures:\n\n---- b stdout ----\nwhy";
+        assert_eq!(failures(output), "\nfailures:\n\n---- b stdout ----\nwhy");
+        assert_eq!(failures("died"), "died");
     }
 
     #[test]

@@ -48,8 +48,7 @@ pub(super) struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    /// Runs them one after the other; prints one line each, and all of the output of those that
-    /// fail.
+    /// Runs them one after the other; prints one line each, and what failed.
     pub(super) fn run(&self, skips: &mut Skips) -> Answer<Counts> {
         let logs = self.built.target.join("test-logs").join(self.who.word());
         fs::create_dir_all(&logs).map_err(Failure::io("make", &logs))?;
@@ -72,7 +71,7 @@ impl Suite<'_> {
             let seconds = started.elapsed().as_secs_f64();
             println!("{:<28} {counts} ({seconds:.1} s)", binary.name);
             if end != End::Success {
-                println!("{output}\n{}: {end:?}", binary.name);
+                println!("{}\n{}: {end:?}", outcome::failures(&output), binary.name);
             }
             total += counts;
         }
@@ -110,8 +109,7 @@ impl Suite<'_> {
         command
             .env("CARGO_MANIFEST_DIR", &binary.package)
             .env("INSTA_WORKSPACE_ROOT", project::root())
-            .env("INSTA_UPDATE", "no")
-            .env("RUST_BACKTRACE", "1");
+            .env("INSTA_UPDATE", "no");
         for (name, path) in &self.built.programs {
             command.env(format!("CARGO_BIN_EXE_{name}"), path);
         }

@@ -1,6 +1,7 @@
 //! Which tests may be skipped where.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 
 use crate::failure::{Answer, Failure};
@@ -40,20 +41,20 @@ impl Skips {
         self.happened.values().flat_map(BTreeMap::values).sum()
     }
 
-    /// Prints all skips; answers how many were not expected.
-    pub(super) fn tell(&self) -> u64 {
-        let mut unexpected = 0;
+    /// All skips in words, and how many were not expected.
+    pub(super) fn tell(&self) -> (String, u64) {
+        let (mut text, mut unexpected) = (String::new(), 0);
         for ((who, reason), binaries) in &self.happened {
             let count: u64 = binaries.values().sum();
             let expected = self.expects(who, reason);
             let word = if expected { "expected" } else { "UNEXPECTED" };
             let names = binaries.keys().cloned().collect::<Vec<_>>().join(" ");
-            println!("SKIPPED({reason}) as {who}, {count} × in {names}: {word}");
+            let _ = writeln!(text, "SKIPPED({reason}) as {who}, {count} × in {names}: {word}");
             if !expected {
                 unexpected += count;
             }
         }
-        unexpected
+        (text, unexpected)
     }
 
     fn expects(&self, who: &str, reason: &str) -> bool {
@@ -105,9 +106,9 @@ mod tests {
         let mut skips = Skips { expected, happened: BTreeMap::new() };
         skips.note("user", "a", "not root");
         skips.note("root", "a", "no overlay here");
-        assert_eq!((skips.count(), skips.tell()), (2, 0));
+        assert_eq!((skips.count(), skips.tell().1), (2, 0));
         skips.note("root", "a", "not root");
-        assert_eq!((skips.count(), skips.tell()), (3, 1));
+        assert_eq!((skips.count(), skips.tell().1), (3, 1));
     }
 
     #[test]

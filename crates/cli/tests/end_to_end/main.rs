@@ -10,8 +10,9 @@
 //! ```
 //!
 //! Where something cannot be had (root, node, a mount), a test prints `SKIPPED(reason)`.
-//! `CTRLZ_SOAK_SECONDS` says how long processes are killed at random times. The points at which a
-//! fault can be put are compiled in only under the feature `faults`.
+//! `CTRLZ_SOAK_SECONDS` says how long processes are killed at random times, and `CTRLZ_WORKSPACE`
+//! which workspace driver all of it uses. The points at which a fault can be put are compiled in
+//! only under the feature `faults`.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::expect_used,

@@ -4,7 +4,7 @@
 //! Three processes take part. The *launcher* is the calling process; it must have one thread. It
 //! clones *process 1* of the sandbox, which builds the root, gives up its privileges, starts the
 //! *command* and reaps what the command leaves behind. Launcher and process 1 speak over a socket
-//! pair ([`control`]).
+//! pair.
 
 mod cgroup;
 mod control;

@@ -18,9 +18,9 @@ use super::store::{Store, now};
 use super::tree::{LayerId, LayerKind, OverlayTree, bare};
 use super::walk::walk;
 use crate::diff::changes;
-use crate::live::{self, Expect, Step};
+use crate::live::{self, Expect, Replacement, Step};
 use crate::manifest::{Manifest, Record};
-use crate::node::{Version, failed, version};
+use crate::node::{Version, copy_node, failed, version};
 use crate::view::View;
 
 /// The steps that take a finished commit back.
@@ -30,7 +30,15 @@ fn inverse(store: &Store, commit: OperationId) -> Result<(Request, Vec<Step>), W
         let path = store.transaction(commit);
         return Err(WorkspaceError::Damaged { what: "the commit was never finished", path });
     }
-    Ok((request, live::inverse_steps(&store.transaction(commit))?))
+    let mut steps = live::inverse_steps(&store.transaction(commit))?;
+    // A later commit that was taken back put equal content there, as another version.
+    let restored = restored(store, &request.tree.base)?;
+    for step in &mut steps {
+        if let Expect::Unchanged { version, .. } = &mut step.expect {
+            *version = restored.forward(&step.path, *version);
+        }
+    }
+    Ok((request, steps))
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::plan_revert`].
@@ -59,7 +67,35 @@ pub(super) fn revert(
     let paths = steps.iter().map(|step| &step.path);
     let changed = found(&view, &tree.base, paths, &steps, strategy)?;
     let request = Request { tree, paths: Vec::new(), changed, reverts: Some(commit) };
-    execute(store, operation, &request, steps, strategy).map(|committed| committed.counts)
+    let base = request.tree.base.clone();
+    let kept: Vec<(PathBuf, PathBuf)> = steps
+        .iter()
+        .filter_map(|step| match &step.replace {
+            Replacement::Entry { source } => Some((step.path.below(&base), source.clone())),
+            Replacement::Nothing => None,
+        })
+        .collect();
+    let committed = execute(store, operation, &request, steps, strategy)?;
+    kept.iter().try_for_each(|(live, backup)| part(live, backup))?;
+    Ok(committed.counts)
+}
+
+/// Makes the backup a file of its own where it is one more name of the live file, so that the live
+/// one has as many names as it had.
+fn part(live: &Path, backup: &Path) -> Result<(), WorkspaceError> {
+    let identity = |v: &Version| (v.dev, v.ino);
+    match (version(live)?, version(backup)?) {
+        (Some(a), Some(b)) if identity(&a) == identity(&b) && !b.is_directory() => {}
+        _ => return Ok(()),
+    }
+    let mut copy = backup.to_owned().into_os_string();
+    copy.push(".parted");
+    let copy = PathBuf::from(copy);
+    if version(&copy)?.is_some() {
+        std::fs::remove_file(&copy).map_err(failed("remove", &copy))?;
+    }
+    copy_node(backup, &copy)?;
+    std::fs::rename(&copy, backup).map_err(failed("put the copy in place at", backup))
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::rebase`].

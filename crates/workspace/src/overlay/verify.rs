@@ -61,8 +61,8 @@ pub(super) fn whole_since_boot(store: &Store, id: &LayerId) -> Result<(), Worksp
 fn compare(store: &Store, id: &LayerId, manifest: &Manifest) -> Result<(), WorkspaceError> {
     let layer = store.layer(id);
     let damaged = |what, path: &RelPath| WorkspaceError::Damaged { what, path: path.below(&layer) };
-    let linked =
-        id.kind().commit().is_some() || quick_version(&store.beside(id, "linked"))?.is_some();
+    let backup = id.kind().commit().is_some();
+    let linked = backup || quick_version(&store.beside(id, "linked"))?.is_some();
     let found = walk(&layer)?;
     let mut expected: HashMap<&RelPath, (&Version, bool)> = manifest
         .records
@@ -75,7 +75,8 @@ fn compare(store: &Store, id: &LayerId, manifest: &Manifest) -> Result<(), Works
             None => {
                 return Err(damaged("a layer holds an entry that it did not hold", &record.path));
             }
-            Some((then, opaque)) if opaque == record.opaque && same(then, &now, linked) => {}
+            Some((then, opaque)) if opaque == record.opaque && same(then, &now, linked, backup) => {
+            }
             Some(_) => return Err(damaged("a layer's entry was changed", &record.path)),
         }
     }
@@ -86,16 +87,18 @@ fn compare(store: &Store, id: &LayerId, manifest: &Manifest) -> Result<(), Works
 }
 
 /// Whether an entry is as it was sealed. The device number may change with the next boot. All
-/// whiteouts of an operation share an inode, whose links come and go.
-fn same(then: &Version, now: &Version, linked: bool) -> bool {
+/// whiteouts of an operation share an inode, whose links come and go. A commit's backup may have
+/// been parted from the live file, and be another inode since.
+fn same(then: &Version, now: &Version, linked: bool, backup: bool) -> bool {
     if is_whiteout(then) {
         return is_whiteout(now);
     }
-    let kept = |v: &Version| (v.ino, v.mode, v.uid, v.gid, v.rdev, v.mtime);
+    let kept = |v: &Version| (v.mode, v.uid, v.gid, v.rdev, v.mtime);
     // Reading what its mode closes to us (crate::access), or linking it, moves the ctime.
     let closed = if then.is_directory() { 0o700 } else { 0o400 };
     let moved = linked || then.permissions() & closed != closed;
-    kept(then) == kept(now)
+    (backup || then.ino == now.ino)
+        && kept(then) == kept(now)
         && (then.is_directory() || then.size == now.size)
         && (moved || then.ctime == now.ctime)
 }

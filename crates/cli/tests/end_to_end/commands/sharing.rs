@@ -132,6 +132,8 @@ fn two_sandboxes_that_commit_to_one_folder_do_not_overwrite_each_other() {
     scene.run(&["undo", "x"]).code(123).says(&["a "]);
     assert_eq!(scene.read("a"), "y\n");
     scene.ok(&["undo", "y"]);
-    scene.ok(&["undo", "x"]);
+    // What a commit overrode by `--conflict ours` counts as someone else's when it is back.
+    scene.run(&["undo", "x"]).code(123).says(&["a "]);
+    scene.ok(&["undo", "x", "--conflict", "ours"]);
     assert_eq!((scene.read("a"), scene.read("b")), ("one\n".into(), "one\n".into()));
 }

@@ -159,6 +159,7 @@ t.end()
 #[test]
 fn a_shell_has_job_control_and_leaves_the_terminal_as_it_was() {
     let scene = Scene::new();
+    scene.inside("true");
     at_a_terminal(
         &scene,
         r#"

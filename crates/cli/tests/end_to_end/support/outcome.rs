@@ -47,11 +47,6 @@ impl Outcome {
         self
     }
 
-    /// Whether `SIGKILL` ended it.
-    pub(crate) fn was_killed(&self) -> bool {
-        self.status.signal() == Some(9)
-    }
-
     /// Standard output as text.
     pub(crate) fn out(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()

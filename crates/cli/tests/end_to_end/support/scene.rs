@@ -94,6 +94,9 @@ impl Scene {
             .env("LC_ALL", "C.UTF-8")
             .env("SHELL", "/bin/sh")
             .stdin(Stdio::null());
+        if let Some(driver) = std::env::var_os("CTRLZ_WORKSPACE") {
+            command.env("CTRLZ_WORKSPACE", driver);
+        }
         command
     }
 

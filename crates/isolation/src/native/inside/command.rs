@@ -64,7 +64,7 @@ fn spawn(setup: &Setup, output: Option<[OwnedFd; 2]>) -> io::Result<Pid> {
     pid.ok_or_else(|| Errno::SRCH.into())
 }
 
-/// The program that execvp(3) would execute.
+/// The program that a shell would execute: folders that cannot be entered are passed over.
 fn find(name: &OsStr, env: &[(OsString, OsString)]) -> io::Result<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Ok(PathBuf::from(name));
@@ -85,9 +85,6 @@ fn find(name: &OsStr, env: &[(OsString, OsString)]) -> io::Result<PathBuf> {
                     Ok(()) => return Ok(candidate),
                     Err(_) => error = Errno::ACCESS,
                 }
-            }
-            Err(refused) if refused.kind() == io::ErrorKind::PermissionDenied => {
-                error = Errno::ACCESS;
             }
             _ => {}
         }

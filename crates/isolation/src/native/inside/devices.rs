@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat, symlinkat};
+use rustix::fs::{CWD, Mode, OFlags, fstat, mkdirat, openat, symlinkat};
 use rustix::mount::MountAttrFlags;
 
 use super::mounts::{attach, copy_of, new_filesystem, open_below};
@@ -57,7 +57,13 @@ fn show_terminal(directory: BorrowedFd<'_>) -> io::Result<()> {
     if !rustix::termios::isatty(rustix::stdio::stdin()) {
         return Ok(());
     }
-    let Ok(terminal) = copy_of(CWD, Path::new("/proc/self/fd/0"), false) else { return Ok(()) };
+    // The descriptor belongs to the host's mounts, of which only a copy by its path can be bound.
+    let Ok(path) = std::fs::read_link("/proc/self/fd/0") else { return Ok(()) };
+    let Ok(terminal) = copy_of(CWD, &path, false) else { return Ok(()) };
+    let identity = |status: rustix::fs::Stat| (status.st_dev, status.st_ino, status.st_rdev);
+    if identity(fstat(&terminal)?) != identity(fstat(rustix::stdio::stdin())?) {
+        return Ok(());
+    }
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::WRONLY;
     let file = openat(directory, "console", flags, Mode::from_raw_mode(0o600))?;
     attach(terminal, file)

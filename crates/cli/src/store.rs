@@ -1,0 +1,42 @@
+//! The store that commands use.
+
+use std::path::Path;
+
+use ctrlz_core::store::StoreError;
+use ctrlz_store::SqliteStore;
+
+/// What [`open`] answers.
+#[cfg(not(feature = "faults"))]
+pub(crate) type OpenStore = SqliteStore;
+
+/// What [`open`] answers.
+#[cfg(feature = "faults")]
+pub(crate) type OpenStore = ctrlz_testkit::fault_store::FaultStore<SqliteStore>;
+
+/// Opens the store in `directory`; makes it when there is none.
+#[cfg(not(feature = "faults"))]
+pub(crate) fn open(directory: &Path) -> Result<OpenStore, StoreError> {
+    SqliteStore::open(directory)
+}
+
+/// Opens the store in `directory`, with the fault that `CTRLZ_STORE_FAULT` asks for: `N:before` and
+/// `N:after` kill the process around the N-th call (from 1), `N:fail` lets that call fail.
+#[cfg(feature = "faults")]
+pub(crate) fn open(directory: &Path) -> Result<OpenStore, StoreError> {
+    use ctrlz_testkit::fault_store::{FaultStore, StoreFault};
+    let store = SqliteStore::open(directory)?;
+    let text = std::env::var("CTRLZ_STORE_FAULT").unwrap_or_default();
+    let plan = text.split_once(':').and_then(|(call, action)| {
+        let fault = match action {
+            "before" => StoreFault::KillBefore,
+            "after" => StoreFault::KillAfter,
+            "fail" => StoreFault::Fail,
+            _ => return None,
+        };
+        Some((call.parse().ok()?, fault))
+    });
+    Ok(match plan {
+        Some((call, fault)) => FaultStore::new(store, call, fault),
+        None => FaultStore::counting(store),
+    })
+}

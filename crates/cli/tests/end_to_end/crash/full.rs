@@ -1,0 +1,105 @@
+//! A full disk, for the store or for the project.
+
+use crate::support::{Scene, unshared};
+
+/// What every script begins with: `is TEXT COMMAND...` compares output.
+const PRELUDE: &str = "is() { wanted=$1; shift; got=$(\"$@\"); \
+    test \"$got\" = \"$wanted\" || { echo \"$*: $got, not $wanted\"; exit 9; }; }; \
+    fails() { if \"$@\" > ../out 2> ../err; then echo \"$* went through\"; exit 9; fi; cat ../err >&2; }; ";
+
+#[track_caller]
+fn on_small_disks(scene: &Scene, script: &str) {
+    let Some(outcome) = unshared(scene, &format!("{PRELUDE}{script}")) else { return };
+    let told = outcome.err();
+    let outcome = outcome.ok();
+    assert!(!told.contains("panicked"), "{outcome}");
+    let reasons = ["No space left", "nearly full", "disk is full", "database or disk is full"];
+    assert!(
+        reasons.iter().any(|reason| told.contains(reason)),
+        "the reason is not told\n{outcome}"
+    );
+}
+
+#[test]
+fn a_command_that_fills_the_stores_disk_is_stopped_and_undone() {
+    let scene = Scene::with("echo base > a");
+    on_small_disks(
+        &scene,
+        "mkdir ../store; mount -t tmpfs -o size=6m,mode=700 t ../store; \
+         \"$CTRLZ\" run -- sh -c 'echo first > a; echo kept > kept'; \
+         \"$CTRLZ\" state put key value; \
+         fails \"$CTRLZ\" run -- sh -ec 'echo second > a; head -c 20000000 /dev/urandom > big; sleep 5'; \
+         is base cat a; \
+         \"$CTRLZ\" recover; \"$CTRLZ\" diff > ../out; \
+         if grep -q big ../out; then \"$CTRLZ\" undo; fi; \
+         is first \"$CTRLZ\" run --no-snapshot -- cat a; \
+         is value \"$CTRLZ\" state get key; \
+         \"$CTRLZ\" run -- sh -c 'echo third > a'; \
+         \"$CTRLZ\" commit; is third cat a; is kept cat kept",
+    );
+}
+
+#[test]
+fn a_store_without_any_space_loses_nothing() {
+    let scene = Scene::with("echo base > a; echo base > b");
+    on_small_disks(
+        &scene,
+        "mkdir ../store; mount -t tmpfs -o size=6m,mode=700 t ../store; \
+         \"$CTRLZ\" run -- sh -c 'echo first > a'; \"$CTRLZ\" snapshot -m here; \
+         \"$CTRLZ\" run -- sh -c 'echo second > a; rm b'; \
+         cat /dev/zero > ../store/ballast 2>/dev/null || true; \
+         for try in 'run -- sh -c true' 'run -- touch f' commit 'rollback snap-2' undo 'snapshot' 'state put k v' discard; do \
+             \"$CTRLZ\" $try > ../out 2> ../err || { cat ../err >&2; }; \
+         done; \
+         \"$CTRLZ\" ls > ../out 2> ../err || cat ../err >&2; \
+         rm ../store/ballast; \
+         \"$CTRLZ\" recover; \"$CTRLZ\" log > ../out; \
+         \"$CTRLZ\" rollback snap-2; is first \"$CTRLZ\" run -- cat a; is base \"$CTRLZ\" run -- cat b; \
+         \"$CTRLZ\" run -- sh -c 'echo last > a'; \"$CTRLZ\" commit --conflict ours; is last cat a; is base cat b",
+    );
+}
+
+#[test]
+fn a_commit_to_a_full_disk_changes_nothing_and_can_be_repeated() {
+    let scene = Scene::with("mkdir ../small");
+    on_small_disks(
+        &scene,
+        "mount -t tmpfs -o size=3m,mode=755 t ../small; cd ../small; mkdir p; cd p; \
+         echo base > a; echo base > gone; mkdir d; echo x > d/x; ls -lR --time-style=full-iso > ../../look; \
+         \"$CTRLZ\" run -- sh -ec 'echo changed > a; rm gone; rm -r d; head -c 2500000 /dev/urandom > b; cp b c'; \
+         fails \"$CTRLZ\" commit; \
+         ls -lR --time-style=full-iso > ../../now; cmp ../../look ../../now; is base cat a; \
+         is 'a d gone' echo $(ls -A); \
+         \"$CTRLZ\" recover; is changed \"$CTRLZ\" run -- cat a; \
+         \"$CTRLZ\" commit --path a --path gone; is changed cat a; \"$CTRLZ\" undo; is base cat a; \
+         mount -o remount,size=20m ../; \
+         \"$CTRLZ\" commit; is changed cat a; cmp b c; is 'a b c' echo $(ls -A); \
+         \"$CTRLZ\" undo; is 'a d gone' echo $(ls -A); is base cat a",
+    );
+}
+
+#[test]
+fn an_undo_on_a_full_disk_changes_nothing_and_can_be_repeated() {
+    let scene = Scene::with("mkdir ../small");
+    on_small_disks(
+        &scene,
+        "mount -t tmpfs -o size=6m,mode=755 t ../small; mkdir ../small/p; cd ../small/p; \
+         head -c 2000000 /dev/urandom > big; cp big ../../big; echo base > a; \
+         \"$CTRLZ\" run -- sh -ec 'rm big; echo changed > a'; \"$CTRLZ\" commit; \
+         is a ls -A; cat /dev/zero > ../ballast 2>/dev/null || true; \
+         if \"$CTRLZ\" undo 2> ../../err; then cmp big ../../big; echo 'No space left was no obstacle' >&2; \
+         else cat ../../err >&2; is changed cat a; is a ls -A; rm ../ballast; \"$CTRLZ\" undo; fi; \
+         cmp big ../../big; is base cat a",
+    );
+}
+
+#[test]
+fn a_command_that_meets_a_full_disk_sees_the_error_itself() {
+    let scene = Scene::new();
+    on_small_disks(
+        &scene,
+        "mkdir ../store; mount -t tmpfs -o size=6m,mode=700 t ../store; \
+         \"$CTRLZ\" run -- sh -c 'head -c 20000000 /dev/zero > big; echo ended with $?' || echo code $? >&2; \
+         \"$CTRLZ\" discard || true; \"$CTRLZ\" recover; \"$CTRLZ\" run -- sh -c 'echo fine > f'; \"$CTRLZ\" commit; is fine cat f",
+    );
+}
