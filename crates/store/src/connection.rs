@@ -178,7 +178,13 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
-    Connection::open_with_flags(path, flags)
+    let connection = Connection::open_with_flags(path, flags)?;
+    // SQLite tries again for reading alone when it finds no file. If another process made the file
+    // between the two, the first try would succeed now.
+    if connection.is_readonly(MAIN_DB)? {
+        return Connection::open_with_flags(path, flags);
+    }
+    Ok(connection)
 }
 
 fn cannot_open(dir: &Path, path: &Path, source: rusqlite::Error) -> StoreError {

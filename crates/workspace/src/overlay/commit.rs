@@ -16,7 +16,9 @@ use ctrlz_core::workspace::{
 
 use super::expectation::Expectations;
 use super::names::keep_other_names;
-use super::record::{Outcome, REQUEST, RESULT, REVERTS, Request, forget, read, request_of, write};
+use super::record::{
+    Outcome, REQUEST, RESULT, REVERTS, Request, forget, forget_taken_back, read, request_of, write,
+};
 use super::restore::restore_paths;
 use super::revert::{expected, since_of};
 use super::store::{Store, make_directory, now};
@@ -218,7 +220,7 @@ pub(super) fn execute(
                     Recovered::NotBegun | Recovered::TakenBack
                 )
             {
-                forget(store, operation)?;
+                forget_taken_back(store, operation)?;
             }
             Err(error)
         }
@@ -294,7 +296,7 @@ pub(super) fn recover_commit(
     }
     match live::recover(&transaction)? {
         Recovered::NotBegun | Recovered::TakenBack => {
-            forget(store, operation)?;
+            forget_taken_back(store, operation)?;
             Ok(RecoveredCommit::TakenBack)
         }
         Recovered::Finished(applied) => {

@@ -1,7 +1,7 @@
 //! What is written down about commits and reverts, beside their transactions.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ctrlz_core::changeset::ChangeCounts;
 use ctrlz_core::id::OperationId;
@@ -37,6 +37,49 @@ pub(super) struct Outcome {
     pub counts: ChangeCounts,
 }
 
+/// What taking back an unfinished commit moved away and back: the same files with a new change
+/// time, which is then our own doing.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TakenBack {
+    /// The live directory.
+    #[serde(with = "ctrlz_core::path::host")]
+    pub base: PathBuf,
+    /// Where, what was there before the commit, and what is there since.
+    pub moved: Vec<(RelPath, Version, Version)>,
+}
+
+impl TakenBack {
+    /// What became of the paths of `request`, as far as only the change time differs.
+    fn of(request: &Request) -> Result<Self, WorkspaceError> {
+        let base = request.tree.base.clone();
+        let mut moved = Vec::new();
+        for (path, before) in &request.changed {
+            let (Some(before), Some(now)) = (before, version(&path.below(&base))?) else {
+                continue;
+            };
+            let kept = |v: &Version| (v.ino, v.size, v.mtime, v.mode, v.uid, v.gid, v.rdev);
+            if kept(before) == kept(&now) && before.ctime != now.ctime {
+                moved.push((path.clone(), *before, now));
+            }
+        }
+        Ok(Self { base, moved })
+    }
+}
+
+/// Forgets a commit that was taken back before it was finished, but for what that moved.
+pub(super) fn forget_taken_back(
+    store: &Store,
+    operation: OperationId,
+) -> Result<(), WorkspaceError> {
+    let request: Option<Request> = read(store, operation, REQUEST)?;
+    if let Some(taken_back) = request.map(|request| TakenBack::of(&request)).transpose()? {
+        if !taken_back.moved.is_empty() {
+            write(store, operation, TAKEN_BACK, &taken_back)?;
+        }
+    }
+    forget(store, operation).map(drop)
+}
+
 /// The operations that have a record of that kind, oldest first.
 pub(super) fn operations_with(
     store: &Store,
@@ -55,6 +98,8 @@ pub(super) fn operations_with(
 
 /// The commit that a revert took back.
 pub(super) const REVERTS: &str = "reverts";
+/// A [`TakenBack`].
+pub(super) const TAKEN_BACK: &str = "taken-back";
 /// A [`Request`].
 pub(super) const REQUEST: &str = "request";
 /// An [`Outcome`].

@@ -11,7 +11,8 @@ use ctrlz_core::workspace::{CommitPlan, ConflictStrategy, WorkspaceError};
 
 use super::commit::{execute, found};
 use super::record::{
-    Outcome, REQUEST, RESULT, REVERTS, Request, operations_with, read, request_of,
+    Outcome, REQUEST, RESULT, REVERTS, Request, TAKEN_BACK, TakenBack, operations_with, read,
+    request_of,
 };
 use super::restored::Restored;
 use super::store::{Store, now};
@@ -190,10 +191,22 @@ fn describe_inverse(
     std::fs::rename(&partial, &path).map_err(failed("put the manifest in place at", &path))
 }
 
-/// What our own reverts put into `base` in place of what commits had replaced.
+/// What we ourselves put into `base` in place of what was there: reverts of commits, and commits
+/// that were taken back before they were finished.
 pub(super) fn restored(store: &Store, base: &Path) -> Result<Restored, WorkspaceError> {
     let mut restored = Restored::default();
-    for revert in operations_with(store, REVERTS)? {
+    let mut operations = operations_with(store, REVERTS)?;
+    operations.extend(operations_with(store, TAKEN_BACK)?);
+    operations.sort_unstable();
+    for revert in operations {
+        if let Some(taken_back) = read::<TakenBack>(store, revert, TAKEN_BACK)? {
+            for (path, before, after) in &taken_back.moved {
+                if taken_back.base == base {
+                    restored.add(path, *before, *after);
+                }
+            }
+            continue;
+        }
         let Some(commit) = read::<OperationId>(store, revert, REVERTS)? else { continue };
         if read::<Outcome>(store, revert, RESULT)?.is_none() {
             continue;

@@ -264,6 +264,9 @@ fn a_package_is_installed_looked_at_and_undone() {
     if unreachable.iter().any(|sign| text.contains(sign)) {
         return skipped("the package archive cannot be reached");
     }
+    if text.contains("dpkg was interrupted") {
+        return skipped("the host's own packages are half installed");
+    }
     let outcome = outcome.ok();
     assert!(!Path::new("/usr/bin/hello").exists(), "{outcome}");
     let diff = scene.ok(&["diff"]);

@@ -64,15 +64,15 @@ fn a_commit_to_a_full_disk_changes_nothing_and_can_be_repeated() {
     let scene = Scene::with("mkdir ../small");
     on_small_disks(
         &scene,
-        "mount -t tmpfs -o size=3m,mode=755 t ../small; cd ../small; mkdir p; cd p; \
+        "mount -t tmpfs -o size=8m,mode=755 t ../small; cd ../small; mkdir p; cd p; \
          echo base > a; echo base > gone; mkdir d; echo x > d/x; ls -lR --time-style=full-iso > ../../look; \
          \"$CTRLZ\" run -- sh -ec 'echo changed > a; rm gone; rm -r d; head -c 2500000 /dev/urandom > b; cp b c'; \
-         fails \"$CTRLZ\" commit; \
+         head -c 5200000 /dev/zero > ../ballast; fails \"$CTRLZ\" commit; \
          ls -lR --time-style=full-iso > ../../now; cmp ../../look ../../now; is base cat a; \
          is 'a d gone' echo $(ls -A); \
          \"$CTRLZ\" recover; is changed \"$CTRLZ\" run -- cat a; \
          \"$CTRLZ\" commit --path a --path gone; is changed cat a; \"$CTRLZ\" undo; is base cat a; \
-         mount -o remount,size=20m ../; \
+         rm ../ballast; \
          \"$CTRLZ\" commit; is changed cat a; cmp b c; is 'a b c' echo $(ls -A); \
          \"$CTRLZ\" undo; is 'a d gone' echo $(ls -A); is base cat a",
     );
