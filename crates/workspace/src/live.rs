@@ -4,7 +4,7 @@
 //! What it keeps:
 //! - A path is changed only when it is what the step expects. What was there is moved, never
 //!   overwritten, and looked at once more after the move, when nobody can reach it by its path.
-//! - All steps take effect, or none does. A crash at any moment is resolved by [`recover`].
+//! - All steps take effect, or none does. A crash at any moment is resolved by [`recover()`].
 //! - What was there before is kept, as an overlay layer, in the transaction's directory.
 //! - No link in a path is followed and no mount is crossed.
 //!
@@ -106,7 +106,7 @@ pub(crate) struct Applied {
     pub skipped: Vec<RelPath>,
 }
 
-/// What [`recover`] found.
+/// What [`recover()`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Recovered {
     /// The transaction had not come so far as to leave anything.

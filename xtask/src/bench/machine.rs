@@ -24,7 +24,7 @@ pub(super) fn describe(scene: &Path) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
     let scene = scene.to_string_lossy();
-    let file_system = said("stat", &["--file-system", "--format=%T", &scene]);
+    let file_system = said("findmnt", &["--noheadings", "--output", "FSTYPE", "--target", &scene]);
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split(' ').next().unwrap_or("unknown").to_owned();
     let mut text = format!(

@@ -158,7 +158,7 @@ pub(super) fn matches(expected: &Version, now: &Version) -> bool {
     same && same_body(expected, now) && untouched
 }
 
-/// As [`matches`], after a rename, which moves the change time.
+/// As [`matches()`], after a rename, which moves the change time.
 pub(super) fn matches_moved(expected: &Version, now: &Version) -> bool {
     expected.ino == now.ino
         && expected.mode == now.mode

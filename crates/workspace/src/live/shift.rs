@@ -1,7 +1,9 @@
 //! The one call that changes the live directory: renameat2(2).
 
+use std::os::fd::{AsRawFd, BorrowedFd};
+
 use ctrlz_core::workspace::WorkspaceError;
-use rustix::fs::RenameFlags;
+use rustix::fs::{Mode, RenameFlags};
 use rustix::io::Errno;
 
 use crate::fault;
@@ -28,8 +30,10 @@ fn rename(
     let rename =
         || rustix::fs::renameat_with(from.directory, from.name, to.directory, to.name, flags);
     let result = match rename() {
-        // A directory that its owner may not write to cannot change its parent.
-        Err(Errno::ACCESS) => writable(from, || writable(to, rename)),
+        // A directory that its owner may not write to cannot change its parent, nor its entries.
+        Err(Errno::ACCESS) => writable(from, || {
+            writable(to, || open_to_us(from.directory, || open_to_us(to.directory, rename)))
+        }),
         result => result,
     };
     match result {
@@ -57,6 +61,26 @@ pub(super) fn writable<T>(
     handle.set_permissions(mode | 0o200)?;
     let result = act();
     handle.set_permissions(mode)?;
+    result
+}
+
+/// Runs `act` while the owner may write to the open directory, if it is ours, and gives it its mode
+/// back. A crash in between leaves it writable for its owner.
+fn open_to_us<T>(
+    directory: BorrowedFd<'_>,
+    act: impl FnOnce() -> Result<T, Errno>,
+) -> Result<T, Errno> {
+    let status = rustix::fs::fstat(directory)?;
+    let mode = status.st_mode & 0o7777;
+    if status.st_uid != rustix::process::geteuid().as_raw() || mode & 0o200 != 0 {
+        return act();
+    }
+    // The descriptor may be O_PATH, which fchmod refuses.
+    let through = format!("/proc/self/fd/{}", directory.as_raw_fd());
+    let set = |mode| rustix::fs::chmod(through.as_str(), Mode::from_raw_mode(mode));
+    set(mode | 0o200)?;
+    let result = act();
+    set(mode)?;
     result
 }
 

@@ -58,7 +58,7 @@ impl From<Stopped> for WorkspaceError {
 /// [`WorkspaceError::Conflicts`] under [`ConflictStrategy::Fail`], or, whatever the strategy, when
 /// someone changes a path while it is applied; or a failed file operation. The live directory is
 /// then as before. When taking back fails as well, or the very last step, which only moves the
-/// old nodes to `transaction_dir`, [`super::recover`] continues.
+/// old nodes to `transaction_dir`, [`super::recover()`] continues.
 pub(crate) fn execute(
     live: &Path,
     transaction_dir: &Path,
