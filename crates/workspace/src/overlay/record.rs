@@ -72,10 +72,10 @@ pub(super) fn forget_taken_back(
     operation: OperationId,
 ) -> Result<(), WorkspaceError> {
     let request: Option<Request> = read(store, operation, REQUEST)?;
-    if let Some(taken_back) = request.map(|request| TakenBack::of(&request)).transpose()? {
-        if !taken_back.moved.is_empty() {
-            write(store, operation, TAKEN_BACK, &taken_back)?;
-        }
+    if let Some(taken_back) = request.map(|request| TakenBack::of(&request)).transpose()?
+        && !taken_back.moved.is_empty()
+    {
+        write(store, operation, TAKEN_BACK, &taken_back)?;
     }
     forget(store, operation).map(drop)
 }
