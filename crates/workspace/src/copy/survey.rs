@@ -142,6 +142,10 @@ mod tests {
 
     #[test]
     fn sees_everything_parents_first_and_leaves_modes_alone() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("SKIPPED(only root lists a folder whose mode forbids it)");
+            return;
+        }
         let dir = tempfile::tempdir().expect("tempdir");
         fs::create_dir_all(dir.path().join("a/b")).expect("mkdir");
         fs::write(dir.path().join("a/b/c"), "x").expect("write");
