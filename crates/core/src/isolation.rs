@@ -1,6 +1,8 @@
 //! What the engine asks of an isolation driver.
 
 use std::ffi::OsString;
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -161,7 +163,14 @@ pub trait IsolationDriver {
     /// Starts setting up `launch`. The set-up may go on while the caller writes its journal; its
     /// errors come from [`Prepared::run`].
     ///
+    /// `begun` learns the process with which everything in the sandbox ends, before that process
+    /// touches anything: its id and a descriptor of it (pidfd_open(2)).
+    ///
     /// # Errors
-    /// When it cannot be begun.
-    fn prepare(&self, launch: Launch) -> Result<Box<dyn Prepared>, IsolationError>;
+    /// When it cannot be begun, or `begun` fails.
+    fn prepare(
+        &self,
+        launch: Launch,
+        begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
+    ) -> Result<Box<dyn Prepared>, IsolationError>;
 }

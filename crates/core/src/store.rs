@@ -1,5 +1,7 @@
 //! What the engine asks of a store: the journal, the sandboxes, the snapshots and the state.
 
+use std::io;
+use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use crate::id::{OperationId, SandboxId, SnapshotId};
@@ -113,7 +115,15 @@ pub enum Durability {
 }
 
 /// Exclusive use of one sandbox, until dropped or until the process dies.
-pub trait SandboxLock {}
+pub trait SandboxLock {
+    /// Notes a process that works in the sandbox: its id and a descriptor of it (pidfd_open(2)).
+    /// When this process is killed, the next one gets the lock only after that process has ended:
+    /// a killed launcher is gone before its command is, which may still write.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    fn share(&self, pid: u32, process: BorrowedFd<'_>) -> io::Result<()>;
+}
 
 /// A store. Every method is one atomic step: after a crash it has happened or it has not.
 pub trait Store {

@@ -32,7 +32,7 @@ impl std::fmt::Debug for SandboxCore<'_> {
 pub(crate) struct Held<'a> {
     pub(crate) sandbox: Sandbox,
     pub(crate) driver: &'a dyn WorkspaceDriver,
-    _lock: Box<dyn SandboxLock>,
+    pub(crate) lock: Box<dyn SandboxLock>,
 }
 
 impl<'a> SandboxCore<'a> {
@@ -74,7 +74,7 @@ impl<'a> SandboxCore<'a> {
         let mut held = Held {
             sandbox: self.store.sandbox(sandbox.id)?,
             driver: self.driver_of(sandbox)?,
-            _lock: lock,
+            lock,
         };
         if held.sandbox.open_operation.is_some() {
             self.recover_held(&held)?;

@@ -75,7 +75,11 @@ impl SandboxCore<'_> {
         let driver = held.driver;
         let head = driver.begin(held.sandbox.id, &held.sandbox.point.tree)?;
         // The set-up goes on in another process while the journal is written.
-        let prepared = self.isolation.prepare(launch(&held.sandbox, &head, &request))?;
+        let prepared = self
+            .isolation
+            .prepare(launch(&held.sandbox, &head, &request), &mut |pid, process| {
+                held.lock.share(pid, process)
+            })?;
         let journaled = Request {
             sandbox: held.sandbox.id,
             kind: OperationKind::Run,

@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         limits: Limits::default(),
         keep_capabilities: Vec::new(),
     };
-    let report = NativeDriver::default().prepare(launch)?.run()?;
+    let report = NativeDriver::default().prepare(launch, &mut |_, _| Ok(()))?.run()?;
     eprintln!("{report:?}");
     Ok(())
 }

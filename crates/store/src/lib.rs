@@ -12,6 +12,7 @@ mod creation;
 mod fault;
 mod journal;
 mod lock;
+mod occupant;
 mod rows;
 mod sandboxes;
 mod schema;

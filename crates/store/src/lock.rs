@@ -3,10 +3,12 @@
 //! The kernel drops the lock when the last descriptor of the open file closes, so a dead process
 //! holds nothing. A child that is cloned without exec shares the descriptor and keeps the lock
 //! while it lives.
+//!
+//! The file also names the process that works in the sandbox, see [`crate::occupant`].
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
@@ -14,6 +16,8 @@ use ctrlz_core::id::SandboxId;
 use ctrlz_core::store::{SandboxLock, StoreError};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
+
+use crate::occupant;
 
 /// The folder of lock files in the store's directory.
 const LOCKS: &str = "locks";
@@ -32,10 +36,14 @@ struct LockError {
 
 /// Holds the lock while it lives.
 struct HeldLock {
-    _file: OwnedFd,
+    file: File,
 }
 
-impl SandboxLock for HeldLock {}
+impl SandboxLock for HeldLock {
+    fn share(&self, pid: u32, process: BorrowedFd<'_>) -> io::Result<()> {
+        occupant::note(&self.file, pid, process)
+    }
+}
 
 /// The file whose lock stands for the sandbox.
 pub(crate) fn path(store: &Path, sandbox: SandboxId) -> PathBuf {
@@ -80,9 +88,14 @@ pub(crate) fn take(
         // will open.
         if is_current(&file, path)? {
             let file = File::from(file);
+            let gone = occupant::wait_for_end(&file, &mut |pid| asked || waiting(pid))
+                .map_err(|errno| failed("wait for the user of", path, errno.into()))?;
+            if let Err(holder) = gone {
+                return Ok(Taken::Declined { holder });
+            }
             // The number is a courtesy to those who wait; the lock holds without it.
             let _ = file.write_all_at(format!("{:<10}\n", std::process::id()).as_bytes(), 0);
-            return Ok(Taken::Held(Box::new(HeldLock { _file: file.into() })));
+            return Ok(Taken::Held(Box::new(HeldLock { file })));
         }
     }
 }

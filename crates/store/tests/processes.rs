@@ -10,8 +10,9 @@
 mod fixture;
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ctrlz_core::id::{OperationId, SandboxId};
@@ -23,6 +24,7 @@ use ctrlz_store::SqliteStore;
 use fixture::{
     assert_sound, assignment, key, new_sandbox, request, sandbox, store, this_test_binary,
 };
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// Not a test of its own: what the processes do that the tests start.
 #[test]
@@ -232,6 +234,36 @@ fn a_lock_names_its_holder_and_dies_with_it() {
     holder.wait().unwrap();
     assert!(matches!(store.lock(id, &mut |_| false), Err(StoreError::Busy { .. })));
     drop(lock);
+    store.lock(id, &mut |_| panic!("it is free")).unwrap();
+}
+
+#[test]
+fn a_lock_waits_for_the_process_that_a_killed_holder_left() {
+    let (dir, store) = store();
+    let path = dir.path().join("a/store");
+    let id = sandbox(&store, "web").id;
+    let mut left = Command::new("sleep").arg("3600").spawn().unwrap();
+    let process = pidfd_open(Pid::from_child(&left), PidfdFlags::empty()).unwrap();
+    let lock = store.lock(id, &mut |_| true).unwrap();
+    lock.share(left.id(), process.as_fd()).unwrap();
+    drop(lock);
+    let busy = store.lock(id, &mut |_| false).err().unwrap();
+    assert!(matches!(&busy, StoreError::Busy { holder, .. } if *holder == left.id()), "{busy:?}");
+    let mut asked = Vec::new();
+    let lock = store.lock(id, &mut |holder| {
+        asked.push(holder);
+        left.kill().unwrap();
+        true
+    });
+    drop(lock.unwrap());
+    assert_eq!(asked, [left.id()]);
+    left.wait().unwrap();
+    // Another process with that id is not waited for.
+    let file = path.join("locks").join(id.0.to_string());
+    let text = std::fs::read_to_string(&file).unwrap();
+    let (_, identity) = text.lines().nth(1).unwrap().split_once(' ').unwrap();
+    let line = format!("{:<10}\n{:<10} {identity}\n", 1, std::process::id());
+    std::fs::write(&file, line).unwrap();
     store.lock(id, &mut |_| panic!("it is free")).unwrap();
 }
 

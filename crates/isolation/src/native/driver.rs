@@ -1,5 +1,8 @@
 //! The driver's face.
 
+use std::io;
+use std::os::fd::BorrowedFd;
+
 use ctrlz_core::isolation::{
     Enforcement, IsolationCapabilities, IsolationDriver, IsolationError, Launch, Network, Prepared,
 };
@@ -65,7 +68,11 @@ impl IsolationDriver for NativeDriver {
         Ok(())
     }
 
-    fn prepare(&self, launch: Launch) -> Result<Box<dyn Prepared>, IsolationError> {
+    fn prepare(
+        &self,
+        launch: Launch,
+        begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
+    ) -> Result<Box<dyn Prepared>, IsolationError> {
         self.check(&launch.limits)?;
         for name in &launch.keep_capabilities {
             inside::check_capability(name).map_err(|source| IsolationError::Setup {
@@ -73,6 +80,6 @@ impl IsolationDriver for NativeDriver {
                 source,
             })?;
         }
-        launch::prepare(launch, self.protections)
+        launch::prepare(launch, self.protections, begun)
     }
 }

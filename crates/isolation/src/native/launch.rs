@@ -1,6 +1,7 @@
 //! The launcher's side of starting a sandbox.
 
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 
 use ctrlz_core::isolation::{IsolationError, Launch, Network, Prepared, RootView};
 use ctrlz_core::limits::LimitKind;
@@ -41,6 +42,7 @@ fn failed(step: &str) -> impl FnOnce(io::Error) -> IsolationError + '_ {
 pub(super) fn prepare(
     mut launch: Launch,
     protections: Protections,
+    begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<Box<dyn Prepared>, IsolationError> {
     launch.hidden.extend(super::sockets::of_host(&launch));
     let as_root = matches!(launch.root, RootView::Workspace { .. });
@@ -91,6 +93,8 @@ pub(super) fn prepare(
         ids: later,
         reaped: false,
     };
+    begun(running.child.pid.as_raw_nonzero().get().unsigned_abs(), running.child.pidfd.as_fd())
+        .map_err(failed("note process 1"))?;
     if let Some(ids) = now {
         ids.write_outside(running.child.pid)
             .map_err(failed("write the id maps of the user namespace"))?;

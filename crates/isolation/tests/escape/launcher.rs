@@ -101,7 +101,7 @@ fn launch(spec: &Spec) -> Result<CommandReport, Box<dyn std::error::Error>> {
         limits: spec.limits,
         keep_capabilities: spec.keep_capabilities.clone(),
     };
-    Ok(NativeDriver::with_protections(protections).prepare(launch)?.run()?)
+    Ok(NativeDriver::with_protections(protections).prepare(launch, &mut |_, _| Ok(()))?.run()?)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

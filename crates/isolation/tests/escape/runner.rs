@@ -106,7 +106,7 @@ fn exit(counts: &Counts) -> ExitCode {
 /// Runs this program once more as `nobody`; answers whether all passed.
 fn run_as_ordinary_user(arena: &Path) -> bool {
     let prepare = || -> std::io::Result<(PathBuf, PathBuf)> {
-        let directory = arena.join("ordinary-user");
+        let directory = arena.join("user");
         std::fs::create_dir(&directory)?;
         std::os::unix::fs::chown(&directory, Some(NOBODY), Some(NOBODY))?;
         // The build directory may be closed to others.
@@ -143,10 +143,11 @@ fn run(tests: &[Test], directory: &Path, threads: usize, filtered: usize) -> Cou
     std::thread::scope(|scope| {
         for _ in 0..threads.clamp(1, 8) {
             scope.spawn(|| {
-                while let Some(test) =
-                    tests.get(next.fetch_add(1, std::sync::atomic::Ordering::Relaxed))
-                {
-                    let outcome = run_one(test, directory);
+                loop {
+                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    let Some(test) = tests.get(number) else { break };
+                    // Not by the test's name: a socket file's path has 107 bytes at most.
+                    let outcome = run_one(test, &directory.join(number.to_string()));
                     tell(test, outcome, &mut counts.lock().expect("no test holds it"));
                 }
             });
@@ -167,7 +168,7 @@ fn run(tests: &[Test], directory: &Path, threads: usize, filtered: usize) -> Cou
 }
 
 fn run_one(test: &Test, directory: &Path) -> Result<(), Failure> {
-    let place = Place::make(directory.join(test.name), test.name)?;
+    let place = Place::make(directory.to_owned(), test.name)?;
     let outcome = catch_unwind(AssertUnwindSafe(|| (test.body)(&place)));
     let removed = crate::arena::remove_tree(&place.directory);
     match outcome {

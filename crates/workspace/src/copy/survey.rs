@@ -85,11 +85,11 @@ fn visit(
             }
             result => result,
         }?;
-        let names = entries_at(&directory, &shown)?;
-        // A mode without the search bit lets itself be listed, but nothing in it be looked at.
+        // A mode without the search bit lets itself be opened, but nothing in it be looked at.
         if unseal && opened.is_none() && !searchable(&directory) {
             opened = Some(Opened::open(root, &path)?);
         }
+        let names = entries_at(&directory, &shown)?;
         for name in names {
             let child = path.child(&name);
             let shown = child.below(root);
@@ -142,10 +142,6 @@ mod tests {
 
     #[test]
     fn sees_everything_parents_first_and_leaves_modes_alone() {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("SKIPPED(only root lists a folder whose mode forbids it)");
-            return;
-        }
         let dir = tempfile::tempdir().expect("tempdir");
         fs::create_dir_all(dir.path().join("a/b")).expect("mkdir");
         fs::write(dir.path().join("a/b/c"), "x").expect("write");

@@ -16,7 +16,7 @@ use super::check::matches_moved;
 use super::decide::beside_name;
 use super::record::{Action, Item, Staged};
 use super::rewrite;
-use super::shift::{close_again, exchange, shift};
+use super::shift::{close_again, exchange, open_to_us, shift};
 use super::transaction::Transaction;
 use super::tree::{Parent, Spot, walk};
 use crate::fault;
@@ -198,7 +198,14 @@ fn prune(
     for (path, directory) in ours.into_iter().rev() {
         let spot = transaction.slot_node(index, &path)?;
         let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
-        match rustix::fs::unlinkat(spot.place().directory, spot.place().name, flags) {
+        let place = spot.place();
+        let remove = || rustix::fs::unlinkat(place.directory, place.name, flags);
+        let removed = match remove() {
+            // The folder was made as one that its owner may not write to.
+            Err(Errno::ACCESS) => open_to_us(place.directory, remove),
+            result => result,
+        };
+        match removed {
             Ok(()) | Err(Errno::NOENT | Errno::NOTEMPTY | Errno::EXIST) => {}
             Err(errno) => return Err(failed("remove", spot.shown())(errno)),
         }

@@ -66,7 +66,7 @@ pub(super) fn writable<T>(
 
 /// Runs `act` while the owner may write to the open directory, if it is ours, and gives it its mode
 /// back. A crash in between leaves it writable for its owner.
-fn open_to_us<T>(
+pub(super) fn open_to_us<T>(
     directory: BorrowedFd<'_>,
     act: impl FnOnce() -> Result<T, Errno>,
 ) -> Result<T, Errno> {

@@ -139,7 +139,12 @@ fn killed_at_random_times() {
         command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
         let mut child = command.spawn().expect("start ctrlz");
         operations += 1;
-        killed += u32::from(kill_at_random(&mut numbers, &mut child));
+        let was_killed = kill_at_random(&mut numbers, &mut child);
+        killed += u32::from(was_killed);
+        println!(
+            "{operations}: {live}, {inside}: {words:?}{}",
+            if was_killed { " killed" } else { "" }
+        );
         if numbers.below(2) == 0 {
             soak.scene.ok(&["recover"]);
         }
@@ -176,6 +181,19 @@ fn killed_at_random_times() {
     assert_eq!(left, "0\n", "files of removed sandboxes are left");
 }
 
+/// The process for whose end the next user of the sandbox will wait.
+fn noted_process(scene: &Scene) -> u32 {
+    let text = scene.host("cat \"$CTRLZ_HOME\"/locks/*");
+    let line = text.lines().nth(1).and_then(|line| line.split_whitespace().next());
+    line.and_then(|pid| pid.parse().ok()).unwrap_or_else(|| panic!("no process in {text}"))
+}
+
+fn parent(pid: u32) -> u32 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it lives");
+    let line = status.lines().find_map(|line| line.strip_prefix("PPid:"));
+    line.and_then(|pid| pid.trim().parse().ok()).expect("a parent")
+}
+
 #[test]
 fn a_command_dies_with_a_killed_ctrlz_and_the_sandbox_is_free() {
     let scene = Scene::with("echo base > a");
@@ -194,6 +212,7 @@ fn a_command_dies_with_a_killed_ctrlz_and_the_sandbox_is_free() {
             thread::sleep(Duration::from_millis(5));
         }
         let pid = Pid::from_child(&child);
+        assert_eq!(parent(noted_process(&scene)), child.id(), "not process 1");
         let kill = if group { kill_process_group } else { kill_process };
         kill(pid, Signal::KILL).expect("kill");
         child.wait().expect("wait");

@@ -247,10 +247,6 @@ fn taking_back_can_be_killed_at_any_point() {
 
 #[test]
 fn work_in_what_is_taken_back_stays_and_the_old_version_comes_beside() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("SKIPPED(only root removes from a folder whose mode forbids it)");
-        return;
-    }
     let (scene, before, _) = scene();
     // `added`, `closing/y` and `edit` are in place, `folder` and what follows is not.
     assert!(died(run(&scene, "execute", "renamed:3")));
