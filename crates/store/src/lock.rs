@@ -142,7 +142,7 @@ fn holder(file: impl AsFd) -> u32 {
     let read = rustix::io::pread(file, &mut text, 0).unwrap_or(0);
     text.get(..read)
         .and_then(|bytes| std::str::from_utf8(bytes).ok())
-        .and_then(|digits| digits.trim().parse().ok())
+        .and_then(|text| text.split_whitespace().next()?.parse().ok())
         .unwrap_or(0)
 }
 

@@ -246,6 +246,9 @@ fn a_lock_waits_for_the_process_that_a_killed_holder_left() {
     let process = pidfd_open(Pid::from_child(&left), PidfdFlags::empty()).unwrap();
     let lock = store.lock(id, &mut |_| true).unwrap();
     lock.share(left.id(), process.as_fd()).unwrap();
+    let busy = store.lock(id, &mut |_| false).err().unwrap();
+    let us = std::process::id();
+    assert!(matches!(&busy, StoreError::Busy { holder, .. } if *holder == us), "{busy:?}");
     drop(lock);
     let busy = store.lock(id, &mut |_| false).err().unwrap();
     assert!(matches!(&busy, StoreError::Busy { holder, .. } if *holder == left.id()), "{busy:?}");

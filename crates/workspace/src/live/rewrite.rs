@@ -14,9 +14,10 @@ use super::check::{matches, matches_moved};
 use super::record::{self, Item, Taken};
 use super::transaction::{Stopped, Transaction};
 use super::tree::{Parent, Spot};
+use crate::access::is_denied;
 use crate::fault;
 use crate::node::{
-    Place, Version, copy_metadata_at, failed, overwrite, same_content_at, same_xattrs_at,
+    Handle, Place, Version, copy_metadata_at, failed, overwrite, same_content_at, same_xattrs_at,
     version_of,
 };
 
@@ -115,6 +116,27 @@ fn open(place: Place<'_>, access: OFlags) -> Result<OwnedFd, WorkspaceError> {
         .map_err(failed("open", place.shown))
 }
 
+/// Opens the live file for writing. Its owner may, whatever its mode says; a crash in between
+/// leaves the owner's permissions set, and the mark says that the file is ours to finish.
+fn open_to_write(place: Place<'_>) -> Result<OwnedFd, WorkspaceError> {
+    let open = || open(place, OFlags::RDWR);
+    match open() {
+        Err(error) if is_denied(&error) => {}
+        result => return result,
+    }
+    let handle = Handle::open(place)?;
+    let (version, us) = (handle.version, rustix::process::geteuid().as_raw());
+    if !version.is_file() || version.uid != us || version.permissions() & 0o600 == 0o600 {
+        return open();
+    }
+    let set =
+        |mode| handle.set_permissions(mode).map_err(failed("change the mode of", place.shown));
+    set(version.permissions() | 0o600)?;
+    let file = open();
+    set(version.permissions())?;
+    file
+}
+
 /// Writes the slot's content and metadata to the live file.
 pub(super) fn rewrite(transaction: &Transaction, index: usize, item: &Item) -> Result<(), Stopped> {
     let changed = || {
@@ -128,8 +150,8 @@ pub(super) fn rewrite(transaction: &Transaction, index: usize, item: &Item) -> R
         // Also when the user chose to replace whatever is there: it would be kept nowhere.
         State::Foreign => return Err(changed()),
     }
-    let file = open(spot.place(), OFlags::RDWR)?;
     record::write(&transaction.directory, &mark(index), &Taken {})?;
+    let file = open_to_write(spot.place())?;
     let now = version_of(&file, spot.shown())?;
     let same = item.before.is_some_and(|before| {
         before.ino == now.ino && (matches(&before, &now) || matches_moved(&before, &now))
@@ -163,7 +185,7 @@ pub(super) fn restore(
         State::Before => Ok(false),
         State::Foreign => Ok(true),
         State::After | State::Partly => {
-            let file = open(spot.place(), OFlags::RDWR)?;
+            let file = open_to_write(spot.place())?;
             write(&transaction.backup(index)?, &spot, &file)?;
             Ok(false)
         }

@@ -80,7 +80,7 @@ fn without_links(mut tree: Tree) -> Tree {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.max(300), ..ProptestConfig::default() })]
 
     #[test]
     fn execute_then_revert_is_identity(
