@@ -35,9 +35,14 @@ pub(crate) enum WhenBusy {
 impl Context {
     /// Opens the store; makes it when there is none.
     pub(crate) fn open() -> Result<Self, Failure> {
+        Self::open_with(NativeDriver::default())
+    }
+
+    /// Opens the store, with a driver that may have begun already.
+    pub(crate) fn open_with(isolation: NativeDriver) -> Result<Self, Failure> {
         let directory = places::store()?;
         Ok(Self {
-            isolation: NativeDriver::default(),
+            isolation,
             store: crate::store::open(&directory)?,
             overlay: OverlayDriver::new(&directory),
             copy: CopyDriver::new(&directory.join("copies")),

@@ -7,6 +7,7 @@ mod print;
 mod arguments;
 mod commands;
 mod context;
+mod early;
 mod failure;
 mod mapped;
 mod places;
@@ -17,22 +18,23 @@ mod store;
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 use arguments::Arguments;
+use ctrlz_isolation::native::NativeDriver;
 use failure::Failure;
 
 fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    // Before anything else: what is in memory now, process 1 gets a copy of.
+    let isolation = early::isolation();
+    let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
         Err(error) => return failure::usage(&error),
     };
-    ExitCode::from(execute(arguments))
+    ExitCode::from(execute(arguments, isolation))
 }
 
 /// Carries out the command, in this process or, for a sandbox whose files have many owners, in a
 /// child that may handle them.
-fn execute(arguments: Arguments) -> u8 {
+fn execute(arguments: Arguments, isolation: NativeDriver) -> u8 {
     let json = arguments.json;
     let told = |answer: Answer| match answer {
         Ok(code) => code,
@@ -42,8 +44,12 @@ fn execute(arguments: Arguments) -> u8 {
         }
     };
     match mapped::is_needed(&arguments) {
-        Ok(false) => told(commands::execute(arguments)),
-        Ok(true) => told(mapped::run(|| told(commands::execute(arguments)))),
+        Ok(false) => told(commands::execute(arguments, isolation)),
+        Ok(true) => {
+            // Whatever it began, it began outside of the child's user namespace.
+            drop(isolation);
+            told(mapped::run(|| told(commands::execute(arguments, NativeDriver::default()))))
+        }
         Err(failure) => told(Err(failure)),
     }
 }

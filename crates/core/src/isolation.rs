@@ -133,14 +133,14 @@ pub struct IsolationCapabilities {
 }
 
 /// A command that is ready to run: everything is set up, nothing is executed yet. Dropping it
-/// takes everything down.
+/// takes everything down: then no process of the sandbox is alive and its mounts are gone.
 pub trait Prepared {
-    /// Executes the command and waits for its end. When it returns, no process of the sandbox is
-    /// alive and its mounts are gone.
+    /// Executes the command and waits for its end; to be called once. When it returns, nothing in
+    /// the sandbox writes any more.
     ///
     /// # Errors
     /// When the program could not be executed, or its end could not be learned.
-    fn run(self: Box<Self>) -> Result<CommandReport, IsolationError>;
+    fn run(&mut self) -> Result<CommandReport, IsolationError>;
 }
 
 /// Runs commands in isolation.

@@ -75,7 +75,7 @@ impl SandboxCore<'_> {
         let driver = held.driver;
         let head = driver.begin(held.sandbox.id, &held.sandbox.point.tree)?;
         // The set-up goes on in another process while the journal is written.
-        let prepared = self
+        let mut prepared = self
             .isolation
             .prepare(launch(&held.sandbox, &head, &request), &mut |pid, process| {
                 held.lock.share(pid, process)
@@ -95,6 +95,7 @@ impl SandboxCore<'_> {
         let command = match prepared.run() {
             Ok(report) => report,
             Err(error) => {
+                drop(prepared);
                 driver.abandon(held.sandbox.id)?;
                 let error = EngineError::from(error);
                 self.fail(&operation, &error);
@@ -104,6 +105,8 @@ impl SandboxCore<'_> {
         let keep =
             request.commit.is_none() || command.exit.is_success() && command.stopped.is_none();
         let counts = self.end(&held, driver, &head, &operation, &command, keep)?;
+        // The sandbox was taken down meanwhile.
+        drop(prepared);
         let mut report =
             RunReport { operation: operation.id, command, counts, taken_back: !keep, commit: None };
         if let Some(options) = request.commit.filter(|_| keep && !counts.is_empty()) {

@@ -1,10 +1,11 @@
 //! clone3(2): a child process in new namespaces.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
-use rustix::process::Pid;
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
 
 use crate::call::checked;
 
@@ -98,14 +99,50 @@ pub fn spawn(
     Ok(Child { pid, pidfd })
 }
 
-/// Moves this process into a new user namespace (unshare(2)). Its ids are unmapped until someone
-/// writes `/proc/PID/uid_map` and `gid_map`.
+/// Moves this process into new namespaces (unshare(2)). A pid namespace is entered by its children
+/// only.
 ///
 /// # Errors
-/// `EINVAL` with more than one thread, `EPERM` after chroot(2); as unshare(2).
-pub fn enter_new_user_namespace() -> io::Result<()> {
-    // SAFETY: unshare takes a number. Other threads, which would be left behind, make it fail.
-    checked(unsafe { libc::c_long::from(libc::unshare(libc::CLONE_NEWUSER)) }).map(drop)
+/// `EINVAL` with more than one thread; as unshare(2).
+pub fn enter_new(namespaces: Namespaces) -> io::Result<()> {
+    let flags = libc::c_int::try_from(namespaces.flags()).map_err(io::Error::other)?;
+    // SAFETY: unshare takes a number. Other threads, which would be left behind, make it fail
+    // where that matters.
+    checked(unsafe { libc::c_long::from(libc::unshare(flags)) }).map(drop)
+}
+
+/// Makes a user namespace and calls `act` with a descriptor of a process in it, which holds it until
+/// `act` returns. Its ids are unmapped until someone writes `/proc/PID/uid_map` and `gid_map`.
+///
+/// The process shares this one's memory, so that no page is copied for it, and does nothing.
+///
+/// # Errors
+/// As clone(2), and those of `act`.
+pub fn with_user_namespace<T>(act: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
+    extern "C" fn hold(_: *mut libc::c_void) -> libc::c_int {
+        loop {
+            // SAFETY: pause takes nothing. It returns only after a handled signal.
+            unsafe { libc::pause() };
+        }
+    }
+    let mut stack = vec![0_u8; 16 << 10];
+    let mut pidfd: libc::c_int = -1;
+    let flags = libc::CLONE_NEWUSER | libc::CLONE_VM | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let null = std::ptr::null_mut::<libc::c_void>();
+    // SAFETY: `hold` touches nothing but its stack, of which the end is passed (clone aligns it).
+    // The stack lives until the process was waited for, below. With CLONE_PIDFD the kernel stores
+    // a descriptor where the argument after `arg` points.
+    checked(unsafe {
+        let end = stack.as_mut_ptr().add(stack.len()).cast();
+        libc::c_long::from(libc::clone(hold, end, flags, null, &raw mut pidfd, null, null))
+    })?;
+    // SAFETY: clone succeeded with CLONE_PIDFD, so this is a new descriptor that nothing owns.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    let result = act(pidfd.as_fd());
+    rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)?;
+    while let Err(Errno::INTR) = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {}
+    drop(stack);
+    result
 }
 
 fn check_single_threaded() -> io::Result<()> {

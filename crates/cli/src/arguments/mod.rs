@@ -4,7 +4,7 @@ mod run;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::name::SandboxName;
@@ -26,6 +26,27 @@ pub(crate) struct Arguments {
 
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+impl Arguments {
+    /// Understands this process's command line.
+    pub(crate) fn read() -> Result<Self, clap::Error> {
+        Self::read_run().map_or_else(Self::try_parse, Ok)
+    }
+
+    /// Understands `ctrlz run` without building the grammar of all other commands, which takes
+    /// longer than opening the store. `None` for everything else and for mistakes, which the whole
+    /// grammar explains.
+    fn read_run() -> Option<Self> {
+        let mut words = std::env::args_os().skip(1);
+        words.next().filter(|word| word == "run")?;
+        let json = clap::Arg::new("json").long("json").action(clap::ArgAction::SetTrue);
+        let grammar = clap::Command::new("run").no_binary_name(true).disable_help_flag(true);
+        let matches =
+            RunArguments::augment_args(grammar).arg(json).try_get_matches_from(words).ok()?;
+        let arguments = RunArguments::from_arg_matches(&matches).ok()?;
+        Some(Self { json: matches.get_flag("json"), command: Command::Run(arguments) })
+    }
 }
 
 #[derive(Debug, Subcommand)]

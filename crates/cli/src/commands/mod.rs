@@ -14,16 +14,18 @@ mod snapshot;
 mod state;
 mod undo;
 
+use ctrlz_isolation::native::NativeDriver;
+
 use crate::Answer;
 use crate::arguments::{Arguments, Command};
 
 /// Carries out what the command line asks.
-pub(crate) fn execute(arguments: Arguments) -> Answer {
+pub(crate) fn execute(arguments: Arguments, isolation: NativeDriver) -> Answer {
     let json = arguments.json;
     match arguments.command {
-        Command::Run(arguments) => run::run(arguments, json),
-        Command::Exec(arguments) => run::exec(arguments, json),
-        Command::Shell(arguments) => run::shell(arguments, json),
+        Command::Run(arguments) => run::run(arguments, isolation, json),
+        Command::Exec(arguments) => run::exec(arguments, isolation, json),
+        Command::Shell(arguments) => run::shell(arguments, isolation, json),
         Command::Diff(arguments) => diff::diff(&arguments, json),
         Command::Commit(arguments) => commit::commit(&arguments, json),
         Command::Discard(arguments) => commit::discard(&arguments, json),

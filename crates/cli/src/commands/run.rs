@@ -2,6 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::IsTerminal;
+use std::mem::ManuallyDrop;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -10,6 +11,7 @@ use ctrlz_core::limits::LimitKind;
 use ctrlz_core::operation::{Exit, Stopped};
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_engine::{CommitOptions, RunReport, RunRequest};
+use ctrlz_isolation::native::NativeDriver;
 
 use crate::Answer;
 use crate::arguments::{
@@ -36,10 +38,10 @@ const OWN_ROOT_CAPABILITIES: [&str; 11] = [
     "SYS_CHROOT",
 ];
 
-pub(crate) fn run(arguments: RunArguments, json: bool) -> Answer {
+pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) -> Answer {
     let folder = places::working_folder()?;
     let choice = root::choose(arguments.root.as_deref(), &folder)?;
-    let context = Context::open()?;
+    let context = ManuallyDrop::new(Context::open_with(isolation)?);
     let config = configuration(&arguments.how, &folder)?;
     let when_busy = when_busy(&arguments.how);
     context.with_core(when_busy, |core| {
@@ -51,14 +53,14 @@ pub(crate) fn run(arguments: RunArguments, json: bool) -> Answer {
     })
 }
 
-pub(crate) fn exec(arguments: ExecArguments, json: bool) -> Answer {
-    let context = Context::open()?;
+pub(crate) fn exec(arguments: ExecArguments, isolation: NativeDriver, json: bool) -> Answer {
+    let context = ManuallyDrop::new(Context::open_with(isolation)?);
     let sandbox = context.sandbox(Some(&arguments.sandbox))?;
     in_sandbox(&context, &sandbox, &arguments.how, arguments.command, json)
 }
 
-pub(crate) fn shell(arguments: ShellArguments, json: bool) -> Answer {
-    let context = Context::open()?;
+pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bool) -> Answer {
+    let context = ManuallyDrop::new(Context::open_with(isolation)?);
     let sandbox = context.sandbox(arguments.sandbox.as_ref())?;
     // Another root need not have the user's shell.
     let own =

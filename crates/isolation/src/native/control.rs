@@ -2,14 +2,18 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
 
+use ctrlz_sys::usage::ChildrenUsage;
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+use super::task::Task;
 
 /// From the launcher to process 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Order {
-    /// The cgroups are in place, and the id maps if they were asked for: go on.
+    /// The id maps are written: go on.
     Build,
     /// Start the command.
     Start,
@@ -24,8 +28,6 @@ pub(super) enum Order {
 /// From process 1 to the launcher.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Report {
-    /// Process 1 entered its user namespace and needs the id maps written.
-    NeedsIds,
     /// A step of the set-up failed.
     SetupFailed { errno: i32, step: String },
     /// The command could not be executed.
@@ -34,8 +36,21 @@ pub(super) enum Report {
     Started { protections: u32 },
     /// The command was stopped by this signal.
     Stopped { signal: i32 },
-    /// The command ended: its wait status and what its network counted.
-    Ended { status: i32, network_attempts: u32 },
+    /// The command ended.
+    Ended(Ended),
+}
+
+/// The end of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ended {
+    /// Its wait status.
+    pub(super) status: i32,
+    /// What its network counted.
+    pub(super) network_attempts: u32,
+    /// No process is left in the sandbox but process 1, which does nothing more.
+    pub(super) alone: bool,
+    /// What the command and its descendants used, as far as they were waited for.
+    pub(super) usage: ChildrenUsage,
 }
 
 /// One end of the channel.
@@ -62,6 +77,9 @@ pub(super) fn channel() -> io::Result<(Channel, Channel)> {
 type Message = (u8, i32, u32, Vec<u8>);
 
 const MAX: usize = 1024;
+
+/// How much of a task goes into one datagram.
+const PART: usize = 1 << 15;
 
 impl Channel {
     fn send(&self, tag: u8, a: i32, b: u32, text: &[u8]) -> io::Result<()> {
@@ -117,15 +135,47 @@ impl Channel {
         }))
     }
 
+    /// Sends what process 1 is to do.
+    pub(super) fn task(&self, task: &Task) -> io::Result<()> {
+        let bytes = task.to_bytes();
+        let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
+        self.send(6, 0, length, &[])?;
+        for part in bytes.chunks(PART) {
+            rustix::net::send(&self.0, part, SendFlags::NOSIGNAL)?;
+        }
+        Ok(())
+    }
+
+    /// Waits for the task; `None` when the launcher is gone.
+    pub(super) fn next_task(&self) -> io::Result<Option<Task>> {
+        let Some((6, _, length, _)) = self.receive(true)? else { return Ok(None) };
+        let mut bytes = vec![0; length as usize];
+        for part in bytes.chunks_mut(PART) {
+            let read = || rustix::net::recv(&self.0, &mut *part, RecvFlags::empty());
+            if rustix::io::retry_on_intr(read)?.1 != part.len() {
+                return Ok(None);
+            }
+        }
+        Ok(Task::from_bytes(&bytes))
+    }
+
     pub(super) fn report(&self, report: &Report) -> io::Result<()> {
         match report {
-            Report::NeedsIds => self.send(10, 0, 0, &[]),
             Report::SetupFailed { errno, step } => self.send(11, *errno, 0, step.as_bytes()),
             Report::ExecFailed { errno } => self.send(12, *errno, 0, &[]),
             Report::Started { protections } => self.send(13, 0, *protections, &[]),
             Report::Stopped { signal } => self.send(14, *signal, 0, &[]),
-            Report::Ended { status, network_attempts } => {
-                self.send(15, *status, *network_attempts, &[])
+            Report::Ended(ended) => {
+                let micros = |time: Duration| time.as_micros().try_into().unwrap_or(u64::MAX);
+                let usage = ended.usage;
+                let numbers: [u64; 4] = [
+                    ended.alone.into(),
+                    micros(usage.user),
+                    micros(usage.system),
+                    usage.peak_resident,
+                ];
+                let numbers = numbers.map(u64::to_ne_bytes);
+                self.send(15, ended.status, ended.network_attempts, numbers.as_flattened())
             }
         }
     }
@@ -133,7 +183,6 @@ impl Channel {
     /// The next report; `None` when process 1 is gone, or nothing waits and `wait` is false.
     pub(super) fn next_report(&self, wait: bool) -> io::Result<Option<Report>> {
         Ok(self.receive(wait)?.and_then(|(tag, a, b, text)| match tag {
-            10 => Some(Report::NeedsIds),
             11 => Some(Report::SetupFailed {
                 errno: a,
                 step: String::from_utf8_lossy(&text).into_owned(),
@@ -141,7 +190,18 @@ impl Channel {
             12 => Some(Report::ExecFailed { errno: a }),
             13 => Some(Report::Started { protections: b }),
             14 => Some(Report::Stopped { signal: a }),
-            15 => Some(Report::Ended { status: a, network_attempts: b }),
+            15 => {
+                let (numbers, _) = text.as_chunks();
+                let [alone, user, system, peak_resident] = *numbers else { return None };
+                let time = |micros| Duration::from_micros(u64::from_ne_bytes(micros));
+                let usage = ChildrenUsage {
+                    user: time(user),
+                    system: time(system),
+                    peak_resident: u64::from_ne_bytes(peak_resident),
+                };
+                let alone = u64::from_ne_bytes(alone) == 1;
+                Some(Report::Ended(Ended { status: a, network_attempts: b, alone, usage }))
+            }
             _ => None,
         }))
     }
@@ -160,7 +220,16 @@ mod tests {
         }
         for report in [
             Report::SetupFailed { errno: 13, step: "mount /proc".to_owned() },
-            Report::Ended { status: -7, network_attempts: 3 },
+            Report::Ended(Ended {
+                status: -7,
+                network_attempts: 3,
+                alone: true,
+                usage: ChildrenUsage {
+                    user: Duration::from_micros(4),
+                    system: Duration::from_micros(5),
+                    peak_resident: 6,
+                },
+            }),
         ] {
             b.report(&report).expect("send");
             assert_eq!(a.next_report(true).expect("receive"), Some(report));

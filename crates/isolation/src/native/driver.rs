@@ -1,5 +1,6 @@
 //! The driver's face.
 
+use std::cell::RefCell;
 use std::io;
 use std::os::fd::BorrowedFd;
 
@@ -13,14 +14,16 @@ use super::protection::Protections;
 use super::{launch, survey};
 
 /// Runs commands in namespaces of this kernel.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct NativeDriver {
     protections: Protections,
+    /// A process 1 that was started in advance.
+    waiting: RefCell<Option<launch::Waiting>>,
 }
 
 impl Default for NativeDriver {
     fn default() -> Self {
-        Self { protections: Protections::all() }
+        Self::with_protections(Protections::all())
     }
 }
 
@@ -29,7 +32,17 @@ impl NativeDriver {
     /// where its protection is taken away.
     #[must_use]
     pub fn with_protections(protections: Protections) -> Self {
-        Self { protections }
+        Self { protections, waiting: RefCell::new(None) }
+    }
+
+    /// Starts process 1 in advance for a launch that is likely to come, so that it enters its
+    /// namespaces while the caller finds out what to launch. A launch with another network or
+    /// another kind of root than these gets a process of its own. Standard streams, limits and
+    /// ids must be those of the launch already.
+    pub fn expect(&self, network: Network, host_root: bool) {
+        let outlook = inside::Outlook { network, host_root };
+        // Without it the launch takes longer, and tells what is wrong.
+        *self.waiting.borrow_mut() = launch::begin(outlook, self.protections, None).ok();
     }
 }
 
@@ -80,6 +93,6 @@ impl IsolationDriver for NativeDriver {
                 source,
             })?;
         }
-        launch::prepare(launch, self.protections, begun)
+        launch::prepare(launch, self.protections, self.waiting.take(), begun)
     }
 }

@@ -54,16 +54,19 @@ impl Identity {
         fs::write("/proc/self/gid_map", format!("{} {gid} 1", inner(gid)))
     }
 
+    /// Writes the map of all ids for the process whose /proc directory this is.
+    pub(super) fn write_all(directory: &str) -> io::Result<()> {
+        for kind in ["uid_map", "gid_map"] {
+            let own = fs::read_to_string(format!("/proc/self/{kind}"))?;
+            fs::write(format!("{directory}/{kind}"), identity_of(&own))?;
+        }
+        Ok(())
+    }
+
     /// Writes the map of `child` from the launcher.
     pub(super) fn write_outside(&self, child: Pid) -> io::Result<()> {
         match self {
-            Self::All => {
-                for kind in ["uid_map", "gid_map"] {
-                    let own = fs::read_to_string(format!("/proc/self/{kind}"))?;
-                    fs::write(format!("/proc/{child}/{kind}"), identity_of(&own))?;
-                }
-                Ok(())
-            }
+            Self::All => Self::write_all(&format!("/proc/{child}")),
             Self::Root(Some(range)) => {
                 let uid = rustix::process::geteuid().as_raw();
                 let gid = rustix::process::getegid().as_raw();

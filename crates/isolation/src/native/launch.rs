@@ -1,37 +1,45 @@
 //! The launcher's side of starting a sandbox.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ctrlz_core::isolation::{IsolationError, Launch, Network, Prepared, RootView};
-use ctrlz_core::limits::LimitKind;
+use ctrlz_core::isolation::{IsolationError, Launch, Prepared};
+use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::operation::CommandReport;
 use ctrlz_core::size::ByteSize;
 use ctrlz_sys::clone::{Child, Namespaces, spawn};
+use rustix::io::Errno;
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 
 use super::cgroup::{Controller, Groups};
 use super::control::{Channel, Order, channel};
 use super::identity::Identity;
-use super::inside::{Rlimits, Setup, process_1};
+use super::inside::{Outlook, Rlimits, Start, process_1};
 use super::meter::Meter;
 use super::output::{Limited, pipes};
 use super::protection::{Protection, Protections};
+use super::task::Task;
 use super::wait;
+
+/// A process 1 that enters its namespaces and waits for its task.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    child: Child,
+    channel: Channel,
+    outlook: Outlook,
+    /// Whether the process was waited for, so that its id may be another's by now.
+    reaped: bool,
+}
 
 /// A sandbox whose process 1 builds the root, or waits for the order to start the command.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) child: Child,
-    pub(super) channel: Channel,
+    pub(super) waiting: Waiting,
     pub(super) groups: Groups,
     pub(super) meter: Meter,
     pub(super) output: Option<Limited>,
     pub(super) program: std::path::PathBuf,
     pub(super) timeout: Option<std::time::Duration>,
-    /// The id maps that process 1 will ask for.
-    pub(super) ids: Option<Identity>,
-    /// Whether the process was waited for, so that its id may be another's by now.
-    pub(super) reaped: bool,
 }
 
 /// Names the step on which setting up failed.
@@ -39,75 +47,94 @@ fn failed(step: &str) -> impl FnOnce(io::Error) -> IsolationError + '_ {
     move |source| IsolationError::Setup { step: step.to_owned(), source }
 }
 
-pub(super) fn prepare(
-    mut launch: Launch,
+/// Clones a process 1. Its output goes to `output`, when that is given.
+pub(super) fn begin(
+    outlook: Outlook,
     protections: Protections,
-    begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
-) -> Result<Box<dyn Prepared>, IsolationError> {
-    launch.hidden.extend(super::sockets::of_host(&launch));
-    let as_root = matches!(launch.root, RootView::Workspace { .. });
-    let identity = Identity::choose(as_root);
-    let groups = Groups::make(&launch.limits).map_err(failed("make a cgroup"))?;
-    let rlimits = rlimits(&launch, &groups);
-    limit_processors(&launch, &groups)?;
-    let (output, ends) = match launch.limits.max_output {
-        Some(most) => {
-            let (limited, ends) = pipes(most.0).map_err(failed("make pipes for the output"))?;
-            (Some(limited), Some(ends))
-        }
-        None => (None, None),
-    };
-    let program = launch.argv.first().map(std::path::PathBuf::from).unwrap_or_default();
-    let timeout = launch.limits.timeout.map(|span| span.0);
-    let written = launch.written.clone();
-    let limits = launch.limits;
-    let (channel, inner) = channel().map_err(failed("make the control channel"))?;
-    let namespaces = namespaces(&launch, protections);
+    output: Option<[OwnedFd; 2]>,
+) -> Result<Waiting, IsolationError> {
+    let identity = Identity::choose(!outlook.host_root);
     let user = protections.has(Protection::UserNamespace);
     let late_user_namespace = identity == Identity::All && may_mount();
-    let namespaces = Namespaces { user: user && !late_user_namespace, ..namespaces };
-    let outside = Some(identity.clone()).filter(|ids| user && !ids.is_written_inside());
-    let setup = Setup {
-        launch,
+    let outside =
+        (user && !late_user_namespace && !identity.is_written_inside()).then(|| identity.clone());
+    let start = Start {
+        outlook,
         identity,
         protections,
         late_user_namespace,
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
-        rlimits,
-        fixed_processors: limits.has(LimitKind::Cpus) && !groups.has(Controller::Cpu),
-        output: ends,
-    };
-    let child = start(setup, namespaces, inner)?;
-    let measure_memory = limits.has(LimitKind::Memory) && !groups.has(Controller::Memory);
-    let meter = Meter::new(child.pid, &written, &limits, measure_memory);
-    let (now, later) = if late_user_namespace { (None, outside) } else { (outside, None) };
-    let running = Running {
-        child,
-        channel,
-        groups,
-        meter,
         output,
-        program,
-        timeout,
-        ids: later,
-        reaped: false,
     };
-    begun(running.child.pid.as_raw_nonzero().get().unsigned_abs(), running.child.pidfd.as_fd())
-        .map_err(failed("note process 1"))?;
-    if let Some(ids) = now {
-        ids.write_outside(running.child.pid)
+    let (channel, inner) = channel().map_err(failed("make the control channel"))?;
+    let namespaces = Namespaces {
+        user: user && !late_user_namespace,
+        pid: protections.has(Protection::PidNamespace),
+        ..Namespaces::default()
+    };
+    let child = clone(start, namespaces, inner)?;
+    let waiting = Waiting { child, channel, outlook, reaped: false };
+    if let Some(ids) = outside {
+        ids.write_outside(waiting.child.pid)
             .map_err(failed("write the id maps of the user namespace"))?;
+        waiting.channel.order(Order::Build).map_err(failed("speak to process 1"))?;
     }
-    running.groups.add(running.child.pid).map_err(failed("enter the cgroup"))?;
-    running.channel.order(Order::Build).map_err(failed("speak to process 1"))?;
-    Ok(Box::new(running))
+    Ok(waiting)
 }
 
-fn start(setup: Setup, namespaces: Namespaces, inner: Channel) -> Result<Child, IsolationError> {
-    let mut setup = Some(setup);
-    spawn(namespaces, None, || match setup.take() {
-        Some(setup) => process_1(setup, &inner),
+/// Gives `launch` to a process 1: to `waiting`, when that suits, else to a new one.
+pub(super) fn prepare(
+    launch: Launch,
+    protections: Protections,
+    waiting: Option<Waiting>,
+    begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
+) -> Result<Box<dyn Prepared>, IsolationError> {
+    let outlook = Outlook::of(&launch);
+    let limits = launch.limits;
+    let groups = Groups::make(&limits).map_err(failed("make a cgroup"))?;
+    let processors = limits.cpus.filter(|_| !groups.has(Controller::Cpu));
+    // What a process 1 inherits cannot be given to it later.
+    let suits = |waiting: &Waiting| {
+        waiting.outlook == outlook && limits.max_output.is_none() && processors.is_none()
+    };
+    let (waiting, output) = match waiting.filter(suits) {
+        Some(waiting) => (waiting, None),
+        None => {
+            if let Some(cpus) = processors {
+                limit_processors(cpus).map_err(failed("limit the processors"))?;
+            }
+            let (output, ends) = match limits.max_output {
+                Some(most) => {
+                    let made = pipes(most.0).map_err(failed("make pipes for the output"))?;
+                    (Some(made.0), Some(made.1))
+                }
+                None => (None, None),
+            };
+            (begin(outlook, protections, ends)?, output)
+        }
+    };
+    let child = &waiting.child;
+    begun(child.pid.as_raw_nonzero().get().unsigned_abs(), child.pidfd.as_fd())
+        .map_err(failed("note process 1"))?;
+    groups.add(child.pid).map_err(failed("enter the cgroup"))?;
+    let measure_memory = limits.has(LimitKind::Memory) && !groups.has(Controller::Memory);
+    let meter = Meter::new(child.pid, &launch.written, &limits, measure_memory);
+    let program = launch.argv.first().map(std::path::PathBuf::from).unwrap_or_default();
+    let timeout = limits.timeout.map(|span| span.0);
+    let task = Task::new(launch, rlimits(&limits, &groups), processors.is_some());
+    match waiting.channel.task(&task) {
+        // It failed already, and its report waits.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        sent => sent.map_err(failed("speak to process 1"))?,
+    }
+    Ok(Box::new(Running { waiting, groups, meter, output, program, timeout }))
+}
+
+fn clone(start: Start, namespaces: Namespaces, inner: Channel) -> Result<Child, IsolationError> {
+    let mut start = Some(start);
+    spawn(namespaces, None, || match start.take() {
+        Some(start) => process_1(start, &inner),
         None => 1,
     })
     .map_err(|source| {
@@ -133,20 +160,7 @@ fn may_mount() -> bool {
         .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
 }
 
-fn namespaces(launch: &Launch, wanted: Protections) -> Namespaces {
-    Namespaces {
-        user: wanted.has(Protection::UserNamespace),
-        mount: true,
-        pid: wanted.has(Protection::PidNamespace),
-        network: wanted.has(Protection::NetworkNamespace) && launch.network == Network::None,
-        ipc: wanted.has(Protection::IpcNamespace),
-        uts: wanted.has(Protection::UtsNamespace),
-        cgroup: wanted.has(Protection::CgroupNamespace),
-    }
-}
-
-fn rlimits(launch: &Launch, groups: &Groups) -> Rlimits {
-    let limits = &launch.limits;
+fn rlimits(limits: &Limits, groups: &Groups) -> Rlimits {
     Rlimits {
         open_files: limits.open_files,
         // Process 1 counts too.
@@ -158,34 +172,56 @@ fn rlimits(launch: &Launch, groups: &Groups) -> Rlimits {
 
 /// Without a cgroup, whole processors are held by affinity (sched_setaffinity(2)), which the
 /// sandbox inherits. The launcher itself does nothing but wait from here on.
-fn limit_processors(launch: &Launch, groups: &Groups) -> Result<(), IsolationError> {
-    let Some(cpus) = launch.limits.cpus.filter(|_| !groups.has(Controller::Cpu)) else {
-        return Ok(());
-    };
-    let apply = || -> io::Result<()> {
-        let available = rustix::thread::sched_getaffinity(None)?;
-        let mut chosen = rustix::thread::CpuSet::new();
-        let ids = (0..rustix::thread::CpuSet::MAX_CPU).filter(|id| available.is_set(*id));
-        ids.take(cpus as usize).for_each(|id| chosen.set(id));
-        Ok(rustix::thread::sched_setaffinity(None, &chosen)?)
-    };
-    apply().map_err(failed("limit the processors"))
+fn limit_processors(cpus: f64) -> io::Result<()> {
+    let available = rustix::thread::sched_getaffinity(None)?;
+    let mut chosen = rustix::thread::CpuSet::new();
+    let ids = (0..rustix::thread::CpuSet::MAX_CPU).filter(|id| available.is_set(*id));
+    ids.take(cpus as usize).for_each(|id| chosen.set(id));
+    Ok(rustix::thread::sched_setaffinity(None, &chosen)?)
 }
 
 impl Prepared for Running {
-    fn run(mut self: Box<Self>) -> Result<CommandReport, IsolationError> {
-        wait::run(&mut self)
+    fn run(&mut self) -> Result<CommandReport, IsolationError> {
+        wait::run(self)
     }
 }
 
-impl Drop for Running {
+impl Waiting {
+    pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
+        self.child.pidfd.as_fd()
+    }
+
+    pub(super) fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    pub(super) fn kill(&self) -> Result<(), Errno> {
+        match pidfd_send_signal(&self.child.pidfd, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    /// Waits for the end of process 1. The kernel ends every other process of the sandbox before
+    /// it lets process 1 be reaped (pid_namespaces(7)).
+    pub(super) fn reap(&mut self) -> Result<(), Errno> {
+        loop {
+            match waitid(WaitId::PidFd(self.child.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Ok(_) | Err(Errno::CHILD) => break,
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
+        self.reaped = true;
+        Ok(())
+    }
+}
+
+impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.reaped {
-            let _ = rustix::process::pidfd_send_signal(
-                &self.child.pidfd,
-                rustix::process::Signal::KILL,
-            );
-            let _ = wait::reap(self);
+            let _ = self.kill();
+            let _ = self.reap();
         }
     }
 }

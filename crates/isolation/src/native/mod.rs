@@ -20,6 +20,7 @@ mod protection;
 mod sockets;
 mod survey;
 mod syscalls;
+mod task;
 mod wait;
 
 pub use driver::NativeDriver;

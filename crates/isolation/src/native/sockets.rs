@@ -7,17 +7,11 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use ctrlz_core::isolation::{Launch, RootView};
-
-/// The socket files on which something listens in this network namespace, outside of the
-/// workspace. An overlay does not lead to the sockets below it, so those inside need no cover.
-pub(super) fn of_host(launch: &Launch) -> Vec<PathBuf> {
-    let RootView::Host { workspace_at } = &launch.root else { return Vec::new() };
-    let table = fs::read("/proc/net/unix").unwrap_or_default();
-    let mut found: Vec<PathBuf> = paths(&table)
-        .filter_map(|path| fs::canonicalize(path).ok())
-        .filter(|path| !path.starts_with(workspace_at))
-        .collect();
+/// The socket files on which something listens in this network namespace.
+pub(super) fn of_host() -> Vec<PathBuf> {
+    let table = fs::read("/proc/self/net/unix").unwrap_or_default();
+    let mut found: Vec<PathBuf> =
+        paths(&table).filter_map(|path| fs::canonicalize(path).ok()).collect();
     found.sort_unstable();
     found.dedup();
     found

@@ -10,11 +10,10 @@ use ctrlz_core::span::Span;
 use ctrlz_sys::signal::{self, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::Signal;
 
 use super::cgroup::Controller;
-use super::control::{Order, Report};
-use super::identity::Identity;
+use super::control::{Ended, Order, Report};
 use super::launch::Running;
 use super::protection::Protections;
 
@@ -31,7 +30,7 @@ struct Told {
     failed: Option<(i32, String)>,
     exec_failed: Option<i32>,
     protections: Option<u32>,
-    ended: Option<(i32, u32)>,
+    ended: Option<Ended>,
 }
 
 pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError> {
@@ -39,20 +38,18 @@ pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError
         let what = what.to_owned();
         move |source: io::Error| IsolationError::Lost { what: format!("{what}: {source}") }
     };
-    let before = ctrlz_sys::usage::of_children();
     let begun = Instant::now();
     let foreground = Foreground::remember();
     let signals = signal::take_all().map_err(lost("cannot receive signals"))?;
     let mut told = Told::default();
-    if let Some(ids) = running.ids.take() {
-        give_ids(running, &ids, &mut told)?;
-    }
     // When process 1 failed already, it is gone, and its report waits.
-    let _ = running.channel.order(Order::Start);
+    let _ = running.waiting.channel().order(Order::Start);
 
     let stopped = watch(running, &signals, &mut told, begun).map_err(lost("cannot wait"))?;
-    reap(running).map_err(lost("cannot wait for process 1"))?;
-    drain_reports(running, &mut told).map_err(lost("cannot hear process 1"))?;
+    if !told.ended.is_some_and(|ended| ended.alone) {
+        running.waiting.reap().map_err(|errno| lost("cannot wait for process 1")(errno.into()))?;
+        drain_reports(running, &mut told).map_err(lost("cannot hear process 1"))?;
+    }
     drop(signals);
     signal::unblock_all();
     foreground.restore();
@@ -72,10 +69,13 @@ pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError
             _ => IsolationError::NotExecutable { program, source },
         });
     }
-    let after = ctrlz_sys::usage::of_children();
+    let used = match told.ended {
+        Some(ended) if ended.alone => ended.usage,
+        _ => ctrlz_sys::usage::of_children(),
+    };
     let stopped = stopped.or_else(|| stopped_by_group(running));
     let exit = match (told.ended, stopped) {
-        (Some((status, _)), _) => exit_of(status),
+        (Some(ended), _) => exit_of(ended.status),
         (None, Some(_)) => Exit::Signal(Signal::KILL.as_raw()),
         (None, None) => {
             return Err(IsolationError::Lost {
@@ -86,36 +86,18 @@ pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError
     Ok(CommandReport {
         exit,
         stopped,
-        network_attempts: told.ended.map_or(0, |(_, attempts)| u64::from(attempts)),
+        network_attempts: told.ended.map_or(0, |ended| u64::from(ended.network_attempts)),
         usage: Usage {
             wall: Some(Span(begun.elapsed())),
-            user: Some(Span(after.user.saturating_sub(before.user))),
-            system: Some(Span(after.system.saturating_sub(before.system))),
-            peak_resident: after.peak_resident,
+            user: Some(Span(used.user)),
+            system: Some(Span(used.system)),
+            peak_resident: used.peak_resident,
         },
         enforced: Protections::from_bits(told.protections.unwrap_or_default())
             .iter()
             .map(|protection| protection.word().to_owned())
             .collect(),
     })
-}
-
-/// Waits for process 1 to enter its user namespace and writes the id maps.
-fn give_ids(running: &Running, ids: &Identity, told: &mut Told) -> Result<(), IsolationError> {
-    let setup = |step: &str| {
-        let step = step.to_owned();
-        move |source| IsolationError::Setup { step, source }
-    };
-    match running.channel.next_report(true).map_err(setup("hear process 1"))? {
-        Some(Report::NeedsIds) => {
-            ids.write_outside(running.child.pid)
-                .map_err(setup("write the id maps of the user namespace"))?;
-            let _ = running.channel.order(Order::Build);
-        }
-        Some(Report::SetupFailed { errno, step }) => told.failed = Some((errno, step)),
-        _ => {}
-    }
-    Ok(())
 }
 
 /// A limit that the kernel enforced by a cgroup, told apart from a failure of the command's own.
@@ -134,7 +116,8 @@ fn exit_of(status: i32) -> Exit {
     }
 }
 
-/// Waits until process 1 is gone. Answers what stopped it, if this function did.
+/// Waits until process 1 is gone, or has nothing more to do. Answers what stopped it, if this
+/// function did.
 fn watch(
     running: &mut Running,
     signals: &SignalFd,
@@ -157,21 +140,26 @@ fn watch(
         forward_signals(running, signals)?;
         pass_output_on(running, &mut stopped)?;
         drain_reports(running, told)?;
+        // It still takes its mounts down, which the caller need not wait for. Output, though, may
+        // be in the pipes.
+        if told.ended.is_some_and(|ended| ended.alone) && running.output.is_none() {
+            return Ok(stopped);
+        }
         let now = Instant::now();
         if stopped.is_none() && running.timeout.is_some_and(|timeout| now >= begun + timeout) {
             stopped = Some(Stopped::Limit(LimitKind::Timeout));
             kill_at = Some(now + GRACE);
-            let _ = running.channel.order(Order::Terminate);
+            let _ = running.waiting.channel().order(Order::Terminate);
         }
         if kill_at.is_some_and(|at| now >= at) {
             kill_at = None;
-            kill(running)?;
+            running.waiting.kill()?;
         }
         if now >= measure_at {
             if stopped.is_none() {
                 stopped = running.meter.exceeded();
                 if stopped.is_some() {
-                    kill(running)?;
+                    running.waiting.kill()?;
                 }
             }
             let interval = if running.meter.is_demanding() { MEASURE_OFTEN } else { MEASURE };
@@ -183,9 +171,9 @@ fn watch(
 /// Waits for anything to happen; answers whether process 1 is gone.
 fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> io::Result<bool> {
     let mut waiting = vec![
-        PollFd::new(&running.child.pidfd, PollFlags::IN),
+        PollFd::from_borrowed_fd(running.waiting.pidfd(), PollFlags::IN),
         PollFd::new(signals, PollFlags::IN),
-        PollFd::new(&running.channel, PollFlags::IN),
+        PollFd::new(running.waiting.channel(), PollFlags::IN),
     ];
     if let Some(output) = &running.output {
         waiting.extend(output.streams.iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)));
@@ -201,7 +189,7 @@ fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> i
     // A closed channel is ready for ever; process 1 closes it only by ending.
     if waiting.get(2).is_some_and(|fd| fd.revents().contains(PollFlags::HUP)) {
         drop(waiting);
-        let mut end = [PollFd::new(&running.child.pidfd, PollFlags::IN)];
+        let mut end = [PollFd::from_borrowed_fd(running.waiting.pidfd(), PollFlags::IN)];
         let _ = poll(&mut end, None);
         return Ok(true);
     }
@@ -215,7 +203,7 @@ fn forward_signals(running: &Running, signals: &SignalFd) -> io::Result<()> {
         if received.from_kernel || own.iter().any(|s| s.as_raw() == received.signal) {
             continue;
         }
-        let _ = running.channel.order(Order::Signal(received.signal));
+        let _ = running.waiting.channel().order(Order::Signal(received.signal));
     }
     Ok(())
 }
@@ -224,50 +212,25 @@ fn pass_output_on(running: &mut Running, stopped: &mut Option<Stopped>) -> io::R
     let within = running.output.as_mut().is_none_or(|output| output.pass_on());
     if !within && stopped.is_none() {
         *stopped = Some(Stopped::Limit(LimitKind::MaxOutput));
-        kill(running)?;
+        running.waiting.kill()?;
     }
     Ok(())
 }
 
 fn drain_reports(running: &Running, told: &mut Told) -> io::Result<()> {
-    while let Some(report) = running.channel.next_report(false)? {
+    while let Some(report) = running.waiting.channel().next_report(false)? {
         match report {
             Report::SetupFailed { errno, step } => told.failed = Some((errno, step)),
-            Report::NeedsIds => {}
             Report::ExecFailed { errno } => told.exec_failed = Some(errno),
             Report::Started { protections } => told.protections = Some(protections),
-            Report::Ended { status, network_attempts } => {
-                told.ended = Some((status, network_attempts));
-            }
+            Report::Ended(ended) => told.ended = Some(ended),
             Report::Stopped { signal } => {
                 // The shell that waits for ctrlz must see it stop, too.
                 signal::stop_by(signal);
-                let _ = running.channel.order(Order::Continue);
+                let _ = running.waiting.channel().order(Order::Continue);
             }
         }
     }
-    Ok(())
-}
-
-fn kill(running: &Running) -> io::Result<()> {
-    match pidfd_send_signal(&running.child.pidfd, Signal::KILL) {
-        Ok(()) | Err(Errno::SRCH) => Ok(()),
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Waits for the end of process 1. The kernel ends every other process of the sandbox before it
-/// lets process 1 be reaped (pid_namespaces(7)).
-pub(super) fn reap(running: &mut Running) -> io::Result<()> {
-    use std::os::fd::AsFd;
-    loop {
-        match waitid(WaitId::PidFd(running.child.pidfd.as_fd()), WaitIdOptions::EXITED) {
-            Ok(_) | Err(Errno::CHILD) => break,
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-    }
-    running.reaped = true;
     Ok(())
 }
 

@@ -1,14 +1,13 @@
 //! Starting the command.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::process::CommandExt;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
+use ctrlz_sys::exec;
 use rustix::io::Errno;
 use rustix::process::Pid;
 
@@ -25,7 +24,7 @@ pub(super) fn start(
     output: Option<[OwnedFd; 2]>,
     channel: &Channel,
 ) -> Result<Option<Pid>, StepError> {
-    let workdir = &setup.launch.workdir;
+    let workdir = &setup.task.workdir;
     rustix::process::chdir(workdir)
         .step(|| format!("enter the working directory {}", workdir.display()))?;
     match spawn(setup, output) {
@@ -39,29 +38,28 @@ pub(super) fn start(
 }
 
 fn spawn(setup: &Setup, output: Option<[OwnedFd; 2]>) -> io::Result<Pid> {
-    let launch = &setup.launch;
-    let (name, arguments) = launch.argv.split_first().ok_or(Errno::NOENT)?;
-    let program = find(name, &launch.env)?;
-    let (stdout, stderr) = match output {
-        Some([stdout, stderr]) => (Stdio::from(stdout), Stdio::from(stderr)),
-        None => (Stdio::inherit(), Stdio::inherit()),
-    };
-    let mut command = Command::new(&program);
-    command.arg0(name).args(arguments).stdout(stdout).stderr(stderr);
-    // With a path to the program and nothing to do between fork and exec, the standard library
-    // uses posix_spawn, which copies no memory.
-    command.env_clear().envs(launch.env.iter().map(|(key, value)| (key, value)));
-    let child = match command.spawn() {
+    let task = &setup.task;
+    let name = task.argv.first().ok_or(Errno::NOENT)?;
+    let program = CString::new(find(name, &task.env)?.into_os_string().into_vec())?;
+    let mut arguments = task
+        .argv
+        .iter()
+        .map(|word| Ok(CString::new(word.as_bytes())?))
+        .collect::<io::Result<Vec<_>>>()?;
+    let environment = task
+        .env
+        .iter()
+        .map(|(key, value)| Ok(CString::new([key.as_bytes(), b"=", value.as_bytes()].concat())?))
+        .collect::<io::Result<Vec<_>>>()?;
+    let output = output.as_ref().map(|[stdout, stderr]| [stdout.as_fd(), stderr.as_fd()]);
+    match exec::start(&program, &arguments, &environment, output) {
         // A script without `#!` line, as execvp(3) treats it.
         Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
-            let mut shell = Command::new("/bin/sh");
-            shell.arg(&program).args(arguments).env_clear();
-            shell.envs(launch.env.iter().map(|(key, value)| (key, value))).spawn()?
+            arguments.splice(..1, [c"/bin/sh".to_owned(), program]);
+            exec::start(c"/bin/sh", &arguments, &environment, output)
         }
-        other => other?,
-    };
-    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    pid.ok_or_else(|| Errno::SRCH.into())
+        other => other,
+    }
 }
 
 /// The program that a shell would execute: folders that cannot be entered are passed over.

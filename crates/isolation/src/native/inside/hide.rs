@@ -10,8 +10,8 @@ use super::mounts::{attach, copy_of, open_below, restrict};
 
 /// The empty file and the empty directory from which covers are cut.
 #[derive(Debug)]
-pub(super) struct Covers {
-    scratch: OwnedFd,
+pub(super) struct Covers<'s> {
+    scratch: &'s OwnedFd,
 }
 
 /// Parts of /proc and /sys that tell about the host, or read what only its root may.
@@ -38,9 +38,9 @@ pub(super) const KERNEL_FILES: [&str; 20] = [
     "/sys/kernel/tracing",
 ];
 
-impl Covers {
+impl<'s> Covers<'s> {
     /// `scratch` holds the directory `empty` and the file `none`, and is attached somewhere.
-    pub(super) fn new(scratch: OwnedFd) -> Self {
+    pub(super) fn new(scratch: &'s OwnedFd) -> Self {
         Self { scratch }
     }
 

@@ -9,19 +9,19 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::{network, rename};
-use crate::native::control::{Channel, Order, Report};
+use crate::native::control::{Channel, Ended, Order, Report};
 
-/// Waits until `command` has ended and reports it. What the command left behind dies with this
-/// process, process 1 of its pid namespace.
+/// Waits until `command` has ended; `None` when the launcher is gone first. What the command left
+/// behind dies with this process, process 1 of its pid namespace.
 pub(super) fn reap(
     command: Pid,
     channel_fd: BorrowedFd<'_>,
     channel: &Channel,
     listener: Option<&Listener>,
-) -> io::Result<()> {
+) -> io::Result<Option<Ended>> {
     let signals = ctrlz_sys::signal::take_all()?;
     // The command may have ended before its signal could be seen.
-    let mut ended = reap_all(command, channel)?;
+    let (mut ended, mut alone) = reap_all(command, channel)?;
     while ended.is_none() {
         let mut waiting = vec![
             PollFd::new(&signals, PollFlags::IN),
@@ -40,20 +40,22 @@ pub(super) fn reap(
             rename::answer(listener);
         }
         if ready.get(1) == Some(&true) && !obey(command, channel)? {
-            return Ok(());
+            return Ok(None);
         }
         while signals.receive()?.is_some() {}
-        ended = reap_all(command, channel)?;
+        (ended, alone) = reap_all(command, channel)?;
     }
-    if let Some(status) = ended {
-        let network_attempts = network::attempts();
-        channel.report(&Report::Ended { status: status.as_raw(), network_attempts })?;
-    }
-    Ok(())
+    Ok(ended.map(|status| Ended {
+        status: status.as_raw(),
+        network_attempts: network::attempts(),
+        alone,
+        usage: ctrlz_sys::usage::of_children(),
+    }))
 }
 
-/// Reaps every child that has ended; answers the command's status when it is among them.
-fn reap_all(command: Pid, channel: &Channel) -> io::Result<Option<WaitStatus>> {
+/// Reaps every child that has ended; answers the command's status when it is among them, and
+/// whether no child is left. All processes of a pid namespace descend from its process 1.
+fn reap_all(command: Pid, channel: &Channel) -> io::Result<(Option<WaitStatus>, bool)> {
     let mut ended = None;
     loop {
         // Any child, also one that left this process group, as a shell with job control does.
@@ -63,7 +65,8 @@ fn reap_all(command: Pid, channel: &Channel) -> io::Result<Option<WaitStatus>> {
                 None => ended = Some(status),
             },
             Ok(Some(_)) => {}
-            Ok(None) | Err(Errno::CHILD) => return Ok(ended),
+            Ok(None) => return Ok((ended, false)),
+            Err(Errno::CHILD) => return Ok((ended, true)),
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

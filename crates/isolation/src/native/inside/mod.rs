@@ -7,27 +7,30 @@ mod init;
 mod limits;
 mod mount_table;
 mod mounts;
+mod namespaces;
 mod network;
 mod overlay;
 mod privileges;
 mod rename;
 mod root;
 mod streams;
+mod user_namespace;
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 
-use ctrlz_core::isolation::{Launch, Network};
+use ctrlz_core::isolation::{Launch, Network, RootView};
 use rustix::process::{DumpableBehavior, Signal};
 
-use super::control::{Channel, Order, Report};
+use super::control::{Channel, Ended, Order, Report};
 use super::identity::Identity;
 use super::protection::{Protection, Protections};
+use super::task::Task;
 
-/// All that process 1 needs to know; prepared by the launcher before the clone.
+/// What process 1 knows from its first instruction on.
 #[derive(Debug)]
-pub(super) struct Setup {
-    pub(super) launch: Launch,
+pub(super) struct Start {
+    pub(super) outlook: Outlook,
     pub(super) identity: Identity,
     pub(super) protections: Protections,
     /// Enter the user namespace when the mounts are made, not before: root may overlay directories
@@ -36,12 +39,29 @@ pub(super) struct Setup {
     /// The user's ids outside.
     pub(super) uid: u32,
     pub(super) gid: u32,
-    /// Limits that process 1 has to hold by itself, since no cgroup does.
-    pub(super) rlimits: limits::Rlimits,
-    /// Processors are limited by affinity, which the command must not change.
-    pub(super) fixed_processors: bool,
     /// Where standard output and error go when output is limited.
-    pub(super) output: Option<[std::os::fd::OwnedFd; 2]>,
+    pub(super) output: Option<[OwnedFd; 2]>,
+}
+
+/// What has to be known of a launch before the rest of it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Outlook {
+    pub(super) network: Network,
+    /// The root is the host's, not the workspace.
+    pub(super) host_root: bool,
+}
+
+impl Outlook {
+    pub(super) fn of(launch: &Launch) -> Self {
+        Self { network: launch.network, host_root: matches!(launch.root, RootView::Host { .. }) }
+    }
+}
+
+/// All that process 1 needs to know.
+#[derive(Debug)]
+struct Setup {
+    start: Start,
+    task: Task,
 }
 
 pub(super) use limits::Rlimits;
@@ -66,8 +86,8 @@ impl<T, E: Into<io::Error>> Step<T> for Result<T, E> {
 }
 
 /// Runs process 1; answers its exit code, which nobody reads.
-pub(super) fn process_1(setup: Setup, channel: &Channel) -> i32 {
-    match run(setup, channel) {
+pub(super) fn process_1(start: Start, channel: &Channel) -> i32 {
+    match run(start, channel) {
         Ok(()) => 0,
         Err(error) => {
             let errno = error.source.raw_os_error().unwrap_or(0);
@@ -82,57 +102,40 @@ pub(super) fn process_1(setup: Setup, channel: &Channel) -> i32 {
     }
 }
 
-fn run(mut setup: Setup, channel: &Channel) -> Result<(), StepError> {
-    let wanted = setup.protections;
+fn run(start: Start, channel: &Channel) -> Result<(), StepError> {
+    let wanted = start.protections;
     if wanted.has(Protection::ClosedDescriptors) {
         // What the launcher holds (its store, its locks, what its caller left open) ends here.
         let mut keep = vec![channel.as_fd()];
-        keep.extend(setup.output.iter().flatten().map(AsFd::as_fd));
+        keep.extend(start.output.iter().flatten().map(AsFd::as_fd));
         ctrlz_sys::descriptors::keep_only(&keep).step(|| "close descriptors".into())?;
     }
     tie_to_launcher(wanted)?;
-    let early = wanted.has(Protection::UserNamespace) && !setup.late_user_namespace;
-    if early && setup.identity.is_written_inside() {
-        setup
-            .identity
-            .write_inside(setup.uid, setup.gid)
-            .step(|| "write the id maps of the user namespace".into())?;
-    }
+    let Some(mut ready) = namespaces::enter(&start, channel)? else { return Ok(()) };
+    let stage = root::stage(&start)?;
     // A launcher that died before the death signal was set is seen here: the channel is closed.
-    if channel.next_order(true).ok().flatten() != Some(Order::Build) {
-        return Ok(());
+    let Some(mut task) = channel.next_task().ok().flatten() else { return Ok(()) };
+    if let RootView::Host { workspace_at } = &task.root {
+        // An overlay does not lead to the sockets below it, so those inside need no cover.
+        ready.sockets.retain(|path| !path.starts_with(workspace_at));
+        task.hidden.append(&mut ready.sockets);
     }
-    if let Identity::Root(_) = setup.identity {
-        privileges::become_root_inside().step(|| "become root inside".into())?;
-    }
-    limits::score_for_out_of_memory(wanted);
-    let mut in_force = wanted;
-    if !limits::lower_process_ceiling(wanted) {
-        in_force = in_force.without(Protection::ProcessCeiling);
-    }
-    if setup.launch.network == Network::Host {
-        in_force = in_force.without(Protection::NetworkNamespace);
-    } else if wanted.has(Protection::NetworkNamespace) {
-        network::bring_up_loopback().step(|| "bring up the loopback interface".into())?;
-    }
+    let mut setup = Setup { start, task };
     let input = match wanted.has(Protection::ClosedDescriptors) {
         true => streams::confine().step(|| "confine the standard streams".into())?,
         false => None,
     };
-    let root = root::build(&setup, wanted)?;
-    // A process that changed its root by chroot may not make user namespaces.
-    if wanted.has(Protection::PivotRoot) {
-        root::enter(&root, wanted)?;
-        enter_user_namespace(&setup, channel)?;
-    } else {
-        enter_user_namespace(&setup, channel)?;
-        root::enter(&root, wanted)?;
+    let root = root::complete(stage, &setup)?;
+    root::enter(&root, wanted)?;
+    if let Some(namespace) = ready.user {
+        namespace.enter().step(|| "enter the user namespace".into())?;
     }
-    limits::apply(&setup.rlimits)?;
+    limits::apply(&setup.task.rlimits)?;
     if wanted.has(Protection::OpaqueInit) {
         rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
             .step(|| "hide process 1 from the command".into())?;
     }
+    let mut in_force = ready.in_force;
     let listener = privileges::give_up(&setup, &mut in_force)?;
     // The kernel forgets it where ids change.
     tie_to_launcher(wanted)?;
@@ -140,16 +143,22 @@ fn run(mut setup: Setup, channel: &Channel) -> Result<(), StepError> {
         return Ok(());
     }
     // Taken before the command starts, so that its own streams are the only way out for output.
-    let output = setup.output.take();
+    let output = setup.start.output.take();
     let command = command::start(&setup, output, channel)?;
     if let Some(started) = command {
         let report = Report::Started { protections: in_force.bits() };
         channel.report(&report).step(|| "report to ctrlz".into())?;
-        init::reap(started, channel.as_fd(), channel, listener.as_ref())
+        let ended = init::reap(started, channel.as_fd(), channel, listener.as_ref())
             .step(|| "wait for the command".into())?;
-    }
-    if let Some(input) = input {
-        input.hand_back();
+        if let Some(input) = input {
+            input.hand_back();
+        }
+        if let Some(ended) = ended {
+            let alone = ended.alone && wanted.has(Protection::PidNamespace);
+            // The last thing that this process does.
+            let report = Report::Ended(Ended { alone, ..ended });
+            channel.report(&report).step(|| "report to ctrlz".into())?;
+        }
     }
     Ok(())
 }
@@ -160,19 +169,6 @@ fn tie_to_launcher(wanted: Protections) -> Result<(), StepError> {
     }
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))
         .step(|| "tie the sandbox's life to ctrlz".into())
-}
-
-fn enter_user_namespace(setup: &Setup, channel: &Channel) -> Result<(), StepError> {
-    if !setup.late_user_namespace || !setup.protections.has(Protection::UserNamespace) {
-        return Ok(());
-    }
-    ctrlz_sys::clone::enter_new_user_namespace().step(|| "enter a user namespace".into())?;
-    channel.report(&Report::NeedsIds).step(|| "report to ctrlz".into())?;
-    match channel.next_order(true) {
-        Ok(Some(Order::Build)) => Ok(()),
-        Ok(_) => Err(io::Error::other("the launcher is gone")).step(|| "get the id maps".into()),
-        Err(error) => Err(error).step(|| "get the id maps".into()),
-    }
 }
 
 /// Whether `name` is a capability that this kernel's headers know.

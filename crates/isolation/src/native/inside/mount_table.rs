@@ -5,19 +5,28 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
-/// The mount points below `directory`, without `directory` itself and without those that lie below
-/// another one of the answer.
-pub(super) fn below(directory: &Path) -> io::Result<Vec<PathBuf>> {
-    let table = std::fs::read("/proc/self/mountinfo")?;
-    let mut points: Vec<PathBuf> = table
-        .split(|byte| *byte == b'\n')
-        .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
-        .map(unescape)
-        .filter(|point| point != directory && point.starts_with(directory))
-        .collect();
-    points.sort();
-    points.dedup_by(|point, above| point.starts_with(&*above));
-    Ok(points)
+/// The mount points of the root as it is now.
+#[derive(Debug, Default)]
+pub(super) struct MountTable(Vec<u8>);
+
+impl MountTable {
+    pub(super) fn read() -> io::Result<Self> {
+        std::fs::read("/proc/self/mountinfo").map(Self)
+    }
+
+    /// The mount points below `directory`, without `directory` itself and without those that lie
+    /// below another one of the answer.
+    pub(super) fn below(&self, directory: &Path) -> Vec<PathBuf> {
+        let mut points: Vec<PathBuf> = (self.0)
+            .split(|byte| *byte == b'\n')
+            .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
+            .map(unescape)
+            .filter(|point| point != directory && point.starts_with(directory))
+            .collect();
+        points.sort();
+        points.dedup_by(|point, above| point.starts_with(&*above));
+        points
+    }
 }
 
 /// Undoes the octal escapes.
@@ -56,7 +65,7 @@ mod tests {
 
     #[test]
     fn finds_the_topmost_mounts_of_the_host() {
-        let all = below(Path::new("/")).expect("readable");
+        let all = MountTable::read().expect("readable").below(Path::new("/"));
         assert!(all.contains(&PathBuf::from("/proc")), "{all:?}");
         assert!(!all.iter().any(|point| point == Path::new("/")));
         let nested = |a: &PathBuf| all.iter().any(|b| a != b && a.starts_with(b));

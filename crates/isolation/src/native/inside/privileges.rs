@@ -40,7 +40,7 @@ pub(super) fn give_up(
     setup: &Setup,
     in_force: &mut Protections,
 ) -> Result<Option<Listener>, StepError> {
-    let wanted = setup.protections;
+    let wanted = setup.start.protections;
     if wanted.has(Protection::NoNewPrivileges) {
         rustix::thread::set_no_new_privs(true).step(|| "set no_new_privs".into())?;
     }
@@ -50,12 +50,12 @@ pub(super) fn give_up(
     if wanted.has(Protection::ClosedDescriptors) {
         ctrlz_sys::descriptors::close_all_on_exec().step(|| "close descriptors".into())?;
     }
-    let emulates_rename = matches!(setup.launch.workspace, WorkspaceMount::Overlay { .. });
+    let emulates_rename = matches!(setup.task.workspace, WorkspaceMount::Overlay { .. });
     let rules = if wanted.has(Protection::Seccomp) {
         syscalls::allowed(syscalls::Circumstances {
             emulates_rename,
-            measures_memory: setup.rlimits.data.is_some(),
-            fixed_processors: setup.fixed_processors,
+            measures_memory: setup.task.rlimits.data.is_some(),
+            fixed_processors: setup.task.fixed_processors,
         })
     } else {
         syscalls::rename_only()
@@ -73,8 +73,8 @@ pub(super) fn give_up(
         None
     };
     if wanted.has(Protection::NoCapabilities) {
-        drop_capabilities(&setup.launch.keep_capabilities)?;
-        if !setup.launch.keep_capabilities.is_empty() {
+        drop_capabilities(&setup.task.keep_capabilities)?;
+        if !setup.task.keep_capabilities.is_empty() {
             *in_force = in_force.without(Protection::NoCapabilities);
         }
     }
@@ -148,7 +148,7 @@ fn restrict_files(setup: &Setup) -> Result<bool, StepError> {
 }
 
 fn writable(setup: &Setup) -> Vec<&Path> {
-    match &setup.launch.root {
+    match &setup.task.root {
         RootView::Host { workspace_at } => {
             WRITABLE.iter().map(Path::new).chain([workspace_at.as_path()]).collect()
         }

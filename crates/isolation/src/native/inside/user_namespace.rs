@@ -1,0 +1,40 @@
+//! A user namespace that is made in advance, for a process 1 that is root until its mounts are
+//! made. The map of all ids can only be written by someone who is outside of it.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+
+use ctrlz_sys::clone::with_user_namespace;
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use crate::native::identity::Identity;
+
+/// The namespace, with its ids mapped.
+#[derive(Debug)]
+pub(super) struct UserNamespace(File);
+
+impl UserNamespace {
+    /// Makes one in which every id is itself.
+    pub(super) fn new() -> io::Result<Self> {
+        with_user_namespace(|process| {
+            let directory = format!("/proc/{}", id_in_proc(process)?);
+            Identity::write_all(&directory)?;
+            File::open(format!("{directory}/ns/user")).map(Self)
+        })
+    }
+
+    /// Enters it, with all capabilities in it and none outside.
+    pub(super) fn enter(&self) -> io::Result<()> {
+        Ok(move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::User))?)
+    }
+}
+
+/// The id of a process in the pid namespace of the /proc that is mounted here, which is not the one
+/// that this process lives in (proc_pid_fdinfo(5)).
+fn id_in_proc(process: BorrowedFd<'_>) -> io::Result<String> {
+    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd()))?;
+    let id = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    id.map(|id| id.trim().to_owned())
+        .ok_or_else(|| io::Error::other("the process has no id in /proc"))
+}
