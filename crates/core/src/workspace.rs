@@ -233,7 +233,11 @@ pub trait WorkspaceDriver {
     /// A failed file operation, or a damaged tree.
     fn begin(&self, sandbox: SandboxId, tree: &Tree) -> Result<Head, WorkspaceError>;
 
-    /// Ends an operation and keeps what it wrote. Nothing may have the head mounted any more.
+    /// Removes what earlier operations of `sandbox` left and nobody needs. To be called between
+    /// [`Self::begin`] and the end, when there is time: what it fails to remove waits for the next.
+    fn tidy(&self, _sandbox: SandboxId) {}
+
+    /// Ends an operation and keeps what it wrote. Nothing may write to the head any more.
     ///
     /// # Errors
     /// A failed file operation; the head is then as before and can be sealed again.

@@ -92,6 +92,8 @@ impl SandboxCore<'_> {
             let (kind, message) = (SnapshotKind::PreOperation, request.title.as_str());
             self.store.create_snapshot(&operation, kind, message, &operation.before)?;
         }
+        // The set-up still takes longer than this.
+        driver.tidy(held.sandbox.id);
         let command = match prepared.run() {
             Ok(report) => report,
             Err(error) => {

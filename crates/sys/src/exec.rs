@@ -21,7 +21,8 @@ struct Order {
 }
 
 /// Starts `program` as a child: `arguments` begins with its name, `environment` is all of it,
-/// `output` replaces standard output and error. No signal is blocked or ignored in it.
+/// `output` replaces standard output and error. Which signals are blocked or ignored is inherited, save
+/// for SIGPIPE, which is not ignored.
 ///
 /// # Errors
 /// As clone(2) and execve(2).
@@ -74,9 +75,6 @@ extern "C" fn child(order: *mut c_void) -> c_int {
         // Rust ignores it, and what is ignored stays so in a new program.
         let default: libc::sigaction = std::mem::zeroed();
         libc::sigaction(libc::SIGPIPE, &raw const default, std::ptr::null_mut());
-        let mut none: libc::sigset_t = std::mem::zeroed();
-        libc::sigemptyset(&raw mut none);
-        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, std::ptr::null_mut());
         let streams = (*order).streams;
         let redirected = streams.is_none_or(|[out, error]| {
             libc::dup2(out, libc::STDOUT_FILENO) != -1

@@ -2,9 +2,9 @@
 //! cgroups and rlimits, without a daemon and without root.
 //!
 //! Three processes take part. The *launcher* is the calling process; it must have one thread. It
-//! clones *process 1* of the sandbox, which builds the root, gives up its privileges, starts the
-//! *command* and reaps what the command leaves behind. Launcher and process 1 speak over a socket
-//! pair.
+//! clones *process 1* of the sandbox, as early as it can, and sends it its *task*. Process 1 builds
+//! the root, gives up its privileges, starts the *command* and reaps what the command leaves
+//! behind. Launcher and process 1 speak over a socket pair.
 
 mod cgroup;
 mod control;

@@ -122,7 +122,7 @@ const FAMILIES: &[u32] =
 const DOMAINS: &[u32] = &[0x0, 0x8, 0x2_0000, 0x2_0008, 0x4_0000, 0xffff_ffff];
 
 /// What some of the rules depend on.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Circumstances {
     /// Process 1 is asked about renames.
     pub(super) emulates_rename: bool,

@@ -88,6 +88,10 @@ impl WorkspaceDriver for OverlayDriver {
         head::begin(&self.store, sandbox, tree)
     }
 
+    fn tidy(&self, sandbox: SandboxId) {
+        head::tidy(&self.store, sandbox);
+    }
+
     fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {
         self.announce(&mut self.usage())?;
         let sealed = seal::seal(&self.store, head)?;

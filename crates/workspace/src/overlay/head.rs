@@ -47,6 +47,11 @@ pub(super) fn upper(store: &Store, sandbox: SandboxId) -> PathBuf {
     store.head(sandbox).join("upper")
 }
 
+/// The working directory of the operation before.
+fn spent(store: &Store, sandbox: SandboxId) -> PathBuf {
+    store.head(sandbox).join("spent")
+}
+
 /// Errs when a directory cannot be the base of a workspace.
 pub(super) fn check_base(base: &Path) -> Result<Version, WorkspaceError> {
     let refuse = |reason: String| WorkspaceError::Base { path: base.to_owned(), reason };
@@ -82,7 +87,7 @@ pub(super) fn begin(
     }
     let (upper, work) = (upper(store, sandbox), store.head(sandbox).join("work"));
     prepare_upper(store, &tree, &upper)?;
-    prepare_work(&work)?;
+    prepare_work(&work, &spent(store, sandbox))?;
     let mut lower_dirs = chain::lower_dirs(store, &tree)?;
     lower_dirs.extend(store.prepare_mask(&tree.base)?);
     lower_dirs.push(tree.base.clone());
@@ -153,53 +158,31 @@ pub(super) fn imitate(below: &Version, upper: &Path) -> Result<(), WorkspaceErro
         .map_err(failed("set the times of", upper))
 }
 
-/// Leaves a working directory that overlayfs accepts: it refuses one that a volatile mount used,
-/// and clears everything else itself.
-fn prepare_work(work: &Path) -> Result<(), WorkspaceError> {
-    let made = match rustix::fs::mkdir(work, Mode::from_raw_mode(0o700)) {
-        Ok(()) => true,
-        Err(Errno::EXIST) => false,
-        Err(errno) => return Err(failed("create the directory", work)(errno)),
-    };
-    if made {
-        return Ok(());
+/// Leaves an empty working directory: overlayfs refuses one that a volatile mount used, and clears
+/// others itself, while the command waits for it.
+fn prepare_work(work: &Path, spent: &Path) -> Result<(), WorkspaceError> {
+    let make = || rustix::fs::mkdir(work, Mode::from_raw_mode(0o700));
+    let make_failed = |errno| failed("create the directory", work)(errno);
+    match make() {
+        Err(Errno::EXIST) => {}
+        made => return made.map_err(make_failed),
     }
-    match forget_volatile(work) {
-        Ok(()) => Ok(()),
-        Err(_) => {
-            remove_tree(work)?;
-            make_directory(work)
+    let put_aside = || rustix::fs::rename(work, spent);
+    match put_aside() {
+        Err(Errno::EXIST | Errno::NOTEMPTY) => {
+            remove_tree(spent)?;
+            put_aside()
         }
+        result => result,
     }
+    .map_err(failed("put aside", work))?;
+    make().map_err(make_failed)
 }
 
-fn forget_volatile(work: &Path) -> Result<(), Errno> {
-    let inner = work.join("work");
-    let incompatible = inner.join("incompat");
-    let volatile = incompatible.join("volatile");
-    match rustix::fs::unlink(volatile.join("dirty")) {
-        // Not there: it was never mounted, or there is something unknown that rmdir will find.
-        Ok(()) | Err(Errno::NOENT) => {}
-        Err(Errno::ACCESS) => {
-            // overlayfs makes these with mode 0.
-            for closed in [&inner, &incompatible, &volatile] {
-                match rustix::fs::chmod(closed, Mode::from_raw_mode(0o700)) {
-                    Ok(()) => {}
-                    Err(Errno::NOENT) => return Ok(()),
-                    Err(errno) => return Err(errno),
-                }
-            }
-            rustix::fs::unlink(volatile.join("dirty"))?;
-        }
-        Err(errno) => return Err(errno),
-    }
-    for directory in [&volatile, &incompatible] {
-        match rustix::fs::rmdir(directory) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno),
-        }
-    }
-    Ok(())
+/// See [`ctrlz_core::workspace::WorkspaceDriver::tidy`].
+pub(super) fn tidy(store: &Store, sandbox: SandboxId) {
+    // Where that fails, the next operation tries again and tells.
+    let _ = remove_tree(&spent(store, sandbox));
 }
 
 /// A digest of a directory's extended attributes, overlayfs's own left out.

@@ -25,7 +25,7 @@ use crate::view::{Index, Layer, View};
 /// layers/ID.manifest   see crate::manifest
 /// layers/ID.linked     there when files of the layer have further names in merged/
 /// layers/ID.survived   there when the layer was found whole in a later boot
-/// heads/SANDBOX/       upper and work of the operation under way
+/// heads/SANDBOX/       upper and work of the operation under way, and spent of the one before
 /// masks/DIGEST         see super::mask
 /// merged/BOOT-DIGEST   many layers as one, for mounting; can be made again at any time
 /// commits/OPERATION/   a commit's transaction and what it replaced

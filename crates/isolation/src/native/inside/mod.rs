@@ -113,6 +113,7 @@ fn run(start: Start, channel: &Channel) -> Result<(), StepError> {
     tie_to_launcher(wanted)?;
     let Some(mut ready) = namespaces::enter(&start, channel)? else { return Ok(()) };
     let stage = root::stage(&start)?;
+    let filter = privileges::Filter::usual(wanted);
     // A launcher that died before the death signal was set is seen here: the channel is closed.
     let Some(mut task) = channel.next_task().ok().flatten() else { return Ok(()) };
     if let RootView::Host { workspace_at } = &task.root {
@@ -136,7 +137,7 @@ fn run(start: Start, channel: &Channel) -> Result<(), StepError> {
             .step(|| "hide process 1 from the command".into())?;
     }
     let mut in_force = ready.in_force;
-    let listener = privileges::give_up(&setup, &mut in_force)?;
+    let listener = privileges::give_up(&setup, filter, &mut in_force)?;
     // The kernel forgets it where ids change.
     tie_to_launcher(wanted)?;
     if channel.next_order(true).ok().flatten() != Some(Order::Start) {

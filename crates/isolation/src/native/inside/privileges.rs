@@ -17,7 +17,7 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
 use super::{Setup, Step, StepError};
 use crate::native::protection::{Protection, Protections};
-use crate::native::syscalls;
+use crate::native::syscalls::{self, Circumstances};
 
 /// The newest Landlock that is known here; older kernels give what they have.
 const LANDLOCK: ABI = ABI::V9;
@@ -34,10 +34,38 @@ pub(in crate::native) fn become_root_inside() -> io::Result<()> {
     Ok(())
 }
 
+/// A seccomp filter, and what it was made for.
+#[derive(Debug)]
+pub(super) struct Filter {
+    circumstances: Circumstances,
+    program: Program,
+}
+
+impl Filter {
+    /// The filter that is most likely to be needed.
+    pub(super) fn usual(wanted: Protections) -> Self {
+        let circumstances = Circumstances {
+            emulates_rename: true,
+            measures_memory: false,
+            fixed_processors: false,
+        };
+        Self::new(circumstances, wanted)
+    }
+
+    fn new(circumstances: Circumstances, wanted: Protections) -> Self {
+        let (rules, unknown) = match wanted.has(Protection::Seccomp) {
+            true => (syscalls::allowed(circumstances), syscalls::UNKNOWN),
+            false => (syscalls::rename_only(), seccomp::Action::Allow),
+        };
+        Self { circumstances, program: Program::new(&rules, unknown) }
+    }
+}
+
 /// Applies everything that takes power away from process 1 and all that it starts. What the
 /// kernel lacks is taken out of `in_force`.
 pub(super) fn give_up(
     setup: &Setup,
+    filter: Filter,
     in_force: &mut Protections,
 ) -> Result<Option<Listener>, StepError> {
     let wanted = setup.start.protections;
@@ -50,26 +78,20 @@ pub(super) fn give_up(
     if wanted.has(Protection::ClosedDescriptors) {
         ctrlz_sys::descriptors::close_all_on_exec().step(|| "close descriptors".into())?;
     }
-    let emulates_rename = matches!(setup.task.workspace, WorkspaceMount::Overlay { .. });
-    let rules = if wanted.has(Protection::Seccomp) {
-        syscalls::allowed(syscalls::Circumstances {
-            emulates_rename,
-            measures_memory: setup.task.rlimits.data.is_some(),
-            fixed_processors: setup.task.fixed_processors,
-        })
-    } else {
-        syscalls::rename_only()
+    let circumstances = Circumstances {
+        emulates_rename: matches!(setup.task.workspace, WorkspaceMount::Overlay { .. }),
+        measures_memory: setup.task.rlimits.data.is_some(),
+        fixed_processors: setup.task.fixed_processors,
     };
-    let unknown =
-        if wanted.has(Protection::Seccomp) { syscalls::UNKNOWN } else { seccomp::Action::Allow };
-    let program = Program::new(&rules, unknown);
-    let listener = if emulates_rename {
-        Some(
-            seccomp::install_with_listener(&program)
-                .step(|| "install the seccomp filter".into())?,
-        )
+    let filter = match filter.circumstances == circumstances {
+        true => filter,
+        false => Filter::new(circumstances, wanted),
+    };
+    let installing = || "install the seccomp filter".into();
+    let listener = if circumstances.emulates_rename {
+        Some(seccomp::install_with_listener(&filter.program).step(installing)?)
     } else {
-        seccomp::install(&program).step(|| "install the seccomp filter".into())?;
+        seccomp::install(&filter.program).step(installing)?;
         None
     };
     if wanted.has(Protection::NoCapabilities) {
