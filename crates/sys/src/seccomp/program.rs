@@ -123,18 +123,21 @@ impl Program {
 }
 
 fn spans(rules: &[Rule], unknown: Action) -> Vec<Span> {
-    let unknown = |from| Span { from, rule: Rule::always(libc::c_long::from(from), unknown) };
-    let by_number: std::collections::BTreeMap<u32, Rule> =
-        rules.iter().map(|rule| (rule.number, *rule)).collect();
-    // Each rule answers for its own number, and `unknown` from the next one on; where the next
-    // number has a rule, that rule's span begins at the same place and wins.
-    let mut all = std::collections::BTreeMap::from([(0, unknown(0))]);
-    for (number, rule) in by_number {
-        all.insert(number, Span { from: number, rule });
-        all.insert(number + 1, unknown(number + 1));
+    // System calls are numbered without large gaps, so a table is the cheapest map.
+    let end = rules.iter().map(|rule| rule.number as usize + 1).max().unwrap_or(0);
+    let mut table: Vec<Option<&Rule>> = vec![None; end + 1];
+    for rule in rules {
+        if let Some(slot) = table.get_mut(rule.number as usize) {
+            *slot = Some(rule);
+        }
     }
-    let mut spans: Vec<Span> = all.into_values().collect();
-    spans.dedup_by(|next, kept| same_answer(&next.rule, &kept.rule));
+    let mut spans: Vec<Span> = Vec::with_capacity(256);
+    for (from, rule) in (0_u32..).zip(table) {
+        let rule = rule.copied().unwrap_or(Rule::always(libc::c_long::from(from), unknown));
+        if spans.last().is_none_or(|last| !same_answer(&last.rule, &rule)) {
+            spans.push(Span { from, rule });
+        }
+    }
     spans
 }
 

@@ -40,7 +40,7 @@ while read -r script; do
     (cd view && exec sh -eu "$script") >"$script.out" 2>&1
     echo "status $?"
 done
-umount view
+umount view || { sleep 1; umount view; }
 "#;
 
 impl Mounted {
