@@ -211,6 +211,16 @@ pub trait Store {
     /// A failure to read.
     fn operations(&self, sandbox: SandboxId, limit: u32) -> Result<Vec<Operation>, StoreError>;
 
+    /// A sandbox's operations after `since`, newest first.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn operations_since(
+        &self,
+        sandbox: SandboxId,
+        since: OperationId,
+    ) -> Result<Vec<Operation>, StoreError>;
+
     /// Keeps a snapshot of `point`.
     ///
     /// # Errors

@@ -1,7 +1,7 @@
 //! Bringing a sandbox's changes to the live directory.
 
 use ctrlz_core::changeset::ChangeCounts;
-use ctrlz_core::id::OperationId;
+use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::operation::{Operation, OperationKind, Outcome, Status};
 use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
@@ -149,16 +149,23 @@ pub(crate) fn last_applied(history: &[Operation], commit: OperationId) -> Operat
         .unwrap_or(commit)
 }
 
-/// The commits that changed the base since `since` and were not taken back, oldest first, each by
-/// the operation that holds its backup.
-pub(crate) fn commits_since(history: &[Operation], since: OperationId) -> Vec<OperationId> {
-    let mut commits: Vec<OperationId> = history
-        .iter()
-        .filter(|operation| operation.id > since)
-        .filter(|operation| operation.request.kind == OperationKind::Commit)
-        .filter(|operation| operation.status == Status::Done)
-        .map(|operation| operation.id)
-        .collect();
-    commits.sort_unstable();
-    commits.into_iter().map(|commit| last_applied(history, commit)).collect()
+impl SandboxCore<'_> {
+    /// The commits that changed the base after `since` and were not taken back, oldest first, each
+    /// by the operation that holds its backup.
+    pub(crate) fn commits_since(
+        &self,
+        sandbox: SandboxId,
+        since: OperationId,
+    ) -> Result<Vec<OperationId>, EngineError> {
+        // What undid a commit came after it, so it is among these, too.
+        let operations = self.store.operations_since(sandbox, since)?;
+        let mut commits: Vec<OperationId> = operations
+            .iter()
+            .filter(|operation| operation.request.kind == OperationKind::Commit)
+            .filter(|operation| operation.status == Status::Done)
+            .map(|operation| operation.id)
+            .collect();
+        commits.sort_unstable();
+        Ok(commits.into_iter().map(|commit| last_applied(&operations, commit)).collect())
+    }
 }

@@ -6,7 +6,6 @@ use ctrlz_core::operation::{Operation, OperationKind};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Snapshot, Tree};
 
-use crate::commit::commits_since;
 use crate::core::SandboxCore;
 use crate::error::EngineError;
 
@@ -28,7 +27,6 @@ impl SandboxCore<'_> {
             return Err(EngineError::ForeignOperation { operation: operation.id, sandbox });
         }
         let Some(after) = &operation.after else { return Ok(Changeset::default()) };
-        let history = self.store.operations(sandbox.id, u32::MAX)?;
         // A commit's own effect on the base comes after the point before it.
         let (first, since) = (OperationId(operation.id.0 - 1), operation.id);
         let (before, after) = match operation.request.kind {
@@ -39,7 +37,7 @@ impl SandboxCore<'_> {
             _ => (operation.before.tree.clone(), after.tree.clone()),
         };
         let rebased = |tree: &Tree, since| -> Result<Tree, EngineError> {
-            Ok(driver.rebase(tree, &commits_since(&history, since))?)
+            Ok(driver.rebase(tree, &self.commits_since(sandbox.id, since)?)?)
         };
         Ok(driver.changes(&rebased(&before, first)?, &rebased(&after, since)?)?)
     }
@@ -58,8 +56,7 @@ impl SandboxCore<'_> {
             return Err(EngineError::ForeignSnapshot { snapshot, sandbox });
         }
         let driver = self.driver_of(sandbox)?;
-        let history = self.store.operations(sandbox.id, u32::MAX)?;
-        let commits = commits_since(&history, snapshot.operation);
+        let commits = self.commits_since(sandbox.id, snapshot.operation)?;
         let then = driver.rebase(&snapshot.point.tree, &commits)?;
         Ok(driver.changes(&then, &sandbox.point.tree)?)
     }

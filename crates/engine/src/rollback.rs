@@ -8,7 +8,6 @@ use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Point, Snapshot, SnapshotKind, Tree};
 use ctrlz_core::store::Durability;
 
-use crate::commit::commits_since;
 use crate::core::{Held, SandboxCore};
 use crate::error::EngineError;
 use crate::operation::Effect;
@@ -156,7 +155,7 @@ impl SandboxCore<'_> {
                 (OperationId(id.0 - 1), operation.before)
             }
         };
-        let commits = commits_since(&self.history(held)?, since);
+        let commits = self.commits_since(held.sandbox.id, since)?;
         let tree = held.driver.rebase(&point.tree, &commits)?;
         held.driver.verify(&tree, options.thorough)?;
         Ok((point, tree))

@@ -14,6 +14,10 @@ use crate::core::{Held, SandboxCore};
 use crate::error::EngineError;
 use crate::operation::Effect;
 
+/// How many operations an undo looks at first. What it takes back is nearly always among them, and
+/// all of a long history take long to read.
+const RECENT: u32 = 32;
+
 /// What an undo or redo did.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UndoReport {
@@ -38,9 +42,12 @@ impl SandboxCore<'_> {
         strategy: ConflictStrategy,
     ) -> Result<UndoReport, EngineError> {
         let held = self.hold(sandbox)?;
-        let history = self.history(&held)?;
-        let last =
-            history.iter().find(|o| o.request.kind.is_undoable() && o.status == Status::Done);
+        let is_last = |o: &&Operation| o.request.kind.is_undoable() && o.status == Status::Done;
+        let mut history = self.store.operations(held.sandbox.id, RECENT)?;
+        if operation.is_some() || !history.iter().any(|o| is_last(&o)) {
+            history = self.history(&held)?;
+        }
+        let last = history.iter().find(is_last);
         let target = match (operation, last) {
             (None, Some(last)) => last,
             (None, None) => {

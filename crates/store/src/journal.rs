@@ -133,12 +133,14 @@ pub(crate) fn operation(db: &Connection, id: OperationId) -> Result<Operation, F
 pub(crate) fn operations(
     db: &Connection,
     sandbox: SandboxId,
+    since: OperationId,
     limit: u32,
 ) -> Result<Vec<Operation>, Fault> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT {OPERATION} FROM operations WHERE sandbox = ?1 ORDER BY id DESC LIMIT ?2"
+        "SELECT {OPERATION} FROM operations WHERE sandbox = ?1 AND id > ?2
+         ORDER BY id DESC LIMIT ?3"
     ))?;
-    let mut found = statement.query(params![sandbox.0, limit])?;
+    let mut found = statement.query(params![sandbox.0, since.0, limit])?;
     let mut operations = Vec::new();
     while let Some(row) = found.next()? {
         operations.push(rows::operation(row)?);

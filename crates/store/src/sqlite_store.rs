@@ -108,7 +108,17 @@ impl Store for SqliteStore {
     }
 
     fn operations(&self, sandbox: SandboxId, limit: u32) -> Result<Vec<Operation>, StoreError> {
-        self.db.read("list the operations", |db| journal::operations(db, sandbox, limit))
+        self.db.read("list the operations", |db| {
+            journal::operations(db, sandbox, OperationId(0), limit)
+        })
+    }
+
+    fn operations_since(
+        &self,
+        sandbox: SandboxId,
+        since: OperationId,
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.db.read("list the operations", |db| journal::operations(db, sandbox, since, u32::MAX))
     }
 
     fn create_snapshot(

@@ -168,6 +168,14 @@ impl<S: Store> Store for FaultStore<S> {
         self.pass("list the operations", |store| store.operations(sandbox, limit))
     }
 
+    fn operations_since(
+        &self,
+        sandbox: SandboxId,
+        since: OperationId,
+    ) -> Result<Vec<Operation>, StoreError> {
+        self.pass("list the operations", |store| store.operations_since(sandbox, since))
+    }
+
     fn create_snapshot(
         &self,
         operation: &Operation,

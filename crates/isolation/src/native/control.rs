@@ -99,8 +99,10 @@ impl Channel {
         let length = loop {
             match rustix::net::recv(&self.0, &mut buffer, flags) {
                 Ok((length, _)) => break length,
-                Err(Errno::INTR) => {}
-                Err(Errno::AGAIN | Errno::CONNRESET) => return Ok(None),
+                // Told once when the other end closed with something unread; what it sent before
+                // that is still here.
+                Err(Errno::INTR | Errno::CONNRESET) => {}
+                Err(Errno::AGAIN) => return Ok(None),
                 Err(error) => return Err(error.into()),
             }
         };
@@ -235,7 +237,11 @@ mod tests {
             assert_eq!(a.next_report(true).expect("receive"), Some(report));
         }
         assert_eq!(a.next_report(false).expect("empty"), None);
+        b.report(&Report::ExecFailed { errno: 2 }).expect("send");
+        a.order(Order::Start).expect("send what is never read");
         drop(b);
+        let last = a.next_report(false).expect("receive");
+        assert_eq!(last, Some(Report::ExecFailed { errno: 2 }));
         assert_eq!(a.next_report(true).expect("closed"), None);
     }
 }

@@ -125,7 +125,11 @@ pub(super) fn prepare(
     let task = Task::new(launch, rlimits(&limits, &groups), processors.is_some());
     match waiting.channel.task(&task) {
         // It failed already, and its report waits.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+            ) => {}
         sent => sent.map_err(failed("speak to process 1"))?,
     }
     Ok(Box::new(Running { waiting, groups, meter, output, program, timeout }))

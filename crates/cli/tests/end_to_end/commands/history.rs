@@ -264,3 +264,14 @@ fn diff_can_be_asked_for_more_and_for_less() {
         assert_eq!(scene.read("text"), "a\nB\nc\n");
     }
 }
+
+#[test]
+fn undo_finds_its_operation_behind_many_that_it_passes_over() {
+    let scene = Scene::with("echo base > a");
+    scene.inside("echo changed > a");
+    for _ in 0..40 {
+        scene.ok(&["snapshot"]);
+    }
+    scene.ok(&["undo"]);
+    assert_eq!(scene.inside("cat a"), "base\n");
+}
