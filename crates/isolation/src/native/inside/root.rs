@@ -38,7 +38,8 @@ pub(super) struct Stage {
     /// The host's /sys, for a root that has none.
     system: Option<OwnedFd>,
     scratch: OwnedFd,
-    mounts: MountTable,
+    /// The host's mounts, where they are surely needed: reading them takes longer than a mount.
+    mounts: Option<MountTable>,
     /// Whether this process may overlay what holds other mounts.
     may_overlay: bool,
 }
@@ -48,7 +49,11 @@ pub(super) fn stage(start: &Start) -> Result<Stage, StepError> {
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step(|| "make the mounts private".into())?;
     // Read and copied first: the stage below hides a part of the host.
-    let mounts = MountTable::read().step(|| "read the mount table".into())?;
+    let may_overlay = start.late_user_namespace;
+    let mounts = match may_overlay {
+        true => Some(MountTable::read().step(|| "read the mount table".into())?),
+        false => None,
+    };
     let (root, system) = if start.outlook.host_root {
         let root = copy_of(CWD, Path::new("/"), true).step(|| "copy the host's root".into())?;
         restrict(&root, true, wanted.has(Protection::ReadOnlyRoot))
@@ -60,7 +65,7 @@ pub(super) fn stage(start: &Start) -> Result<Stage, StepError> {
         (None, Some(system))
     };
     let scratch = scratch().step(|| "make the private file system for /tmp and /dev".into())?;
-    let stage = Stage { root, system, scratch, mounts, may_overlay: start.late_user_namespace };
+    let stage = Stage { root, system, scratch, mounts, may_overlay };
     if let Some(root) = &stage.root {
         stage.attach_root(root)?;
         stage.furnish(root, None, wanted)?;
@@ -160,7 +165,7 @@ impl Stage {
         directory: &Path,
         except: &[&str],
     ) -> Result<(), StepError> {
-        for path in self.mounts.below(directory) {
+        for path in self.mounts_below(directory)? {
             if except.iter().any(|place| path.starts_with(place)) {
                 continue;
             }
@@ -197,8 +202,8 @@ impl Stage {
     /// user namespace asks.
     fn explain(&self, error: StepError, base: Option<&PathBuf>) -> StepError {
         let Some(base) = base.filter(|_| !self.may_overlay) else { return error };
-        match self.mounts.below(base).first() {
-            Some(inside) => StepError {
+        match self.mounts_below(base).ok().as_deref() {
+            Some([inside, ..]) => StepError {
                 step: format!(
                     "{} holds another mount, {}: only root can make such a folder copy-on-write; \
                      choose a folder below it",
@@ -207,8 +212,16 @@ impl Stage {
                 ),
                 ..error
             },
-            None => error,
+            _ => error,
         }
+    }
+
+    fn mounts_below(&self, directory: &Path) -> Result<Vec<PathBuf>, StepError> {
+        let table = match &self.mounts {
+            Some(table) => return Ok(table.below(directory)),
+            None => MountTable::read().step(|| "read the mount table".into())?,
+        };
+        Ok(table.below(directory))
     }
 }
 
