@@ -19,4 +19,5 @@ pub mod span;
 pub mod state;
 pub mod store;
 pub mod time;
+pub mod verdict;
 pub mod workspace;

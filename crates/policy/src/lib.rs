@@ -1,0 +1,17 @@
+//! SafetyValidator: bytes in, verdict out.
+//!
+//! A command is read by a parser of its language, evaluated as far as its text tells, and judged
+//! by the effects that it would have. Nothing here touches a file, a clock, the environment or a
+//! runtime, and the same bytes always get the same verdict.
+#![forbid(unsafe_code)]
+
+mod content;
+mod effect;
+mod path_class;
+mod script;
+mod source_range;
+mod syntax;
+
+pub use effect::{Effect, EffectKind, Qualities, Target};
+pub use path_class::PathClass;
+pub use source_range::SourceRange;

@@ -1,0 +1,38 @@
+//! Programs in other languages than the shell's: what they would do.
+
+use crate::effect::Effect;
+use crate::source_range::SourceRange;
+
+/// A language that is not the shell's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Language {
+    /// Python 3 (and 2, as far as it parses).
+    Python,
+    /// JavaScript and TypeScript.
+    JavaScript,
+    /// Perl.
+    Perl,
+    /// Ruby.
+    Ruby,
+    /// PHP.
+    Php,
+    /// Lua.
+    Lua,
+    /// awk.
+    Awk,
+}
+
+/// What a program asks for. Texts hold [`crate::effect::UNKNOWN`] where a part cannot be known.
+/// Ranges are of the program's own text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Act {
+    /// Gives a text to the shell: `os.system("…")`, `child_process.exec("…")`.
+    Shell { text: Vec<u8>, range: SourceRange },
+    /// Starts a program: `subprocess.run(["rm", "-rf", "/"])`.
+    Program { arguments: Vec<Vec<u8>>, range: SourceRange },
+    /// Runs code of a language that was in a text: `exec("…")`, `eval("…")`.
+    Code { language: Language, text: Vec<u8>, range: SourceRange },
+    /// Anything that no other program is needed for. Paths in its target are as written: they
+    /// may be relative, and their class is `Unknown` until the caller resolves them.
+    Effect(Effect),
+}

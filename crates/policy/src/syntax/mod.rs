@@ -1,0 +1,3 @@
+//! The shell's grammar: text in, tree out.
+
+mod tree;
