@@ -1,7 +1,7 @@
 //! Lists, pipelines and simple commands.
 
 use super::character;
-use super::cursor::Parser;
+use super::cursor::{COMMAND_NODES, Parser};
 use super::keyword::{Closers, Keyword};
 use super::tree::{
     Chain, Command, CommandKind, Item, List, Part, Pipeline, Redirect, RedirectKind, Word,
@@ -23,7 +23,7 @@ impl Parser<'_> {
                 self.at += 1;
                 continue;
             }
-            let item = if self.count_node() { self.item() } else { None };
+            let item = if self.count_nodes(COMMAND_NODES) { self.item() } else { None };
             items.push(item.unwrap_or_else(|| self.broken_item()));
         }
         self.closers = outer;
@@ -41,6 +41,7 @@ impl Parser<'_> {
                 _ => break,
             };
             self.skip_lines();
+            self.count_nodes(COMMAND_NODES);
             let Some(next) = self.pipeline() else { break };
             rest.push((chain, next));
         }
@@ -128,6 +129,11 @@ impl Parser<'_> {
                 last.range = last.range.join(range);
             }
             self.skip_lines();
+            // zsh: within a pipeline, too; it changes nothing of what the command does.
+            if self.eat_keyword(Keyword::Not) {
+                self.skip_blanks();
+            }
+            self.count_nodes(COMMAND_NODES);
             let Some(next) = self.command() else { break };
             commands.push(next);
         }

@@ -11,9 +11,19 @@ use super::tree::{List, Word};
 /// How deeply commands, substitutions and quotations may be nested.
 pub(super) const MAX_DEPTH: usize = 64;
 
-/// How many words, parts of words and redirections are read. It bounds the memory: a tree takes
-/// some hundred bytes for each. A script of 1 MiB that people wrote has about a hundred thousand.
-pub(super) const MAX_NODES: usize = 200_000;
+/// How many words, parts of words and redirections are read; a command and an expansion count as
+/// several, as they cost more. It bounds time and memory: a tree takes some hundred bytes for each.
+/// It is enough for a script of ten thousand lines.
+pub(super) const MAX_NODES: usize = 100_000;
+
+/// What a command counts.
+pub(super) const COMMAND_NODES: usize = 5;
+
+/// What an expansion counts.
+pub(super) const EXPANSION_NODES: usize = 2;
+
+/// What a text between backquotes counts that has to be read apart.
+pub(super) const APART_NODES: usize = 10;
 
 /// Reads one text.
 pub(super) struct Parser<'text> {
@@ -34,6 +44,9 @@ pub(super) struct Parser<'text> {
     /// The texts of here-documents, in the order of their operators.
     pub(super) documents: Vec<Word>,
     pub(super) parentheses: Parentheses,
+    /// How many bytes may still be looked at for the ends of here-documents. Their texts lie
+    /// within each other only where they are nested, so few times the text's length is plenty.
+    pub(super) document_budget: usize,
     /// The range of everything that is read, where the text has no exact place of its own.
     pub(super) place: Option<SourceRange>,
 }
@@ -51,6 +64,7 @@ impl<'text> Parser<'text> {
             pending: Vec::new(),
             documents: Vec::new(),
             parentheses: Parentheses::new(text.len()),
+            document_budget: text.len().saturating_mul(4).saturating_add(1024),
             place: None,
         }
     }
@@ -182,7 +196,12 @@ impl<'text> Parser<'text> {
     /// Counts one node. False if there were too many.
     #[inline]
     pub(super) fn count_node(&mut self) -> bool {
-        self.nodes = self.nodes.saturating_sub(1);
+        self.count_nodes(1)
+    }
+
+    #[inline]
+    pub(super) fn count_nodes(&mut self, nodes: usize) -> bool {
+        self.nodes = self.nodes.saturating_sub(nodes);
         self.nodes != 0
     }
 

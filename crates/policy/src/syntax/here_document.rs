@@ -40,7 +40,12 @@ impl Parser<'_> {
             let start = self.at;
             let (end, next) = self.document_end(&pending);
             let text = Text::Document { strip_tabs: pending.strip_tabs };
-            let parts = if pending.expands {
+            let looked_at = next.saturating_sub(start);
+            let too_deep = self.document_budget < looked_at;
+            self.document_budget = self.document_budget.saturating_sub(looked_at);
+            let parts = if too_deep {
+                vec![Part::TooDeep]
+            } else if pending.expands {
                 let parts = self
                     .nested(|parser| parser.within(start, end, |parser| parser.text_parts(text)));
                 parts.unwrap_or_else(|| vec![Part::TooDeep])
@@ -61,6 +66,9 @@ impl Parser<'_> {
     fn document_end(&self, pending: &Pending) -> (usize, usize) {
         let mut start = self.at;
         let mut joined = false;
+        if self.document_budget == 0 {
+            return (self.end, self.end);
+        }
         while start < self.end {
             let end = self.line_end(start);
             let line = self.slice(start, end);

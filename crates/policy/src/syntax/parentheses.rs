@@ -6,6 +6,9 @@
 
 use super::cursor::Parser;
 
+/// A look ahead ends where more than this is open: the parser would not follow.
+const DEEPEST: usize = 2 * super::cursor::MAX_DEPTH;
+
 /// What the looks ahead have found so far.
 pub(super) struct Parentheses {
     /// The second parenthesis of every `((` that was passed, in order, and what closes it.
@@ -16,7 +19,7 @@ pub(super) struct Parentheses {
 
 impl Parentheses {
     pub(super) fn new(length: usize) -> Self {
-        Self { found: Vec::new(), budget: length.saturating_mul(4).saturating_add(1024) }
+        Self { found: Vec::new(), budget: length.saturating_mul(2).saturating_add(1024) }
     }
 
     /// Takes as many bytes as are allowed, at most `wanted`.
@@ -54,6 +57,9 @@ impl Parser<'_> {
         let mut stack: Vec<Open> = Vec::new();
         let mut place = 0;
         let close = loop {
+            if stack.len() > DEEPEST {
+                break None;
+            }
             let Some(&byte) = text.get(place) else { break None };
             let next = text.get(place + 1).copied();
             let in_quote = matches!(stack.last(), Some(Open::Quote));

@@ -257,7 +257,7 @@ fn hostile() -> Vec<(&'static str, String)> {
 fn hostile_texts_fit_a_small_stack() {
     let reader = std::thread::Builder::new().stack_size(2 << 20).spawn(|| {
         for (_, text) in hostile() {
-            let text = text.get(..text.len().min(1 << 17)).unwrap_or(&text);
+            let text = text.get(..text.len().min(1 << 14)).unwrap_or(&text);
             check(text.as_bytes());
         }
         // The deepest nests, of every kind that nests.

@@ -1,7 +1,7 @@
 //! `$` and backquotes: what an expansion begins with.
 
 use super::character;
-use super::cursor::Parser;
+use super::cursor::{APART_NODES, EXPANSION_NODES, Parser};
 use super::keyword::Closers;
 use super::quote::Text;
 use super::tree::{List, Parameter, ParameterOperator, Part};
@@ -10,6 +10,7 @@ impl Parser<'_> {
     /// What a `$` begins. None: it stands for itself; the place is then behind it.
     pub(super) fn dollar(&mut self, in_quotes: bool) -> Option<Part> {
         self.at += 1;
+        self.count_nodes(EXPANSION_NODES);
         match self.peek()? {
             b'(' => Some(self.dollar_parenthesis()),
             b'{' => Some(self.dollar_brace(in_quotes)),
@@ -103,6 +104,7 @@ impl Parser<'_> {
             end = self.end.min(end + 2);
         }
         let list = if escaped {
+            self.count_nodes(APART_NODES);
             let range = self.range(start - 1, self.end.min(end + 1));
             let text = without_escapes(self.slice(start, end), in_quotes);
             self.nested(|outer| {
