@@ -1,6 +1,6 @@
 //! Characters that are not seen, or that make others be seen where they do not stand.
 
-use super::{ContentKind, Hit};
+use super::{ContentKind, FINDINGS_OF_A_KIND, Hit};
 use crate::source_range::SourceRange;
 use ctrlz_core::verdict::Risk;
 
@@ -74,13 +74,25 @@ const fn is_right_to_left(letter: char) -> bool {
 /// Adds what stands in `text`.
 pub(super) fn scan(text: &[u8], hits: &mut Vec<Hit>) {
     let mut start = 0;
+    let mut not_utf8 = 0;
+    let mut seen = Vec::new();
     for chunk in text.utf8_chunks() {
         let valid = chunk.valid();
-        Reader { text: valid.as_bytes(), offset: start, whole: text, hits: &mut *hits }.read(valid);
+        Reader {
+            text: valid.as_bytes(),
+            offset: start,
+            whole: text,
+            hits: &mut *hits,
+            seen: &mut seen,
+        }
+        .read(valid);
         start += valid.len();
         let invalid = chunk.invalid().len();
         if invalid > 0 {
-            hits.push(Hit::new(ContentKind::NotUtf8, start, start + invalid));
+            not_utf8 += 1;
+            if not_utf8 <= FINDINGS_OF_A_KIND {
+                hits.push(Hit::new(ContentKind::NotUtf8, start, start + invalid));
+            }
             start += invalid;
         }
     }
@@ -92,10 +104,17 @@ struct Reader<'a> {
     offset: usize,
     whole: &'a [u8],
     hits: &'a mut Vec<Hit>,
+    /// How many of each kind and risk there were: no more are kept than are told.
+    seen: &'a mut Vec<(ContentKind, Risk, usize)>,
 }
 
 impl Reader<'_> {
     fn push(&mut self, kind: ContentKind, start: usize, end: usize, risk: Risk) {
+        match self.seen.iter_mut().find(|(seen, at, _)| *seen == kind && *at == risk) {
+            Some((_, _, count)) if *count >= FINDINGS_OF_A_KIND => return,
+            Some((_, _, count)) => *count += 1,
+            None => self.seen.push((kind, risk, 1)),
+        }
         let range = SourceRange::new(self.offset + start, self.offset + end);
         self.hits.push(Hit { kind, range, risk });
     }

@@ -4,7 +4,7 @@
 //! to prototypes of its own (`m` to `rn`, `0` to `O`), has no small Cyrillic `м` for `m`, and would
 //! cost some hundred kilobytes for characters that no font makes pass for a command.
 
-use super::{ContentKind, Hit};
+use super::{ContentKind, FINDINGS_OF_A_KIND, Hit};
 
 /// The longest word that can imitate a name, in characters.
 const WORD_MAX: usize = 64;
@@ -267,9 +267,30 @@ struct Word {
 pub(super) fn scan(text: &[u8], hits: &mut Vec<Hit>) {
     let mut start = 0;
     let mut place = Place { command: true, host: false };
+    let mut kept = Kept::default();
     for chunk in text.utf8_chunks() {
-        read(chunk.valid(), start, &mut place, hits);
+        read(chunk.valid(), start, &mut place, &mut kept, hits);
         start += chunk.valid().len() + chunk.invalid().len();
+    }
+}
+
+/// How many words of each kind were kept.
+#[derive(Debug, Default)]
+struct Kept {
+    programs: usize,
+    hosts: usize,
+    mixed: usize,
+}
+
+impl Kept {
+    fn allows(&mut self, kind: ContentKind) -> bool {
+        let count = match kind {
+            ContentKind::ImitatedProgram => &mut self.programs,
+            ContentKind::ImitatedHost => &mut self.hosts,
+            _ => &mut self.mixed,
+        };
+        *count += 1;
+        *count <= FINDINGS_OF_A_KIND
     }
 }
 
@@ -282,17 +303,20 @@ struct Place {
     host: bool,
 }
 
-fn read(text: &str, offset: usize, place: &mut Place, hits: &mut Vec<Hit>) {
+fn read(text: &str, offset: usize, place: &mut Place, kept: &mut Kept, hits: &mut Vec<Hit>) {
     let mut word = Word::default();
     let mut previous = [' ', ' '];
     let mut letters = text.char_indices();
     loop {
         let next = letters.next();
         let (position, letter) = next.unwrap_or((text.len(), ' '));
-        let in_word = letter.is_ascii_alphanumeric()
-            || matches!(letter, '_' | '-' | '.' | '/')
-            || (!letter.is_ascii() && (letter.is_alphanumeric() || look_alike(letter).is_some()))
-            || (!letter.is_ascii() && super::character::is_invisible(letter));
+        let in_word = if letter.is_ascii() {
+            letter.is_ascii_alphanumeric() || matches!(letter, '_' | '-' | '.' | '/')
+        } else {
+            // Whatever else is no letter makes the word one that imitates nothing.
+            !matches!(letter, '\u{2010}'..='\u{2027}' | '\u{3001}'..='\u{3003}')
+                && !letter.is_whitespace()
+        };
         // A host ends where its path begins, and a path imitates by its parts.
         if in_word && letter != '/' {
             if word.characters == 0 {
@@ -302,7 +326,10 @@ fn read(text: &str, offset: usize, place: &mut Place, hits: &mut Vec<Hit>) {
         } else {
             if word.characters > 0 {
                 let end = offset + position;
-                if let Some(kind) = word.judge(*place) {
+                // Each is told at most so often, so no more are kept.
+                if let Some(kind) = word.judge(*place)
+                    && kept.allows(kind)
+                {
                     hits.push(Hit::new(kind, offset + word.start, end));
                 }
                 place.command = match letter {

@@ -8,6 +8,9 @@ const TRAVERSAL_STEPS: usize = 3;
 /// The longest chain that is followed: no tree is deeper, and the reading stays linear.
 const TRAVERSAL_MAX: usize = 64;
 
+/// How far before an encoded byte a slash makes it part of an address.
+const ADDRESS_BEFORE: usize = 32;
+
 fn starts_with_ignoring_case(text: &[u8], word: &[u8]) -> bool {
     text.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word))
 }
@@ -100,7 +103,7 @@ pub(super) fn percent(text: &[u8], start: usize) -> Option<Hit> {
 
 /// Whether what stands before looks like a path or an address, not like a format or a percentage.
 fn in_address(text: &[u8], start: usize) -> bool {
-    let from = start.saturating_sub(64);
+    let from = start.saturating_sub(ADDRESS_BEFORE);
     let word = text.get(from..start).unwrap_or_default();
     word.iter()
         .rev()

@@ -79,6 +79,7 @@ impl Before {
 
     /// Whether a token can begin here: after no token byte, or after `\n`, `\t`, `\r` or `%3D`
     /// as they stand in quoted or encoded text.
+    #[inline]
     const fn is_boundary(self) -> bool {
         !is_token_byte(self.nth(0))
             || (self.nth(1) == b'\\' && matches!(self.nth(0), b'n' | b't' | b'r'))
@@ -96,28 +97,27 @@ pub(super) fn scan(text: &[u8]) -> Scan {
     let mut emails = Emails::default();
     let mut position = 0;
     while let Some(&byte) = text.get(position) {
-        let hit = match class(byte) {
+        let begins = class(byte);
+        // Most bytes: inside a word, or a sign that begins nothing.
+        if begins == Class::Plain
+            || (matches!(begins, Class::Letter | Class::Digit) && !before.is_boundary())
+        {
+            before.push(byte);
+            position += 1;
+            continue;
+        }
+        let hit = match begins {
             Class::Plain => None,
             Class::Letter => {
-                if before.is_boundary() {
-                    let hit = token::at(text, position)
-                        .or_else(|| personal::bank_account(text, position))
-                        .or_else(|| command::piped_password(text, position));
-                    if hit.is_none() {
-                        commands.word(text, position);
-                    }
-                    hit
-                } else {
-                    None
+                let hit = token::at(text, position)
+                    .or_else(|| personal::bank_account(text, position))
+                    .or_else(|| command::piped_password(text, position));
+                if hit.is_none() {
+                    commands.word(text, position);
                 }
+                hit
             }
-            Class::Digit => {
-                if before.is_boundary() {
-                    personal::number(text, position)
-                } else {
-                    None
-                }
-            }
+            Class::Digit => personal::number(text, position),
             Class::Equals => assignments.at(text, position),
             Class::Colon => block::url_password(text, position)
                 .or_else(|| block::bot_token(text, position))

@@ -47,6 +47,9 @@ pub(super) fn classify(name: &[u8]) -> Option<Name> {
         b't' if ends_with(name, b"secret") => Some(Name::Token),
         b'n' if ends_with(name, b"token") => {
             // Where a listing goes on is no secret.
+            if name.len() == 5 {
+                return Some(Name::Token);
+            }
             let paging = [&b"nexttoken"[..], b"pagetoken", b"continuationtoken", b"canceltoken"];
             (!paging.iter().any(|word| ends_with(name, word))).then_some(Name::Token)
         }
@@ -62,33 +65,40 @@ pub(super) fn classify(name: &[u8]) -> Option<Name> {
 }
 
 fn classify_key(name: &[u8]) -> Option<Name> {
-    if ends_with(name, b"secretaccesskey") || ends_with(name, b"awssecretkey") {
+    let mut stem = name.get(..name.len().saturating_sub(3))?;
+    while let Some((b'_' | b'-' | b'.', rest)) = stem.split_last() {
+        stem = rest;
+    }
+    if stem.is_empty() {
+        return Some(Name::Weak);
+    }
+    if ends_with(stem, b"secretaccess") || ends_with(stem, b"awssecret") {
         return Some(Name::AwsSecretKey);
     }
-    if ends_with(name, b"accountkey") || ends_with(name, b"sharedaccesskey") {
+    if ends_with(stem, b"account") || ends_with(stem, b"sharedaccess") {
         return Some(Name::AzureKey);
     }
-    if [&b"publickey"[..], b"pubkey", b"cachekey", b"hostkey", b"primarykey"]
+    if [&b"public"[..], b"pub", b"cache", b"host", b"primary"]
         .iter()
-        .any(|word| ends_with(name, word))
+        .any(|word| ends_with(stem, word))
     {
         return None;
     }
     let strong: [&[u8]; 12] = [
-        b"apikey",
-        b"accesskey",
-        b"secretkey",
-        b"privatekey",
-        b"authkey",
-        b"encryptionkey",
-        b"masterkey",
-        b"signingkey",
-        b"appkey",
-        b"licensekey",
-        b"sharedkey",
-        b"servicekey",
+        b"api",
+        b"access",
+        b"secret",
+        b"private",
+        b"auth",
+        b"encryption",
+        b"master",
+        b"signing",
+        b"app",
+        b"license",
+        b"shared",
+        b"service",
     ];
-    Some(if strong.iter().any(|word| ends_with(name, word)) { Name::Token } else { Name::Weak })
+    Some(if strong.iter().any(|word| ends_with(stem, word)) { Name::Token } else { Name::Weak })
 }
 
 /// Whether a name ends with a word, whatever its case and whatever joins its parts.

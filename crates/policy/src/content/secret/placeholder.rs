@@ -80,8 +80,7 @@ pub(super) fn is_placeholder(value: &[u8]) -> bool {
     if sample.iter().all(|byte| byte == first) || value.iter().all(|byte| is_filler(*byte)) {
         return true;
     }
-    WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes()))
-        || PARTS.iter().any(|part| contains_ignoring_case(sample, part))
+    WORDS.iter().any(|word| value.eq_ignore_ascii_case(word.as_bytes())) || contains_part(sample)
 }
 
 /// Whether a variable, a substitution or a template stands in it.
@@ -108,10 +107,18 @@ const fn is_filler(byte: u8) -> bool {
     matches!(byte, b'*' | b'x' | b'X' | b'.' | b'_' | b'-' | b'#' | b'?' | b'0')
 }
 
-fn contains_ignoring_case(text: &[u8], part: &[u8]) -> bool {
-    let Some(first) = part.first() else { return false };
-    text.windows(part.len()).any(|window| {
-        window.first().is_some_and(|byte| byte.eq_ignore_ascii_case(first))
-            && window.eq_ignore_ascii_case(part)
+fn contains_part(text: &[u8]) -> bool {
+    (0..text.len()).any(|position| {
+        let rest = text.get(position..).unwrap_or_default();
+        let begins = rest.first().is_some_and(|byte| {
+            matches!(
+                byte.to_ascii_lowercase(),
+                b'y' | b'e' | b'c' | b'p' | b'r' | b'd' | b'i' | b'x' | b'*' | b'g'
+            )
+        });
+        begins
+            && PARTS.iter().any(|part| {
+                rest.get(..part.len()).is_some_and(|head| head.eq_ignore_ascii_case(part))
+            })
     })
 }

@@ -49,7 +49,7 @@ struct Shape {
 
 const ANY: usize = usize::MAX;
 /// The longest secret path of an address that is read.
-const PATH_MAX: usize = 200;
+const PATH_MAX: usize = 128;
 
 const fn exact(prefix: &'static str, letters: Letters, length: usize, kind: SecretKind) -> Shape {
     Shape { prefix, letters, least: length, most: length, kind, digit: false }

@@ -164,7 +164,11 @@ fn every_kind_has_a_name_of_its_own() {
 #[ignore = "measures; run it with --release --ignored --nocapture"]
 fn speed() {
     use std::hint::black_box;
-    use std::time::Instant;
+    // Time on a processor, since other work shares the machine.
+    let now = || -> u64 {
+        let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+        text.split(' ').next().and_then(|nanos| nanos.parse().ok()).unwrap_or(0)
+    };
     for command in [
         "ls -la",
         "git commit -m 'fix the parser' && git push origin main",
@@ -172,11 +176,11 @@ fn speed() {
         "curl -H 'Authorization: Bearer abcdef0123456789' https://api.example.org/v1/items?limit=10",
         "echo \"привет, мир\" | grep -v м",
     ] {
-        let begin = Instant::now();
+        let begin = now();
         for _ in 0..20_000 {
             black_box(inspect(black_box(command.as_bytes()), 1 << 20));
         }
-        println!("{:>8} ns  {command}", begin.elapsed().as_nanos() / 20_000);
+        println!("{:>8} ns  {command}", (now() - begin) / 20_000);
     }
     let megabyte = |part: &str| part.repeat((1 << 20) / part.len() + 1);
     let mut seed = 1_u32;
@@ -244,14 +248,14 @@ fn speed() {
         worst.push((part.to_owned(), megabyte(part).into_bytes()));
     }
     for (part, bytes) in worst {
-        let begin = Instant::now();
+        let begin = now();
         black_box(inspect(black_box(&bytes), 1 << 30));
-        let inspected = begin.elapsed();
-        let begin = Instant::now();
+        let inspected = (now() - begin) / 1000;
+        let begin = now();
         black_box(redact_bytes(black_box(&bytes)));
-        let redacted = begin.elapsed();
-        if inspected.as_micros() > 4_000 || redacted.as_micros() > 8_000 {
-            println!("{inspected:>10.1?} {redacted:>10.1?} {part:?}");
+        let redacted = (now() - begin) / 1000;
+        if inspected > 4_000 || redacted > 8_000 {
+            println!("{inspected:>8} µs {redacted:>8} µs  {part:?}");
         }
     }
 }
