@@ -12,6 +12,7 @@ mod script;
 mod source_range;
 mod syntax;
 
+pub use content::{redact, redact_bytes};
 pub use effect::{Effect, EffectKind, Qualities, Target};
 pub use path_class::PathClass;
 pub use source_range::SourceRange;
