@@ -84,10 +84,10 @@ impl Gather {
     ) {
         let mut text = path.to_text();
         if path.origin.has(Origin::WALK) {
-            qualities = qualities.with(Qualities::RECURSIVE);
             // Of all files of a folder, the folder is what tells.
             let known = text.iter().position(|byte| *byte == UNKNOWN).unwrap_or(text.len());
             let all = text.iter().skip(known).all(|byte| matches!(byte, b'/' | &UNKNOWN));
+            qualities = qualities.with_if(all, Qualities::RECURSIVE);
             if all && known > 0 && !text.starts_with(b".") {
                 text.truncate(known.max(1));
             }

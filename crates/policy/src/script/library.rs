@@ -98,11 +98,11 @@ pub(super) fn member(language: Language, object: Value, name: &str) -> Value {
     let origin = object.origin;
     match &object.kind {
         Kind::Named(before) => {
-            if before == "globalThis" || before == "builtins" || before == "__builtins__" {
-                return Value::named_from(name, origin);
-            }
             if name == "__dict__" || name == "default" && language == Language::JavaScript {
                 return object;
+            }
+            if before == "globalThis" || before == "builtins" || before == "__builtins__" {
+                return Value::named_from(name, origin);
             }
             let name = plain(language, &format!("{before}.{name}"));
             let known = match language {
