@@ -1,4 +1,29 @@
 //! Programs in other languages than the shell's: what they would do.
+//!
+//! Python and JavaScript are read with a parser (`parse`), their syntax is seen through one small
+//! set of forms (`form`, `python`, `javascript`), and one evaluator follows the constants
+//! (`evaluate`, `constant`) up to the calls that do something (`python_library`,
+//! `node_library`). The other languages are read token by token (`tokens`).
+
+mod constant;
+mod decode;
+mod evaluate;
+mod form;
+mod gather;
+mod javascript;
+mod library;
+mod node_library;
+mod parse;
+mod python;
+mod python_files;
+mod python_library;
+mod python_network;
+mod python_processes;
+mod secret_names;
+mod value;
+
+#[cfg(test)]
+mod tests;
 
 use crate::effect::Effect;
 use crate::source_range::SourceRange;
@@ -35,4 +60,14 @@ pub(crate) enum Act {
     /// Anything that no other program is needed for. Paths in its target are as written: they
     /// may be relative, and their class is `Unknown` until the caller resolves them.
     Effect(Effect),
+}
+
+/// What the program `text` would do, in the order in which it says so.
+pub(crate) fn acts(language: Language, text: &[u8]) -> Vec<Act> {
+    match language {
+        Language::Python | Language::JavaScript => evaluate::acts(language, text),
+        Language::Perl | Language::Ruby | Language::Php | Language::Lua | Language::Awk => {
+            Vec::new()
+        }
+    }
 }

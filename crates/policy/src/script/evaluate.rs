@@ -1,0 +1,680 @@
+//! Follows what a program computes, as far as its text tells, up to the calls that do something.
+//!
+//! Statements are taken in the order of the text, both sides of a branch count, and a later
+//! assignment wins. Every part of the program is looked at once; what is looked at again (a body
+//! of a loop for the next item, a function for its next call) is paid from a fixed budget.
+
+use std::collections::HashMap;
+
+use tree_sitter::Node;
+
+use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
+use crate::source_range::SourceRange;
+
+use super::form::{Argument, Ending, Form, FunctionId, Key, Pattern, Piece};
+use super::gather::Gather;
+use super::library::{self, Call};
+use super::parse::{parse, text_of};
+use super::value::{Kind, Origin, Value};
+use super::{Act, Language, constant, javascript, python};
+
+/// How deep expressions and statements are followed at once; what lies deeper is put off.
+const DEEPEST: usize = 60;
+/// What may be looked at again.
+const REPEATS: usize = 60_000;
+/// How deep functions are followed into functions.
+const DEEPEST_CALL: usize = 6;
+/// The longest place (`self.socket`) whose value is kept.
+const LONGEST_PLACE: usize = 80;
+
+/// A loop that the evaluation is in.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Loop {
+    /// Nothing in its text ends it.
+    pub(super) endless: bool,
+    /// It waits for something in every round.
+    pub(super) paced: bool,
+    /// It has very many rounds.
+    pub(super) long: bool,
+}
+
+#[derive(Debug)]
+struct Function<'t> {
+    parameters: Vec<Node<'t>>,
+    body: Node<'t>,
+    seen: bool,
+}
+
+pub(super) struct Evaluator<'t> {
+    pub(super) language: Language,
+    source: &'t [u8],
+    scope: HashMap<Vec<u8>, Value>,
+    functions: Vec<Function<'t>>,
+    identities: HashMap<usize, FunctionId>,
+    put_off: Vec<Node<'t>>,
+    pub(super) gather: Gather,
+    repeats: usize,
+    repeating: usize,
+    pub(super) loops: Vec<Loop>,
+    pub(super) calls: Vec<FunctionId>,
+    returned: Option<Value>,
+}
+
+/// What the program would do.
+pub(super) fn acts(language: Language, text: &[u8]) -> Vec<Act> {
+    let everything = SourceRange::new(0, text.len());
+    let Some((tree, length)) = parse(language, text) else {
+        let mut gather = Gather::new(language);
+        let unread = Target::Name("text that no parser reads".to_owned());
+        gather.effect(EffectKind::ComputedCode, unread, Qualities::HIDDEN, everything);
+        return gather.finish();
+    };
+    let mut evaluator = Evaluator {
+        language,
+        source: text,
+        scope: HashMap::new(),
+        functions: Vec::new(),
+        identities: HashMap::new(),
+        put_off: vec![tree.root_node()],
+        gather: Gather::new(language),
+        repeats: REPEATS,
+        repeating: 0,
+        loops: Vec::new(),
+        calls: Vec::new(),
+        returned: None,
+    };
+    evaluator.run();
+    if length < text.len() {
+        let rest = SourceRange::new(length, text.len());
+        let unread = Target::Name("text that was not read".to_owned());
+        evaluator.gather.effect(EffectKind::ComputedCode, unread, Qualities::NONE, rest);
+    }
+    evaluator.gather.finish()
+}
+
+impl<'t> Evaluator<'t> {
+    /// The whole program, what was put off, and then the functions that nobody called.
+    fn run(&mut self) {
+        let mut next = 0;
+        loop {
+            while let Some(node) = self.put_off.pop() {
+                self.value(node, 0);
+            }
+            let Some(function) = self.functions.get_mut(next) else { break };
+            if !std::mem::replace(&mut function.seen, true) {
+                self.enter(next, &[], Origin::PARAMETER, 0);
+            }
+            next += 1;
+        }
+    }
+
+    fn form(&self, node: Node<'t>) -> Form<'t> {
+        match self.language {
+            Language::Python => python::form(node, self.source),
+            _ => javascript::form(node, self.source),
+        }
+    }
+
+    fn pattern(&self, node: Node<'t>) -> Pattern<'t> {
+        match self.language {
+            Language::Python => python::pattern(node, self.source),
+            _ => javascript::pattern(node, self.source),
+        }
+    }
+
+    fn range(node: Node<'_>) -> SourceRange {
+        SourceRange::new(node.start_byte(), node.end_byte())
+    }
+
+    /// Whether the budget for looking again allows this.
+    fn spend(&mut self, cost: usize) -> bool {
+        if self.repeating == 0 {
+            return true;
+        }
+        self.repeats = self.repeats.saturating_sub(cost);
+        self.repeats > 0
+    }
+
+    /// The value of an expression, or of the last statement of several.
+    pub(super) fn value(&mut self, node: Node<'t>, depth: usize) -> Value {
+        if depth > DEEPEST {
+            if self.repeating == 0 {
+                self.put_off.push(node);
+            }
+            return Value::default();
+        }
+        if !self.spend(1) {
+            return Value::default();
+        }
+        let depth = depth + 1;
+        match self.form(node) {
+            Form::Text(pieces) => self.literal(pieces, depth),
+            Form::Number(number) => number.map_or_else(Value::default, Value::number),
+            Form::Constant | Form::Nothing => Value::default(),
+            Form::Name(name) => self.name(name),
+            Form::Member { object, name } => self.member(node, object, name, depth),
+            Form::Index { object, index } => self.index(node, object, index, depth),
+            Form::Slice { object, bounds } => {
+                let object = self.value(object, depth);
+                let bounds = bounds.map(|bound| bound.map(|bound| self.value(bound, depth)));
+                constant::slice(&object, bounds)
+            }
+            Form::Call { function, arguments } => self.call(node, function, &arguments, depth),
+            Form::Binary { .. } => self.binary(node, depth),
+            Form::Unary { operator, operand } => self.unary(operator, operand, depth),
+            Form::Choice(nodes) => self.choice(&nodes, depth),
+            Form::Sequence(nodes) => {
+                nodes.into_iter().fold(Value::default(), |_, node| self.value(node, depth))
+            }
+            Form::List(items) => {
+                let items = self.spread(&items, depth);
+                Value::list(items)
+            }
+            Form::Map(entries) => self.map(entries, depth),
+            Form::Function { name, .. } => {
+                let function = self.function(node);
+                if let Some(name) = name {
+                    self.set(name, function.clone());
+                }
+                function
+            }
+            Form::Class { body, name } => {
+                // Its methods are functions; what else stands in it runs at once.
+                self.statements(body, depth);
+                if let Some(name) = name {
+                    self.scope.remove(name);
+                }
+                Value::default()
+            }
+            Form::Comprehension { body, left, right, rest } => {
+                self.comprehension(body, left, right, &rest, depth)
+            }
+            Form::Assign { left, right } => {
+                let value = self.value(right, depth);
+                self.assign(left, &value, depth);
+                value
+            }
+            Form::AssignWith { left, operator, right } => {
+                self.assign_with(node, left, operator, right, depth)
+            }
+            Form::For { left, right, body } => {
+                self.for_each(left, right, body, depth);
+                Value::default()
+            }
+            Form::While { ending, parts, body } => {
+                self.while_loop(ending, &parts, body, depth);
+                Value::default()
+            }
+            Form::Return(value) => {
+                let value = value.map_or_else(Value::default, |value| self.value(value, depth));
+                // Of several, the one that is known tells the most.
+                if self.returned.as_ref().is_none_or(Value::is_blank) {
+                    self.returned = Some(value);
+                }
+                Value::default()
+            }
+            Form::Delete(_) => Value::default(),
+            Form::Import(names) => {
+                for (local, qualified) in names {
+                    if local == b"*" {
+                        library::import_all(self, &qualified);
+                    } else {
+                        self.set(&local, Value::named(qualified));
+                    }
+                }
+                Value::default()
+            }
+            Form::ImportText { clause, source } => {
+                let module = self.value(source, depth);
+                let module = library::node_module(&module);
+                if let Some(clause) = clause {
+                    for one in super::parse::children(clause) {
+                        self.assign(one, &module, depth);
+                    }
+                }
+                Value::default()
+            }
+            Form::Inside => self.statements(node, depth),
+        }
+    }
+
+    /// All that stands in a node. Functions are known from its beginning.
+    fn statements(&mut self, node: Node<'t>, depth: usize) -> Value {
+        let nodes = super::parse::children(node);
+        for one in &nodes {
+            if matches!(one.kind(), "function_declaration" | "function_definition")
+                && let Form::Function { name: Some(name), .. } = self.form(*one)
+            {
+                let function = self.function(*one);
+                self.set(name, function);
+            }
+        }
+        nodes.into_iter().fold(Value::default(), |_, node| self.value(node, depth))
+    }
+
+    pub(super) fn set(&mut self, name: &[u8], value: Value) {
+        self.scope.insert(name.to_vec(), value);
+    }
+
+    fn look_up(&mut self, name: &[u8]) -> Option<Value> {
+        let value = self.scope.get(name)?;
+        let weight = value.weight();
+        // Copying what is large costs, even where each place is looked at once.
+        if weight > 64 {
+            let left = self.repeats.checked_sub(weight / 16)?;
+            self.repeats = left;
+        }
+        self.scope.get(name).cloned()
+    }
+
+    fn name(&mut self, name: &[u8]) -> Value {
+        if let Some(value) = self.look_up(name) {
+            return value;
+        }
+        let name = String::from_utf8_lossy(name);
+        library::constant(self.language, &name).unwrap_or_else(|| Value::named(name))
+    }
+
+    fn literal(&mut self, pieces: Vec<Piece<'t>>, depth: usize) -> Value {
+        let mut text = Vec::new();
+        let mut origin = Origin::NONE;
+        for piece in pieces {
+            match piece {
+                Piece::Known(known) => text.extend(known),
+                Piece::Part(node) => {
+                    let value = self.value(node, depth);
+                    origin = origin.with(value.origin);
+                    if text.len() <= super::value::LONGEST_TEXT {
+                        text.extend(value.to_text());
+                    }
+                }
+            }
+        }
+        Value::text_from(text, origin)
+    }
+
+    /// A chain of operators is followed without recursion: pieces by the hundred are common
+    /// where a text is to be hidden.
+    fn binary(&mut self, node: Node<'t>, depth: usize) -> Value {
+        let mut chain = Vec::new();
+        let mut first = node;
+        while let Form::Binary { operator, left, right } = self.form(first) {
+            chain.push((operator, right, first));
+            first = left;
+        }
+        let mut value = self.value(first, depth);
+        for (operator, right, whole) in chain.into_iter().rev() {
+            let right = self.value(right, depth);
+            if operator == b"*" {
+                library::allocation(self, constant::size_of_repeat(&value, &right), whole);
+            }
+            match (&mut value.kind, &right.kind) {
+                (Kind::Text(text), Kind::Text(more))
+                    if operator == b"+"
+                        && text.len() + more.len() <= super::value::LONGEST_TEXT =>
+                {
+                    text.extend(more);
+                    value.origin = value.origin.with(right.origin);
+                }
+                _ => value = constant::binary(operator, &value, &right),
+            }
+        }
+        value
+    }
+
+    fn unary(&mut self, operator: &[u8], operand: Node<'t>, depth: usize) -> Value {
+        let value = self.value(operand, depth);
+        match (operator, value.as_number()) {
+            (b"-", Some(number)) => number.checked_neg().map_or_else(Value::default, Value::number),
+            (b"+", Some(_)) => value,
+            (b"~", Some(number)) => Value::number(!number),
+            _ => Value::unknown(value.origin),
+        }
+    }
+
+    /// One of several: the first that is known.
+    fn choice(&mut self, nodes: &[Node<'t>], depth: usize) -> Value {
+        let mut chosen: Option<Value> = None;
+        for node in nodes {
+            let value = self.value(*node, depth);
+            chosen = Some(match chosen {
+                None => value,
+                Some(before) if before.is_blank() && before.name().is_none() => {
+                    value.from(before.origin)
+                }
+                Some(before) => before.from(value.origin),
+            });
+        }
+        chosen.unwrap_or_default()
+    }
+
+    fn spread(&mut self, items: &[Argument<'t>], depth: usize) -> Vec<Value> {
+        let mut out = Vec::with_capacity(items.len().min(64));
+        for item in items {
+            let value = self.value(item.node, depth);
+            match (&value.kind, item.spread) {
+                (Kind::List(more), true) => out.extend(more.iter().cloned()),
+                (_, true) => out.push(Value::text_from([UNKNOWN], value.origin)),
+                (_, false) => out.push(value),
+            }
+        }
+        out
+    }
+
+    fn map(&mut self, entries: Vec<(Key<'t>, Node<'t>)>, depth: usize) -> Value {
+        let mut out = Vec::with_capacity(entries.len().min(64));
+        for (key, node) in entries {
+            let value = self.value(node, depth);
+            match key {
+                Key::Name(name) => out.push((name, value)),
+                Key::Computed(key) => out.push((self.value(key, depth).to_text(), value)),
+                Key::Spread => match value.kind {
+                    Kind::Map(more) => out.extend(more),
+                    _ => out.push((vec![UNKNOWN], value)),
+                },
+            }
+        }
+        Value::map(out)
+    }
+
+    fn member(&mut self, node: Node<'t>, object: Node<'t>, name: &[u8], depth: usize) -> Value {
+        if let Some(value) = self.kept(node) {
+            return value;
+        }
+        let object = self.value(object, depth);
+        library::member(self.language, object, &String::from_utf8_lossy(name))
+    }
+
+    fn index(&mut self, node: Node<'t>, object: Node<'t>, index: Node<'t>, depth: usize) -> Value {
+        if let Some(value) = self.kept(node) {
+            return value;
+        }
+        let object = self.value(object, depth);
+        let index = self.value(index, depth);
+        library::index(self.language, object, &index)
+    }
+
+    /// The value that was put into a place such as `self.socket`.
+    fn kept(&mut self, node: Node<'t>) -> Option<Value> {
+        let place = text_of(node, self.source);
+        if place.len() > LONGEST_PLACE { None } else { self.look_up(place) }
+    }
+
+    fn call(
+        &mut self,
+        node: Node<'t>,
+        function: Node<'t>,
+        arguments: &[Argument<'t>],
+        depth: usize,
+    ) -> Value {
+        let callee = self.value(function, depth);
+        let mut call = Call {
+            given: Vec::with_capacity(arguments.len().min(64)),
+            named: Vec::new(),
+            range: Self::range(node),
+        };
+        for argument in arguments {
+            match argument.name {
+                Some(name) => {
+                    let value = self.value(argument.node, depth);
+                    call.named.push((name.to_vec(), value));
+                }
+                None => {
+                    let given = self.spread(std::slice::from_ref(argument), depth);
+                    call.given.extend(given);
+                }
+            }
+        }
+        self.dispatch(&callee, &call, depth)
+    }
+
+    /// Calls a value.
+    pub(super) fn dispatch(&mut self, callee: &Value, call: &Call, depth: usize) -> Value {
+        let value = match &callee.kind {
+            Kind::Function(id) => return self.invoke(*id, &call.given, Origin::NONE, depth),
+            _ => library::call(self, callee, call, depth),
+        };
+        // A function that is handed over is called with what its caller has.
+        let origin = callee.origin.with(value.origin);
+        let named = call.named.iter().map(|(_, value)| value);
+        for argument in call.given.iter().chain(named) {
+            if let Kind::Function(id) = argument.kind {
+                self.invoke(id, &[], origin, depth);
+            }
+        }
+        value
+    }
+
+    /// The function at a node.
+    fn function(&mut self, node: Node<'t>) -> Value {
+        let next = self.functions.len();
+        let id = *self.identities.entry(node.id()).or_insert(next);
+        if id == next
+            && let Form::Function { parameters, body, .. } = self.form(node)
+        {
+            self.functions.push(Function { parameters, body, seen: false });
+        }
+        Value { kind: Kind::Function(id), origin: Origin::NONE }
+    }
+
+    /// Follows a call of a function of the program.
+    pub(super) fn invoke(
+        &mut self,
+        id: FunctionId,
+        given: &[Value],
+        origin: Origin,
+        depth: usize,
+    ) -> Value {
+        if self.calls.contains(&id) {
+            self.gather.recursion(id);
+            return Value::default();
+        }
+        if self.calls.len() >= DEEPEST_CALL || self.repeats == 0 {
+            return Value::default();
+        }
+        self.repeating += 1;
+        let value = self.enter(id, given, origin, depth);
+        self.repeating -= 1;
+        if self.repeats > 0
+            && let Some(function) = self.functions.get_mut(id)
+        {
+            function.seen = true;
+        }
+        value
+    }
+
+    fn enter(&mut self, id: FunctionId, given: &[Value], origin: Origin, depth: usize) -> Value {
+        let Some(function) = self.functions.get(id) else { return Value::default() };
+        let (parameters, body) = (function.parameters.clone(), function.body);
+        let before = self.returned.take();
+        let kept: Vec<(Vec<u8>, Option<Value>)> = parameters
+            .iter()
+            .filter_map(|parameter| match self.pattern(*parameter) {
+                Pattern::Name(name) => Some(name.to_vec()),
+                Pattern::Default(name, _) => Some(text_of(name, self.source).to_vec()),
+                _ => None,
+            })
+            .map(|name| {
+                let value = self.scope.get(&name).cloned();
+                (name, value)
+            })
+            .collect();
+        self.calls.push(id);
+        for (at, parameter) in parameters.iter().enumerate() {
+            match (given.get(at), self.pattern(*parameter)) {
+                (None, Pattern::Default(name, value)) => {
+                    let value = self.value(value, depth);
+                    self.assign(name, &value.from(origin), depth);
+                }
+                (Some(value), Pattern::Default(name, _)) => self.assign(name, value, depth),
+                (Some(value), _) => self.assign(*parameter, value, depth),
+                (None, _) => self.assign(*parameter, &Value::unknown(origin), depth),
+            }
+        }
+        let value = self.value(body, depth);
+        self.calls.pop();
+        for (name, value) in kept {
+            match value {
+                Some(value) => self.scope.insert(name, value),
+                None => self.scope.remove(&name),
+            };
+        }
+        let returned = std::mem::replace(&mut self.returned, before);
+        returned.unwrap_or(value)
+    }
+
+    fn assign(&mut self, target: Node<'t>, value: &Value, depth: usize) {
+        if depth > DEEPEST || !self.spend(value.weight() / 16) {
+            return;
+        }
+        match self.pattern(target) {
+            Pattern::Name(name) => self.set(name, value.clone()),
+            Pattern::Place(place) => {
+                let text = text_of(place, self.source);
+                library::assigned(self, text, value, Self::range(target));
+                if text.len() <= LONGEST_PLACE {
+                    self.set(text, value.clone());
+                }
+            }
+            Pattern::Items(items) => {
+                for (at, item) in items.into_iter().enumerate() {
+                    let at = Value::number(i64::try_from(at).unwrap_or(i64::MAX));
+                    let part = match &value.kind {
+                        Kind::List(_) => constant::index(value, &at),
+                        _ => Value::unknown(value.origin),
+                    };
+                    self.assign(item, &part, depth + 1);
+                }
+            }
+            Pattern::Entries(entries) => {
+                for (key, target) in entries {
+                    let key = String::from_utf8_lossy(key);
+                    let part = library::member(self.language, value.clone(), &key);
+                    self.assign(target, &part, depth + 1);
+                }
+            }
+            Pattern::Default(target, _) => self.assign(target, value, depth + 1),
+            Pattern::Other => {}
+        }
+    }
+
+    fn assign_with(
+        &mut self,
+        node: Node<'t>,
+        left: Node<'t>,
+        operator: &[u8],
+        right: Node<'t>,
+        depth: usize,
+    ) -> Value {
+        let before = self.value(left, depth);
+        let right = self.value(right, depth);
+        let grows = matches!(right.kind, Kind::Text(_) | Kind::List(_));
+        if operator == b"+=" && grows || operator == b"*=" {
+            library::growth(self, Self::range(node));
+        }
+        let value = constant::binary(operator, &before, &right);
+        self.assign(left, &value, depth);
+        value
+    }
+
+    fn for_each(&mut self, left: Node<'t>, right: Node<'t>, body: Node<'t>, depth: usize) {
+        let over = self.value(right, depth);
+        let items = constant::items(&over);
+        let long = items.as_ref().map_or(over.name() == Some("range()"), |it| it.len() > 500);
+        let endless = over.name() == Some("itertools.count()");
+        let text = text_of(body, self.source);
+        let endless = endless && !library::ends(text);
+        self.loops.push(Loop { endless, paced: library::paced(text), long });
+        match items {
+            None => {
+                self.assign(left, &Value::unknown(over.origin), depth);
+                self.value(body, depth);
+            }
+            Some(items) => {
+                for (at, item) in items.iter().enumerate() {
+                    self.repeating += usize::from(at > 0);
+                    let go_on = self.spend(1);
+                    self.assign(left, item, depth);
+                    if go_on || at == 0 {
+                        self.value(body, depth);
+                    }
+                    self.repeating -= usize::from(at > 0);
+                    if !go_on {
+                        break;
+                    }
+                }
+                if items.is_empty() {
+                    self.value(body, depth);
+                }
+            }
+        }
+        self.loops.pop();
+    }
+
+    fn comprehension(
+        &mut self,
+        body: Node<'t>,
+        left: Node<'t>,
+        right: Node<'t>,
+        rest: &[Node<'t>],
+        depth: usize,
+    ) -> Value {
+        let over = self.value(right, depth);
+        let items = constant::items(&over).filter(|items| !items.is_empty());
+        let long = over.name() == Some("range()");
+        self.loops.push(Loop { long, ..Loop::default() });
+        let mut out = Vec::new();
+        let items = items.unwrap_or_else(|| vec![Value::unknown(over.origin)]);
+        for (at, item) in items.iter().enumerate() {
+            self.repeating += usize::from(at > 0);
+            self.assign(left, item, depth);
+            let go_on = self.spend(1);
+            for clause in rest {
+                self.clause(*clause, depth);
+            }
+            if go_on || at == 0 {
+                out.push(self.value(body, depth));
+            }
+            self.repeating -= usize::from(at > 0);
+            if !go_on {
+                break;
+            }
+        }
+        self.loops.pop();
+        Value::list(out).from(over.origin)
+    }
+
+    /// A further `for` of a comprehension: its first item stands for all.
+    fn clause(&mut self, clause: Node<'t>, depth: usize) {
+        let parts = (super::parse::field(clause, "left"), super::parse::field(clause, "right"));
+        if let (Some(left), Some(right)) = parts {
+            let over = self.value(right, depth);
+            let first = constant::items(&over).and_then(|items| items.first().cloned());
+            self.assign(left, &first.unwrap_or(Value::unknown(over.origin)), depth);
+        } else {
+            self.value(clause, depth);
+        }
+    }
+
+    fn while_loop(
+        &mut self,
+        ending: Ending,
+        parts: &[Node<'t>],
+        body: Option<Node<'t>>,
+        depth: usize,
+    ) {
+        for part in parts {
+            self.value(*part, depth);
+        }
+        let Some(body) = body else { return };
+        let text = text_of(body, self.source);
+        let endless = ending == Ending::Never && !library::ends(text);
+        self.loops.push(Loop { endless, paced: library::paced(text), long: false });
+        if endless && library::is_idle(text) {
+            let target = Target::Name("processor".to_owned());
+            self.gather.effect(EffectKind::Exhaust, target, Qualities::NONE, Self::range(body));
+        }
+        self.value(body, depth);
+        self.loops.pop();
+    }
+}
