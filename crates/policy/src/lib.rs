@@ -6,12 +6,15 @@
 #![forbid(unsafe_code)]
 
 mod content;
+mod context;
 mod effect;
+mod evaluate;
 mod path_class;
 mod script;
 mod source_range;
 mod syntax;
 
+pub use context::Context;
 pub use content::{redact, redact_bytes};
 pub use effect::{Effect, EffectKind, Qualities, Target};
 pub use path_class::PathClass;

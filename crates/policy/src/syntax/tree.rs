@@ -214,3 +214,15 @@ pub(crate) enum RedirectKind {
     /// `<<<`
     HereString(Word),
 }
+
+impl Word {
+    /// A word that means `text`.
+    pub(crate) fn literal(text: Vec<u8>) -> Self {
+        Self { parts: vec![Part::Quoted(text)], range: SourceRange::default() }
+    }
+
+    /// Whether it is written as `text`, without quotes.
+    pub(crate) fn is_literal(&self, text: &[u8]) -> bool {
+        matches!(self.parts.as_slice(), [Part::Literal(literal)] if literal == text)
+    }
+}

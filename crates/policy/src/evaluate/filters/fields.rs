@@ -1,0 +1,265 @@
+//! cut, grep, and sed as far as it replaces and translates.
+
+use crate::evaluate::Evaluator;
+use crate::evaluate::call::Call;
+use crate::evaluate::expand::Field;
+use crate::evaluate::value::{Taint, Value};
+
+impl Evaluator<'_> {
+    pub(super) fn cut(&mut self, call: &Call) -> Value {
+        let options = call.options("dfcb", &["delimiter", "fields", "characters", "bytes"]);
+        let value = |names: &str| options.value(names).map(|field| field.text().to_vec());
+        let delimiter = value("d|delimiter").and_then(|text| text.first().copied()).unwrap_or(b'\t');
+        let (fields, characters) = (value("f|fields"), value("c|b|characters|bytes"));
+        let files: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
+        let input = self.contents(&files, call);
+        super::limited(&input, |text| {
+            let mut result = Vec::new();
+            for line in text.split(|byte| *byte == b'\n') {
+                match (&fields, &characters) {
+                    (Some(list), _) => {
+                        let parts: Vec<&[u8]> = line.split(|byte| *byte == delimiter).collect();
+                        let chosen: Vec<&[u8]> = chosen(list, parts.len()).filter_map(|at| parts.get(at).copied()).collect();
+                        result.extend(chosen.join(&delimiter));
+                    }
+                    (None, Some(list)) => {
+                        result.extend(chosen(list, line.len()).filter_map(|at| line.get(at)));
+                    }
+                    (None, None) => result.extend_from_slice(line),
+                }
+                result.push(b'\n');
+            }
+            result.pop();
+            result
+        })
+        .tainted(Taint::ASSEMBLED)
+    }
+
+    /// What is left of a text when lines are chosen: of a known text with a plain pattern, those
+    /// that hold it.
+    pub(super) fn filtered(&mut self, call: &Call) -> Value {
+        let options = call.options("emABCf", &["regexp", "include", "exclude", "exclude-dir", "max-count"]);
+        let mut operands = options.operands.iter();
+        let pattern = match options.value("e|regexp") {
+            Some(pattern) => Some(pattern.value.clone()),
+            None => operands.next().map(|field| field.value.clone()),
+        };
+        let files: Vec<Field> = operands.map(|field| (*field).clone()).collect();
+        if options.has("r|R|recursive") || call.name == "rg" && self.stdin.is_none() {
+            for file in &files {
+                self.read_file(&file.value, call.range);
+            }
+            return Value::unknown(Taint::FILE);
+        }
+        let input = self.contents(&files, call);
+        let quiet = options.has("q|quiet|silent|c|count|l|L");
+        if quiet {
+            return Value::unknown(Taint::ENVIRONMENT);
+        }
+        let (inverted, only) = (options.has("v|invert-match"), options.has("o|only-matching"));
+        match pattern {
+            Some(pattern) if input.is_known() && !only && is_plain(&pattern.text) => {
+                super::limited(&input, |text| {
+                    let mut result = Vec::new();
+                    for line in text.split_inclusive(|byte| *byte == b'\n') {
+                        if contains(line, &pattern.text) != inverted {
+                            result.extend_from_slice(line);
+                        }
+                    }
+                    result
+                })
+            }
+            _ if only => Value::unknown(input.taint.with(Taint::ASSEMBLED)),
+            _ => input,
+        }
+    }
+
+    /// sed: replaces and translates known input; `-i`, `w` and `e` are effects.
+    pub(super) fn sed(&mut self, call: &Call) -> bool {
+        let options = call.options("efl", &["expression", "file"]);
+        let mut scripts: Vec<Field> = options.values("e|expression").cloned().collect();
+        let mut operands = options.operands.iter();
+        if scripts.is_empty() && !options.has("f|file") {
+            scripts.extend(operands.next().map(|field| (*field).clone()));
+        }
+        let files: Vec<Field> = operands.map(|field| (*field).clone()).collect();
+        let in_place = options.names().any(|name| name.first() == Some(&b'i') || name.starts_with(b"in-place"));
+        if in_place {
+            for file in &files {
+                self.touch_path(crate::effect::EffectKind::Overwrite, &file.value, crate::effect::Qualities::NONE, file.range);
+            }
+        }
+        for script in &scripts {
+            self.sed_commands(script);
+        }
+        let input = if in_place { Value::default() } else { self.contents(&files, call) };
+        let quiet = options.has("n|quiet|silent");
+        let output = if scripts.is_empty() || !input.is_known() {
+            Value::unknown(input.taint)
+        } else {
+            match edited(&input, &scripts, quiet) {
+                Some(text) => text,
+                None => Value::unknown(input.taint.with(Taint::ASSEMBLED)),
+            }
+        };
+        self.write(&output);
+        true
+    }
+
+    /// The commands of a sed script that reach beyond its input: `e`, `w`, the flag `e` of `s`.
+    fn sed_commands(&mut self, script: &Field) {
+        for line in script.text().split(|byte| matches!(byte, b'\n' | b';')) {
+            let line = line.trim_ascii();
+            let command = line.iter().position(|byte| !byte.is_ascii_digit() && !matches!(byte, b'$' | b',' | b' ' | b'!' | b'{'));
+            let Some(command) = command.and_then(|at| line.get(at..)) else { continue };
+            match command {
+                [b'e', b' ', code @ ..] => {
+                    self.escape_to_shell(&Value::known(code), script.range);
+                }
+                [b'e'] => self.escape_to_shell(&Value::unknown(Taint::OUTPUT), script.range),
+                [b'w' | b'W', b' ', path @ ..] => {
+                    self.write_file(&Value::known(path), &Value::unknown(Taint::OUTPUT), false, script.range);
+                }
+                [b'r' | b'R', b' ', path @ ..] => {
+                    self.read_file(&Value::known(path), script.range);
+                }
+                [b's', delimiter, rest @ ..] => {
+                    let parts: Vec<&[u8]> = rest.split(|byte| byte == delimiter).collect();
+                    if let [_, replacement, flags] = parts.as_slice()
+                        && flags.contains(&b'e')
+                        && flags.iter().all(|flag| b"gpiIeMm0123456789".contains(flag))
+                    {
+                        self.escape_to_shell(&Value::known(*replacement), script.range);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// The places that a list of cut names, from 0.
+fn chosen(list: &[u8], total: usize) -> impl Iterator<Item = usize> {
+    let list = String::from_utf8_lossy(list).into_owned();
+    let mut ranges: Vec<(usize, usize)> = list
+        .split(',')
+        .filter_map(|part| {
+            let (first, last) = part.split_once('-').unwrap_or((part, part));
+            let first = if first.is_empty() { 1 } else { first.parse().ok()? };
+            let last = if last.is_empty() { total } else { last.parse().ok()? };
+            Some((first, last.min(total)))
+        })
+        .collect();
+    ranges.sort_unstable();
+    ranges.into_iter().flat_map(|(first, last)| (first.saturating_sub(1)..last).take(1 << 16))
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    part.is_empty() || text.windows(part.len()).any(|window| window == part)
+}
+
+fn is_plain(pattern: &[u8]) -> bool {
+    !pattern.iter().any(|byte| b".*[]^$\\+?(){}|\0".contains(byte))
+}
+
+/// The input after all scripts; none if one of them is not understood.
+fn edited(input: &Value, scripts: &[Field], quiet: bool) -> Option<Value> {
+    let mut value = input.clone();
+    for script in scripts {
+        if !script.value.is_known() {
+            return None;
+        }
+        for command in script.text().split(|byte| matches!(byte, b'\n' | b';')) {
+            let command = command.trim_ascii();
+            match command {
+                [] => {}
+                [b's', delimiter, rest @ ..] => value.text = substituted(&value.text, *delimiter, rest)?,
+                [b'y', delimiter, rest @ ..] => {
+                    let parts: Vec<&[u8]> = rest.split(|byte| byte == delimiter).collect();
+                    let [from, to, _] = parts.as_slice() else { return None };
+                    for byte in &mut value.text {
+                        if let Some(new) = from.iter().position(|b| b == byte).and_then(|at| to.get(at)) {
+                            *byte = *new;
+                        }
+                    }
+                }
+                [b'p'] if quiet => {}
+                [digits @ .., b'p'] if quiet && digits.iter().all(|d| d.is_ascii_digit() || *d == b',') => {
+                    value.text = lines(&value.text, digits, true)?;
+                }
+                [digits @ .., b'd'] if !digits.is_empty() && digits.iter().all(|d| d.is_ascii_digit() || *d == b',') => {
+                    value.text = lines(&value.text, digits, false)?;
+                }
+                _ => return None,
+            }
+        }
+    }
+    Some(value.tainted(Taint::ASSEMBLED))
+}
+
+fn lines(text: &[u8], range: &[u8], keep: bool) -> Option<Vec<u8>> {
+    let range = std::str::from_utf8(range).ok()?;
+    let (first, last) = range.split_once(',').unwrap_or((range, range));
+    let (first, last) = (first.parse::<usize>().ok()?, last.parse::<usize>().ok()?);
+    let chosen = text.split_inclusive(|byte| *byte == b'\n').enumerate();
+    let chosen = chosen.filter(|(at, _)| (first..=last).contains(&(at + 1)) == keep);
+    Some(chosen.flat_map(|(_, line)| line.iter().copied()).collect())
+}
+
+/// `s/pattern/replacement/flags` for patterns that are plain, or `.` and `^`, `$` alone.
+fn substituted(text: &[u8], delimiter: u8, rest: &[u8]) -> Option<Vec<u8>> {
+    let parts: Vec<&[u8]> = rest.split(|byte| *byte == delimiter).collect();
+    let [pattern, replacement, flags] = parts.as_slice() else { return None };
+    if !flags.iter().all(|flag| matches!(flag, b'g' | b'I' | b'i' | b'p')) {
+        return None;
+    }
+    let replacement: Vec<u8> = super::text::unescape(replacement);
+    if replacement.contains(&b'&') {
+        return None;
+    }
+    let pattern = super::text::unescape(pattern);
+    let (start, end) = (pattern.starts_with(b"^"), pattern.ends_with(b"$"));
+    let core = pattern.get(usize::from(start)..pattern.len() - usize::from(end && pattern.len() > usize::from(start)))?;
+    if !is_plain(core) || core.len() > 256 {
+        return None;
+    }
+    let all = flags.contains(&b'g');
+    let mut result = Vec::with_capacity(text.len());
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        let (body, newline) = match line.strip_suffix(b"\n") {
+            Some(body) => (body, &b"\n"[..]),
+            None => (line, &b""[..]),
+        };
+        match (start, end) {
+            (true, false) => match body.strip_prefix(core) {
+                Some(after) => result.extend([&replacement, after].concat()),
+                None => result.extend_from_slice(body),
+            },
+            (false, true) => match body.strip_suffix(core) {
+                Some(before) => result.extend([before, &replacement].concat()),
+                None => result.extend_from_slice(body),
+            },
+            (true, true) if body == core => result.extend_from_slice(&replacement),
+            (true, true) => result.extend_from_slice(body),
+            (false, false) if core.is_empty() => return None,
+            (false, false) => {
+                let mut rest = body;
+                while let Some((first, after)) = rest.split_first() {
+                    if let Some(after) = rest.strip_prefix(core) {
+                        result.extend_from_slice(&replacement);
+                        rest = after;
+                        if !all {
+                            break;
+                        }
+                    } else {
+                        result.push(*first);
+                        rest = after;
+                    }
+                }
+                result.extend_from_slice(rest);
+            }
+        }
+        result.extend_from_slice(newline);
+    }
+    Some(result)
+}

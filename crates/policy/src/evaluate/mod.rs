@@ -1,0 +1,330 @@
+//! Evaluation: what a program in the shell's language would do, as far as its text tells.
+//!
+//! Every branch is followed, loops a few times, and what cannot be known stays unknown. Nothing is
+//! executed: programs whose output depends on their input alone are imitated, all others are
+//! described by their effects.
+
+mod arithmetic;
+mod brace;
+mod builtin;
+mod call;
+mod command;
+mod environment;
+mod expand;
+mod files;
+mod filters;
+mod parameter;
+mod path;
+mod pattern;
+mod programs;
+mod redirect;
+mod remark;
+mod simple;
+mod value;
+
+pub(crate) use call::Call;
+pub(crate) use path::matches as matches_pattern;
+pub(crate) use remark::{Remark, RemarkKind};
+
+use std::collections::HashMap;
+
+use crate::context::Context;
+use crate::effect::{Effect, EffectKind, Qualities, Target};
+use crate::source_range::SourceRange;
+use crate::syntax;
+use crate::syntax::tree::{Item, List};
+use environment::{Content, Environment};
+use files::Files;
+use value::{Taint, Value};
+
+/// How many commands are evaluated at most. What is beyond is not judged, and that is said.
+const MOST_STEPS: u32 = 12_000;
+/// How deeply lists are evaluated within lists.
+const DEEPEST: u32 = 48;
+/// How many effects are kept: more of the same say nothing new.
+const MOST_EFFECTS: usize = 2_000;
+
+/// What the evaluation of a text found.
+#[derive(Debug, Default)]
+pub(crate) struct Evaluation {
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) remarks: Vec<Remark>,
+}
+
+/// Evaluates a program of the shell.
+pub(crate) fn shell(text: &[u8], context: &Context) -> Evaluation {
+    let mut evaluator = Evaluator::new(context);
+    let list = syntax::parse(text);
+    evaluator.list(&list);
+    evaluator.uncalled_functions();
+    evaluator.end()
+}
+
+/// Evaluates a command that is a program and its arguments, without a shell.
+pub(crate) fn arguments(arguments: &[Vec<u8>], context: &Context) -> Evaluation {
+    let mut evaluator = Evaluator::new(context);
+    let mut at = 0;
+    let fields = arguments
+        .iter()
+        .map(|argument| {
+            // As if they stood in a text with a space between them.
+            let range = SourceRange::new(at, at + argument.len());
+            at = range.end + 1;
+            expand::Field { value: Value::known(argument.as_slice()), globs: false, quoted: true, range }
+        })
+        .collect();
+    evaluator.dispatch(fields);
+    evaluator.end()
+}
+
+/// Evaluates a program in another language.
+pub(crate) fn script(language: crate::script::Language, text: &[u8], context: &Context) -> Evaluation {
+    let mut evaluator = Evaluator::new(context);
+    evaluator.run_script(language, &Value::known(text), SourceRange::new(0, text.len()), true);
+    evaluator.end()
+}
+
+pub(crate) struct Evaluator<'c> {
+    pub(crate) context: &'c Context,
+    pub(crate) environment: Environment,
+    pub(crate) files: Files,
+    found: Evaluation,
+    /// How everything is done that is evaluated now: by root, on another machine, hidden.
+    pub(crate) qualities: Qualities,
+    /// Where code stands that is not written in the judged text itself.
+    origin: Option<SourceRange>,
+    /// What the command reads; none for what the shell itself was given.
+    pub(crate) stdin: Option<Value>,
+    stdout: Value,
+    /// Whether the last command succeeded, if that is known.
+    status: Option<bool>,
+    /// Which of the possible values of variables is looked at, and how many there are.
+    choice: usize,
+    alternatives: usize,
+    /// How many branches the current command stands in.
+    branches: u32,
+    /// How many pipelines and background jobs the current command stands in.
+    parallel: u32,
+    depth: u32,
+    steps: u32,
+    last_argument: Value,
+    /// The functions that are being called, and how parallel it was when they were.
+    callers: Vec<(Vec<u8>, u32)>,
+    called: std::collections::HashSet<Vec<u8>>,
+    /// Descriptors that lead to the network.
+    sockets: HashMap<u32, bool>,
+    /// The standard streams of the current command lead to the network.
+    pub(crate) on_network: bool,
+    pipeline: Pipe,
+}
+
+/// What stands together in a pipeline.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pipe {
+    /// A shell that takes its commands from the pipeline.
+    pub(crate) shell: Option<SourceRange>,
+    /// A program that talks both ways with the network, and whether it waits for callers.
+    pub(crate) line: Option<bool>,
+}
+
+impl<'c> Evaluator<'c> {
+    fn new(context: &'c Context) -> Self {
+        Self {
+            context,
+            environment: Environment::new(&context.directory),
+            files: Files::default(),
+            found: Evaluation::default(),
+            qualities: Qualities::NONE.with_if(context.by_root, Qualities::NONE),
+            origin: None,
+            stdin: None,
+            stdout: Value::default(),
+            status: Some(true),
+            choice: 0,
+            alternatives: 0,
+            branches: 0,
+            parallel: 0,
+            depth: 0,
+            steps: MOST_STEPS,
+            last_argument: Value::default(),
+            callers: Vec::new(),
+            called: std::collections::HashSet::new(),
+            sockets: HashMap::new(),
+            on_network: false,
+            pipeline: Pipe::default(),
+        }
+    }
+
+    fn end(self) -> Evaluation {
+        self.found
+    }
+
+    /// Where a range of the text that is evaluated now stands in the judged text.
+    pub(crate) fn place(&self, range: SourceRange) -> SourceRange {
+        self.origin.unwrap_or(range)
+    }
+
+    pub(crate) fn in_branch(&self) -> bool {
+        self.branches > 0
+    }
+
+    pub(crate) fn set_scalar(&mut self, name: &[u8], text: Vec<u8>) {
+        let in_branch = self.in_branch();
+        self.environment.set(name, Content::Scalar(Value::known(text)), in_branch);
+    }
+
+    pub(crate) fn emit(&mut self, kind: EffectKind, target: Target, qualities: Qualities, range: SourceRange) {
+        if self.found.effects.len() >= MOST_EFFECTS {
+            return;
+        }
+        let effect = Effect { kind, target, qualities: self.qualities.with(qualities), range };
+        if !self.found.effects.contains(&effect) {
+            self.found.effects.push(effect);
+        }
+    }
+
+    pub(crate) fn remark(&mut self, kind: RemarkKind, range: SourceRange) {
+        let remark = Remark { kind, range };
+        if !self.found.remarks.contains(&remark) && self.found.remarks.len() < MOST_EFFECTS {
+            self.found.remarks.push(remark);
+        }
+    }
+
+    pub(crate) fn note_separator_trick(&mut self, range: SourceRange) {
+        self.remark(RemarkKind::Separators, range);
+    }
+
+    pub(crate) fn note_too_deep(&mut self, range: SourceRange) {
+        self.remark(RemarkKind::TooDeep, range);
+    }
+
+    pub(crate) fn note_call(&mut self, call: Call) {
+        if self.found.calls.len() < MOST_EFFECTS * 8 {
+            self.found.calls.push(call);
+        }
+    }
+
+    /// Whether another command may be evaluated.
+    fn step(&mut self, range: SourceRange) -> bool {
+        match self.steps.checked_sub(1) {
+            Some(left) => {
+                self.steps = left;
+                true
+            }
+            None => {
+                if !self.found.remarks.iter().any(|remark| remark.kind == RemarkKind::TooLong) {
+                    self.remark(RemarkKind::TooLong, range);
+                }
+                false
+            }
+        }
+    }
+
+    /// Evaluates commands in sequence; what they write joins the current output.
+    pub(crate) fn list(&mut self, list: &List) {
+        self.depth += 1;
+        if self.depth > DEEPEST {
+            let range = self.origin.unwrap_or_default();
+            self.note_too_deep(range);
+        } else {
+            for item in &list.items {
+                self.item(item);
+            }
+        }
+        self.depth -= 1;
+    }
+
+    fn item(&mut self, item: &Item) {
+        let detached = self.qualities;
+        if item.background {
+            self.parallel += 1;
+            self.qualities = self.qualities.with(Qualities::DETACHED);
+        }
+        self.pipeline(&item.first);
+        for (_, pipeline) in &item.rest {
+            // Whether it runs depends on what came before.
+            self.branches += 1;
+            self.pipeline(pipeline);
+            self.branches -= 1;
+        }
+        if item.background {
+            self.parallel -= 1;
+            self.qualities = detached;
+        }
+    }
+
+    /// What `list` writes, as a command substitution takes it.
+    pub(crate) fn substitute(&mut self, list: &List) -> Value {
+        let (environment, stdin) = (self.environment.clone(), self.stdin.clone());
+        let output = self.captured(|evaluator| evaluator.list(list));
+        self.environment = environment;
+        self.stdin = stdin;
+        output.without_last_newlines()
+    }
+
+    /// What is written while `run` runs.
+    pub(crate) fn captured(&mut self, run: impl FnOnce(&mut Self)) -> Value {
+        let before = std::mem::take(&mut self.stdout);
+        run(self);
+        std::mem::replace(&mut self.stdout, before)
+    }
+
+    pub(crate) fn write(&mut self, value: &Value) {
+        self.stdout.push_value(value);
+    }
+
+    /// Evaluates code of the shell that is not written in place: the argument of `-c`, of `eval`,
+    /// what a pipe holds. `range` is where it comes from.
+    pub(crate) fn run_code(&mut self, code: &Value, range: SourceRange) {
+        if code.text.iter().all(u8::is_ascii_whitespace) {
+            return;
+        }
+        if self.depth > DEEPEST {
+            self.note_too_deep(range);
+            return;
+        }
+        self.judge_code_origin(code, range);
+        if code.is_wholly_unknown() {
+            return;
+        }
+        let (origin, qualities) = (self.origin, self.qualities);
+        self.origin = Some(origin.unwrap_or(range));
+        self.qualities = qualities.with_if(code.taint.has(Taint::DECODED), Qualities::HIDDEN);
+        let list = syntax::parse(&code.text);
+        self.list(&list);
+        self.origin = origin;
+        self.qualities = qualities;
+    }
+
+    /// Says where code comes from that is run, if that matters.
+    pub(crate) fn judge_code_origin(&mut self, code: &Value, range: SourceRange) {
+        let taint = code.taint;
+        let target = Target::None;
+        if taint.has(Taint::NETWORK) {
+            let stranger = Qualities::NONE
+                .with_if(taint.has(Taint::STRANGER), Qualities::INSECURE)
+                .with_if(taint.has(Taint::DECODED), Qualities::HIDDEN);
+            self.emit(EffectKind::NetworkCode, target, stranger, range);
+        } else if taint.has(Taint::DECODED) {
+            let unread = code.is_wholly_unknown();
+            self.emit(EffectKind::DecodedCode, target, Qualities::NONE.with_if(unread, Qualities::HIDDEN), range);
+        } else if !code.is_known() && taint.has(Taint::OUTPUT) && code.is_wholly_unknown() {
+            self.emit(EffectKind::ComputedCode, target, Qualities::NONE, range);
+        }
+    }
+
+    fn uncalled_functions(&mut self) {
+        let mut uncalled: Vec<_> = (self.environment.functions.iter())
+            .filter(|(name, _)| !self.called.contains(*name))
+            .map(|(name, body)| (name.clone(), body.clone()))
+            .collect();
+        uncalled.sort_by(|one, other| one.0.cmp(&other.0));
+        for (name, body) in uncalled {
+            self.environment.positional.clear();
+            self.environment.positional_unknown = true;
+            self.callers.push((name, self.parallel));
+            self.command(&body);
+            self.callers.pop();
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! Paths: made absolute by their text alone, and told apart by what they hold.
+
+pub(crate) use super::pattern::matches;
+use super::Evaluator;
+use super::value::{Taint, Value};
+use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
+use crate::path_class::{PathClass, classify};
+use crate::source_range::SourceRange;
+
+impl Evaluator<'_> {
+    /// The absolute path that `value` means here, links followed that the commands made.
+    pub(crate) fn resolve(&self, value: &Value) -> Value {
+        let mut path = value.clone();
+        if !path.text.starts_with(b"/") && path.text.first() != Some(&UNKNOWN) {
+            let directory = &self.environment.directory;
+            path.text = [directory.text.as_slice(), b"/", value.text.as_slice()].concat();
+            path.taint = path.taint.with(directory.taint);
+        }
+        path.text = normal(&path.text);
+        for _ in 0..8 {
+            match self.files.followed(&path.text) {
+                Some(target) => path.text = normal(&target),
+                None => break,
+            }
+        }
+        path
+    }
+
+    /// What kind of place a resolved path is, for somebody who does `kind` to it.
+    pub(crate) fn class_of(&self, resolved: &Value, kind: EffectKind) -> PathClass {
+        if resolved.text.contains(&UNKNOWN) && resolved.taint.has(Taint::UNSET) && resolved.text.starts_with(b"/") {
+            // A variable that nobody set is empty, most of the time.
+            let empty: Vec<u8> = resolved.text.iter().copied().filter(|byte| *byte != UNKNOWN).collect();
+            let class = classify(&normal(&empty), kind, self.context);
+            if matches!(class, PathClass::Root | PathClass::System | PathClass::Home) {
+                return class;
+            }
+        }
+        classify(&resolved.text, kind, self.context)
+    }
+
+    /// An effect on a file.
+    pub(crate) fn touch_path(&mut self, kind: EffectKind, path: &Value, qualities: Qualities, range: SourceRange) {
+        if path.is_empty() {
+            return;
+        }
+        let resolved = self.resolve(path);
+        let class = self.class_of(&resolved, kind);
+        if class == PathClass::HarmlessDevice && kind != EffectKind::Delete {
+            return;
+        }
+        let mut qualities = qualities;
+        if class == PathClass::Unknown && resolved.taint.has(Taint::UNSET) {
+            // `$X/*`, `$X/`: everything, should the variable be empty.
+            let rest = path.text.iter().position(|byte| *byte != UNKNOWN);
+            let rest = rest.and_then(|at| path.text.get(at..)).unwrap_or_default();
+            qualities = qualities.with_if(matches!(rest, b"/" | b"/*" | b"/." | b"/.*"), Qualities::ALL_OF_THEM);
+        }
+        let path = String::from_utf8_lossy(&resolved.text).into_owned();
+        self.emit(kind, Target::Path { path, class }, qualities, range);
+    }
+}
+
+/// A path without empty steps, `.` and `..`.
+pub(crate) fn normal(path: &[u8]) -> Vec<u8> {
+    let absolute = path.starts_with(b"/");
+    let mut steps: Vec<&[u8]> = Vec::new();
+    for step in path.split(|byte| *byte == b'/') {
+        match step {
+            b"" | b"." => {}
+            b".." => {
+                // What lies above something unknown is unknown.
+                match steps.last() {
+                    Some(last) if last.contains(&UNKNOWN) => {}
+                    _ => {
+                        steps.pop();
+                    }
+                }
+            }
+            step => steps.push(step),
+        }
+    }
+    let joined = steps.join(&b'/');
+    match (absolute, joined.is_empty()) {
+        (true, _) => [b"/", joined.as_slice()].concat(),
+        (false, true) => b".".to_vec(),
+        (false, false) => joined,
+    }
+}

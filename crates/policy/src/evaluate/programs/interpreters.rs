@@ -1,0 +1,176 @@
+//! Programs that run code in another language than the shell's.
+
+use crate::effect::{EffectKind, Qualities, Target};
+use crate::evaluate::Evaluator;
+use crate::evaluate::call::Call;
+use crate::evaluate::expand::Field;
+use crate::evaluate::value::{Taint, Value};
+use crate::script::{self, Act, Language};
+use crate::source_range::SourceRange;
+
+/// How deeply code within code is followed.
+const DEEPEST: u32 = 6;
+
+/// An interpreter: its language, the options whose value is code, and other options with values.
+struct Interpreter {
+    language: Language,
+    code: &'static str,
+    letters: &'static str,
+    words: &'static [&'static str],
+}
+
+fn of(name: &str) -> Option<Interpreter> {
+    let base = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
+    let interpreter = |language, code, letters, words| Some(Interpreter { language, code, letters, words });
+    match base {
+        "python" | "pypy" | "ipython" | "jython" | "micropython" | "python-dbg" => interpreter(Language::Python, "c", "cmWXQ", &[]),
+        "node" | "nodejs" | "deno" | "bun" | "tsx" | "ts-node" | "js" | "qjs" | "rhino" | "d" => {
+            if base == "d" {
+                return None;
+            }
+            interpreter(Language::JavaScript, "e|p|eval|print|pe", "epr", &["eval", "print", "require", "input-type", "import"])
+        }
+        "perl" => interpreter(Language::Perl, "e|E", "eEIMmFD", &[]),
+        "ruby" | "jruby" => interpreter(Language::Ruby, "e", "erICEKF", &[]),
+        "php" | "php-cgi" => interpreter(Language::Php, "r|B|R|E", "rBREdczf", &["run"]),
+        "lua" | "luajit" | "luau" | "texlua" => interpreter(Language::Lua, "e", "el", &[]),
+        "awk" | "gawk" | "mawk" | "nawk" | "original-awk" => interpreter(Language::Awk, "e|source", "vFfiel", &["assign", "field-separator", "file", "source"]),
+        _ => None,
+    }
+}
+
+pub(super) fn is_interpreter(name: &str) -> bool {
+    of(name).is_some()
+}
+
+/// The language that the first line of a script names, unless it is the shell's.
+pub(crate) fn language_of_script(text: &[u8]) -> Option<Language> {
+    let line = text.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    let line = String::from_utf8_lossy(line).into_owned();
+    line.split(|c: char| c.is_whitespace() || c == '/').find_map(|word| of(word).map(|interpreter| interpreter.language))
+}
+
+impl Evaluator<'_> {
+    pub(super) fn interpreter(&mut self, call: &Call) {
+        let Some(interpreter) = of(&call.name) else { return };
+        let is_awk = interpreter.language == Language::Awk;
+        let options = call.options_before_operands(interpreter.letters, interpreter.words);
+        if interpreter.language == Language::Python && self.module(call, &options) {
+            return;
+        }
+        let mut codes: Vec<Field> = options.values(interpreter.code).cloned().collect();
+        let mut operands: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
+        if matches!(call.name.as_str(), "deno" | "bun") && operands.first().is_some_and(|field| matches!(field.text(), b"eval" | b"run" | b"x" | b"test" | b"install" | b"add" | b"i")) {
+            let verb = operands.remove(0);
+            if verb.text() == b"eval" && !operands.is_empty() {
+                codes.push(operands.remove(0));
+            } else if verb.text() != b"run" {
+                self.write(&Value::unknown(Taint::OUTPUT));
+                return;
+            }
+        }
+        let from_file = is_awk && options.has("f|file");
+        if is_awk && codes.is_empty() && !from_file && !operands.is_empty() {
+            codes.push(operands.remove(0));
+        }
+        if !codes.is_empty() {
+            for code in &codes {
+                self.run_script(interpreter.language, &code.value, code.range, false);
+            }
+            if is_awk {
+                self.judge_awk_input(&operands, call);
+            } else {
+                self.write(&Value::unknown(Taint::OUTPUT));
+            }
+            return;
+        }
+        let from_input = operands.first().is_none_or(|field| matches!(field.text(), b"-" | b"/dev/stdin"));
+        if from_input {
+            if self.on_network {
+                self.emit(EffectKind::ReverseShell, Target::None, Qualities::NONE, call.range);
+            }
+            if let Some(code) = self.stdin.take() {
+                self.judge_code_origin(&code, call.range);
+                self.run_script(interpreter.language, &code, call.range, false);
+            }
+            self.write(&Value::unknown(Taint::OUTPUT));
+            return;
+        }
+        let file = operands.remove(0);
+        let content = self.read_file(&file.value, file.range);
+        self.judge_code_origin(&content, file.range);
+        if content.is_known() {
+            self.run_script(interpreter.language, &content, file.range, false);
+        }
+        self.write(&Value::unknown(Taint::OUTPUT));
+    }
+
+    /// What awk reads, and passes on.
+    fn judge_awk_input(&mut self, operands: &[Field], call: &Call) {
+        let files: Vec<Field> = operands.iter().filter(|field| !field.text().contains(&b'=')).cloned().collect();
+        let input = if files.is_empty() { self.stdin.take().unwrap_or_default() } else { self.contents(&files, call) };
+        self.write(&Value::unknown(input.taint.with(Taint::OUTPUT)));
+    }
+
+    /// `python -m MODULE`.
+    fn module(&mut self, call: &Call, options: &crate::evaluate::call::Options<'_>) -> bool {
+        let Some(module) = options.value("m") else { return false };
+        match module.text() {
+            b"http.server" | b"SimpleHTTPServer" | b"pyftpdlib" => {
+                self.emit(EffectKind::Listen, Target::Name("files of this folder".into()), Qualities::PUBLIC, call.range);
+            }
+            b"pty" => self.emit(EffectKind::ShellEscape, Target::Name("pty".into()), Qualities::NONE, call.range),
+            _ => {}
+        }
+        self.write(&Value::unknown(Taint::OUTPUT));
+        true
+    }
+
+    /// What a program in another language does. `in_place`: its ranges are those of the judged text.
+    pub(crate) fn run_script(&mut self, language: Language, code: &Value, range: SourceRange, in_place: bool) {
+        if self.script_depth >= DEEPEST || code.is_wholly_unknown() {
+            return;
+        }
+        self.script_depth += 1;
+        let qualities = self.qualities;
+        self.qualities = qualities.with_if(code.taint.has(Taint::DECODED), Qualities::HIDDEN);
+        for act in script::acts(language, &code.text) {
+            let at = |inner: SourceRange| if in_place { inner } else { range };
+            match act {
+                Act::Shell { text, range } => {
+                    let place = at(range);
+                    let text = Value { text, taint: Taint::NONE };
+                    self.captured(|evaluator| evaluator.run_code(&text, place));
+                }
+                Act::Program { arguments, range } => {
+                    let place = at(range);
+                    let fields = arguments
+                        .into_iter()
+                        .map(|text| {
+                            let unknown = text.contains(&0);
+                            let taint = if unknown { Taint::ENVIRONMENT } else { Taint::NONE };
+                            Field { value: Value { text, taint }, quoted: true, range: place, globs: false }
+                        })
+                        .collect();
+                    self.captured(|evaluator| evaluator.dispatch(fields));
+                }
+                Act::Code { language, text, range } => {
+                    let place = at(range);
+                    self.run_script(language, &Value::known(text), place, false);
+                }
+                Act::Effect(effect) => {
+                    let place = at(effect.range);
+                    match effect.target {
+                        Target::Path { path, .. } => {
+                            let path = Value { text: path.into_bytes(), taint: Taint::NONE };
+                            self.touch_path(effect.kind, &path, effect.qualities, place);
+                        }
+                        target => self.emit(effect.kind, target, effect.qualities, place),
+                    }
+                }
+            }
+        }
+        self.qualities = qualities;
+        self.script_depth -= 1;
+    }
+}

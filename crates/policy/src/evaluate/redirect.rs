@@ -1,0 +1,274 @@
+//! Redirections: where a command reads from and writes to.
+
+use super::Evaluator;
+use super::value::{Taint, Value};
+use crate::effect::{EffectKind, Qualities, Target};
+use crate::path_class::PathClass;
+use crate::source_range::SourceRange;
+use crate::syntax::tree::{Command, CommandKind, List, Redirect, RedirectKind, Word};
+
+/// Where output goes.
+enum Sink {
+    /// To a file, from the start or behind what is there.
+    File { path: Value, append: bool, range: SourceRange },
+    /// To nowhere that is read again: another descriptor, the network.
+    Elsewhere,
+}
+
+impl Evaluator<'_> {
+    pub(super) fn redirected(
+        &mut self,
+        redirects: &[Redirect],
+        command: &Command,
+        run: impl FnOnce(&mut Self),
+    ) {
+        let (stdin, on_network) = (self.stdin.clone(), self.on_network);
+        let mut sinks = Vec::new();
+        for redirect in redirects {
+            self.redirect(redirect, &mut sinks);
+        }
+        // `exec 5<>/dev/tcp/…` keeps its redirections; so does `exec < file`.
+        let permanent = matches!(&command.kind, CommandKind::Simple { words, .. }
+            if words.len() == 1 && words.first().is_some_and(|word| word.is_literal(b"exec")));
+        if sinks.is_empty() {
+            run(self);
+        } else {
+            let output = self.captured(run);
+            for sink in sinks {
+                if let Sink::File { path, append, range } = sink {
+                    self.write_file(&path, &output, append, range);
+                }
+            }
+        }
+        if !permanent {
+            (self.stdin, self.on_network) = (stdin, on_network);
+        }
+    }
+
+    fn redirect(&mut self, redirect: &Redirect, sinks: &mut Vec<Sink>) {
+        let range = self.place(redirect.range);
+        let descriptor = redirect.descriptor;
+        match &redirect.kind {
+            RedirectKind::Input(word) => {
+                let path = self.text(word);
+                if let Some(stranger) = self.socket(&path, range) {
+                    self.connect_descriptor(descriptor.unwrap_or(0), stranger);
+                } else if descriptor.unwrap_or(0) == 0 {
+                    let content = self.read_file(&path, range);
+                    self.stdin = Some(content);
+                }
+            }
+            RedirectKind::ReadWrite(word) => {
+                let path = self.text(word);
+                match self.socket(&path, range) {
+                    Some(stranger) => self.connect_descriptor(descriptor.unwrap_or(0), stranger),
+                    None => self.touch_path(EffectKind::Write, &path, Qualities::NONE, range),
+                }
+            }
+            RedirectKind::Output(word) => self.output(word, descriptor, false, false, range, sinks),
+            RedirectKind::Append(word) => self.output(word, descriptor, true, false, range, sinks),
+            RedirectKind::Both(word) => self.output(word, descriptor, false, true, range, sinks),
+            RedirectKind::BothAppend(word) => self.output(word, descriptor, true, true, range, sinks),
+            RedirectKind::Duplicate { output, word } => {
+                let target = self.text(word);
+                let number = std::str::from_utf8(&target.text).ok().and_then(|text| {
+                    text.trim_end_matches('-').parse::<u32>().ok()
+                });
+                let own = descriptor.unwrap_or(u32::from(*output));
+                match number {
+                    Some(number) if self.sockets.contains_key(&number) => {
+                        let stranger = self.sockets.get(&number).copied().unwrap_or(true);
+                        self.connect_descriptor(own, stranger);
+                    }
+                    Some(_) if *output && own == 1 => sinks.push(Sink::Elsewhere),
+                    _ => {}
+                }
+            }
+            RedirectKind::HereDocument { body, expands } => {
+                let text = if *expands { self.document(&body.parts) } else { self.text(body) };
+                self.stdin = Some(text);
+            }
+            RedirectKind::HereString(word) => {
+                let mut text = self.text(word);
+                text.push(b"\n");
+                self.stdin = Some(text);
+            }
+        }
+    }
+
+    fn output(
+        &mut self,
+        word: &Word,
+        descriptor: Option<u32>,
+        append: bool,
+        both: bool,
+        range: SourceRange,
+        sinks: &mut Vec<Sink>,
+    ) {
+        let path = self.text(word);
+        if let Some(stranger) = self.socket(&path, range) {
+            self.connect_descriptor(descriptor.unwrap_or(1), stranger);
+            sinks.push(Sink::Elsewhere);
+            return;
+        }
+        if both && !append && path.text.iter().all(u8::is_ascii_digit) {
+            return;
+        }
+        match descriptor {
+            None | Some(1) => sinks.push(Sink::File { path, append, range }),
+            // Messages of unknown content.
+            Some(_) => self.write_file(&path, &Value::default(), append, range),
+        }
+    }
+
+    fn connect_descriptor(&mut self, descriptor: u32, stranger: bool) {
+        self.sockets.insert(descriptor, stranger);
+        if descriptor <= 2 {
+            self.on_network = true;
+        }
+        if descriptor == 0 {
+            let taint = Taint::NETWORK.with(if stranger { Taint::STRANGER } else { Taint::NONE });
+            self.stdin = Some(Value::unknown(taint));
+        }
+    }
+
+    /// Whether `path` is bash's name for a connection: `/dev/tcp/HOST/PORT`.
+    fn socket(&mut self, path: &Value, range: SourceRange) -> Option<bool> {
+        let rest = path.text.strip_prefix(b"/dev/tcp/").or_else(|| path.text.strip_prefix(b"/dev/udp/"))?;
+        let host = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
+        let host = String::from_utf8_lossy(host).into_owned();
+        let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        if !local {
+            self.emit(EffectKind::Connect, Target::Host(host), Qualities::UNUSUAL, range);
+        }
+        Some(!local)
+    }
+
+    /// What a file holds, as far as it is known; reading it is an effect.
+    pub(crate) fn read_file(&mut self, path: &Value, range: SourceRange) -> Value {
+        let resolved = self.resolve(path);
+        if let Some(content) = self.files.read(&resolved.text) {
+            return content.clone();
+        }
+        if matches!(resolved.text.as_slice(), b"/dev/stdin" | b"/proc/self/fd/0" | b"/dev/fd/0") {
+            return self.take_stdin();
+        }
+        let class = self.class_of(&resolved, EffectKind::Read);
+        let mut taint = Taint::FILE;
+        match class {
+            PathClass::Credential => taint = taint.with(Taint::SECRET),
+            PathClass::HarmlessDevice if resolved.text.ends_with(b"null") => return Value::default(),
+            PathClass::HarmlessDevice => taint = taint.with(Taint::ENDLESS),
+            _ => {}
+        }
+        self.touch_path(EffectKind::Read, path, Qualities::NONE, range);
+        Value::unknown(taint)
+    }
+
+    /// Writes `content` to a file.
+    pub(crate) fn write_file(&mut self, path: &Value, content: &Value, append: bool, range: SourceRange) {
+        let resolved = self.resolve(path);
+        let kind = if append { EffectKind::Write } else { EffectKind::Overwrite };
+        let class = self.class_of(&resolved, kind);
+        let secrets = Qualities::NONE
+            .with_if(content.taint.has(Taint::SECRET), Qualities::WITH_SECRETS)
+            .with_if(content.taint.has(Taint::NETWORK), Qualities::FROM_NETWORK);
+        let endless = content.taint.has(Taint::ENDLESS);
+        if endless && !matches!(class, PathClass::HarmlessDevice | PathClass::Device) {
+            self.emit(EffectKind::Exhaust, Target::Name("disk".into()), Qualities::ENDLESS, range);
+        }
+        if class == PathClass::Device {
+            self.touch_path(EffectKind::Wipe, path, secrets, range);
+            return;
+        }
+        self.touch_path(kind, path, secrets, range);
+        if class == PathClass::Startup && content.is_known() && !content.is_empty() {
+            self.judge_startup(&resolved, content, range);
+        }
+        if append {
+            self.files.append(&resolved.text, content);
+        } else {
+            self.files.write(&resolved.text, content.clone());
+        }
+    }
+
+    /// What is written to a start-up file will be run: it is judged as if it were.
+    fn judge_startup(&mut self, path: &Value, content: &Value, range: SourceRange) {
+        let name = path.text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if name == b"authorized_keys" || content.text.starts_with(b"ssh-") {
+            return;
+        }
+        let qualities = self.qualities;
+        self.qualities = qualities.with(Qualities::DETACHED);
+        let mut code = content.clone();
+        if path.text.windows(5).any(|part| part == b"/cron" || part == b"cron/") {
+            code.text = without_schedule(&content.text);
+        } else if path.text.ends_with(b".service") || path.text.ends_with(b".desktop") {
+            code.text = unit_commands(&content.text);
+        }
+        let environment = self.environment.clone();
+        self.captured(|evaluator| evaluator.run_code(&code, range));
+        self.environment = environment;
+        self.qualities = qualities;
+    }
+
+    /// The path through which a process substitution is read or written.
+    pub(crate) fn process_substitution(&mut self, output: bool, list: &List) -> Value {
+        let (environment, stdin) = (self.environment.clone(), self.stdin.clone());
+        self.parallel += 1;
+        let written = self.captured(|evaluator| {
+            if output && evaluator.stdin.is_none() {
+                evaluator.stdin = Some(Value::unknown(Taint::OUTPUT));
+            }
+            evaluator.list(list);
+        });
+        self.parallel -= 1;
+        (self.environment, self.stdin) = (environment, stdin);
+        self.files.pipe(if output { Value::default() } else { written })
+    }
+
+    /// Everything that the current command can read.
+    pub(crate) fn take_stdin(&mut self) -> Value {
+        match &mut self.stdin {
+            Some(value) => std::mem::take(value),
+            None => Value::unknown(Taint::TYPED),
+        }
+    }
+}
+
+/// The commands of a crontab, without the five or six fields before them.
+pub(crate) fn without_schedule(table: &[u8]) -> Vec<u8> {
+    let mut commands = Vec::new();
+    for line in table.split(|byte| *byte == b'\n') {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        let skip = if line.starts_with(b"@") { 1 } else { 5 };
+        let mut rest = line;
+        for _ in 0..skip {
+            let end = rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len());
+            rest = rest.get(end..).unwrap_or_default().trim_ascii_start();
+        }
+        let rest = rest.strip_prefix(b"root ").unwrap_or(rest);
+        commands.extend_from_slice(rest);
+        commands.push(b'\n');
+    }
+    commands
+}
+
+/// The commands that a unit or a desktop entry runs.
+fn unit_commands(unit: &[u8]) -> Vec<u8> {
+    let mut commands = Vec::new();
+    for line in unit.split(|byte| *byte == b'\n') {
+        if let Some(at) = line.iter().position(|byte| *byte == b'=')
+            && line.starts_with(b"Exec")
+        {
+            let command = line.get(at + 1..).unwrap_or_default();
+            let start = command.iter().position(|b| !matches!(b, b'-' | b'@' | b'+' | b'!' | b':' | b' '));
+            commands.extend_from_slice(command.get(start.unwrap_or(0)..).unwrap_or_default());
+            commands.push(b'\n');
+        }
+    }
+    commands
+}

@@ -1,0 +1,425 @@
+//! Simple commands: assignments, and the program that a name stands for.
+
+use std::collections::BTreeMap;
+
+use super::Evaluator;
+use super::call::Call;
+use super::environment::Content;
+use super::expand::Field;
+use super::remark::RemarkKind;
+use super::value::{Taint, Value};
+use crate::content;
+use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
+use crate::source_range::SourceRange;
+use crate::syntax::tree::{AssignedValue, Assignment, Part, Word};
+
+/// In how many ways a command is looked at whose variables may hold several values.
+const MOST_WAYS: usize = 3;
+/// How many programs a pattern in place of a name may stand for.
+const MOST_MATCHES: usize = 6;
+
+impl Evaluator<'_> {
+    pub(super) fn simple(&mut self, assignments: &[Assignment], words: &[Word], range: SourceRange) {
+        if words.is_empty() {
+            for assignment in assignments {
+                self.assign(assignment);
+            }
+            self.status = Some(true);
+            return;
+        }
+        if let Some(first) = words.first() {
+            self.look_at_name(first);
+            if self.aliased(first, words, range) {
+                return;
+            }
+        }
+        let outer = std::mem::take(&mut self.alternatives);
+        self.once(assignments, words);
+        for way in 1..=self.alternatives.min(MOST_WAYS) {
+            self.choice = way;
+            self.once(assignments, words);
+        }
+        (self.choice, self.alternatives) = (0, outer);
+    }
+
+    fn once(&mut self, assignments: &[Assignment], words: &[Word]) {
+        let mut restored = Vec::new();
+        for assignment in assignments {
+            restored.push((assignment.name.clone(), self.environment.get(&assignment.name, 0).cloned()));
+            self.assign(assignment);
+            self.judge_variable(assignment);
+        }
+        let mut fields = Vec::new();
+        for word in words {
+            fields.extend(self.fields(word));
+        }
+        if let Some(last) = fields.last() {
+            self.last_argument = last.value.clone();
+        }
+        self.dispatch(fields);
+        for (name, before) in restored {
+            match before {
+                Some(content) => self.environment.set(&name, content, false),
+                None => self.environment.unset(&name),
+            }
+        }
+    }
+
+    pub(super) fn assign(&mut self, assignment: &Assignment) {
+        let in_branch = self.in_branch();
+        match &assignment.value {
+            AssignedValue::Scalar(word) => {
+                let mut value = self.text(word);
+                if assignment.append {
+                    let mut before = self.scalar(&assignment.name).unwrap_or_default();
+                    before.push_value(&value);
+                    value = before;
+                }
+                match &assignment.index {
+                    Some(index) => self.assign_element(&assignment.name, index, value),
+                    None => self.assign_scalar(&assignment.name, value),
+                }
+            }
+            AssignedValue::Array(elements) => {
+                let mut values: Vec<Value> = match (assignment.append, self.content(&assignment.name)) {
+                    (true, Some(content)) => content.values(),
+                    _ => Vec::new(),
+                };
+                let mut map = BTreeMap::new();
+                for (index, word) in elements {
+                    match index {
+                        Some(index) => {
+                            let key = self.text(index);
+                            let value = self.text(word);
+                            map.insert(key.text, value);
+                        }
+                        None => values.extend(self.fields(word).into_iter().map(|field| field.value)),
+                    }
+                }
+                let numbered = map.keys().all(|key| key.iter().all(u8::is_ascii_digit) && !key.is_empty());
+                let content = if map.is_empty() || numbered {
+                    let mut array: BTreeMap<i64, Value> = (0..).zip(values).collect();
+                    for (key, value) in map {
+                        let number = String::from_utf8_lossy(&key).parse().unwrap_or(0);
+                        array.insert(number, value);
+                    }
+                    Content::Array(array)
+                } else {
+                    Content::Map(map)
+                };
+                self.environment.set(&assignment.name, content, in_branch);
+            }
+        }
+    }
+
+    /// Sets a variable, through the reference that it may be.
+    pub(crate) fn assign_scalar(&mut self, name: &[u8], value: Value) {
+        let in_branch = self.in_branch();
+        if let Some(Content::Reference(target)) = self.environment.get(name, 0).cloned() {
+            self.environment.set(&target, Content::Scalar(value), in_branch);
+            return;
+        }
+        self.environment.set(name, Content::Scalar(value), in_branch);
+    }
+
+    fn assign_element(&mut self, name: &[u8], index: &Word, value: Value) {
+        let key = self.text(index);
+        let number = self.number(index);
+        match (self.environment.get_mut(name), number) {
+            (Some(Content::Map(map)), _) => {
+                map.insert(key.text, value);
+            }
+            (Some(Content::Array(array)), Some(number)) => {
+                array.insert(number, value);
+            }
+            (_, Some(number)) => {
+                self.environment.set(name, Content::Array(BTreeMap::from([(number, value)])), false);
+            }
+            (_, None) => {
+                self.environment.set(name, Content::Map(BTreeMap::from([(key.text, value)])), false);
+            }
+        }
+    }
+
+    /// Variables before a command that change what the command does.
+    fn judge_variable(&mut self, assignment: &Assignment) {
+        let value = match &assignment.value {
+            AssignedValue::Scalar(word) => self.text(word),
+            AssignedValue::Array(_) => return,
+        };
+        let range = self.place(assignment.range);
+        self.meaningful_variable(&assignment.name, &value, range);
+    }
+
+    /// What a variable of the environment makes programs do.
+    pub(crate) fn meaningful_variable(&mut self, name: &[u8], value: &Value, range: SourceRange) {
+        match name {
+            b"LD_PRELOAD" | b"LD_AUDIT" | b"DYLD_INSERT_LIBRARIES" if !value.is_empty() => {
+                let target = Target::Name(value.lossy());
+                self.emit(EffectKind::Inject, target, Qualities::NONE, range);
+            }
+            b"PROMPT_COMMAND" | b"PS0" | b"PAGER" | b"MANPAGER" | b"GIT_PAGER" | b"EDITOR" | b"VISUAL"
+            | b"GIT_EDITOR" | b"GIT_SSH_COMMAND" | b"GIT_EXTERNAL_DIFF" | b"GIT_SEQUENCE_EDITOR" | b"BROWSER"
+            | b"LESSOPEN" | b"SUDO_EDITOR" | b"PERL5DB" => self.captured_code(value, range),
+            b"PS1" | b"PS4" | b"PS2" => {
+                // Prompts are expanded like a text in double quotes.
+                if value.text.contains(&b'$') || value.text.contains(&b'`') {
+                    let word = crate::syntax::parse_document(&value.text);
+                    self.captured(|evaluator| {
+                        evaluator.document(&word.parts);
+                    });
+                }
+            }
+            b"BASH_ENV" | b"ENV" if !value.is_empty() => {
+                let content = self.read_file(value, range);
+                self.captured_code(&content, range);
+            }
+            b"HISTFILE" | b"HISTSIZE" | b"HISTFILESIZE"
+                if matches!(value.text.as_slice(), b"" | b"/dev/null" | b"0") =>
+            {
+                self.emit(EffectKind::Conceal, Target::Name("history".into()), Qualities::NONE, range);
+            }
+            b"HISTCONTROL" if value.text == b"ignorespace:erasedups" || value.text == b"ignoreall" => {
+                self.emit(EffectKind::Conceal, Target::Name("history".into()), Qualities::NONE, range);
+            }
+            _ => {}
+        }
+    }
+
+    fn captured_code(&mut self, code: &Value, range: SourceRange) {
+        if self.depth < 12 {
+            self.captured(|evaluator| evaluator.run_code(code, range));
+        }
+    }
+
+    /// What the spelling of a command's name tells.
+    fn look_at_name(&mut self, word: &Word) {
+        let range = self.place(word.range);
+        let mut letters_outside = false;
+        let mut letters_quoted = false;
+        let mut assembled = 0;
+        for part in &word.parts {
+            match part {
+                Part::Literal(text) => letters_outside |= text.iter().any(u8::is_ascii_alphabetic),
+                Part::Quoted(text) => {
+                    letters_quoted |= !text.contains(&b'/') && !text.contains(&b' ');
+                }
+                Part::DoubleQuoted(parts) => {
+                    letters_quoted |= matches!(parts.as_slice(), [] | [Part::Literal(_)])
+                        && !matches!(parts.as_slice(), [Part::Literal(text)] if text.contains(&b'/') || text.contains(&b' '));
+                }
+                Part::Parameter(parameter) => {
+                    use crate::syntax::tree::ParameterOperator as Operator;
+                    assembled += usize::from(matches!(
+                        parameter.operator,
+                        Operator::Substring { .. } | Operator::Case { .. } | Operator::Replace { .. }
+                    ));
+                }
+                Part::CommandSubstitution(_) | Part::ProcessSubstitution { .. } | Part::Arithmetic(_) | Part::TooDeep => {}
+            }
+        }
+        // `\rm` and `'rm'` only keep aliases out.
+        let only_escaped_start = matches!(word.parts.as_slice(), [Part::Quoted(_), Part::Literal(_)]);
+        if letters_outside && letters_quoted && !only_escaped_start && word.parts.len() > 1 {
+            let has_path = word.parts.iter().any(|part| matches!(part, Part::Parameter(_)));
+            if !has_path {
+                self.remark(RemarkKind::PiecedName, range);
+            }
+        }
+        if assembled > 0 {
+            self.remark(RemarkKind::AssembledName, range);
+        }
+    }
+
+    fn aliased(&mut self, first: &Word, words: &[Word], range: SourceRange) -> bool {
+        let [Part::Literal(name)] = first.parts.as_slice() else { return false };
+        let Some(mut text) = self.environment.aliases.get(name).cloned() else { return false };
+        // The rest of the command is put behind the alias' text, each argument in quotes.
+        for word in words.iter().skip(1) {
+            for field in self.fields(word) {
+                text.push(b' ');
+                if field.globs {
+                    text.extend_from_slice(field.text());
+                } else {
+                    text.extend_from_slice(&quoted(field.text()));
+                }
+            }
+        }
+        let before = self.environment.aliases.remove(name);
+        let place = self.place(range);
+        self.run_code(&Value::known(text), place);
+        if let Some(before) = before {
+            self.environment.aliases.insert(name.clone(), before);
+        }
+        true
+    }
+
+    /// Runs the program, function or builtin that the first field names.
+    pub(crate) fn dispatch(&mut self, fields: Vec<Field>) {
+        let mut fields = fields.into_iter();
+        let Some(name) = fields.next() else { return };
+        let arguments: Vec<Field> = fields.collect();
+        self.status = None;
+        if !self.step(name.range) {
+            return;
+        }
+        if name.value.text.contains(&UNKNOWN) && !self.name_is_known_enough(&name) {
+            self.computed(&name, &arguments);
+            return;
+        }
+        if name.value.taint.has(Taint::DECODED) {
+            self.emit(EffectKind::DecodedCode, Target::None, Qualities::NONE, name.range);
+        }
+        let decoded = name.value.taint.has(Taint::DECODED);
+        let qualities = self.qualities;
+        self.qualities = qualities.with_if(decoded, Qualities::HIDDEN);
+        if name.globs {
+            self.pattern_name(&name, &arguments);
+        } else {
+            self.named(&name, name.text(), arguments);
+        }
+        self.qualities = qualities;
+    }
+
+    /// Whether the last step of a path is known: `$(brew --prefix)/bin/tool`.
+    fn name_is_known_enough(&self, name: &Field) -> bool {
+        let text = name.text();
+        let last = text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        text.contains(&b'/') && !last.is_empty() && !last.contains(&UNKNOWN)
+    }
+
+    /// A command whose name cannot be known.
+    fn computed(&mut self, name: &Field, arguments: &[Field]) {
+        let taint = name.value.taint;
+        if taint.has(Taint::NETWORK) || taint.has(Taint::DECODED) {
+            self.judge_code_origin(&name.value, name.range);
+        } else if taint.has(Taint::OUTPUT) || taint.has(Taint::ASSEMBLED) || taint.has(Taint::FILE) {
+            self.remark(RemarkKind::ComputedName, name.range);
+        } else if taint.has(Taint::TYPED) {
+            self.emit(EffectKind::ComputedCode, Target::None, Qualities::NONE, name.range);
+        } else {
+            self.remark(RemarkKind::VariableName, name.range);
+        }
+        // `$SUDO rm -rf /`: the variable may hold nothing, or a program that starts others.
+        if !taint.has(Taint::NETWORK) && name.value.is_wholly_unknown() && !arguments.is_empty() {
+            let looks_like_command = arguments.first().is_some_and(|argument| {
+                !argument.text().is_empty()
+                    && !argument.text().starts_with(b"-")
+                    && !argument.globs
+                    && argument.text().iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
+            });
+            if looks_like_command {
+                self.dispatch(arguments.to_vec());
+                return;
+            }
+        }
+        let output = Value::unknown(Taint::OUTPUT);
+        self.write(&output);
+    }
+
+    fn pattern_name(&mut self, name: &Field, arguments: &[Field]) {
+        self.remark(RemarkKind::PatternName, name.range);
+        let text = name.text();
+        let last = text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let found: Vec<&str> = super::programs::KNOWN
+            .iter()
+            .copied()
+            .filter(|program| super::pattern::matches(last, program.as_bytes()))
+            .take(MOST_MATCHES)
+            .collect();
+        for program in found {
+            self.named(name, program.as_bytes(), arguments.to_vec());
+        }
+    }
+
+    fn named(&mut self, name: &Field, path: &[u8], arguments: Vec<Field>) {
+        if !path.contains(&b'/') {
+            if let Some(body) = self.environment.functions.get(path).cloned() {
+                self.call_function(path, &body, arguments, name.range);
+                return;
+            }
+            if self.builtin(path, &arguments, name.range) {
+                return;
+            }
+        }
+        let resolved = match self.files.read(&self.resolve(&name.value).text) {
+            Some(content) if path.contains(&b'/') => Some(content.clone()),
+            _ => None,
+        };
+        if let Some(content) = resolved {
+            // A file that these commands wrote themselves.
+            self.run_file(&content, arguments, name.range);
+            return;
+        }
+        let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let mut program = String::from_utf8_lossy(last).into_owned();
+        if !program.is_ascii()
+            && let Some(meant) = content::skeleton(&program)
+        {
+            self.remark(RemarkKind::ImitatedName, name.range);
+            program = meant;
+        }
+        let range = arguments.iter().fold(name.range, |range, field| range.join(field.range));
+        let call = Call {
+            name: program,
+            path: path.to_vec(),
+            arguments,
+            qualities: self.qualities,
+            range,
+            name_range: name.range,
+        };
+        self.program(call);
+    }
+
+    /// Runs a file that the commands made: a script, judged by its first line.
+    pub(crate) fn run_file(&mut self, content: &Value, arguments: Vec<Field>, range: SourceRange) {
+        if let Some(language) = super::programs::language_of_script(&content.text) {
+            self.run_script(language, content, range, false);
+            return;
+        }
+        let before = self.environment.positional.clone();
+        let unknown = std::mem::replace(&mut self.environment.positional_unknown, false);
+        self.environment.positional = arguments.into_iter().map(|field| field.value).collect();
+        self.run_code(content, range);
+        (self.environment.positional, self.environment.positional_unknown) = (before, unknown);
+    }
+
+    fn call_function(
+        &mut self,
+        name: &[u8],
+        body: &std::rc::Rc<crate::syntax::tree::Command>,
+        arguments: Vec<Field>,
+        range: SourceRange,
+    ) {
+        self.called.insert(name.to_vec());
+        if let Some((_, parallel)) = self.callers.iter().find(|(caller, _)| caller == name) {
+            // It starts itself. When it does so besides going on, it is a fork bomb.
+            if self.parallel > *parallel {
+                let target = Target::Name("processes".to_owned());
+                let quality = Qualities::ENDLESS.with(Qualities::ALL_OF_THEM);
+                self.emit(EffectKind::Exhaust, target, quality, range);
+            }
+            return;
+        }
+        let before = std::mem::take(&mut self.environment.positional);
+        let unknown = std::mem::replace(&mut self.environment.positional_unknown, false);
+        self.environment.positional = arguments.into_iter().map(|field| field.value).collect();
+        self.callers.push((name.to_vec(), self.parallel));
+        self.command(body);
+        self.callers.pop();
+        (self.environment.positional, self.environment.positional_unknown) = (before, unknown);
+    }
+}
+
+/// A text in single quotes, as the shell reads it back.
+pub(crate) fn quoted(text: &[u8]) -> Vec<u8> {
+    let mut result = vec![b'\''];
+    for byte in text {
+        match byte {
+            b'\'' => result.extend_from_slice(b"'\\''"),
+            byte => result.push(*byte),
+        }
+    }
+    result.push(b'\'');
+    result
+}
