@@ -47,9 +47,7 @@ impl Parser<'_> {
         }
         let background =
             self.peek() == Some(b'&') && !matches!(self.peek_second(), Some(b'>' | b'&'));
-        if background {
-            self.at += 1;
-        } else if self.peek() == Some(b';') && !self.at_arm_end() {
+        if background || self.peek() == Some(b';') && !self.at_arm_end() {
             self.at += 1;
         }
         Some(Item { first, rest, background })

@@ -290,7 +290,9 @@ fn times() {
         }
         println!("{:>9.3} us  {command}", begin.elapsed().as_secs_f64() * 1e6 / 1e4);
     }
-    for (name, text) in hostile() {
+    let line = "rm -rf \"$HOME/x\" && ls\n";
+    let ordinary = [1 << 16, 1 << 20].map(|length| ("ordinary", line.repeat(length / line.len())));
+    for (name, text) in hostile().into_iter().chain(ordinary) {
         let begin = std::time::Instant::now();
         std::hint::black_box(parse(std::hint::black_box(text.as_bytes())));
         println!("{:>9.2} ms  {} bytes {name:?}", begin.elapsed().as_secs_f64() * 1e3, text.len());
