@@ -107,6 +107,8 @@ pub(crate) struct Evaluator<'c> {
     /// How many pipelines and background jobs the current command stands in.
     parallel: u32,
     depth: u32,
+    /// How deeply code of other languages is nested.
+    script_depth: u32,
     steps: u32,
     last_argument: Value,
     /// The functions that are being called, and how parallel it was when they were.
@@ -145,6 +147,7 @@ impl<'c> Evaluator<'c> {
             branches: 0,
             parallel: 0,
             depth: 0,
+            script_depth: 0,
             steps: MOST_STEPS,
             last_argument: Value::default(),
             callers: Vec::new(),

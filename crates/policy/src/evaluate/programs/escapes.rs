@@ -193,7 +193,7 @@ impl Evaluator<'_> {
             }
             let text = value.text();
             let command = text.trim_ascii();
-            if let Some(code) = after_bang(command).or_else(|| command.strip_prefix(b"shell ")) {
+            if let Some(code) = after_bang(command).or_else(|| command.strip_prefix(b"shell ").map(<[u8]>::to_vec)) {
                 self.escape_to_shell(&Value::known(code), value.range);
             } else if let Some(code) = command.strip_prefix(b"python ").or_else(|| command.strip_prefix(b"py ")) {
                 self.run_script(Language::Python, &Value::known(code), value.range, false);
