@@ -166,7 +166,7 @@ pub(crate) fn skeleton(word: &str) -> Option<String> {
     Some(plain)
 }
 
-/// Programs whose name is worth imitating, since they delete, fetch, run or rule.
+/// Programs whose name is worth imitating, since they delete, fetch, run or rule; in order.
 const PROGRAMS: [&str; 74] = [
     "ash",
     "awk",
@@ -393,10 +393,20 @@ impl Word {
             return Some(ContentKind::ImitatedHost);
         }
         let base = self.plain.split('.').next().unwrap_or_default();
-        if (mixed || place.command) && PROGRAMS.contains(&base) {
+        if (mixed || place.command) && PROGRAMS.binary_search(&base).is_ok() {
             return Some(ContentKind::ImitatedProgram);
         }
         (mixed || (place.command && self.plain.chars().all(|letter| letter.is_ascii_lowercase())))
             .then_some(ContentKind::MixedScript)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_programs_are_in_order() {
+        assert!(PROGRAMS.is_sorted());
     }
 }

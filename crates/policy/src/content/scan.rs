@@ -77,6 +77,11 @@ impl Before {
         (self.0 >> (8 * distance)).to_le_bytes()[0]
     }
 
+    /// Whether an escape that lets a token begin may end here or at the next byte.
+    fn is_near_escape(self) -> bool {
+        self.0.to_le_bytes().iter().take(3).any(|byte| matches!(byte, b'\\' | b'%'))
+    }
+
     /// Whether a token can begin here: after no token byte, or after `\n`, `\t`, `\r` or `%3D`
     /// as they stand in quoted or encoded text.
     #[inline]
@@ -99,11 +104,23 @@ pub(super) fn scan(text: &[u8]) -> Scan {
     while let Some(&byte) = text.get(position) {
         let begins = class(byte);
         // Most bytes: inside a word, or a sign that begins nothing.
-        if begins == Class::Plain
-            || (matches!(begins, Class::Letter | Class::Digit) && !before.is_boundary())
-        {
+        if begins == Class::Plain {
             before.push(byte);
             position += 1;
+            continue;
+        }
+        if matches!(begins, Class::Letter | Class::Digit) && !before.is_boundary() {
+            // Nothing begins in the rest of the word either, unless an escape ends in it.
+            let rest = text.get(position..).unwrap_or_default();
+            let length = if before.is_near_escape() {
+                1
+            } else {
+                rest.iter().position(|byte| !byte.is_ascii_alphanumeric()).unwrap_or(rest.len())
+            };
+            for byte in rest.iter().take(length).skip(length.saturating_sub(4)) {
+                before.push(*byte);
+            }
+            position += length;
             continue;
         }
         let hit = match begins {

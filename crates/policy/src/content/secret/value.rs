@@ -65,7 +65,15 @@ pub(super) fn read(text: &[u8], start: usize, spaces: bool) -> (Option<Value>, u
 
 /// Whose secret a value is, given to such a name in such a manner.
 pub(super) fn judge(name: Name, manner: Manner, value: &[u8], quoted: bool) -> Option<SecretKind> {
-    if is_placeholder(value) || is_path(value) {
+    let least = match name {
+        Name::Password | Name::Authorization => 3,
+        Name::Token => 8,
+        Name::Weak => 20,
+        Name::AwsSecretKey => 16,
+        Name::AzureKey => 32,
+        Name::Signature => 40,
+    };
+    if value.len() < least || is_placeholder(value) || is_path(value) {
         return None;
     }
     // `password=getpass()`, `token: Option<String>`, `secret = settings["key"]`.
@@ -77,16 +85,15 @@ pub(super) fn judge(name: Name, manner: Manner, value: &[u8], quoted: bool) -> O
     match name {
         Name::Password => {
             let telling = match manner {
-                Manner::Argument => value.len() >= 3,
-                _ if quoted => value.len() >= 3,
+                Manner::Argument => true,
+                _ if quoted => true,
                 Manner::Field => value.len() >= 4 && (has_digit(value) || !is_identifier(value)),
                 Manner::Setting => value.len() >= 6 && has_letter(value) && !is_word(value),
             };
             telling.then_some(SecretKind::Password)
         }
         Name::Token => {
-            let telling = value.len() >= 8
-                && !value.contains(&b' ')
+            let telling = !value.contains(&b' ')
                 && (has_digit(value)
                     || (plain && has_both_cases(value))
                     || (plain && value.len() >= 16))
@@ -94,9 +101,9 @@ pub(super) fn judge(name: Name, manner: Manner, value: &[u8], quoted: bool) -> O
             telling.then_some(SecretKind::NamedSecret)
         }
         Name::Weak => (is_random(value) && !is_checksum(value)).then_some(SecretKind::HighEntropy),
-        Name::AwsSecretKey => (value.len() >= 16).then_some(SecretKind::AwsSecretKey),
-        Name::AzureKey => (value.len() >= 32).then_some(SecretKind::AzureKey),
-        Name::Signature => (value.len() >= 40).then_some(SecretKind::AzureSignature),
+        Name::AwsSecretKey => Some(SecretKind::AwsSecretKey),
+        Name::AzureKey => Some(SecretKind::AzureKey),
+        Name::Signature => Some(SecretKind::AzureSignature),
         Name::Authorization => None,
     }
 }
