@@ -10,12 +10,18 @@ mod context;
 mod effect;
 mod evaluate;
 mod path_class;
+mod rules;
 mod script;
 mod source_range;
 mod syntax;
+mod validator;
+mod verdict;
 
 pub use context::Context;
 pub use content::{redact, redact_bytes};
 pub use effect::{Effect, EffectKind, Qualities, Target};
 pub use path_class::PathClass;
+pub use rules::Rule;
 pub use source_range::SourceRange;
+pub use validator::Validator;
+pub use verdict::{Finding, SnapshotDemand, Stage, Verdict};

@@ -61,7 +61,7 @@ impl Evaluator<'_> {
             let from = self.resolve(&source.value);
             if call.name == "mv" {
                 // Where it was, it is no more.
-                self.touch_path(EffectKind::Delete, &source.value, Qualities::RECURSIVE.with(Qualities::ASKS), source.range);
+                self.touch_path(EffectKind::Delete, &source.value, Qualities::RECURSIVE.with(Qualities::UNUSUAL), source.range);
                 if target.text() == b"/dev/null" {
                     self.touch_path(EffectKind::Delete, &source.value, Qualities::RECURSIVE.with(Qualities::FORCED), source.range);
                     continue;
