@@ -1,5 +1,6 @@
 //! Programs, and what they are found to do.
 
+mod javascript;
 mod python;
 mod robustness;
 
