@@ -128,8 +128,12 @@ const HIDDEN: &[(&str, &str)] = &[
     ("require('child_process').exec.call(null, 'id')", "shell id"),
     ("eval(require('zlib').inflateSync(Buffer.from(x, 'base64')).toString())", "DecodedCode  hidden"),
     ("let s = ''; for (const c of [114, 109]) s += String.fromCharCode(c); require('child_process').exec(s)", "shell rm"),
-    ("eval('r-e-q'.replace(/-/g, ''))", "ComputedCode"),
+    ("eval('r-e-q'.replace(/-/g, ''))", "code req"),
+    ("eval('r--e-q'.replace(/-+/g, ''))", "ComputedCode"),
 ];
+
+/// What is measured.
+pub(super) const ALL: &[&str] = ORDINARY;
 
 const ORDINARY: &[&str] = &[
     "console.log('hello')",
