@@ -355,7 +355,7 @@ fn text_method(text: &[u8], receiver: &Value, name: &str, given: &[Value]) -> Op
         },
         "hex" => receiver.clone(),
         "replace" | "replaceAll" => {
-            let (from, to) = (text_of(0)?, text_of(1)?);
+            let (from, to) = (literal(first?)?, text_of(1)?);
             let removed = to.is_empty() && from.len() <= 3 && text.len() > 8;
             let out = replace(text, &from, &to);
             if removed { Value::text_from(out, Origin::HIDDEN) } else { Value::text(out) }
@@ -431,6 +431,21 @@ fn text_method(text: &[u8], receiver: &Value, name: &str, given: &[Value]) -> Op
         | "test" | "find" | "count" | "index" | "indexOf" => Value::default(),
         _ => return None,
     })
+}
+
+/// The text that a pattern finds, if it finds only one.
+fn literal(pattern: &Value) -> Option<Vec<u8>> {
+    let Some(expression) = pattern.name().and_then(|name| name.strip_prefix("regex:/")) else {
+        return Some(pattern.to_text());
+    };
+    let (expression, _flags) = expression.rsplit_once('/')?;
+    let plain = expression.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+    let plain = plain.filter(|it| it.chars().count() == 1).unwrap_or(expression).as_bytes();
+    let special = |byte: &u8| b"[](){}.*+?^$|\\".contains(byte);
+    match plain.split_first() {
+        Some((b'\\', [one])) if !one.is_ascii_alphanumeric() => Some(vec![*one]),
+        _ => (!plain.iter().any(special)).then(|| plain.to_vec()),
+    }
 }
 
 fn split(text: &[u8], separator: &[u8]) -> Vec<Vec<u8>> {

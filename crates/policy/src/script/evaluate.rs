@@ -151,6 +151,7 @@ impl<'t> Evaluator<'t> {
             Form::Text(pieces) => self.literal(pieces, depth),
             Form::Number(number) => number.map_or_else(Value::default, Value::number),
             Form::Constant | Form::Nothing => Value::default(),
+            Form::Pattern(text) => Value::named(format!("regex:{}", String::from_utf8_lossy(text))),
             Form::Name(name) => self.name(name),
             Form::Member { object, name } => self.member(node, object, name, depth),
             Form::Index { object, index } => self.index(node, object, index, depth),

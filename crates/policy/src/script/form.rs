@@ -46,6 +46,8 @@ pub(super) enum Form<'t> {
     Text(Vec<Piece<'t>>),
     Number(Option<i64>),
     Constant,
+    /// A regular expression, with its slashes.
+    Pattern(&'t [u8]),
     Name(&'t [u8]),
     Member { object: Node<'t>, name: &'t [u8] },
     Index { object: Node<'t>, index: Node<'t> },

@@ -11,7 +11,8 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
     match node.kind() {
         "string" | "template_string" => Form::Text(string(node, source)),
         "number" => Form::Number(super::python::number(text(node))),
-        "true" | "false" | "null" | "undefined" | "regex" => Form::Constant,
+        "true" | "false" | "null" | "undefined" => Form::Constant,
+        "regex" => Form::Pattern(text(node)),
         "identifier" | "shorthand_property_identifier" | "import" | "this" => {
             Form::Name(text(node))
         }

@@ -159,7 +159,10 @@ pub(super) fn index(language: Language, object: Value, index: &Value) -> Value {
         (Kind::Named(before), Kind::Number(_)) => Value::named_from(before.clone(), object.origin),
         (Kind::Path(_), Kind::Number(_)) => object,
         // A text is asked for a member by its name: ""["constructor"].
-        (Kind::Text(_) | Kind::Function(_) | Kind::List(_) | Kind::Unknown, Kind::Text(name))
+        (
+            Kind::Text(_) | Kind::Function(_) | Kind::List(_) | Kind::Unknown | Kind::Method(..),
+            Kind::Text(name),
+        )
             if language == Language::JavaScript =>
         {
             let name = String::from_utf8_lossy(name).into_owned();

@@ -5,6 +5,7 @@
 //! (`evaluate`, `constant`) up to the calls that do something (`python_library`,
 //! `node_library`). The other languages are read token by token (`tokens`).
 
+mod awk;
 mod constant;
 mod decode;
 mod evaluate;
@@ -12,14 +13,24 @@ mod form;
 mod gather;
 mod javascript;
 mod library;
+mod lua;
+mod node_files;
 mod node_library;
+mod node_network;
+mod node_processes;
 mod parse;
+mod perl;
+mod php;
+mod phrase;
 mod python;
 mod python_files;
 mod python_library;
 mod python_network;
 mod python_processes;
+mod ruby;
+mod scan;
 mod secret_names;
+mod tokens;
 mod value;
 
 #[cfg(test)]
@@ -67,7 +78,7 @@ pub(crate) fn acts(language: Language, text: &[u8]) -> Vec<Act> {
     match language {
         Language::Python | Language::JavaScript => evaluate::acts(language, text),
         Language::Perl | Language::Ruby | Language::Php | Language::Lua | Language::Awk => {
-            Vec::new()
+            scan::acts(language, text)
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
 use crate::source_range::SourceRange;
 
 use super::evaluate::Evaluator;
+use super::gather::Gather;
 use super::library::{self, Call};
 use super::value::{Kind, Origin, Value};
 
@@ -154,7 +155,7 @@ fn method(
         if method.starts_with("drop") {
             let tables = ["pymongo", "MongoClient", "drop_database"];
             if tables.iter().any(|word| name.contains(word)) {
-                drop_all(evaluator, "database", range);
+                drop_all(&mut evaluator.gather, "database", range);
             }
         } else {
             sql(evaluator, &first, range);
@@ -220,13 +221,18 @@ fn listen(evaluator: &mut Evaluator<'_>, address: &Value, range: SourceRange) {
     evaluator.gather.listening(String::from_utf8_lossy(&host).into_owned(), range);
 }
 
-fn drop_all(evaluator: &mut Evaluator<'_>, name: &str, range: SourceRange) {
+fn drop_all(gather: &mut Gather, name: &str, range: SourceRange) {
     let target = Target::Name(name.to_owned());
-    evaluator.gather.effect(EffectKind::Remote, target, Qualities::ALL_OF_THEM, range);
+    gather.effect(EffectKind::Remote, target, Qualities::ALL_OF_THEM, range);
 }
 
 /// A statement for a database.
-pub(super) fn sql(evaluator: &mut Evaluator<'_>, statement: &Value, range: SourceRange) {
+pub(super) fn sql(evaluator: &mut Evaluator<'_>, text: &Value, range: SourceRange) {
+    statement(&mut evaluator.gather, text, range);
+}
+
+/// The same, for languages that no evaluator follows.
+pub(super) fn statement(gather: &mut Gather, statement: &Value, range: SourceRange) {
     let Some(text) = statement.as_text() else { return };
     for statement in text.split(|byte| *byte == b';').take(1000) {
         let words: Vec<String> = statement
@@ -239,13 +245,13 @@ pub(super) fn sql(evaluator: &mut Evaluator<'_>, statement: &Value, range: Sourc
         let name = String::from_utf8_lossy(statement.get(..200).unwrap_or(statement)).into_owned();
         match words.as_slice() {
             ["DROP", "TABLE" | "DATABASE" | "SCHEMA", ..] | ["TRUNCATE", ..] => {
-                drop_all(evaluator, name.trim(), range);
+                drop_all(gather, name.trim(), range);
             }
             ["DELETE", "FROM", _, rest @ ..] if !rest.contains(&"WHERE") => {
-                drop_all(evaluator, name.trim(), range);
+                drop_all(gather, name.trim(), range);
             }
             ["UPDATE", _, "SET", rest @ ..] if !rest.contains(&"WHERE") => {
-                drop_all(evaluator, name.trim(), range);
+                drop_all(gather, name.trim(), range);
             }
             _ => {}
         }

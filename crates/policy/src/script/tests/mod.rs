@@ -1,5 +1,7 @@
 //! Programs, and what they are found to do.
 
+mod javascript;
+mod others;
 mod python;
 mod robustness;
 
@@ -50,7 +52,7 @@ fn assert_quiet(language: Language, table: &[&str]) {
             .iter()
             .any(|kind| word.split(' ').next() == Some(kind))
             && !outside.iter().any(|start| path.starts_with(start))
-            && !word.ends_with("recursive")
+            && !(path.starts_with('/') && word.ends_with("recursive"))
             || word.starts_with("Send") && !word.contains("secrets")
             || word.starts_with("Delete") && !path.starts_with('/') && !path.starts_with('~')
             || word.starts_with("Delete /tmp")
