@@ -4,6 +4,7 @@
 mod account;
 mod architecture;
 mod bench;
+mod corpus;
 mod demo;
 mod dist;
 mod failure;
@@ -30,6 +31,9 @@ cargo xtask TASK
   bench [--write] [--quick] [NAME…]
                        compare with other tools and print a table; --write puts it into
                        docs/benchmarks.md
+  corpus [--misses N | --all] [--strict] [--checker PROGRAM] DIR…
+                       measure `ctrlz check` on files of labelled commands and print a table;
+                       --strict: fail when a goal is missed
   soak [--minutes N] [--seed N]
                        random operations and random kills against the real binary
   fuzz                 tell which fuzz targets there are, and run them
@@ -60,6 +64,7 @@ fn carry_out(arguments: &[String]) -> Answer {
         // What `bench` starts, as the user whose commands are timed.
         "measure" => bench::serve(),
         "soak" => soak::soak(rest),
+        "corpus" => corpus::corpus(rest),
         "demo" => demo::demo(),
         "dist" => dist::dist(),
         "fuzz" => fuzz::fuzz(),
