@@ -258,7 +258,10 @@ fn a_lock_waits_for_the_process_that_a_killed_holder_left() {
     let path = dir.path().join("a/store");
     let id = sandbox(&store, "web").id;
     let _alone = nobody_starts();
-    let mut left = Command::new("sleep").arg("3600").spawn().unwrap();
+    // A failure leaves it behind; it is not to hold the output of the tests open then.
+    let mut sleep = Command::new("sleep");
+    sleep.arg("3600").stdout(Stdio::null()).stderr(Stdio::null());
+    let mut left = sleep.spawn().unwrap();
     let process = pidfd_open(Pid::from_child(&left), PidfdFlags::empty()).unwrap();
     let lock = store.lock(id, &mut |_| true).unwrap();
     lock.share(left.id(), process.as_fd()).unwrap();
