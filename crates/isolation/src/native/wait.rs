@@ -50,8 +50,9 @@ pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError
         running.waiting.reap().map_err(|errno| lost("cannot wait for process 1")(errno.into()))?;
         drain_reports(running, &mut told).map_err(lost("cannot hear process 1"))?;
     }
-    drop(signals);
-    signal::unblock_all();
+    // What came until the end was for the command, and must not end this process before the outcome
+    // is journaled.
+    signals.give_back().map_err(lost("cannot receive signals"))?;
     foreground.restore();
 
     if let Some((errno, step)) = told.failed {
