@@ -18,14 +18,21 @@ pub(super) fn call(
     let range = call.range;
     let first = call.first();
     Some(match name {
-        "os.system" | "os.popen" | "subprocess.getoutput" | "subprocess.getstatusoutput"
-        | "asyncio.create_subprocess_shell" | "platform.popen" => {
+        "os.system"
+        | "os.popen"
+        | "subprocess.getoutput"
+        | "subprocess.getstatusoutput"
+        | "asyncio.create_subprocess_shell"
+        | "platform.popen" => {
             let command = call.argument(0, "cmd");
             library::process_started(evaluator, range);
             evaluator.gather.shell(&command, range);
             Value::named_from(format!("{name}()"), Origin::FILE)
         }
-        "subprocess.run" | "subprocess.call" | "subprocess.Popen" | "subprocess.check_call"
+        "subprocess.run"
+        | "subprocess.call"
+        | "subprocess.Popen"
+        | "subprocess.check_call"
         | "subprocess.check_output" => {
             subprocess(evaluator, call);
             // What a program prints is not what was given to it.
@@ -69,7 +76,10 @@ pub(super) fn call(
             Value::default()
         }
         "os.startfile" | "webbrowser.open" => Value::default(),
-        "os.fork" | "os.forkpty" | "multiprocessing.Process().start" | "threading.Thread().start" => {
+        "os.fork"
+        | "os.forkpty"
+        | "multiprocessing.Process().start"
+        | "threading.Thread().start" => {
             library::process_started(evaluator, range);
             Value::default()
         }
@@ -150,7 +160,10 @@ pub(super) fn call(
             evaluator.gather.shellcode(range);
             Value::named("mmap.mmap()")
         }
-        _ => return library_call(evaluator, name, call).or_else(|| watching(evaluator, name, call, origin)),
+        _ => {
+            return library_call(evaluator, name, call)
+                .or_else(|| watching(evaluator, name, call, origin));
+        }
     })
 }
 
@@ -217,7 +230,10 @@ fn library_call(evaluator: &mut Evaluator<'_>, name: &str, call: &Call) -> Optio
         || library.starts_with("ctypes.windll");
     if !foreign {
         return match name {
-            "ctypes.memmove" | "ctypes.CFUNCTYPE" | "ctypes.create_string_buffer" | "ctypes.cast" => {
+            "ctypes.memmove"
+            | "ctypes.CFUNCTYPE"
+            | "ctypes.create_string_buffer"
+            | "ctypes.cast" => {
                 if name != "ctypes.create_string_buffer" {
                     evaluator.gather.shellcode(call.range);
                 }
@@ -250,7 +266,9 @@ fn library_call(evaluator: &mut Evaluator<'_>, name: &str, call: &Call) -> Optio
         }
         "mount" | "umount" | "umount2" => evaluator.gather.named(EffectKind::Mount, "\0", range),
         "setns" | "unshare" => evaluator.gather.named(EffectKind::Breakout, "namespace", range),
-        "init_module" | "finit_module" => evaluator.gather.named(EffectKind::Kernel, "module", range),
+        "init_module" | "finit_module" => {
+            evaluator.gather.named(EffectKind::Kernel, "module", range)
+        }
         _ => {}
     }
     Some(Value::default())
@@ -264,8 +282,13 @@ fn watching(
     _origin: Origin,
 ) -> Option<Value> {
     let what = match name {
-        "pynput.keyboard.Listener" | "keyboard.on_press" | "keyboard.hook" | "keyboard.record"
-        | "keyboard.on_release" | "pyHook.HookManager" | "pyxhook.HookManager" => "keys",
+        "pynput.keyboard.Listener"
+        | "keyboard.on_press"
+        | "keyboard.hook"
+        | "keyboard.record"
+        | "keyboard.on_release"
+        | "pyHook.HookManager"
+        | "pyxhook.HookManager" => "keys",
         "pyperclip.paste" | "win32clipboard.GetClipboardData" => "clipboard",
         "pyautogui.screenshot" | "PIL.ImageGrab.grab" | "mss.mss().shot" => "screen",
         "keyring.get_password" => "keyring",
