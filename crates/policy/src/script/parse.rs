@@ -7,10 +7,10 @@ use tree_sitter::{Node, ParseOptions, Parser, Tree};
 use super::Language;
 
 /// The longest text that is parsed. What stands behind it is reported as not read.
-pub(super) const LONGEST_PROGRAM: usize = 24 * 1024;
+pub(super) const LONGEST_PROGRAM: usize = 16 * 1024;
 /// What the parser may spend: one for each hundred steps. Ordinary text takes about one hundred
 /// steps for each forty bytes.
-const BUDGET: usize = 900;
+const BUDGET: usize = 600;
 /// What a hundred steps cost once there was an error: then the parser tries several ways at
 /// once, and a step takes up to ten times as long.
 const COST_AFTER_ERROR: usize = 18;

@@ -55,6 +55,9 @@ pub(super) fn call(
             let folder = call.argument(2, "root_dir");
             Some(library::content(&folder.to_text(), folder.origin))
         }
+        "tarfile.open().add" | "zipfile.ZipFile().write" => {
+            done(EffectKind::Read, &first, Qualities::RECURSIVE)
+        }
         "os.symlink" | "os.link" => done(EffectKind::Write, &call.second(), Qualities::NONE),
         "os.truncate" => done(EffectKind::Overwrite, &first, Qualities::NONE),
         "os.mkfifo" | "os.mknod" => done(EffectKind::Write, &first, Qualities::NONE),
@@ -293,7 +296,10 @@ fn path_method(
         "expanduser" | "resolve" | "absolute" | "as_posix" | "with_suffix" | "with_name" => {
             receiver.clone()
         }
-        "joinpath" => constant::binary(b"/", receiver, &first),
+        "joinpath" => call
+            .given
+            .iter()
+            .fold(receiver.clone(), |path, part| constant::binary(b"/", &path, part)),
         "mkdir" | "exists" | "is_file" | "is_dir" | "stat" | "relative_to" => Value::default(),
         _ => return None,
     })

@@ -144,7 +144,7 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
                     let base = u32::try_from(base).ok().filter(|base| (2..=36).contains(base))?;
                     i64::from_str_radix(text.trim().trim_start_matches("0x"), base).ok()
                 });
-            number.or(first.as_number()).map_or_else(Value::default, Value::number)
+            number.or(first.as_number()).map_or_else(|| Value::unknown(origin), Value::number)
         }
         "str" | "repr" | "os.fspath" | "os.fsencode" | "os.fsdecode" => {
             if let Kind::Named(_) | Kind::Unknown = first.kind {

@@ -242,6 +242,9 @@ fn request(evaluator: &mut Evaluator<'_>, client: &str, verb: &str, call: &Call)
 }
 
 fn connect(evaluator: &mut Evaluator<'_>, address: &Value, range: SourceRange) {
+    if evaluator.loops.iter().any(|one| one.long) {
+        evaluator.gather.effect(EffectKind::Scan, library::host(address), Qualities::NONE, range);
+    }
     let Target::Host(host) = library::host(address) else { return };
     evaluator.gather.connected(host, range);
 }

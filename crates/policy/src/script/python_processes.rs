@@ -99,8 +99,14 @@ pub(super) fn call(
             kill(evaluator, &first, range);
             Value::default()
         }
+        "psutil.process_iter" => {
+            Value::list(vec![Value::named_from("psutil.Process()", Origin::WALK)])
+        }
         "psutil.Process().kill" | "psutil.Process().terminate" => {
-            evaluator.gather.named(EffectKind::Kill, "\0", range);
+            let all = origin.has(Origin::WALK);
+            let qualities = Qualities::NONE.with_if(all, Qualities::ALL_OF_THEM);
+            let target = Target::Name("\0".to_owned());
+            evaluator.gather.effect(EffectKind::Kill, target, qualities, range);
             Value::default()
         }
         "exec" | "eval" => {
@@ -208,8 +214,9 @@ fn execute(evaluator: &mut Evaluator<'_>, program: &Value, arguments: &Value, ra
 }
 
 fn kill(evaluator: &mut Evaluator<'_>, process: &Value, range: SourceRange) {
-    let everything = process.as_number() == Some(-1);
-    if process.is_blank() && !evaluator.loops.iter().any(|one| one.long) {
+    let each = evaluator.loops.iter().any(|one| one.long) || process.origin.has(Origin::WALK);
+    let everything = process.as_number() == Some(-1) || each;
+    if process.is_blank() && !each {
         return;
     }
     let name = String::from_utf8_lossy(&process.to_text()).into_owned();

@@ -10,7 +10,7 @@ use super::value::{Kind, Origin, Value};
 use super::{Act, Language, awk, lua, perl, php, python_network, ruby};
 
 /// The longest program that is read. What stands behind it is reported as not read.
-const LONGEST_PROGRAM: usize = 64 * 1024;
+const LONGEST_PROGRAM: usize = 32 * 1024;
 
 /// What a function does with what it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

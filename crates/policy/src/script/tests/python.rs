@@ -3,6 +3,7 @@ use super::*;
 #[test]
 fn what_dangerous_python_does_is_found() {
     assert_found(Language::Python, DANGEROUS);
+    assert_found(Language::Python, ALL_OF_THEM);
 }
 
 #[test]
@@ -212,6 +213,21 @@ const DANGEROUS: &[(&str, &str)] = &[
     ),
     ("import os, sys\nos.system(f\"rm -rf {'/'}\")", "shell rm -rf /"),
     ("print 'x'\nimport os\nos.system('rm -rf /')", "shell rm -rf /"),
+];
+
+/// Many at once.
+const ALL_OF_THEM: &[(&str, &str)] = &[
+    ("import psutil\nfor p in psutil.process_iter():\n    p.kill()", "Kill … all"),
+    ("import os\nfor pid in range(1, 70000):\n    os.kill(pid, 9)", "Kill … all"),
+    ("import os\nfor pid in os.listdir('/proc'):\n    os.kill(int(pid), 9)", "Kill … all"),
+    (
+        "import socket\nfor p in range(1, 65535):\n    s = socket.socket()\n    s.connect_ex(('10.0.0.1', p))",
+        "Scan 10.0.0.1",
+    ),
+    (
+        "from pathlib import Path\nPath.home().joinpath('.ssh', 'id_rsa').read_text()",
+        "Read ~/.ssh/id_rsa",
+    ),
 ];
 
 const HIDDEN: &[(&str, &str)] = &[
