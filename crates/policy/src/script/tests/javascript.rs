@@ -267,9 +267,6 @@ const HIDDEN: &[(&str, &str)] = &[
     ("eval('r--e-q'.replace(/-+/g, ''))", "ComputedCode"),
 ];
 
-/// What is measured.
-pub(super) const ALL: &[&str] = ORDINARY;
-
 const ORDINARY: &[&str] = &[
     "console.log('hello')",
     "const p = JSON.parse(require('fs').readFileSync('package.json', 'utf8')); console.log(p.version)",

@@ -277,9 +277,6 @@ const HIDDEN: &[(&str, &str)] = &[
     ("import os\nos.system('nc -fe /'.translate(str.maketrans('nce', 'rmr')))", "shell rm -fr /"),
 ];
 
-/// What is measured.
-pub(super) const ALL: &[&str] = ORDINARY;
-
 const ORDINARY: &[&str] = &[
     "print('hello')",
     "import json\nd = json.load(open('package.json'))\nprint(d['version'])",
