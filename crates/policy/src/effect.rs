@@ -175,6 +175,8 @@ qualities! {
     BARE_ADDRESS = 17, "bare-address";
     /// Data of a production system.
     PRODUCTION = 18, "production";
+    /// As every introduction shows it: a loopback name in /etc/hosts.
+    USUAL = 19, "usual";
 }
 
 impl Qualities {

@@ -86,6 +86,9 @@ impl Steps {
 
 /// `*`, `.*`, `?*`, `[!x]*` and the like: nearly every name.
 fn matches_everything(step: &[u8]) -> bool {
+    if step.starts_with(b"!(") {
+        return true;
+    }
     let stripped = step.strip_prefix(b".").unwrap_or(step);
     !stripped.is_empty()
         && stripped.contains(&b'*')
@@ -246,9 +249,9 @@ fn known_place(steps: &[&[u8]], all: bool, reads: bool) -> Option<PathClass> {
 }
 
 fn device(rest: &[&[u8]], all: bool) -> PathClass {
-    const DISKS: [&[u8]; 16] = [
+    const DISKS: [&[u8]; 17] = [
         b"sd", b"hd", b"vd", b"xvd", b"nvme", b"mmcblk", b"dm-", b"md", b"mapper", b"disk", b"mem", b"kmem", b"port",
-        b"mtd", b"root", b"zd",
+        b"mtd", b"root", b"zd", b"block",
     ];
     let Some(name) = rest.first() else {
         return if all { PathClass::Device } else { PathClass::System };
@@ -261,8 +264,10 @@ fn device(rest: &[&[u8]], all: bool) -> PathClass {
         return PathClass::HarmlessDevice;
     }
     let pattern = name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | 0));
+    const SAMPLES: [&[u8]; 10] =
+        [b"sda", b"sdb", b"sda1", b"nvme0n1", b"nvme0n1p1", b"vda", b"vda1", b"hda", b"mem", b"mmcblk0"];
     let is_disk = DISKS.iter().any(|disk| name.starts_with(disk))
-        || pattern && DISKS.iter().any(|disk| disk.starts_with(name.get(..1).unwrap_or(b"?")) || name.starts_with(b"*"));
+        || pattern && SAMPLES.iter().any(|sample| matches_pattern(name, sample));
     if is_disk { PathClass::Device } else { PathClass::Outside }
 }
 
@@ -276,10 +281,11 @@ fn system_place(steps: &[&[u8]], all: bool) -> PathClass {
     let Some(first) = steps.first() else { return PathClass::Root };
     let pattern = first.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
     let named = |name: &&[u8]| if pattern { matches_pattern(first, name) } else { first == name };
-    let Some(top) = SYSTEM.iter().find(|name| named(name)) else { return PathClass::Outside };
-    if first.contains(&0) {
-        return PathClass::Unknown;
+    if first.iter().all(|byte| *byte == 0) {
+        // Some folder of the root: most of them are the system's.
+        return if steps.len() == 1 { PathClass::System } else { PathClass::Unknown };
     }
+    let Some(top) = SYSTEM.iter().find(|name| named(name)) else { return PathClass::Outside };
     let whole = match (*top, steps.len()) {
         (_, 1) => true,
         (b"usr", 2) => steps.get(1).is_some_and(|second| {

@@ -69,6 +69,17 @@ impl Evaluator<'_> {
                 }
             }
             b"hash" => self.hash(arguments),
+            b"compgen" | b"complete" | b"history" => {
+                let options = super::call::Options::read(arguments, "CWFAGPSX", &[], false);
+                if let Some(code) = options.value("C").cloned().filter(|_| name != b"history") {
+                    self.captured(|evaluator| evaluator.run_code(&code.value, code.range));
+                } else if name == b"history" && options.has("s") {
+                    let code = joined(&options.operands.iter().map(|field| (*field).clone()).collect::<Vec<_>>());
+                    self.captured(|evaluator| evaluator.run_code(&code, range));
+                }
+                self.note_builtin(name, arguments, range);
+            }
+            b"fc" => self.note_builtin(name, arguments, range),
             b"ulimit" | b"umask" | b"wait" | b"jobs" | b"disown" | b"bg" | b"return" | b"exit" | b"break"
             | b"continue" | b"times" | b"getopts" | b"shopt" | b"enable" | b"bind" | b"logout" | b"suspend" | b"dirs"
             | b"help" | b"caller" => self.note_builtin(name, arguments, range),
@@ -100,7 +111,16 @@ impl Evaluator<'_> {
         let options = super::call::Options::read(arguments, "", &[], false);
         let target = match options.operands.first() {
             None => Value::known(self.context.home.clone()),
-            Some(field) if field.text() == b"-" => self.environment.previous_directory.clone(),
+            Some(field) if field.text() == b"-" => match self.content(b"OLDPWD") {
+                Some(Content::Scalar(set)) => set,
+                _ => self.environment.previous_directory.clone(),
+            },
+            Some(field) if self.environment.get(b"CDPATH", 0).is_some() && !field.text().starts_with(b"/") => {
+                let mut path = self.scalar(b"CDPATH").unwrap_or_default();
+                path.push(b"/");
+                path.push_value(&field.value);
+                path
+            }
             Some(field) => field.value.clone(),
         };
         let resolved = self.resolve(&target);
@@ -134,7 +154,7 @@ impl Evaluator<'_> {
                 Some(name) => (name, true),
                 None => (name, false),
             };
-            let mut value = Value { text: value.to_vec(), taint: field.value.taint };
+            let mut value = Value::new(value.to_vec(), field.value.taint);
             if reference {
                 let in_branch = self.in_branch();
                 self.environment.set(name, Content::Reference(value.text), in_branch);
@@ -188,9 +208,11 @@ impl Evaluator<'_> {
     }
 
     fn read(&mut self, name: &[u8], arguments: &[Field], range: SourceRange) {
-        let options = super::call::Options::read(arguments, "dinNptuaOsc", &[], false);
-        // `-s` and `-r` take no value.
-        let options = if options.has("s|r|e") { super::call::Options::read(arguments, "dinNptuaO", &[], false) } else { options };
+        let letters = if name == b"read" { "dinNptua" } else { "dnOsuCc" };
+        let options = super::call::Options::read(arguments, letters, &[], false);
+        if let (Some(code), false) = (options.value("C").cloned(), name == b"read") {
+            self.captured(|evaluator| evaluator.run_code(&code.value, code.range));
+        }
         let names: Vec<Vec<u8>> = options.operands.iter().map(|field| field.text().to_vec()).collect();
         let array = options.value("a").map(|field| field.text().to_vec());
         if let Some(number) = options.value("u").and_then(|f| std::str::from_utf8(f.text()).ok()?.parse::<u32>().ok())
@@ -205,7 +227,7 @@ impl Evaluator<'_> {
             let strips = options.has("t");
             let lines = input.text.split_inclusive(|byte| *byte == b'\n').take(256).map(|line| {
                 let line = if strips { line.strip_suffix(b"\n").unwrap_or(line) } else { line };
-                Value { text: line.to_vec(), taint: input.taint }
+                Value::new(line.to_vec(), input.taint)
             });
             let array = (0..).zip(lines).collect();
             self.environment.set(&name, Content::Array(array), in_branch);
@@ -229,7 +251,7 @@ impl Evaluator<'_> {
                 let rest = end.and_then(|end| input.text.get(end + 1..)).unwrap_or_default().to_vec();
                 input.text = rest;
                 self.status = Some(true);
-                Value { text: line, taint: input.taint }
+                Value::new(line, input.taint)
             }
         };
         let _ = range;
@@ -237,7 +259,7 @@ impl Evaluator<'_> {
         let is_space = |byte: &u8| separators.contains(byte);
         if let Some(array) = array {
             let parts = line.text.split(is_space).filter(|part| !part.is_empty());
-            let values = parts.map(|part| Value { text: part.to_vec(), taint: line.taint });
+            let values = parts.map(|part| Value::new(part.to_vec(), line.taint));
             let content = Content::Array((0..).zip(values).collect());
             self.environment.set(&array, content, in_branch);
             return;
@@ -259,7 +281,7 @@ impl Evaluator<'_> {
             let text = rest.get(..end).unwrap_or_default().to_vec();
             rest = rest.get(end..).unwrap_or_default();
             let text = if text.is_empty() && line.is_wholly_unknown() { line.text.clone() } else { text };
-            let value = Value { text, taint: line.taint };
+            let value = Value::new(text, line.taint);
             self.environment.set(name, Content::Scalar(value), false);
         }
     }
@@ -272,6 +294,7 @@ impl Evaluator<'_> {
         if let Some(code) = options.operands.first().map(|field| field.value.clone())
             && code.text != b"-"
         {
+            self.traps.push((code.clone(), span(arguments, range)));
             self.captured(|evaluator| evaluator.run_code(&code, span(arguments, range)));
         }
     }

@@ -95,10 +95,14 @@ impl Evaluator<'_> {
                 let value = self.arithmetic(&word.parts);
                 self.status = value.is_known().then(|| value.text != b"0");
             }
-            CommandKind::Coprocess(command) => {
+            CommandKind::Coprocess { name, command } => {
                 self.parallel += 1;
-                self.command(command);
+                let name = name.clone().unwrap_or_else(|| b"COPROC".to_vec());
+                let output = self.captured(|evaluator| evaluator.command(command));
+                self.files.write(&super::redirect::descriptor_path(63), output);
                 self.parallel -= 1;
+                let ends = [(0, Value::known("63")), (1, Value::known("60"))];
+                self.environment.set(&name, Content::Array(ends.into()), false);
             }
             CommandKind::Broken(_) => self.status = None,
         }

@@ -46,6 +46,8 @@ pub(crate) struct Environment {
     variables: HashMap<Vec<u8>, Variable>,
     pub(crate) functions: HashMap<Vec<u8>, Rc<Command>>,
     pub(crate) aliases: HashMap<Vec<u8>, Vec<u8>>,
+    /// `$0`
+    pub(crate) zero: Value,
     /// `$1` and so on.
     pub(crate) positional: Vec<Value>,
     /// Whether `positional` is what the caller gave, which nobody knows.
@@ -61,6 +63,7 @@ impl Environment {
             variables: HashMap::new(),
             functions: HashMap::new(),
             aliases: HashMap::new(),
+            zero: Value::known("bash"),
             positional: Vec::new(),
             positional_unknown: true,
             directory: Value::known(directory),

@@ -50,7 +50,7 @@ struct Builder {
 
 impl Builder {
     fn literal(&mut self, text: &[u8]) {
-        self.current.globs |= text.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
+        self.current.globs |= has_pattern(text);
         self.current.value.push(text);
         self.begun |= !text.is_empty();
     }
@@ -128,7 +128,7 @@ impl Evaluator<'_> {
         if let [Part::Literal(text)] = word.parts.as_slice()
             && !text.iter().any(|byte| matches!(byte, b'{' | b'~'))
         {
-            let globs = text.iter().any(|byte| matches!(byte, b'*' | b'?' | b'['));
+            let globs = has_pattern(text);
             let range = self.place(word.range);
             return vec![Field { value: Value::known(text.as_slice()), globs, quoted: false, range }];
         }
@@ -192,12 +192,13 @@ impl Evaluator<'_> {
         };
         let mut literal = Vec::new();
         let mut first = true;
-        for unit in units {
+        for (index, unit) in units.iter().enumerate() {
             match unit {
                 Unit::Byte(byte) => literal.push(*byte),
                 Unit::Part(part) => {
                     self.flush(&mut builder, &mut literal, &mut first, true);
-                    self.part(&mut builder, part, &mut first);
+                    let more = index + 1 < units.len();
+                    self.part(&mut builder, part, &mut first, more);
                 }
             }
         }
@@ -243,10 +244,10 @@ impl Evaluator<'_> {
         builder.literal(path);
     }
 
-    fn part(&mut self, builder: &mut Builder, part: &Part, first: &mut bool) {
+    fn part(&mut self, builder: &mut Builder, part: &Part, first: &mut bool, more: bool) {
         let at_start = std::mem::replace(first, false);
         match part {
-            Part::Literal(text) => self.literal(builder, text, at_start, true),
+            Part::Literal(text) => self.literal(builder, text, at_start, more),
             Part::Quoted(text) => builder.quoted(&Value::known(text.as_slice())),
             Part::DoubleQuoted(parts) => self.inside_quotes(builder, parts),
             Part::Parameter(parameter) => {
@@ -384,6 +385,11 @@ impl Evaluator<'_> {
             _ => b" \t\n".to_vec(),
         }
     }
+}
+
+/// Whether a text outside quotes stands for file names. `[` alone is a program.
+fn has_pattern(text: &[u8]) -> bool {
+    text.iter().any(|byte| matches!(byte, b'*' | b'?')) || text.contains(&b'[') && text.contains(&b']')
 }
 
 fn units(word: &Word) -> Vec<Unit<'_>> {

@@ -11,6 +11,8 @@ pub(crate) struct Files {
     contents: HashMap<Vec<u8>, Value>,
     /// Symbolic links: the path and what it stands for.
     links: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Programs of the system under another name.
+    programs: HashMap<Vec<u8>, Vec<u8>>,
     pipes: usize,
 }
 
@@ -31,6 +33,10 @@ impl Files {
         }
     }
 
+    pub(crate) fn forget(&mut self, path: &[u8]) {
+        self.contents.remove(path);
+    }
+
     pub(crate) fn read(&self, path: &[u8]) -> Option<&Value> {
         self.contents.get(path)
     }
@@ -39,6 +45,17 @@ impl Files {
         if let Some(content) = self.contents.get(from).cloned() {
             self.write(to, content);
         }
+    }
+
+    /// A copy of a program of the system.
+    pub(crate) fn copy_program(&mut self, from: &[u8], to: &[u8]) {
+        if self.programs.len() < MOST {
+            self.programs.insert(to.to_vec(), from.to_vec());
+        }
+    }
+
+    pub(crate) fn program(&self, path: &[u8]) -> Option<&[u8]> {
+        self.programs.get(path).map(Vec::as_slice)
     }
 
     pub(crate) fn link(&mut self, path: &[u8], target: &[u8]) {

@@ -57,7 +57,7 @@ pub(crate) fn shell(text: &[u8], context: &Context) -> Evaluation {
     let mut evaluator = Evaluator::new(context);
     let list = syntax::parse(text);
     evaluator.list(&list);
-    evaluator.uncalled_functions();
+    evaluator.at_the_end();
     evaluator.end()
 }
 
@@ -119,6 +119,8 @@ pub(crate) struct Evaluator<'c> {
     /// The standard streams of the current command lead to the network.
     pub(crate) on_network: bool,
     pipeline: Pipe,
+    /// What traps run, and where they were set.
+    traps: Vec<(Value, SourceRange)>,
 }
 
 /// What stands together in a pipeline.
@@ -155,6 +157,7 @@ impl<'c> Evaluator<'c> {
             sockets: HashMap::new(),
             on_network: false,
             pipeline: Pipe::default(),
+            traps: Vec::new(),
         }
     }
 
@@ -310,10 +313,21 @@ impl<'c> Evaluator<'c> {
             self.emit(EffectKind::NetworkCode, target, stranger, range);
         } else if taint.has(Taint::DECODED) {
             let unread = code.is_wholly_unknown();
-            self.emit(EffectKind::DecodedCode, target, Qualities::NONE.with_if(unread, Qualities::HIDDEN), range);
+            // Data that the command brings along and nobody can read.
+            let embedded = unread && !taint.has(Taint::FILE) && !taint.has(Taint::OUTPUT) && !taint.has(Taint::TYPED);
+            let quality = Qualities::NONE.with_if(unread, Qualities::HIDDEN).with_if(embedded, Qualities::UNUSUAL);
+            self.emit(EffectKind::DecodedCode, target, quality, range);
         } else if !code.is_known() && taint.has(Taint::OUTPUT) && code.is_wholly_unknown() {
             self.emit(EffectKind::ComputedCode, target, Qualities::NONE, range);
         }
+    }
+
+    /// Traps run when all variables are set; functions that nobody called may still be.
+    fn at_the_end(&mut self) {
+        for (code, range) in std::mem::take(&mut self.traps) {
+            self.captured(|evaluator| evaluator.run_code(&code, range));
+        }
+        self.uncalled_functions();
     }
 
     fn uncalled_functions(&mut self) {

@@ -178,13 +178,14 @@ impl Evaluator<'_> {
         }
         if let Some(number) = std::str::from_utf8(name).ok().and_then(|text| text.parse::<usize>().ok()) {
             return match number.checked_sub(1) {
-                None => Some(Value::known("bash")),
+                None => Some(self.environment.zero.clone()),
                 Some(index) => match self.environment.positional.get(index) {
                     Some(value) => Some(value.clone()),
-                    None if self.environment.positional_unknown => {
+                    // Few are called with many: `$9` is an old way to write nothing.
+                    None if self.environment.positional_unknown && index < 6 => {
                         Some(Value::unknown(Taint::ENVIRONMENT))
                     }
-                    None => None,
+                    None => Some(Value::default()),
                 },
             };
         }
@@ -307,7 +308,7 @@ impl Evaluator<'_> {
                 b'L' => value.map(|text| text.to_ascii_lowercase()),
                 b'u' => value.map(|text| change_case(text, b'^', false)),
                 b'E' => value.map(super::filters::text::unescape).tainted(Taint::ASSEMBLED),
-                b'P' => Value::unknown(value.taint),
+                b'P' if value.text.contains(&b'$') => Value::unknown(value.taint),
                 _ => value.clone(),
             },
         }
@@ -315,7 +316,7 @@ impl Evaluator<'_> {
 }
 
 fn cut(value: &Value, text: Option<&[u8]>) -> Value {
-    Value { text: text.unwrap_or_default().to_vec(), taint: value.taint }
+    Value::new(text.unwrap_or_default().to_vec(), value.taint)
 }
 
 fn substring(value: &Value, offset: Option<i64>, length: Option<Option<i64>>) -> Value {

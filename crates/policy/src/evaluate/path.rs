@@ -17,6 +17,9 @@ impl Evaluator<'_> {
             path.taint = path.taint.with(directory.taint);
         }
         path.text = normal(&path.text);
+        if let Some(rest) = of_process_root(&path.text) {
+            path.text = normal(&[b"/", rest].concat());
+        }
         for _ in 0..8 {
             match self.files.followed(&path.text) {
                 Some(target) => path.text = normal(&target),
@@ -44,6 +47,9 @@ impl Evaluator<'_> {
         if path.is_empty() {
             return;
         }
+        if let Some(seen) = without_invisible(&path.text) {
+            self.touch_path(kind, &Value::new(seen, path.taint), qualities.with(Qualities::HIDDEN), range);
+        }
         let resolved = self.resolve(path);
         let class = self.class_of(&resolved, kind);
         if class == PathClass::HarmlessDevice && kind != EffectKind::Delete {
@@ -54,11 +60,31 @@ impl Evaluator<'_> {
             // `$X/*`, `$X/`: everything, should the variable be empty.
             let rest = path.text.iter().position(|byte| *byte != UNKNOWN);
             let rest = rest.and_then(|at| path.text.get(at..)).unwrap_or_default();
-            qualities = qualities.with_if(matches!(rest, b"/" | b"/*" | b"/." | b"/.*"), Qualities::ALL_OF_THEM);
+            let class = crate::path_class::classify(&normal(rest), kind, self.context);
+            let everything = matches!(class, PathClass::Root | PathClass::System | PathClass::Home);
+            qualities = qualities.with_if(everything && !rest.is_empty(), Qualities::ALL_OF_THEM);
         }
         let path = String::from_utf8_lossy(&resolved.text).into_owned();
         self.emit(kind, Target::Path { path, class }, qualities, range);
     }
+}
+
+/// What follows `/proc/PROCESS/root`, which is the root.
+fn of_process_root(path: &[u8]) -> Option<&[u8]> {
+    let rest = path.strip_prefix(b"/proc/")?;
+    let end = rest.iter().position(|byte| *byte == b'/')?;
+    let rest = rest.get(end..)?.strip_prefix(b"/root")?;
+    (rest.is_empty() || rest.starts_with(b"/")).then_some(rest)
+}
+
+/// The path without characters that nobody sees, if there are any.
+fn without_invisible(path: &[u8]) -> Option<Vec<u8>> {
+    if path.is_ascii() {
+        return None;
+    }
+    let text = std::str::from_utf8(path).ok()?;
+    let seen: String = text.chars().filter(|c| !matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}')).collect();
+    (seen.len() < text.len()).then(|| seen.into_bytes())
 }
 
 /// A path without empty steps, `.` and `..`.

@@ -53,9 +53,9 @@ impl Evaluator<'_> {
                 let path = self.text(word);
                 if let Some(stranger) = self.socket(&path, range) {
                     self.connect_descriptor(descriptor.unwrap_or(0), stranger);
-                } else if descriptor.unwrap_or(0) == 0 {
+                } else {
                     let content = self.read_file(&path, range);
-                    self.stdin = Some(content);
+                    self.given(descriptor, content);
                 }
             }
             RedirectKind::ReadWrite(word) => {
@@ -75,7 +75,22 @@ impl Evaluator<'_> {
                     text.trim_end_matches('-').parse::<u32>().ok()
                 });
                 let own = descriptor.unwrap_or(u32::from(*output));
+                if let Some(stranger) = self.socket(&target, range) {
+                    self.connect_descriptor(own, stranger);
+                    sinks.push(Sink::Elsewhere);
+                    return;
+                }
+                if number.is_none() && *output && target.text != b"-" && target.is_known() {
+                    sinks.push(Sink::File { path: target, append: false, range });
+                    return;
+                }
                 match number {
+                    Some(number) if !*output && self.files.read(&descriptor_path(number)).is_some() => {
+                        self.stdin = self.files.read(&descriptor_path(number)).cloned();
+                        if self.stdin.as_ref().is_some_and(|input| input.taint.has(Taint::STRANGER)) {
+                            self.on_network = true;
+                        }
+                    }
                     Some(number) if self.sockets.contains_key(&number) => {
                         let stranger = self.sockets.get(&number).copied().unwrap_or(true);
                         self.connect_descriptor(own, stranger);
@@ -86,12 +101,12 @@ impl Evaluator<'_> {
             }
             RedirectKind::HereDocument { body, expands } => {
                 let text = if *expands { self.document(&body.parts) } else { self.text(body) };
-                self.stdin = Some(text);
+                self.given(descriptor, text);
             }
             RedirectKind::HereString(word) => {
                 let mut text = self.text(word);
                 text.push(b"\n");
-                self.stdin = Some(text);
+                self.given(descriptor, text);
             }
         }
     }
@@ -118,6 +133,14 @@ impl Evaluator<'_> {
             None | Some(1) => sinks.push(Sink::File { path, append, range }),
             // Messages of unknown content.
             Some(_) => self.write_file(&path, &Value::default(), append, range),
+        }
+    }
+
+    /// A text that can be read from a descriptor, standard input if none is named.
+    fn given(&mut self, descriptor: Option<u32>, text: Value) {
+        match descriptor {
+            None | Some(0) => self.stdin = Some(text),
+            Some(number) => self.files.write(&descriptor_path(number), text),
         }
     }
 
@@ -173,6 +196,8 @@ impl Evaluator<'_> {
         let secrets = Qualities::NONE
             .with_if(content.taint.has(Taint::SECRET), Qualities::WITH_SECRETS)
             .with_if(content.taint.has(Taint::NETWORK), Qualities::FROM_NETWORK);
+        let loopback = resolved.text == b"/etc/hosts" && names_only_loopback(&content.text);
+        let secrets = secrets.with_if(loopback, Qualities::USUAL);
         let endless = content.taint.has(Taint::ENDLESS);
         if endless && !matches!(class, PathClass::HarmlessDevice | PathClass::Device) {
             self.emit(EffectKind::Exhaust, Target::Name("disk".into()), Qualities::ENDLESS, range);
@@ -234,6 +259,17 @@ impl Evaluator<'_> {
             None => Value::unknown(Taint::TYPED),
         }
     }
+}
+
+/// Whether every line of a hosts file gives names to this machine itself.
+fn names_only_loopback(text: &[u8]) -> bool {
+    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    !text.is_empty() && lines.all(|line| [&b"127."[..], b"::1", b"0.0.0.0", b"#"].iter().any(|start| line.starts_with(start)))
+}
+
+/// The path through which a descriptor is read.
+pub(crate) fn descriptor_path(number: u32) -> Vec<u8> {
+    format!("/dev/fd/{number}").into_bytes()
 }
 
 /// The commands of a crontab, without the five or six fields before them.

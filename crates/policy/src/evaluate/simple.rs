@@ -23,6 +23,7 @@ impl Evaluator<'_> {
         if words.is_empty() {
             for assignment in assignments {
                 self.assign(assignment);
+                self.judge_variable(assignment);
             }
             self.status = Some(true);
             return;
@@ -43,9 +44,15 @@ impl Evaluator<'_> {
     }
 
     fn once(&mut self, assignments: &[Assignment], words: &[Word]) {
+        let declares = words.first().is_some_and(|word| {
+            [&b"declare"[..], b"typeset", b"local", b"export", b"readonly"].iter().any(|name| word.is_literal(name))
+        });
         let mut restored = Vec::new();
         for assignment in assignments {
-            restored.push((assignment.name.clone(), self.environment.get(&assignment.name, 0).cloned()));
+            if !declares {
+                let before = self.environment.get(&assignment.name, 0).cloned();
+                restored.push((assignment.name.clone(), before));
+            }
             self.assign(assignment);
             self.judge_variable(assignment);
         }
@@ -124,6 +131,10 @@ impl Evaluator<'_> {
 
     fn assign_element(&mut self, name: &[u8], index: &Word, value: Value) {
         let key = self.text(index);
+        if name == b"BASH_ALIASES" {
+            self.environment.aliases.insert(key.text, value.text);
+            return;
+        }
         let number = self.number(index);
         match (self.environment.get_mut(name), number) {
             (Some(Content::Map(map)), _) => {
@@ -153,7 +164,17 @@ impl Evaluator<'_> {
 
     /// What a variable of the environment makes programs do.
     pub(crate) fn meaningful_variable(&mut self, name: &[u8], value: &Value, range: SourceRange) {
+        if value.text.starts_with(b"() {") {
+            // A function that an old bash takes over, with what follows it.
+            let mut code = value.clone();
+            code.text = [b"f", value.text.as_slice()].concat();
+            self.captured_code(&code, range);
+        }
         match name {
+            b"PYTHONSTARTUP" | b"PERL5OPT" | b"RUBYOPT" if !value.is_empty() => {
+                let content = self.read_file(value, range);
+                self.run_script(crate::script::Language::Python, &content, range, false);
+            }
             b"LD_PRELOAD" | b"LD_AUDIT" | b"DYLD_INSERT_LIBRARIES" if !value.is_empty() => {
                 let target = Target::Name(value.lossy());
                 self.emit(EffectKind::Inject, target, Qualities::NONE, range);
@@ -342,15 +363,24 @@ impl Evaluator<'_> {
                 return;
             }
         }
-        let resolved = match self.files.read(&self.resolve(&name.value).text) {
-            Some(content) if path.contains(&b'/') => Some(content.clone()),
-            _ => None,
-        };
-        if let Some(content) = resolved {
-            // A file that these commands wrote themselves.
-            self.run_file(&content, arguments, name.range);
-            return;
+        let mut path = path.to_vec();
+        for candidate in self.places_of(&path) {
+            let resolved = self.resolve(&candidate);
+            if let Some(program) = self.files.program(&resolved.text) {
+                path = program.to_vec();
+                break;
+            }
+            if let Some(content) = self.files.read(&resolved.text).cloned() {
+                // A file that these commands wrote themselves.
+                self.run_file(&content, arguments, name.range);
+                return;
+            }
+            if candidate.text != resolved.text && self.is_program(&resolved) {
+                path = resolved.text;
+                break;
+            }
         }
+        let path = path.as_slice();
         let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let mut program = String::from_utf8_lossy(last).into_owned();
         if !program.is_ascii()
@@ -369,6 +399,29 @@ impl Evaluator<'_> {
             name_range: name.range,
         };
         self.program(call);
+    }
+
+    /// Where a program of that name may lie, as far as the commands say so themselves.
+    fn places_of(&mut self, path: &[u8]) -> Vec<Value> {
+        if path.contains(&b'/') {
+            return vec![Value::known(path)];
+        }
+        match self.content(b"PATH") {
+            Some(Content::Scalar(folders)) => folders
+                .text
+                .split(|byte| *byte == b':')
+                .take(8)
+                .map(|folder| Value::known([folder, b"/", path].concat()))
+                .collect(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Whether a path is that of a program of the system.
+    pub(crate) fn is_program(&self, path: &Value) -> bool {
+        [&b"/bin/"[..], b"/usr/bin/", b"/sbin/", b"/usr/sbin/", b"/usr/local/bin/"]
+            .iter()
+            .any(|folder| path.text.strip_prefix(*folder).is_some_and(|name| !name.is_empty() && !name.contains(&b'/')))
     }
 
     /// Runs a file that the commands made: a script, judged by its first line.

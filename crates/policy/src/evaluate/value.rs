@@ -1,5 +1,7 @@
 //! A text as far as it can be known beforehand, and where its parts come from.
 
+use std::rc::Rc;
+
 use crate::effect::UNKNOWN;
 
 /// The longest text that is followed; what is longer ends with something unknown.
@@ -49,15 +51,21 @@ impl Taint {
 pub(crate) struct Value {
     pub(crate) text: Vec<u8>,
     pub(crate) taint: Taint,
+    /// Bytes that are no text, where a program passes them on to the next.
+    pub(crate) binary: Option<Rc<[u8]>>,
 }
 
 impl Value {
     pub(crate) fn known(text: impl Into<Vec<u8>>) -> Self {
-        Self { text: text.into(), taint: Taint::NONE }
+        Self::new(text.into(), Taint::NONE)
     }
 
     pub(crate) fn unknown(taint: Taint) -> Self {
-        Self { text: vec![UNKNOWN], taint }
+        Self::new(vec![UNKNOWN], taint)
+    }
+
+    pub(crate) fn new(text: Vec<u8>, taint: Taint) -> Self {
+        Self { text, taint, binary: None }
     }
 
     pub(crate) fn tainted(mut self, taint: Taint) -> Self {
@@ -79,11 +87,16 @@ impl Value {
     }
 
     pub(crate) fn push_value(&mut self, other: &Self) {
+        let alone = self.text.is_empty();
         self.push(&other.text);
         self.taint = self.taint.with(other.taint);
+        self.binary = if alone { other.binary.clone() } else { None };
     }
 
     pub(crate) fn push(&mut self, text: &[u8]) {
+        if self.text.is_empty() {
+            self.binary.clone_from(&None);
+        }
         if self.text.len() + text.len() <= LONGEST {
             self.text.extend_from_slice(text);
         } else if self.text.last() != Some(&UNKNOWN) {
@@ -107,7 +120,7 @@ impl Value {
     /// The same kind of text, made anew by a pure function of known text; unknown if it is.
     pub(crate) fn map(&self, function: impl FnOnce(&[u8]) -> Vec<u8>) -> Self {
         if self.is_known() {
-            Self { text: function(&self.text), taint: self.taint }
+            Self::new(function(&self.text), self.taint)
         } else {
             Self::unknown(self.taint)
         }

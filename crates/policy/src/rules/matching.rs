@@ -53,6 +53,10 @@ impl Rule {
         if call.qualities.has_any(self.without) || !call.qualities.has(self.with) {
             return false;
         }
+        let tries = |text: &[u8]| text.starts_with(b"--dry-run") || matches!(text, b"--dryrun" | b"--noop" | b"--what-if");
+        if call.arguments.iter().any(|field| tries(field.text())) && self.risk >= ctrlz_core::verdict::Risk::Medium {
+            return false;
+        }
         let arguments = || call.arguments.iter().map(|field| field.text());
         let first = || arguments().find(|text| !text.starts_with(b"-"));
         let some = |patterns: &Texts| arguments().any(|text| any(patterns, text));

@@ -236,14 +236,17 @@ impl Parser<'_> {
     fn coprocess(&mut self) -> CommandKind {
         self.skip_blanks();
         let start = self.at;
+        let mut name = None;
         if self.peek().is_some_and(character::begins_name) && self.keyword().is_none() {
             self.take_name();
+            name = self.text.get(start..self.at).map(<[u8]>::to_vec);
             self.skip_blanks();
             if self.peek() != Some(b'(') && self.keyword().is_none() {
                 self.at = start;
+                name = None;
             }
         }
         let body = self.command().unwrap_or_else(|| self.empty_command(start));
-        CommandKind::Coprocess(Box::new(body))
+        CommandKind::Coprocess { name, command: Box::new(body) }
     }
 }

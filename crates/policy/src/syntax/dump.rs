@@ -63,7 +63,7 @@ fn command(command: &Command) -> String {
         }
         CommandKind::Condition(list) => format!("(cond {})", words(list)),
         CommandKind::Arithmetic(expression) => format!("(arith {})", word(expression)),
-        CommandKind::Coprocess(body) => format!("(coproc {})", self::command(body)),
+        CommandKind::Coprocess { command: body, .. } => format!("(coproc {})", self::command(body)),
         CommandKind::Broken(text) => format!("(broken {})", bytes(text)),
     };
     command.redirects.iter().fold(text, |text, redirect| text + " " + &self::redirect(redirect))

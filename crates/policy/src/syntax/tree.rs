@@ -66,8 +66,8 @@ pub(crate) enum CommandKind {
     Condition(Vec<Word>),
     /// `(( … ))`: the expression, as parts like those of a double-quoted text.
     Arithmetic(Word),
-    /// `coproc …`
-    Coprocess(Box<Command>),
+    /// `coproc [NAME] …`
+    Coprocess { name: Option<Vec<u8>>, command: Box<Command> },
     /// What no rule of the grammar fits, as it stands. The text goes on after it.
     Broken(Vec<u8>),
 }

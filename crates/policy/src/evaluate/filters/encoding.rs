@@ -64,15 +64,32 @@ impl Evaluator<'_> {
     }
 }
 
+/// What a compressed text holds: gzip and zlib are read, other forms stay unknown.
+pub(super) fn decompressed(input: &Value) -> Value {
+    decoded(input, |text| {
+        let mut result = Vec::new();
+        let most = u64::try_from(super::LONGEST).unwrap_or(u64::MAX);
+        std::io::Read::read_to_end(&mut std::io::Read::take(flate2::read::GzDecoder::new(text), most), &mut result).ok()?;
+        Some(result)
+    })
+}
+
 /// What decoding makes of `input`; what is no text stays unknown.
 fn decoded(input: &Value, decode: impl FnOnce(&[u8]) -> Option<Vec<u8>>) -> Value {
     let taint = input.taint.with(Taint::DECODED);
-    if !input.is_known() || input.text.len() > super::LONGEST {
+    // What was decoded before may be binary: it is kept beside the text.
+    let bytes = match &input.binary {
+        Some(bytes) => bytes.as_ref(),
+        None if input.is_known() => input.text.as_slice(),
+        None => return Value::unknown(taint),
+    };
+    if bytes.len() > super::LONGEST {
         return Value::unknown(taint);
     }
-    match decode(&input.text) {
-        Some(text) if !text.contains(&0) => Value { text, taint },
-        _ => Value::unknown(taint),
+    match decode(bytes) {
+        Some(text) if !text.contains(&0) => Value { text, taint, binary: None },
+        Some(bytes) => Value { binary: Some(bytes.into()), ..Value::unknown(taint) },
+        None => Value::unknown(taint),
     }
 }
 

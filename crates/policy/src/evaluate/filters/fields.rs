@@ -69,6 +69,9 @@ impl Evaluator<'_> {
                     result
                 })
             }
+            Some(pattern) if only && input.is_known() && is_plain(&pattern.text) => {
+                super::limited(&input, |text| if contains(text, &pattern.text) { [&pattern.text[..], b"\n"].concat() } else { Vec::new() })
+            }
             _ if only => Value::unknown(input.taint.with(Taint::ASSEMBLED)),
             _ => input,
         }
@@ -129,7 +132,9 @@ impl Evaluator<'_> {
                         && flags.contains(&b'e')
                         && flags.iter().all(|flag| b"gpiIeMm0123456789".contains(flag))
                     {
-                        self.escape_to_shell(&Value::known(*replacement), script.range);
+                        let input = self.stdin.clone().filter(|_| replacement.contains(&b'&'));
+                        let code = input.unwrap_or_else(|| Value::known(*replacement));
+                        self.escape_to_shell(&code, script.range);
                     }
                 }
                 _ => {}

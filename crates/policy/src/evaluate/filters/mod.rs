@@ -26,14 +26,20 @@ impl Evaluator<'_> {
             "cut" => self.cut(call),
             "sed" => return self.sed(call),
             "head" | "tail" => self.ends(call),
-            "sort" | "uniq" | "fold" | "fmt" | "expand" | "column" | "strings" | "shuf" | "paste" => {
+            "paste" => self.pasted(call),
+            "ls" | "dir" | "exa" | "eza" | "lsd" => self.listed(call),
+            "dig" | "nslookup" | "host" | "drill" => {
+                self.judge_sent(call);
+                Value::unknown(Taint::NETWORK.with(Taint::STRANGER))
+            }
+            "sort" | "uniq" | "fold" | "fmt" | "expand" | "column" | "strings" | "shuf" => {
                 self.by_input(call, "ktSTodfcswn", <[u8]>::to_vec)
             }
             "grep" | "egrep" | "fgrep" | "rg" => self.filtered(call),
             "base64" | "base32" | "base16" | "basenc" => self.based(call),
             "xxd" | "hexdump" | "od" | "hd" => self.hexed(call),
             "openssl" => return self.openssl(call),
-            "uudecode" | "ascii2uni" | "recode" | "iconv" | "gpg" | "gpg2" | "lz4" | "unxz" | "unzstd" | "bunzip2" => {
+            "uudecode" | "ascii2uni" | "recode" | "iconv" | "gpg" | "gpg2" | "lz4" | "unxz" | "unzstd" | "bunzip2" | "xz" | "bzip2" | "zstd" | "lzma" | "unlzma" | "brotli" => {
                 let input = self.input(call, "ofrtcd");
                 Value::unknown(input.taint.with(Taint::DECODED))
             }
@@ -98,7 +104,7 @@ impl Evaluator<'_> {
         }
         let input = self.contents(&operands, call);
         if compressed {
-            return Value::unknown(input.taint.with(Taint::DECODED));
+            return encoding::decompressed(&input);
         }
         if call.name == "tac" {
             return limited(&input, text::reverse_order);
@@ -115,6 +121,41 @@ impl Evaluator<'_> {
             self.emit(EffectKind::Exhaust, target, Qualities::ENDLESS, call.range);
         }
         text
+    }
+
+    fn pasted(&mut self, call: &Call) -> Value {
+        let options = call.options("d", &["delimiters"]);
+        let delimiter = options.value("d|delimiters").and_then(|field| field.text().first().copied()).unwrap_or(b'\t');
+        let serial = options.has("s|serial");
+        let files: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
+        let input = self.contents(&files, call);
+        limited(&input, |text| {
+            if !serial {
+                return text.to_vec();
+            }
+            let text = text.strip_suffix(b"\n").unwrap_or(text);
+            let mut joined: Vec<u8> = text.iter().map(|byte| if *byte == b'\n' { delimiter } else { *byte }).collect();
+            joined.push(b'\n');
+            joined
+        })
+    }
+
+    /// Names of files: those that are named, and unknown ones of the folders.
+    fn listed(&mut self, call: &Call) -> Value {
+        let options = call.options("I", &[]);
+        let mut names = Value::new(Vec::new(), Taint::OUTPUT);
+        for operand in &options.operands {
+            if operand.globs {
+                names.push_value(&operand.value);
+            } else {
+                names.push(&[crate::effect::UNKNOWN]);
+            }
+            names.push(b"\n");
+        }
+        if options.operands.is_empty() {
+            names.push(&[crate::effect::UNKNOWN]);
+        }
+        names
     }
 
     fn which(&mut self, call: &Call) -> Value {

@@ -106,11 +106,9 @@ fn text_from<'t>(rest: &[u8], text: &'t [u8]) -> &'t [u8] {
     text.get(text.len() - rest.len() - 1..).unwrap_or_default()
 }
 
-/// NUL bytes end nothing here: a shell drops them.
+/// A NUL byte ends a text, as for `xargs -0`: it is kept as the end of a line.
 fn push_byte(result: &mut Vec<u8>, byte: u8) {
-    if byte != UNKNOWN {
-        result.push(byte);
-    }
+    result.push(if byte == UNKNOWN { b'\n' } else { byte });
 }
 
 pub(super) fn reverse_lines(text: &[u8]) -> Vec<u8> {
@@ -305,7 +303,7 @@ fn without_endless(taint: Taint) -> Taint {
 
 /// What printf prints.
 pub(crate) fn formatted(format: &Value, arguments: &[Field]) -> Value {
-    let mut result = Value { text: Vec::new(), taint: format.taint };
+    let mut result = Value::new(Vec::new(), format.taint);
     let mut arguments = arguments.iter();
     for round in 0..256 {
         if round > 0 && arguments.len() == 0 {

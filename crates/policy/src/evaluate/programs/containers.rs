@@ -86,10 +86,20 @@ impl Evaluator<'_> {
             match class {
                 PathClass::Root => {
                     open = true;
+                    if let Some(inside) = parts.next().filter(|inside| *inside != b"/") {
+                        self.files.link(inside, b"/");
+                    }
                     walls.push(("the root of the host".to_owned(), mount.range));
                 }
                 PathClass::System | PathClass::Accounts | PathClass::KernelSwitch | PathClass::Startup if !read_only => {
-                    self.emit(EffectKind::Breakout, Target::Path { path: resolved.lossy(), class }, Qualities::UNUSUAL, mount.range);
+                    open = true;
+                    let text = resolved.text.clone();
+                    let vital = [&b"/etc"[..], b"/root", b"/boot", b"/usr", b"/bin", b"/lib", b"/sbin", b"/home"].iter().any(|folder| text.starts_with(folder));
+                    let quality = Qualities::NONE.with_if(!vital, Qualities::UNUSUAL);
+                    self.emit(EffectKind::Breakout, Target::Path { path: resolved.lossy(), class }, quality, mount.range);
+                    if let Some(inside) = parts.next() {
+                        self.files.link(inside, &text);
+                    }
                 }
                 PathClass::Home | PathClass::Credential => {
                     self.touch_path(EffectKind::Read, &Value::known(source), Qualities::NONE, mount.range);

@@ -12,6 +12,11 @@ impl Evaluator<'_> {
         let options = call.options("ecdhpPuUDSFfvtTqQn", &["execute", "command", "eval", "query", "database", "host", "port", "user", "username", "dbname", "file", "pass"]);
         let mut statements: Vec<Field> = options.values("e|c|execute|command|eval|query|q|Q").cloned().collect();
         let keyed = call.name == "redis-cli";
+        let qualities = self.qualities;
+        if call.name.starts_with("sqlite") {
+            // Its database is a file: deleting in it is as undoable as the file.
+            self.qualities = qualities.with(Qualities::CONFINED);
+        }
         if call.name.starts_with("sqlite") {
             statements.extend(options.operands.iter().skip(1).map(|field| (*field).clone()));
             statements.extend(call.arguments.iter().filter(|f| f.text().starts_with(b".")).cloned());
@@ -27,11 +32,12 @@ impl Evaluator<'_> {
         if let Some(stdin) = self.stdin.take() {
             self.statements(&stdin, call.range);
         }
+        self.qualities = qualities;
     }
 
     fn redis(&mut self, text: &Value, range: SourceRange) {
         let upper = text.lossy().to_ascii_uppercase();
-        if upper.contains("FLUSHALL") || upper.contains("FLUSHDB") {
+        if upper.starts_with("FLUSHALL") || upper.starts_with("FLUSHDB") {
             self.emit(EffectKind::Remote, Target::Name(upper), Qualities::ALL_OF_THEM, range);
         } else if upper.contains("CONFIG SET DIR") || upper.contains("CONFIG SET DBFILENAME") || upper.contains("MODULE LOAD") {
             self.emit(EffectKind::Inject, Target::Name(upper), Qualities::NONE, range);
@@ -72,6 +78,10 @@ pub(crate) fn lost(statement: &str) -> Option<(String, Qualities)> {
     let upper = statement.to_ascii_uppercase();
     let words: Vec<&str> = upper.split_whitespace().filter(|word| !word.starts_with("--")).take(64).collect();
     let has = |word: &str| words.contains(&word);
+    if words.first() == Some(&"DROP") && has("EXISTS") && !has("DATABASE") {
+        // A migration that starts anew.
+        return Some(("drop if it exists".to_owned(), Qualities::NONE));
+    }
     let name = |at: usize| words.get(at).copied().unwrap_or_default().to_owned();
     let told = |what: &str| Some((format!("{what} {}", name(2)), Qualities::ALL_OF_THEM));
     match words.as_slice() {

@@ -163,7 +163,10 @@ impl Evaluator<'_> {
         }
         let shells: [&[u8]; 4] = [b"shell", b"sh", b"terminal", b"term"];
         if shells.contains(&command) || command.starts_with(b"set shell=") || command.windows(8).any(|window| window == b"system('") || command.windows(8).any(|w| w == b"system(\"") {
-            self.emit(EffectKind::ShellEscape, Target::Name("editor".into()), Qualities::NONE, range);
+            match quoted_part(command) {
+                Some(code) => self.escape_to_shell(&Value::known(code), range),
+                None => self.emit(EffectKind::ShellEscape, Target::Name("editor".into()), Qualities::NONE, range),
+            }
         }
     }
 
@@ -238,7 +241,7 @@ impl Evaluator<'_> {
             }
         }
         for (text, range) in texts {
-            let mut recipe = Value { text: Vec::new(), taint: text.taint };
+            let mut recipe = Value::new(Vec::new(), text.taint);
             for line in text.text.split(|byte| *byte == b'\n') {
                 let after_tab = line.strip_prefix(b"\t");
                 let after_semicolon = || {
@@ -293,6 +296,14 @@ impl Evaluator<'_> {
             }
         }
     }
+}
+
+/// The first text in quotes.
+fn quoted_part(text: &[u8]) -> Option<&[u8]> {
+    let open = text.iter().position(|byte| matches!(byte, b'\'' | b'"'))?;
+    let rest = text.get(open + 1..)?;
+    let close = rest.iter().rposition(|byte| Some(byte) == text.get(open))?;
+    rest.get(..close).filter(|part| !part.is_empty())
 }
 
 /// What follows the `!` at the start of a command of an editor or a pager.

@@ -21,7 +21,11 @@ impl Evaluator<'_> {
         let mut places: Vec<Field> =
             arguments.get(..end).unwrap_or_default().iter().filter(|f| !f.text().starts_with(b"-")).cloned().collect();
         let fd = call.name.starts_with("fd");
-        if places.is_empty() || fd {
+        if fd {
+            // `fd PATTERN PLACE…`
+            places = places.into_iter().skip(1).collect();
+        }
+        if places.is_empty() {
             places = vec![Field { value: Value::known("."), range: call.name_range, ..Field::default() }];
         }
         let tests = arguments.get(end..).unwrap_or_default();
@@ -74,7 +78,7 @@ impl Evaluator<'_> {
             }
             index += 1;
         }
-        let mut output = Value { text: Vec::new(), taint: Taint::OUTPUT.with(Taint::FILE) };
+        let mut output = Value::new(Vec::new(), Taint::OUTPUT.with(Taint::FILE));
         for place in &places {
             output.push_value(&found(place));
             output.push(b"\n");
@@ -126,7 +130,7 @@ impl Evaluator<'_> {
                 (None, None) => byte.is_ascii_whitespace(),
             };
             let texts = input.text.split(separator).map(<[u8]>::trim_ascii).filter(|text| !text.is_empty());
-            texts.take(256).map(|text| Value { text: unquoted(text), taint: input.taint }).collect()
+            texts.take(256).map(|text| Value::new(unquoted(text), input.taint)).collect()
         };
         let command = if command.is_empty() {
             vec![Field { value: Value::known("echo"), range: call.name_range, ..Field::default() }]
@@ -161,7 +165,7 @@ impl Evaluator<'_> {
             None => {
                 let input = self.take_stdin();
                 let lines = input.text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).take(MOST_COMMANDS);
-                let items = lines.map(|line| Field { value: Value { text: line.to_vec(), taint: input.taint }, range: call.range, ..Field::default() });
+                let items = lines.map(|line| Field { value: Value::new(line.to_vec(), input.taint), range: call.range, ..Field::default() });
                 (words.clone(), items.collect())
             }
         };
@@ -184,7 +188,7 @@ fn filled(field: &Field, mark: &[u8], value: &Value) -> Field {
         return field.clone();
     }
     let mut result = field.clone();
-    result.value = Value { text: Vec::new(), taint: field.value.taint };
+    result.value = Value::new(Vec::new(), field.value.taint);
     let mut rest = field.text();
     while let Some((first, after)) = rest.split_first() {
         match rest.strip_prefix(mark) {

@@ -111,7 +111,7 @@ impl Evaluator<'_> {
         let name = name.to_ascii_lowercase();
         if let Some(alias) = name.strip_prefix("alias.") {
             if let Some(code) = value.strip_prefix('!') {
-                let code = Value { text: code.as_bytes().to_vec(), taint: field.value.taint };
+                let code = Value::new(code.as_bytes().to_vec(), field.value.taint);
                 let key = [b"\0git alias ", alias.as_bytes()].concat();
                 self.files.write(&key, code.clone());
                 self.captured(|evaluator| evaluator.run_code(&code, field.range));
@@ -136,7 +136,7 @@ impl Evaluator<'_> {
         if usual.contains(&first) && !code.contains([';', '|', '&', '`', '$', '>']) {
             return;
         }
-        let code = Value { text: code.as_bytes().to_vec(), taint: field.value.taint };
+        let code = Value::new(code.as_bytes().to_vec(), field.value.taint);
         if now {
             self.escape_to_shell(&code, field.range);
         } else {

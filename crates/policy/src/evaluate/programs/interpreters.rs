@@ -50,6 +50,40 @@ pub(crate) fn language_of_script(text: &[u8]) -> Option<Language> {
     line.split(|c: char| c.is_whitespace() || c == '/').find_map(|word| of(word).map(|interpreter| interpreter.language))
 }
 
+/// What `{print $3, $2 "x"}` prints of an input; none for every other program.
+fn printed(code: &[u8], input: &[u8], separator: Option<u8>) -> Option<Vec<u8>> {
+    let code = std::str::from_utf8(code).ok()?.trim();
+    let body = code.strip_prefix('{')?.strip_suffix('}')?.trim();
+    let body = body.strip_prefix("$1=$1;").map_or(body, str::trim);
+    let list = body.strip_prefix("print")?.trim().trim_end_matches(';').trim_matches(['(', ')']);
+    let mut result = Vec::new();
+    for line in input.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+        let fields: Vec<&[u8]> = match separator {
+            Some(separator) => line.split(|byte| *byte == separator).collect(),
+            None => line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).collect(),
+        };
+        let items: Vec<&str> = if list.is_empty() { vec!["$0"] } else { list.split(',').map(str::trim).collect() };
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                result.push(b' ');
+            }
+            for term in item.split_inclusive('"').flat_map(|term| term.split(' ')).filter(|term| !term.is_empty()) {
+                match term.strip_prefix('$') {
+                    Some("0") => result.extend(fields.join(&b' ')),
+                    Some("NF") => result.extend_from_slice(fields.last()?),
+                    Some(number) => {
+                        let at: usize = number.parse().ok()?;
+                        result.extend_from_slice(fields.get(at.checked_sub(1)?).copied().unwrap_or_default());
+                    }
+                    None => result.extend_from_slice(term.trim_matches('"').as_bytes()),
+                }
+            }
+        }
+        result.push(b'\n');
+    }
+    Some(result)
+}
+
 impl Evaluator<'_> {
     pub(super) fn interpreter(&mut self, call: &Call) {
         let Some(interpreter) = of(&call.name) else { return };
@@ -109,7 +143,40 @@ impl Evaluator<'_> {
     fn judge_awk_input(&mut self, operands: &[Field], call: &Call) {
         let files: Vec<Field> = operands.iter().filter(|field| !field.text().contains(&b'=')).cloned().collect();
         let input = if files.is_empty() { self.stdin.take().unwrap_or_default() } else { self.contents(&files, call) };
-        self.write(&Value::unknown(input.taint.with(Taint::OUTPUT)));
+        let code = call.arguments.iter().find(|field| field.text().contains(&b'{')).map(|field| field.text().to_vec());
+        let separator = call.options("F", &[]).value("F").and_then(|field| field.text().first().copied());
+        let output = match code.and_then(|code| printed(&code, &input.text, separator)) {
+            Some(text) if input.is_known() && !input.is_empty() => Value::new(text, input.taint),
+            _ => Value::unknown(input.taint.with(Taint::OUTPUT)),
+        };
+        self.write(&output);
+    }
+
+    /// What only several acts together tell, in languages that are read by their words alone.
+    fn judge_together(&mut self, language: Language, acts: &[Act], code: &Value, range: SourceRange) {
+        let text = String::from_utf8_lossy(&code.text);
+        if language == Language::JavaScript && text.contains("$`") {
+            for part in text.split("$`").skip(1) {
+                let command = part.split('`').next().unwrap_or_default().to_owned();
+                self.captured(|evaluator| evaluator.run_code(&Value::known(command), range));
+            }
+        }
+        if matches!(language, Language::Python | Language::JavaScript) {
+            return;
+        }
+        let connects = ["ocket", "/inet/tcp/", "fsockopen", "TCPSocket"].iter().any(|word| text.contains(word));
+        let runs = acts.iter().any(|act| match act {
+            Act::Effect(effect) => effect.kind == EffectKind::ComputedCode,
+            Act::Shell { text, .. } => text.contains(&0) || text.ends_with(b"sh") || text.ends_with(b"sh -i"),
+            Act::Program { arguments, .. } => arguments.first().is_some_and(|name| name.ends_with(b"sh") || name.contains(&0)),
+            Act::Code { .. } => false,
+        });
+        if connects && (runs || language == Language::Awk && text.contains("getline")) {
+            self.emit(EffectKind::ReverseShell, Target::None, Qualities::NONE, range);
+        }
+        if language == Language::Lua {
+            self.foreign_code(code, range);
+        }
     }
 
     /// `python -m MODULE`.
@@ -134,12 +201,14 @@ impl Evaluator<'_> {
         self.script_depth += 1;
         let qualities = self.qualities;
         self.qualities = qualities.with_if(code.taint.has(Taint::DECODED), Qualities::HIDDEN);
-        for act in script::acts(language, &code.text) {
+        let acts = script::acts(language, &code.text);
+        self.judge_together(language, &acts, code, range);
+        for act in acts {
             let at = |inner: SourceRange| if in_place { inner } else { range };
             match act {
                 Act::Shell { text, range } => {
                     let place = at(range);
-                    let text = Value { text, taint: Taint::NONE };
+                    let text = Value::new(text, Taint::NONE);
                     self.captured(|evaluator| evaluator.run_code(&text, place));
                 }
                 Act::Program { arguments, range } => {
@@ -149,7 +218,7 @@ impl Evaluator<'_> {
                         .map(|text| {
                             let unknown = text.contains(&0);
                             let taint = if unknown { Taint::ENVIRONMENT } else { Taint::NONE };
-                            Field { value: Value { text, taint }, quoted: true, range: place, globs: false }
+                            Field { value: Value::new(text, taint), quoted: true, range: place, globs: false }
                         })
                         .collect();
                     self.captured(|evaluator| evaluator.dispatch(fields));
@@ -162,10 +231,22 @@ impl Evaluator<'_> {
                     let place = at(effect.range);
                     match effect.target {
                         Target::Path { path, .. } => {
-                            let path = Value { text: path.into_bytes(), taint: Taint::NONE };
+                            let mut text = path.into_bytes();
+                            if text.first() == Some(&b'~') && matches!(text.get(1), None | Some(b'/')) {
+                                text.splice(..1, self.context.home.iter().copied());
+                            }
+                            let path = Value::new(text, Taint::NONE);
                             self.touch_path(effect.kind, &path, effect.qualities, place);
                         }
-                        target => self.emit(effect.kind, target, effect.qualities, place),
+                        target => {
+                            // A program that fetches code and runs it has no installer's excuse.
+                            let stranger = effect.kind == EffectKind::NetworkCode;
+                            let forks = matches!(&target, Target::Name(name) if name == "processes");
+                            let qualities = effect.qualities
+                                .with_if(stranger, Qualities::INSECURE)
+                                .with_if(forks && effect.kind == EffectKind::Exhaust, Qualities::ALL_OF_THEM);
+                            self.emit(effect.kind, target, qualities, place);
+                        }
                     }
                 }
             }

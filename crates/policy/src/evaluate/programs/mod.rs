@@ -6,6 +6,7 @@ mod containers;
 mod disks;
 mod escapes;
 mod find;
+mod foreign;
 mod git;
 mod interpreters;
 mod network;
@@ -20,7 +21,6 @@ pub(super) use interpreters::language_of_script;
 use super::Evaluator;
 use super::call::Call;
 use super::value::{Taint, Value};
-use crate::effect::UNKNOWN;
 
 /// Programs that a pattern in place of a name is tried with, the most telling first.
 pub(super) const KNOWN: &[&str] = &[
@@ -34,11 +34,11 @@ pub(super) const KNOWN: &[&str] = &[
 impl Evaluator<'_> {
     /// A program is called.
     pub(super) fn program(&mut self, call: Call) {
-        self.note_call(call.clone());
         if asks_for_help(&call) {
             self.write(&Value::unknown(Taint::OUTPUT));
             return;
         }
+        self.note_call(wrappers::own_part(&call));
         if self.filter(&call) {
             return;
         }
@@ -64,9 +64,9 @@ impl Evaluator<'_> {
             "zip" | "7z" | "rar" | "cpio" | "ar" => self.pack(&call),
             "less" | "more" | "most" | "vi" | "vim" | "view" | "rvim" | "nvim" | "ex" | "nano" | "pico" | "emacs" | "ed"
             | "gdb" | "man" | "ftp" | "sftp" | "mysql" | "mariadb" | "psql" | "sqlite3" | "sqlite" | "make" | "gmake"
-            | "zipinfo" | "irb" | "expect" | "screen" | "tmux" | "lftp" | "cpan" | "jjs" | "scanmem" | "run-parts"
-            | "awk-shell" | "rlwrap" | "tcpdump" | "rsync" | "cobc" | "dvips" | "tex" | "latex" | "pdftex" | "ghc"
-            | "ghci" | "octave" | "gimp" | "lualatex" | "puppet" | "smbclient" | "wall" | "openvpn" | "mosquitto" | "redis-cli" | "mongo"
+            | "zipinfo" | "screen" | "tmux" | "lftp" | "cpan" | "jjs" | "scanmem" | "run-parts"
+            | "awk-shell" | "rlwrap" | "tcpdump" | "rsync" | "cobc" | "dvips" | "tex" | "latex" | "pdftex"
+            | "ghci" | "gimp" | "lualatex" | "puppet" | "smbclient" | "wall" | "openvpn" | "mosquitto" | "redis-cli" | "mongo"
             | "mongosh" | "cqlsh" | "clickhouse-client" | "sqlcmd" | "isql" | "influx" => self.with_escapes(&call),
             name if disks::is_formatter(name) => self.format_disk(&call),
             "chmod" | "chown" | "chgrp" | "setfacl" | "chattr" | "chcon" => self.permissions(&call),
@@ -85,18 +85,14 @@ impl Evaluator<'_> {
             "head" | "tail" | "wc" => {
                 self.input(&call, "nc");
             }
+            name if foreign::is_foreign(name) => self.foreign(&call),
             _ => self.other(&call),
         }
     }
 
     /// A program that nobody described: it reads what it names, and prints what nobody knows.
     fn other(&mut self, call: &Call) {
-        if let Some(stdin) = &self.stdin
-            && stdin.taint.has(Taint::SECRET)
-            && network::sends(&call.name)
-        {
-            self.take_stdin();
-        }
+        self.judge_sent(call);
         const READERS: &[&str] = &[
             "diff", "cmp", "file", "jq", "yq", "view", "od", "hexyl", "comm", "join", "look", "pr", "split", "csplit", "ul", "aspell",
             "cupsfilter", "base58", "dialog", "eqn", "genisoimage", "hd", "highlight", "ksh", "mtr", "msgattrib", "soelim", "troff",
@@ -124,7 +120,3 @@ fn asks_for_help(call: &Call) -> bool {
         && call.arguments.iter().take(3).any(|field| only(field.text()))
 }
 
-/// Whether a text begins with something that is not known.
-pub(super) fn begins_unknown(text: &[u8]) -> bool {
-    text.first() == Some(&UNKNOWN)
-}

@@ -60,12 +60,21 @@ pub(super) fn place(address: &[u8]) -> Place {
 }
 
 impl Evaluator<'_> {
+    /// Secrets in the arguments or the input of a program that sends them away.
+    pub(crate) fn judge_sent(&mut self, call: &Call) {
+        let secret = |value: &Value| value.taint.has(Taint::SECRET);
+        let sent = call.arguments.iter().any(|field| secret(&field.value)) || self.stdin.as_ref().is_some_and(secret);
+        if sent && sends(&call.name) {
+            self.emit(EffectKind::Send, Target::Name(call.name.clone()), Qualities::WITH_SECRETS, call.range);
+        }
+    }
+
     /// curl, wget and their like.
     pub(super) fn transfer(&mut self, call: &Call) {
         const LETTERS: &str = "oOdFHuXATebcCDEKmQrtUwxyYzPa";
         let wget = call.name.starts_with("wget") || call.name == "aria2c";
         let letters = if wget { "OPUoaeiTtwQlDARBX" } else { LETTERS };
-        let letters: String = letters.chars().filter(|letter| wget || *letter != 'O' && *letter != 'a').collect();
+        let letters: String = letters.chars().filter(|letter| wget || *letter != 'O' && *letter != 'a').filter(|letter| !wget || *letter != 'R').collect();
         let words = &[
             "output", "data", "data-binary", "data-raw", "data-urlencode", "form", "header", "user", "request", "user-agent", "upload-file",
             "referer", "cookie", "cookie-jar", "config", "max-time", "connect-timeout", "retry", "proxy", "cacert", "cert", "key", "url",

@@ -36,6 +36,11 @@ impl Evaluator<'_> {
         }
         let kind = if owner { EffectKind::Owner } else { EffectKind::Permission };
         for operand in operands {
+            let resolved = self.resolve(&operand.value);
+            if let Some(program) = self.files.program(&resolved.text).map(<[u8]>::to_vec) {
+                // A copy of a program, under another name.
+                self.touch_path(kind, &crate::evaluate::value::Value::known(program), quality, operand.range);
+            }
             self.touch_path(kind, &operand.value, quality, operand.range);
         }
     }
@@ -58,7 +63,7 @@ fn is_public(mode: &[u8]) -> bool {
 /// Whether nobody may do anything any more.
 fn is_nothing(mode: &[u8]) -> bool {
     !mode.is_empty() && mode.len() >= 3 && mode.iter().all(|byte| *byte == b'0')
-        || matches!(mode, b"a-rwx" | b"-rwx" | b"a=" | b"ugo-rwx" | b"ugo=")
+        || matches!(mode, b"-x" | b"a-x" | b"ugo-x" | b"a-r" | b"a-rwx" | b"-rwx" | b"a=" | b"ugo-rwx" | b"ugo=")
 }
 
 /// Whether the set-user-id or set-group-id bit is set.

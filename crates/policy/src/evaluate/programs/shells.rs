@@ -28,11 +28,18 @@ impl Evaluator<'_> {
                 None => operands.remove(0),
             };
             // Behind the text come `$0`, `$1` and so on.
-            let positional = operands.into_iter().skip(1).map(|field| field.value).collect();
-            self.run_with(&code.value, positional, code.range);
+            let mut operands = operands.into_iter().map(|field| field.value);
+            let zero = operands.next().unwrap_or_else(|| Value::known("bash"));
+            let before = std::mem::replace(&mut self.environment.zero, zero);
+            self.run_with(&code.value, operands.collect(), code.range);
+            self.environment.zero = before;
             return;
         }
         if options.has("s") || operands.is_empty() || operands.first().is_some_and(|field| matches!(field.text(), b"-" | b"/dev/stdin" | b"/proc/self/fd/0")) {
+            if options.has("s") && !operands.is_empty() {
+                self.environment.positional = operands.into_iter().map(|field| field.value).collect();
+                self.environment.positional_unknown = false;
+            }
             self.from_input(call, options.has("i"));
             return;
         }
@@ -82,8 +89,13 @@ impl Evaluator<'_> {
         let user = options.operands.iter().find(|field| field.text() != b"-").map(|field| field.text().to_vec());
         let root = user.as_deref().is_none_or(|user| user == b"root");
         self.qualities = qualities.with_if(root, Qualities::PRIVILEGED);
+        let command: Vec<Field> = match (call.name.as_str(), options.value("u|user")) {
+            ("runuser", Some(_)) => options.operands.iter().map(|field| (*field).clone()).collect(),
+            _ => Vec::new(),
+        };
         match options.value("c|command").cloned() {
             Some(code) => self.run_code(&code.value, code.range),
+            None if !command.is_empty() => self.dispatch(command),
             None => {
                 let target = Target::Name(if root { "root".into() } else { String::from_utf8_lossy(&user.unwrap_or_default()).into_owned() });
                 self.emit(EffectKind::Privilege, target, Qualities::NONE, call.range);

@@ -87,6 +87,10 @@ impl Evaluator<'_> {
             if quality.has(Qualities::RECURSIVE) {
                 self.touch_path(EffectKind::Write, &path, quality, target.range);
             }
+            if self.is_program(&from) {
+                self.files.copy_program(&from.text, &resolved.text);
+                self.files.forget(&resolved.text);
+            }
             self.files.copy(&from.text, &resolved.text);
         }
     }
@@ -149,7 +153,7 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn dd(&mut self, call: &Call) {
-        let mut value = |name: &[u8]| {
+        let value = |name: &[u8]| {
             let field = call.arguments.iter().rev().find(|field| field.text().starts_with(name))?;
             Some(crate::evaluate::call::cut(field, name.len()))
         };

@@ -121,12 +121,21 @@ pub(super) fn is_wrapper(name: &str) -> bool {
     of(name).is_some()
 }
 
+/// A call as rules see it: of a wrapper, only its own options and the name of what it starts.
+pub(super) fn own_part(call: &Call) -> Call {
+    let Some(wrapper) = of(&call.name) else { return call.clone() };
+    let options = call.options_before_operands(wrapper.letters, wrapper.words);
+    let mut own = call.clone();
+    own.arguments.truncate(call.arguments.len() - options.operands.len() + 1);
+    own
+}
+
 impl Evaluator<'_> {
     pub(super) fn wrapper(&mut self, call: &Call) {
         let Some(wrapper) = of(&call.name) else { return };
         let options = call.options_before_operands(wrapper.letters, wrapper.words);
         let mut rest: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
-        let qualities = self.qualities;
+        let (qualities, directory) = (self.qualities, self.environment.directory.clone());
         self.qualities = qualities.with(wrapper.qualities);
         match wrapper.name {
             "env" => {
@@ -141,6 +150,14 @@ impl Evaluator<'_> {
                     return;
                 }
                 self.strip_assignments(&mut rest);
+                if let Some(folder) = options.value("C|chdir").cloned() {
+                    self.environment.directory = self.resolve(&folder.value);
+                }
+            }
+            "setarch" => {
+                if rest.first().is_some_and(|field| !field.text().starts_with(b"/") && rest.len() > 1) {
+                    rest.remove(0);
+                }
             }
             "sudo" | "doas" | "sudo-rs" => {
                 self.strip_assignments(&mut rest);
@@ -210,6 +227,7 @@ impl Evaluator<'_> {
             self.judge_wrapped(call, wrapper, &command);
             self.dispatch(command);
         }
+        self.environment.directory = directory;
         self.qualities = qualities;
     }
 
@@ -234,10 +252,10 @@ impl Evaluator<'_> {
             let text = first.text();
             let Some(at) = text.iter().position(|byte| *byte == b'=') else { break };
             let name = text.get(..at).unwrap_or_default().to_vec();
-            if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') {
+            if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'%')) {
                 break;
             }
-            let value = Value { text: text.get(at + 1..).unwrap_or_default().to_vec(), taint: first.value.taint };
+            let value = Value::new(text.get(at + 1..).unwrap_or_default().to_vec(), first.value.taint);
             let range = first.range;
             self.meaningful_variable(&name, &value, range);
             self.assign_scalar(&name, value);
