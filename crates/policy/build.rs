@@ -1,6 +1,7 @@
 //! Turns the built-in rules into constants, so that a command that is judged pays nothing for
 //! reading them.
 
+use std::error::Error;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs};
@@ -11,25 +12,24 @@ mod form;
 
 use form::{OneOrMore, RuleForm};
 
-fn main() {
-    let folder = Path::new("rules");
+fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-changed=rules");
     println!("cargo::rerun-if-changed=src/rules/form.rs");
-    let mut files: Vec<_> = fs::read_dir(folder)
-        .expect("rules/ is a part of this crate")
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
-        .collect();
+    let mut files = Vec::new();
+    for entry in fs::read_dir("rules")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "yaml") {
+            files.push(path);
+        }
+    }
     files.sort();
     let mut rules = String::from("&[\n");
     let mut examples = String::from("&[\n");
     for file in files {
-        let text = fs::read_to_string(&file).expect("a rule file can be read");
+        let text = fs::read_to_string(&file)?;
         let family = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
-        let forms: Vec<RuleForm> = match serde_saphyr::from_str(&text) {
-            Ok(forms) => forms,
-            Err(error) => panic!("{}: {error}", file.display()),
-        };
+        let forms: Vec<RuleForm> = serde_saphyr::from_str(&text)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
         for form in forms {
             rule(&mut rules, &family, &form);
             for (list, expected) in [(&form.matches, true), (&form.no_match, false)] {
@@ -41,9 +41,10 @@ fn main() {
     }
     rules.push(']');
     examples.push(']');
-    let out = env::var("OUT_DIR").expect("cargo sets OUT_DIR");
-    fs::write(Path::new(&out).join("rules.rs"), rules).expect("OUT_DIR can be written");
-    fs::write(Path::new(&out).join("examples.rs"), examples).expect("OUT_DIR can be written");
+    let out = env::var("OUT_DIR")?;
+    fs::write(Path::new(&out).join("rules.rs"), rules)?;
+    fs::write(Path::new(&out).join("examples.rs"), examples)?;
+    Ok(())
 }
 
 fn rule(text: &mut String, family: &str, form: &RuleForm) {
@@ -52,7 +53,7 @@ fn rule(text: &mut String, family: &str, form: &RuleForm) {
         "Rule {{ id: Cow::Borrowed({:?}), family: Cow::Borrowed({family:?}), risk: Risk::{}, \
          reason: Cow::Borrowed({:?}), hint: Cow::Borrowed({:?}), effects: {}, classes: {}, paths: {}, \
          not_paths: {}, hosts: {}, named: {}, with: {}, with_any: {}, without: {}, remarks: {}, \
-         programs: {}, words: {}, any_words: {}, not_words: {}, options: {}, all_options: {}, \
+         programs: {}, not_programs: {}, words: {}, any_words: {}, not_words: {}, options: {}, all_options: {}, \
          not_options: {}, arguments: {}, all_arguments: {}, not_arguments: {} }},",
         form.id,
         camel(&form.risk),
@@ -69,6 +70,7 @@ fn rule(text: &mut String, family: &str, form: &RuleForm) {
         qualities(&form.without),
         variants("RemarkKind", &form.remark),
         texts(&form.program),
+        texts(&form.not_program),
         texts(&form.word),
         texts(&form.any_word),
         texts(&form.not_word),

@@ -17,8 +17,8 @@ mod syntax;
 mod validator;
 mod verdict;
 
-pub use context::Context;
 pub use content::{redact, redact_bytes};
+pub use context::Context;
 pub use effect::{Effect, EffectKind, Qualities, Target};
 pub use path_class::PathClass;
 pub use rules::Rule;

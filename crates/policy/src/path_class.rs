@@ -75,7 +75,8 @@ struct Steps;
 
 impl Steps {
     fn of(path: &[u8]) -> (Vec<&[u8]>, bool) {
-        let mut steps: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|s| !s.is_empty()).collect();
+        let mut steps: Vec<&[u8]> =
+            path.split(|byte| *byte == b'/').filter(|s| !s.is_empty()).collect();
         let all = steps.last().is_some_and(|step| matches_everything(step));
         if all {
             steps.pop();
@@ -93,7 +94,8 @@ fn matches_everything(step: &[u8]) -> bool {
     !stripped.is_empty()
         && stripped.contains(&b'*')
         && (stripped.iter().all(|byte| matches!(byte, b'*' | b'?' | b'.'))
-            || stripped.starts_with(b"[!") || stripped.starts_with(b"[^"))
+            || stripped.starts_with(b"[!")
+            || stripped.starts_with(b"[^"))
 }
 
 fn is_inside(path: &[u8], folder: &[u8]) -> bool {
@@ -149,8 +151,15 @@ fn in_home(_home: &[u8], below: &[u8], all: bool, reads: bool) -> PathClass {
         return PathClass::Credential;
     }
     const CACHES: [&[u8]; 9] = [
-        b".cache", b".npm", b".cargo/registry", b".gradle/caches", b".m2/repository", b".yarn/cache",
-        b".local/share/Trash", b".pnpm-store", b".nuget/packages",
+        b".cache",
+        b".npm",
+        b".cargo/registry",
+        b".gradle/caches",
+        b".m2/repository",
+        b".yarn/cache",
+        b".local/share/Trash",
+        b".pnpm-store",
+        b".nuget/packages",
     ];
     if CACHES.iter().any(|cache| is_inside(below, cache)) {
         return PathClass::Temporary;
@@ -160,29 +169,89 @@ fn in_home(_home: &[u8], below: &[u8], all: bool, reads: bool) -> PathClass {
 
 fn is_startup_of_home(below: &[u8]) -> bool {
     const FILES: [&[u8]; 21] = [
-        b".bashrc", b".bash_profile", b".bash_login", b".bash_logout", b".bash_aliases", b".profile", b".zshrc",
-        b".zshenv", b".zprofile", b".zlogin", b".cshrc", b".tcshrc", b".kshrc", b".xinitrc", b".xprofile", b".xsession",
-        b".xsessionrc", b".ssh/authorized_keys", b".ssh/authorized_keys2", b".ssh/rc", b".config/fish/config.fish",
+        b".bashrc",
+        b".bash_profile",
+        b".bash_login",
+        b".bash_logout",
+        b".bash_aliases",
+        b".profile",
+        b".zshrc",
+        b".zshenv",
+        b".zprofile",
+        b".zlogin",
+        b".cshrc",
+        b".tcshrc",
+        b".kshrc",
+        b".xinitrc",
+        b".xprofile",
+        b".xsession",
+        b".xsessionrc",
+        b".ssh/authorized_keys",
+        b".ssh/authorized_keys2",
+        b".ssh/rc",
+        b".config/fish/config.fish",
     ];
     const FOLDERS: [&[u8]; 6] = [
-        b".config/autostart", b".config/systemd/user", b".local/share/systemd/user", b".config/fish/conf.d",
-        b".bashrc.d", b"Library/LaunchAgents",
+        b".config/autostart",
+        b".config/systemd/user",
+        b".local/share/systemd/user",
+        b".config/fish/conf.d",
+        b".bashrc.d",
+        b"Library/LaunchAgents",
     ];
-    FILES.contains(&below) || FOLDERS.iter().any(|folder| is_inside(below, folder) && below != *folder)
+    FILES.contains(&below)
+        || FOLDERS.iter().any(|folder| is_inside(below, folder) && below != *folder)
 }
 
 fn is_credential_of_home(below: &[u8]) -> bool {
     const FILES: [&[u8]; 21] = [
-        b".netrc", b".git-credentials", b".pgpass", b".my.cnf", b".npmrc", b".pypirc", b".docker/config.json",
-        b".kube/config", b".aws/credentials", b".aws/config", b".vault-token", b".htpasswd", b".boto", b".s3cfg",
-        b".config/gh/hosts.yml", b".config/hub", b".cargo/credentials.toml", b".cargo/credentials", b".gem/credentials",
-        b".config/rclone/rclone.conf", b".terraform.d/credentials.tfrc.json",
+        b".netrc",
+        b".git-credentials",
+        b".pgpass",
+        b".my.cnf",
+        b".npmrc",
+        b".pypirc",
+        b".docker/config.json",
+        b".kube/config",
+        b".aws/credentials",
+        b".aws/config",
+        b".vault-token",
+        b".htpasswd",
+        b".boto",
+        b".s3cfg",
+        b".config/gh/hosts.yml",
+        b".config/hub",
+        b".cargo/credentials.toml",
+        b".cargo/credentials",
+        b".gem/credentials",
+        b".config/rclone/rclone.conf",
+        b".terraform.d/credentials.tfrc.json",
     ];
-    const FOLDERS: [&[u8]; 21] = [
-        b".aws", b".gnupg", b".password-store", b".azure", b".config/gcloud", b".local/share/keyrings", b".mozilla",
-        b".config/google-chrome", b".config/chromium", b".config/BraveSoftware", b".config/microsoft-edge", b".thunderbird",
-        b".config/Bitwarden", b".config/op", b".electrum", b".bitcoin", b".ethereum", b".config/solana", b".kube",
-        b".config/doctl", b".config/sops",
+    const FOLDERS: [&[u8]; 24] = [
+        b"Mail",
+        b"Library/Messages",
+        b"Library/Mail",
+        b".aws",
+        b".gnupg",
+        b".password-store",
+        b".azure",
+        b".config/gcloud",
+        b".local/share/keyrings",
+        b".mozilla",
+        b".config/google-chrome",
+        b".config/chromium",
+        b".config/BraveSoftware",
+        b".config/microsoft-edge",
+        b".thunderbird",
+        b".config/Bitwarden",
+        b".config/op",
+        b".electrum",
+        b".bitcoin",
+        b".ethereum",
+        b".config/solana",
+        b".kube",
+        b".config/doctl",
+        b".config/sops",
     ];
     if let Some(key) = below.strip_prefix(b".ssh") {
         let key = key.strip_prefix(b"/").unwrap_or(key);
@@ -203,45 +272,102 @@ pub(crate) fn is_credential_name(path: &[u8]) -> bool {
             [b"example", b"sample", b"template", b"dist", b"test", b"defaults", b"schema"];
         return !templates.contains(&kind);
     }
-    const NAMES: [&[u8]; 17] = [
-        b"id_rsa", b"id_dsa", b"id_ecdsa", b"id_ed25519", b"id_ed25519_sk", b"credentials.json", b"service-account.json",
-        b"secrets.yml", b"secrets.yaml", b"secrets.json", b"master.key", b"wallet.dat", b"logins.json", b"key4.db",
-        b".netrc", b".git-credentials", b".pgpass",
+    const NAMES: [&[u8]; 20] = [
+        b"database.yml",
+        b"wp-config.php",
+        b".htpasswd",
+        b"id_rsa",
+        b"id_dsa",
+        b"id_ecdsa",
+        b"id_ed25519",
+        b"id_ed25519_sk",
+        b"credentials.json",
+        b"service-account.json",
+        b"secrets.yml",
+        b"secrets.yaml",
+        b"secrets.json",
+        b"master.key",
+        b"wallet.dat",
+        b"logins.json",
+        b"key4.db",
+        b".netrc",
+        b".git-credentials",
+        b".pgpass",
     ];
-    NAMES.contains(&name) || name.ends_with(b".kdbx") || name.ends_with(b".pfx") || name.ends_with(b".p12")
-        || name.ends_with(b"private.pem") || name.ends_with(b"_rsa") || name.ends_with(b"private.key")
+    NAMES.contains(&name)
+        || name.ends_with(b".kdbx")
+        || name.ends_with(b".pfx")
+        || name.ends_with(b".p12")
+        || name.ends_with(b"private.pem")
+        || name.ends_with(b"_rsa")
+        || name.ends_with(b"private.key")
 }
 
 /// Places that mean the same whoever asks.
 fn known_place(steps: &[&[u8]], all: bool, reads: bool) -> Option<PathClass> {
     Some(match steps {
-        [b"tmp", ..] | [b"var", b"tmp", ..] | [b"dev", b"shm", ..] | [b"run", b"user", ..]
-        | [b"var", b"cache", ..] | [b"var", b"lib", b"apt", b"lists", ..] | [b"var", b"lock", ..] => {
-            PathClass::Temporary
-        }
+        [b"tmp", ..]
+        | [b"var", b"tmp", ..]
+        | [b"dev", b"shm", ..]
+        | [b"run", b"user", ..]
+        | [b"var", b"cache", ..]
+        | [b"var", b"lib", b"apt", b"lists", ..]
+        | [b"var", b"lock", ..] => PathClass::Temporary,
         [b"dev", rest @ ..] => device(rest, all),
-        [b"proc", b"sys", ..] | [b"proc", b"sysrq-trigger"] | [b"sys", _, ..] if !reads => PathClass::KernelSwitch,
+        [b"proc", b"sys", ..] | [b"proc", b"sysrq-trigger"] | [b"sys", _, ..] if !reads => {
+            PathClass::KernelSwitch
+        }
         [b"proc", b"kcore"] | [b"proc", _, b"mem"] => PathClass::Device,
-        [b"proc", process, b"environ"] if *process != b"self" => PathClass::Credential,
+        [b"proc", _, b"environ"] => PathClass::Credential,
         [b"etc", b"shadow" | b"shadow-" | b"gshadow" | b"gshadow-" | b"krb5.keytab", ..]
-        | [b"etc", b"ssl", b"private", ..] | [b"run" | b"var", b"secrets", ..]
-        | [b"var", b"run", b"secrets", ..] | [b"etc", b"wireguard", _, ..] | [b"etc", b"NetworkManager", b"system-connections", ..]
-            if reads => PathClass::Credential,
-        [b"etc", b"ssh", name] if name.starts_with(b"ssh_host_") && !name.ends_with(b".pub") && reads => {
+        | [b"etc", b"ssl", b"private", ..]
+        | [b"run" | b"var", b"secrets", ..]
+        | [b"var", b"run", b"secrets", ..]
+        | [b"etc", b"wireguard", _, ..]
+        | [b"etc", b"NetworkManager", b"system-connections", ..]
+            if reads =>
+        {
             PathClass::Credential
         }
-        [b"etc", b"passwd" | b"passwd-" | b"group" | b"sudoers" | b"shadow" | b"shadow-" | b"gshadow" | b"doas.conf"
-            | b"sudoers.d" | b"pam.d" | b"ld.so.preload" | b"security" | b"nsswitch.conf" | b"subuid" | b"subgid"
-            | b"polkit-1" | b"shells", ..]
-        | [b"etc", b"ssh", b"sshd_config" | b"sshd_config.d" | b"ssh_config", ..] => PathClass::Accounts,
-        [b"etc", b"profile" | b"profile.d" | b"bash.bashrc" | b"bashrc" | b"zsh" | b"zshrc" | b"crontab" | b"cron.d" | b"cron.daily"
-            | b"cron.hourly" | b"cron.weekly" | b"cron.monthly" | b"init.d" | b"rc.local" | b"update-motd.d"
-            | b"inittab" | b"environment" | b"anacrontab" | b"rc.d" | b"init", ..]
-        | [b"etc", b"systemd", b"system" | b"user", ..] | [b"etc", b"xdg", b"autostart", ..]
-        | [b"etc", b"udev", b"rules.d", ..] | [b"var", b"spool", b"cron" | b"at", ..]
-        | [b"usr", b"lib" | b"local", b"systemd" | b"lib", b"system" | b"systemd", ..] | [b"lib", b"systemd", b"system", ..]
-            if !reads && steps.len() > 1 => PathClass::Startup,
-        [b"var", b"log", ..] | [b"run", b"utmp"] | [b"var", b"run", b"utmp"] | [b"run", b"log", ..] if !reads => {
+        [b"etc", b"ssh", name]
+            if name.starts_with(b"ssh_host_") && !name.ends_with(b".pub") && reads =>
+        {
+            PathClass::Credential
+        }
+        [
+            b"etc",
+            b"passwd" | b"passwd-" | b"group" | b"sudoers" | b"shadow" | b"shadow-" | b"gshadow"
+            | b"doas.conf" | b"sudoers.d" | b"pam.d" | b"ld.so.preload" | b"security"
+            | b"nsswitch.conf" | b"subuid" | b"subgid" | b"polkit-1" | b"shells",
+            ..,
+        ]
+        | [b"etc", b"ssh", b"sshd_config" | b"sshd_config.d" | b"ssh_config", ..] => {
+            PathClass::Accounts
+        }
+        [
+            b"etc",
+            b"profile" | b"profile.d" | b"bash.bashrc" | b"bashrc" | b"zsh" | b"zshrc" | b"crontab"
+            | b"cron.d" | b"cron.daily" | b"cron.hourly" | b"cron.weekly" | b"cron.monthly"
+            | b"init.d" | b"rc.local" | b"update-motd.d" | b"inittab" | b"environment"
+            | b"anacrontab" | b"rc.d" | b"init",
+            ..,
+        ]
+        | [b"etc", b"systemd", b"system" | b"user", ..]
+        | [b"etc", b"xdg", b"autostart", ..]
+        | [b"etc", b"udev", b"rules.d", ..]
+        | [b"var", b"spool", b"cron" | b"at", ..]
+        | [b"usr", b"lib" | b"local", b"systemd" | b"lib", b"system" | b"systemd", ..]
+        | [b"lib", b"systemd", b"system", ..]
+            if !reads && steps.len() > 1 =>
+        {
+            PathClass::Startup
+        }
+        [b"var", b"log", ..]
+        | [b"run", b"utmp"]
+        | [b"var", b"run", b"utmp"]
+        | [b"run", b"log", ..]
+            if !reads =>
+        {
             PathClass::Log
         }
         _ => return None,
@@ -250,22 +376,32 @@ fn known_place(steps: &[&[u8]], all: bool, reads: bool) -> Option<PathClass> {
 
 fn device(rest: &[&[u8]], all: bool) -> PathClass {
     const DISKS: [&[u8]; 17] = [
-        b"sd", b"hd", b"vd", b"xvd", b"nvme", b"mmcblk", b"dm-", b"md", b"mapper", b"disk", b"mem", b"kmem", b"port",
-        b"mtd", b"root", b"zd", b"block",
+        b"sd", b"hd", b"vd", b"xvd", b"nvme", b"mmcblk", b"dm-", b"md", b"mapper", b"disk", b"mem",
+        b"kmem", b"port", b"mtd", b"root", b"zd", b"block",
     ];
     let Some(name) = rest.first() else {
         return if all { PathClass::Device } else { PathClass::System };
     };
     const HARMLESS: [&[u8]; 13] = [
-        b"null", b"zero", b"full", b"random", b"urandom", b"tty", b"stdin", b"stdout", b"stderr", b"fd", b"pts", b"console",
-        b"ptmx",
+        b"null", b"zero", b"full", b"random", b"urandom", b"tty", b"stdin", b"stdout", b"stderr",
+        b"fd", b"pts", b"console", b"ptmx",
     ];
     if HARMLESS.contains(name) {
         return PathClass::HarmlessDevice;
     }
     let pattern = name.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[' | 0));
-    const SAMPLES: [&[u8]; 10] =
-        [b"sda", b"sdb", b"sda1", b"nvme0n1", b"nvme0n1p1", b"vda", b"vda1", b"hda", b"mem", b"mmcblk0"];
+    const SAMPLES: [&[u8]; 10] = [
+        b"sda",
+        b"sdb",
+        b"sda1",
+        b"nvme0n1",
+        b"nvme0n1p1",
+        b"vda",
+        b"vda1",
+        b"hda",
+        b"mem",
+        b"mmcblk0",
+    ];
     let is_disk = DISKS.iter().any(|disk| name.starts_with(disk))
         || pattern && SAMPLES.iter().any(|sample| matches_pattern(name, sample));
     if is_disk { PathClass::Device } else { PathClass::Outside }
@@ -273,8 +409,8 @@ fn device(rest: &[&[u8]], all: bool) -> PathClass {
 
 /// The folders of the root that hold the system.
 const SYSTEM: [&[u8]; 16] = [
-    b"bin", b"boot", b"etc", b"home", b"lib", b"lib32", b"lib64", b"libx32", b"root", b"run", b"sbin", b"srv", b"sys",
-    b"proc", b"usr", b"var",
+    b"bin", b"boot", b"etc", b"home", b"lib", b"lib32", b"lib64", b"libx32", b"root", b"run",
+    b"sbin", b"srv", b"sys", b"proc", b"usr", b"var",
 ];
 
 fn system_place(steps: &[&[u8]], all: bool) -> PathClass {
@@ -289,16 +425,27 @@ fn system_place(steps: &[&[u8]], all: bool) -> PathClass {
     let whole = match (*top, steps.len()) {
         (_, 1) => true,
         (b"usr", 2) => steps.get(1).is_some_and(|second| {
-            [&b"bin"[..], b"lib", b"lib64", b"sbin", b"share", b"libexec", b"include"].contains(second)
+            [&b"bin"[..], b"lib", b"lib64", b"sbin", b"share", b"libexec", b"include"]
+                .contains(second)
         }),
-        (b"var", 2) => steps.get(1).is_some_and(|second| [&b"lib"[..], b"log", b"spool"].contains(second)),
-        (b"lib" | b"boot", 2) => steps.get(1).is_some_and(|second| [&b"modules"[..], b"x86_64-linux-gnu", b"grub", b"efi"].contains(second)),
+        (b"var", 2) => {
+            steps.get(1).is_some_and(|second| [&b"lib"[..], b"log", b"spool"].contains(second))
+        }
+        (b"lib" | b"boot", 2) => steps.get(1).is_some_and(|second| {
+            [&b"modules"[..], b"x86_64-linux-gnu", b"grub", b"efi"].contains(second)
+        }),
         _ => false,
     };
     match (*top, whole) {
         (_, true) => PathClass::System,
         (b"boot", false) => PathClass::System,
-        (b"home", false) => if all || steps.len() == 2 { PathClass::Home } else { PathClass::HomeFile },
+        (b"home", false) => {
+            if all || steps.len() == 2 {
+                PathClass::Home
+            } else {
+                PathClass::HomeFile
+            }
+        }
         (b"srv" | b"run", false) => PathClass::Outside,
         (_, false) => PathClass::SystemFile,
     }

@@ -71,7 +71,12 @@ impl Validator {
         for effect in &evaluation.effects {
             for rule in BuiltIn::of_effect(effect.kind) {
                 if rule.is_about(effect, &self.context) {
-                    add(rule, stage_of(effect.kind, &effect.target), effect.range, effect.target.to_string());
+                    add(
+                        rule,
+                        stage_of(effect.kind, &effect.target),
+                        effect.range,
+                        effect.target.to_string(),
+                    );
                 }
             }
         }

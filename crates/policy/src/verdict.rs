@@ -89,7 +89,11 @@ impl Verdict {
     #[must_use]
     pub fn from_findings(mut findings: Vec<Finding>, effects: Vec<Effect>) -> Self {
         findings.sort_by(|one, other| {
-            other.risk.cmp(&one.risk).then(one.range.cmp(&other.range)).then(one.rule.cmp(&other.rule))
+            other
+                .risk
+                .cmp(&one.risk)
+                .then(one.range.cmp(&other.range))
+                .then(one.rule.cmp(&other.rule))
         });
         findings.dedup_by(|one, other| one.rule == other.rule && one.subject == other.subject);
         let risk = findings.first().map_or(Risk::Low, |finding| finding.risk);
@@ -131,7 +135,9 @@ fn decision(risk: Risk) -> Decision {
 }
 
 fn percent(number: f64) -> u8 {
-    (0..=100_u8).min_by(|one, other| {
-        (f64::from(*one) - number).abs().total_cmp(&(f64::from(*other) - number).abs())
-    }).unwrap_or(0)
+    (0..=100_u8)
+        .min_by(|one, other| {
+            (f64::from(*one) - number).abs().total_cmp(&(f64::from(*other) - number).abs())
+        })
+        .unwrap_or(0)
 }

@@ -4,7 +4,6 @@
 //! characters, letters of another script), secrets and personal data, and payloads that attack
 //! whoever reads the text. One pass over the bytes finds all that ASCII can show; a second one is
 //! made only over text with bytes that are not printable ASCII.
-#![allow(dead_code, unused_imports, reason = "the stages that ask for it are written beside it")]
 
 mod character;
 mod finding;

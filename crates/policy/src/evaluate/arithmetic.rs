@@ -9,7 +9,11 @@ const DEEPEST: u32 = 16;
 
 /// The value of `expression`, in which parameters are expanded already. None if a part is unknown
 /// or makes no sense. Assignments take effect.
-pub(super) fn evaluate(evaluator: &mut Evaluator<'_>, expression: &[u8], depth: u32) -> Option<i64> {
+pub(super) fn evaluate(
+    evaluator: &mut Evaluator<'_>,
+    expression: &[u8],
+    depth: u32,
+) -> Option<i64> {
     if expression.len() > LONGEST || depth > DEEPEST {
         return None;
     }
@@ -198,7 +202,7 @@ impl<'t> Parser<'_, '_, 't> {
             .position(|byte| !byte.is_ascii_alphanumeric() && *byte != b'_')
             .unwrap_or(self.rest.len());
         let (name, rest) = self.rest.split_at_checked(length)?;
-        if !name.first().is_some_and(|byte| !byte.is_ascii_digit()) {
+        if name.first().is_none_or(u8::is_ascii_digit) {
             return None;
         }
         self.rest = rest;
@@ -210,7 +214,11 @@ impl<'t> Parser<'_, '_, 't> {
         match self.evaluator.scalar(name) {
             Some(value) if value.is_known() => {
                 let text = value.text.trim_ascii().to_vec();
-                if text.is_empty() { Some(0) } else { evaluate(self.evaluator, &text, self.depth + 1) }
+                if text.is_empty() {
+                    Some(0)
+                } else {
+                    evaluate(self.evaluator, &text, self.depth + 1)
+                }
             }
             Some(_) => None,
             None => Some(0),
@@ -227,7 +235,11 @@ impl<'t> Parser<'_, '_, 't> {
         self.rest = rest;
         let digits = std::str::from_utf8(digits).ok()?;
         if let Some((base, digits)) = digits.split_once('#') {
-            return i64::from_str_radix(digits, base.parse().ok().filter(|b| (2..=36).contains(b))?).ok();
+            return i64::from_str_radix(
+                digits,
+                base.parse().ok().filter(|b| (2..=36).contains(b))?,
+            )
+            .ok();
         }
         if let Some(hex) = digits.strip_prefix("0x").or_else(|| digits.strip_prefix("0X")) {
             return i64::from_str_radix(hex, 16).ok();

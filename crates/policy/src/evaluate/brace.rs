@@ -126,7 +126,8 @@ fn sequence<'a>(inside: &[Unit<'a>]) -> Option<Vec<Vec<Unit<'a>>>> {
     if usize::try_from(count).ok()? > MOST_WORDS {
         return None;
     }
-    let width = if from.starts_with('0') || to.starts_with('0') { from.len().max(to.len()) } else { 0 };
+    let width =
+        if from.starts_with('0') || to.starts_with('0') { from.len().max(to.len()) } else { 0 };
     let mut words = Vec::new();
     for index in 0..count {
         let distance = i64::try_from(index * step).ok()?;

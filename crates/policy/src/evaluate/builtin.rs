@@ -14,7 +14,8 @@ impl Evaluator<'_> {
             b":" | b"true" => self.status = Some(true),
             b"false" => self.status = Some(false),
             b"[" | b"test" => {
-                let mut values: Vec<Value> = arguments.iter().map(|field| field.value.clone()).collect();
+                let mut values: Vec<Value> =
+                    arguments.iter().map(|field| field.value.clone()).collect();
                 if name == b"[" {
                     values.pop();
                 }
@@ -29,7 +30,25 @@ impl Evaluator<'_> {
             b"source" | b"." => self.source(arguments, range),
             b"exec" => {
                 let options = super::call::Options::read(arguments, "a", &[], true);
-                let rest: Vec<Field> = options.operands.into_iter().cloned().collect();
+                let rest: Vec<Field> =
+                    options.operands.iter().map(|field| (*field).clone()).collect();
+                if options.value("a").is_some_and(|name| name.text().starts_with(b"[")) {
+                    self.emit(
+                        EffectKind::Conceal,
+                        Target::Name("a process' name".into()),
+                        Qualities::NONE,
+                        range,
+                    );
+                }
+                let is_shell = matches!(rest.as_slice(), [shell] if matches!(shell.text(), b"sh" | b"bash" | b"/bin/sh" | b"/bin/bash"));
+                if is_shell && self.origin.is_some() && self.stdin.is_none() && !self.on_network {
+                    self.emit(
+                        EffectKind::ShellEscape,
+                        Target::Name("exec".into()),
+                        Qualities::NONE,
+                        range,
+                    );
+                }
                 self.dispatch(rest);
             }
             b"command" | b"builtin" => {
@@ -47,11 +66,16 @@ impl Evaluator<'_> {
                     self.without_functions(rest);
                 }
             }
-            b"export" | b"declare" | b"typeset" | b"local" | b"readonly" => self.declare(arguments, range),
+            b"export" | b"declare" | b"typeset" | b"local" | b"readonly" => {
+                self.declare(arguments, range)
+            }
             b"unset" => self.unset(arguments, range),
             b"set" => self.set_options(arguments, range),
             b"shift" => {
-                let count = arguments.first().and_then(|f| std::str::from_utf8(f.text()).ok()?.parse().ok()).unwrap_or(1);
+                let count = arguments
+                    .first()
+                    .and_then(|f| std::str::from_utf8(f.text()).ok()?.parse().ok())
+                    .unwrap_or(1);
                 let most = self.environment.positional.len();
                 self.environment.positional.drain(..most.min(count));
             }
@@ -74,15 +98,19 @@ impl Evaluator<'_> {
                 if let Some(code) = options.value("C").cloned().filter(|_| name != b"history") {
                     self.captured(|evaluator| evaluator.run_code(&code.value, code.range));
                 } else if name == b"history" && options.has("s") {
-                    let code = joined(&options.operands.iter().map(|field| (*field).clone()).collect::<Vec<_>>());
+                    let code = joined(
+                        &options.operands.iter().map(|field| (*field).clone()).collect::<Vec<_>>(),
+                    );
                     self.captured(|evaluator| evaluator.run_code(&code, range));
                 }
                 self.note_builtin(name, arguments, range);
             }
             b"fc" => self.note_builtin(name, arguments, range),
-            b"ulimit" | b"umask" | b"wait" | b"jobs" | b"disown" | b"bg" | b"return" | b"exit" | b"break"
-            | b"continue" | b"times" | b"getopts" | b"shopt" | b"enable" | b"bind" | b"logout" | b"suspend" | b"dirs"
-            | b"help" | b"caller" => self.note_builtin(name, arguments, range),
+            b"ulimit" | b"umask" | b"wait" | b"jobs" | b"disown" | b"bg" | b"return" | b"exit"
+            | b"break" | b"continue" | b"times" | b"getopts" | b"shopt" | b"enable" | b"bind"
+            | b"logout" | b"suspend" | b"dirs" | b"help" | b"caller" => {
+                self.note_builtin(name, arguments, range)
+            }
             _ => return false,
         }
         true
@@ -92,7 +120,6 @@ impl Evaluator<'_> {
     fn note_builtin(&mut self, name: &[u8], arguments: &[Field], range: SourceRange) {
         self.note_call(super::Call {
             name: String::from_utf8_lossy(name).into_owned(),
-            path: name.to_vec(),
             arguments: arguments.to_vec(),
             qualities: self.qualities,
             range: span(arguments, range),
@@ -115,7 +142,10 @@ impl Evaluator<'_> {
                 Some(Content::Scalar(set)) => set,
                 _ => self.environment.previous_directory.clone(),
             },
-            Some(field) if self.environment.get(b"CDPATH", 0).is_some() && !field.text().starts_with(b"/") => {
+            Some(field)
+                if self.environment.get(b"CDPATH", 0).is_some()
+                    && !field.text().starts_with(b"/") =>
+            {
                 let mut path = self.scalar(b"CDPATH").unwrap_or_default();
                 path.push(b"/");
                 path.push_value(&field.value);
@@ -149,7 +179,8 @@ impl Evaluator<'_> {
                 continue;
             }
             let Some(at) = text.iter().position(|byte| *byte == b'=') else { continue };
-            let (name, value) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
+            let (name, value) =
+                (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
             let (name, append) = match name.strip_suffix(b"+") {
                 Some(name) => (name, true),
                 None => (name, false),
@@ -174,7 +205,12 @@ impl Evaluator<'_> {
     fn unset(&mut self, arguments: &[Field], range: SourceRange) {
         for field in arguments {
             if matches!(field.text(), b"HISTFILE" | b"HISTSIZE" | b"PROMPT_COMMAND") {
-                self.emit(EffectKind::Conceal, Target::Name("history".into()), Qualities::NONE, range);
+                self.emit(
+                    EffectKind::Conceal,
+                    Target::Name("history".into()),
+                    Qualities::NONE,
+                    range,
+                );
             }
             self.environment.unset(field.text());
             self.environment.functions.remove(field.text());
@@ -185,13 +221,16 @@ impl Evaluator<'_> {
         let operands = match arguments.iter().position(|field| field.text() == b"--") {
             Some(at) => arguments.get(at + 1..),
             None => {
-                let first = arguments.iter().position(|field| !field.text().starts_with(b"-") && !field.text().starts_with(b"+"));
+                let first = arguments.iter().position(|field| {
+                    !field.text().starts_with(b"-") && !field.text().starts_with(b"+")
+                });
                 let named = arguments.iter().any(|field| matches!(field.text(), b"-o" | b"+o"));
                 if named { None } else { first.and_then(|at| arguments.get(at..)) }
             }
         };
         if let Some(operands) = operands {
-            self.environment.positional = operands.iter().map(|field| field.value.clone()).collect();
+            self.environment.positional =
+                operands.iter().map(|field| field.value.clone()).collect();
             self.environment.positional_unknown = false;
         }
         self.note_builtin(b"set", arguments, range);
@@ -201,7 +240,8 @@ impl Evaluator<'_> {
         for field in arguments {
             let text = field.text();
             if let Some(at) = text.iter().position(|byte| *byte == b'=') {
-                let (name, value) = (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
+                let (name, value) =
+                    (text.get(..at).unwrap_or_default(), text.get(at + 1..).unwrap_or_default());
                 self.environment.aliases.insert(name.to_vec(), value.to_vec());
             }
         }
@@ -213,9 +253,11 @@ impl Evaluator<'_> {
         if let (Some(code), false) = (options.value("C").cloned(), name == b"read") {
             self.captured(|evaluator| evaluator.run_code(&code.value, code.range));
         }
-        let names: Vec<Vec<u8>> = options.operands.iter().map(|field| field.text().to_vec()).collect();
+        let names: Vec<Vec<u8>> =
+            options.operands.iter().map(|field| field.text().to_vec()).collect();
         let array = options.value("a").map(|field| field.text().to_vec());
-        if let Some(number) = options.value("u").and_then(|f| std::str::from_utf8(f.text()).ok()?.parse::<u32>().ok())
+        if let Some(number) =
+            options.value("u").and_then(|f| std::str::from_utf8(f.text()).ok()?.parse::<u32>().ok())
             && self.sockets.contains_key(&number)
         {
             self.stdin = Some(Value::unknown(Taint::NETWORK.with(Taint::STRANGER)));
@@ -233,7 +275,8 @@ impl Evaluator<'_> {
             self.environment.set(&name, Content::Array(array), in_branch);
             return;
         }
-        let delimiter = options.value("d").map_or(b'\n', |field| field.text().first().copied().unwrap_or(0));
+        let delimiter =
+            options.value("d").map_or(b'\n', |field| field.text().first().copied().unwrap_or(0));
         let line = match &mut self.stdin {
             None => Value::unknown(Taint::TYPED),
             Some(input) if input.text.is_empty() => {
@@ -247,8 +290,10 @@ impl Evaluator<'_> {
             }
             Some(input) => {
                 let end = input.text.iter().position(|byte| *byte == delimiter);
-                let line = input.text.get(..end.unwrap_or(input.text.len())).unwrap_or_default().to_vec();
-                let rest = end.and_then(|end| input.text.get(end + 1..)).unwrap_or_default().to_vec();
+                let line =
+                    input.text.get(..end.unwrap_or(input.text.len())).unwrap_or_default().to_vec();
+                let rest =
+                    end.and_then(|end| input.text.get(end + 1..)).unwrap_or_default().to_vec();
                 input.text = rest;
                 self.status = Some(true);
                 Value::new(line, input.taint)
@@ -280,7 +325,8 @@ impl Evaluator<'_> {
             };
             let text = rest.get(..end).unwrap_or_default().to_vec();
             rest = rest.get(end..).unwrap_or_default();
-            let text = if text.is_empty() && line.is_wholly_unknown() { line.text.clone() } else { text };
+            let text =
+                if text.is_empty() && line.is_wholly_unknown() { line.text.clone() } else { text };
             let value = Value::new(text, line.taint);
             self.environment.set(name, Content::Scalar(value), false);
         }

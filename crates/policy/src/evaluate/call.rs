@@ -9,8 +9,6 @@ use crate::source_range::SourceRange;
 pub(crate) struct Call {
     /// The program's name, without folders.
     pub(crate) name: String,
-    /// As it was called.
-    pub(crate) path: Vec<u8>,
     pub(crate) arguments: Vec<Field>,
     /// How everything is done here.
     pub(crate) qualities: Qualities,
@@ -61,8 +59,8 @@ impl<'a> Options<'a> {
                     Some(at) => (long.get(..at).unwrap_or_default(), Some(cut(argument, at + 3))),
                     None => (long, None),
                 };
-                let takes_next = value.is_none()
-                    && words.iter().any(|word| word.as_bytes() == name);
+                let takes_next =
+                    value.is_none() && words.iter().any(|word| word.as_bytes() == name);
                 let value = if takes_next { rest.next().cloned() } else { value };
                 options.given.push((name.to_vec(), value));
                 continue;
@@ -70,7 +68,9 @@ impl<'a> Options<'a> {
             match text.strip_prefix(b"-") {
                 Some(cluster) if !cluster.is_empty() => {
                     // Some programs have long options with one dash.
-                    if let Some(word) = words.iter().find(|word| word.len() > 1 && word.as_bytes() == cluster) {
+                    if let Some(word) =
+                        words.iter().find(|word| word.len() > 1 && word.as_bytes() == cluster)
+                    {
                         options.given.push((word.as_bytes().to_vec(), rest.next().cloned()));
                         continue;
                     }
@@ -125,7 +125,8 @@ impl<'a> Options<'a> {
 
 /// Long options may be shortened as long as they stay clear; three letters are.
 fn is(given: &[u8], name: &str) -> bool {
-    given == name.as_bytes() || given.len() >= 3 && name.len() > given.len() && name.as_bytes().starts_with(given)
+    given == name.as_bytes()
+        || given.len() >= 3 && name.len() > given.len() && name.as_bytes().starts_with(given)
 }
 
 /// The part of an argument from byte `start` on.

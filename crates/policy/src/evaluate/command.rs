@@ -28,6 +28,7 @@ impl Evaluator<'_> {
         let outer = std::mem::take(&mut self.pipeline);
         let stdin = self.stdin.clone();
         self.parallel += 1;
+        self.piped += 1;
         let last = commands.len().saturating_sub(1);
         for (index, command) in commands.iter().enumerate() {
             if index == last {
@@ -38,6 +39,7 @@ impl Evaluator<'_> {
             }
         }
         self.parallel -= 1;
+        self.piped -= 1;
         self.stdin = stdin;
         let Pipe { shell, line } = std::mem::replace(&mut self.pipeline, outer);
         match (shell, line) {
@@ -87,7 +89,9 @@ impl Evaluator<'_> {
                 self.repeat(*until, condition, body, command.range);
             }
             CommandKind::For { name, words, body, .. } => self.each(name, words.as_deref(), body),
-            CommandKind::ArithmeticFor { header, body } => self.counted(header, body, command.range),
+            CommandKind::ArithmeticFor { header, body } => {
+                self.counted(header, body, command.range)
+            }
             CommandKind::Case { word, arms } => self.case(word, arms),
             CommandKind::Function { name, body } => self.define(name, body),
             CommandKind::Condition(words) => self.condition(words),
@@ -135,11 +139,18 @@ impl Evaluator<'_> {
                 break false;
             }
             let before = self.steps;
-            if rounds == 0 { self.list(body) } else { self.branch(body) }
+            if rounds == 0 {
+                self.list(body)
+            } else {
+                self.branch(body)
+            }
             rounds += 1;
             let read = left.is_some() && left != self.stdin.as_ref().map(|stdin| stdin.text.len());
             let counts = self.status.is_some() || goes_on.is_some();
-            if rounds >= MOST_ROUNDS || before == self.steps || !(read || counts && goes_on.is_some()) {
+            if rounds >= MOST_ROUNDS
+                || before == self.steps
+                || !(read || counts && goes_on.is_some())
+            {
                 break goes_on == Some(true) && is_always_true(condition, until);
             }
             if goes_on.is_some() && is_always_true(condition, until) {
@@ -152,7 +163,12 @@ impl Evaluator<'_> {
             let target = Target::Name(name.to_owned());
             if forks || !rests(body) {
                 let range = self.place(range);
-                self.emit(EffectKind::Exhaust, target, Qualities::ENDLESS.with_if(forks, Qualities::ALL_OF_THEM), range);
+                self.emit(
+                    EffectKind::Exhaust,
+                    target,
+                    Qualities::ENDLESS.with_if(forks, Qualities::ALL_OF_THEM),
+                    range,
+                );
             }
         }
         self.status = None;
@@ -164,7 +180,11 @@ impl Evaluator<'_> {
             Some(words) => {
                 for word in words {
                     for field in self.fields(word) {
-                        values.push(if field.globs { self.files.some_of(&field) } else { field.value });
+                        values.push(if field.globs {
+                            self.files.some_of(&field)
+                        } else {
+                            field.value
+                        });
                     }
                 }
             }
@@ -200,7 +220,9 @@ impl Evaluator<'_> {
         }
         let [first, condition, step] = parts.as_slice() else { return };
         self.arithmetic(first);
-        let endless = condition.iter().all(|part| matches!(part, Part::Literal(t) if t.trim_ascii().is_empty()));
+        let endless = condition
+            .iter()
+            .all(|part| matches!(part, Part::Literal(t) if t.trim_ascii().is_empty()));
         for round in 0..MOST_ROUNDS {
             let expression = self.document(condition);
             let goes_on = match arithmetic::evaluate(self, &expression.text, 0) {
@@ -260,7 +282,9 @@ fn is_always_true(condition: &List, until: bool) -> bool {
             }
             _ => false,
         },
-        CommandKind::Arithmetic(word) => !until && matches!(word.parts.as_slice(), [Part::Literal(t)] if t.trim_ascii() == b"1"),
+        CommandKind::Arithmetic(word) => {
+            !until && matches!(word.parts.as_slice(), [Part::Literal(t)] if t.trim_ascii() == b"1")
+        }
         _ => false,
     }
 }
@@ -272,14 +296,28 @@ fn may_leave(body: &List) -> bool {
 
 /// Whether a loop's body waits now and then.
 fn rests(body: &List) -> bool {
-    has_command(body, &[
-        b"sleep", b"read", b"wait", b"inotifywait", b"select", b"usleep", b"curl", b"wget", b"ssh", b"nc", b"ping",
-    ])
+    has_command(
+        body,
+        &[
+            b"sleep",
+            b"read",
+            b"wait",
+            b"inotifywait",
+            b"select",
+            b"usleep",
+            b"curl",
+            b"wget",
+            b"ssh",
+            b"nc",
+            b"ping",
+        ],
+    )
 }
 
 fn has_command(list: &List, names: &[&[u8]]) -> bool {
     list.items.iter().any(|item| {
-        let pipelines = std::iter::once(&item.first).chain(item.rest.iter().map(|(_, pipeline)| pipeline));
+        let pipelines =
+            std::iter::once(&item.first).chain(item.rest.iter().map(|(_, pipeline)| pipeline));
         pipelines.flat_map(|pipeline| &pipeline.commands).any(|command| match &command.kind {
             CommandKind::Simple { words, .. } => {
                 words.first().is_some_and(|word| names.iter().any(|name| word.is_literal(name)))
@@ -292,7 +330,9 @@ fn has_command(list: &List, names: &[&[u8]]) -> bool {
             CommandKind::Loop { condition, body, .. } => {
                 has_command(condition, names) || has_command(body, names)
             }
-            CommandKind::For { body, .. } | CommandKind::ArithmeticFor { body, .. } => has_command(body, names),
+            CommandKind::For { body, .. } | CommandKind::ArithmeticFor { body, .. } => {
+                has_command(body, names)
+            }
             CommandKind::Case { arms, .. } => arms.iter().any(|(_, list)| has_command(list, names)),
             _ => false,
         })

@@ -80,7 +80,8 @@ impl Builder {
         }
         let mut rest = value.text.as_slice();
         while !rest.is_empty() {
-            let end = rest.iter().position(|byte| self.separators.contains(byte)).unwrap_or(rest.len());
+            let end =
+                rest.iter().position(|byte| self.separators.contains(byte)).unwrap_or(rest.len());
             let (piece, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
             if !piece.is_empty() {
                 self.literal(piece);
@@ -130,7 +131,12 @@ impl Evaluator<'_> {
         {
             let globs = has_pattern(text);
             let range = self.place(word.range);
-            return vec![Field { value: Value::known(text.as_slice()), globs, quoted: false, range }];
+            return vec![Field {
+                value: Value::known(text.as_slice()),
+                globs,
+                quoted: false,
+                range,
+            }];
         }
         match brace::expand(word) {
             Some(words) => {
@@ -206,7 +212,13 @@ impl Evaluator<'_> {
         builder.finish()
     }
 
-    fn flush(&mut self, builder: &mut Builder, literal: &mut Vec<u8>, first: &mut bool, more: bool) {
+    fn flush(
+        &mut self,
+        builder: &mut Builder,
+        literal: &mut Vec<u8>,
+        first: &mut bool,
+        more: bool,
+    ) {
         if literal.is_empty() {
             return;
         }
@@ -234,7 +246,10 @@ impl Evaluator<'_> {
             b"+" => self.environment.directory.clone(),
             b"-" => self.environment.previous_directory.clone(),
             b"root" => Value::known("/root"),
-            _ if name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')) => {
+            _ if name
+                .iter()
+                .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'.')) =>
+            {
                 Value::known([b"/home/", name].concat())
             }
             _ => return builder.literal(text),
@@ -261,7 +276,11 @@ impl Evaluator<'_> {
                     builder.separators = self.separators();
                     for (index, value) in values.iter().enumerate() {
                         if index > 0 {
-                            if builder.mode == Mode::Fields { builder.split() } else { builder.literal(b" ") }
+                            if builder.mode == Mode::Fields {
+                                builder.split()
+                            } else {
+                                builder.literal(b" ")
+                            }
                         }
                         builder.expanded(value);
                     }
@@ -389,7 +408,8 @@ impl Evaluator<'_> {
 
 /// Whether a text outside quotes stands for file names. `[` alone is a program.
 fn has_pattern(text: &[u8]) -> bool {
-    text.iter().any(|byte| matches!(byte, b'*' | b'?')) || text.contains(&b'[') && text.contains(&b']')
+    text.iter().any(|byte| matches!(byte, b'*' | b'?'))
+        || text.contains(&b'[') && text.contains(&b']')
 }
 
 fn units(word: &Word) -> Vec<Unit<'_>> {

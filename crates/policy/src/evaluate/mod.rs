@@ -37,8 +37,11 @@ use environment::{Content, Environment};
 use files::Files;
 use value::{Taint, Value};
 
-/// How many commands are evaluated at most. What is beyond is not judged, and that is said.
-const MOST_STEPS: u32 = 12_000;
+/// How much is evaluated at most: a command, or 256 bytes that are copied, is one step. What is
+/// beyond is not judged, and that is said.
+const MOST_STEPS: u32 = 6_000;
+/// How many bytes are copied in one step.
+const BYTES_A_STEP: usize = 256;
 /// How deeply lists are evaluated within lists.
 const DEEPEST: u32 = 48;
 /// How many effects are kept: more of the same say nothing new.
@@ -71,7 +74,12 @@ pub(crate) fn arguments(arguments: &[Vec<u8>], context: &Context) -> Evaluation 
             // As if they stood in a text with a space between them.
             let range = SourceRange::new(at, at + argument.len());
             at = range.end + 1;
-            expand::Field { value: Value::known(argument.as_slice()), globs: false, quoted: true, range }
+            expand::Field {
+                value: Value::known(argument.as_slice()),
+                globs: false,
+                quoted: true,
+                range,
+            }
         })
         .collect();
     evaluator.dispatch(fields);
@@ -79,7 +87,11 @@ pub(crate) fn arguments(arguments: &[Vec<u8>], context: &Context) -> Evaluation 
 }
 
 /// Evaluates a program in another language.
-pub(crate) fn script(language: crate::script::Language, text: &[u8], context: &Context) -> Evaluation {
+pub(crate) fn script(
+    language: crate::script::Language,
+    text: &[u8],
+    context: &Context,
+) -> Evaluation {
     let mut evaluator = Evaluator::new(context);
     evaluator.run_script(language, &Value::known(text), SourceRange::new(0, text.len()), true);
     evaluator.end()
@@ -106,6 +118,8 @@ pub(crate) struct Evaluator<'c> {
     branches: u32,
     /// How many pipelines and background jobs the current command stands in.
     parallel: u32,
+    /// How many pipelines.
+    piped: u32,
     depth: u32,
     /// How deeply code of other languages is nested.
     script_depth: u32,
@@ -148,6 +162,7 @@ impl<'c> Evaluator<'c> {
             alternatives: 0,
             branches: 0,
             parallel: 0,
+            piped: 0,
             depth: 0,
             script_depth: 0,
             steps: MOST_STEPS,
@@ -179,7 +194,13 @@ impl<'c> Evaluator<'c> {
         self.environment.set(name, Content::Scalar(Value::known(text)), in_branch);
     }
 
-    pub(crate) fn emit(&mut self, kind: EffectKind, target: Target, qualities: Qualities, range: SourceRange) {
+    pub(crate) fn emit(
+        &mut self,
+        kind: EffectKind,
+        target: Target,
+        qualities: Qualities,
+        range: SourceRange,
+    ) {
         if self.found.effects.len() >= MOST_EFFECTS {
             return;
         }
@@ -210,6 +231,12 @@ impl<'c> Evaluator<'c> {
         }
     }
 
+    /// Counts bytes that are copied as work.
+    pub(crate) fn copied(&mut self, bytes: usize) {
+        let steps = u32::try_from(bytes / BYTES_A_STEP).unwrap_or(u32::MAX);
+        self.steps = self.steps.saturating_sub(steps);
+    }
+
     /// Whether another command may be evaluated.
     fn step(&mut self, range: SourceRange) -> bool {
         match self.steps.checked_sub(1) {
@@ -218,6 +245,7 @@ impl<'c> Evaluator<'c> {
                 true
             }
             None => {
+                self.steps = 0;
                 if !self.found.remarks.iter().any(|remark| remark.kind == RemarkKind::TooLong) {
                     self.remark(RemarkKind::TooLong, range);
                 }
@@ -289,6 +317,7 @@ impl<'c> Evaluator<'c> {
             self.note_too_deep(range);
             return;
         }
+        self.copied(code.text.len());
         self.judge_code_origin(code, range);
         if code.is_wholly_unknown() {
             return;
@@ -314,10 +343,19 @@ impl<'c> Evaluator<'c> {
         } else if taint.has(Taint::DECODED) {
             let unread = code.is_wholly_unknown();
             // Data that the command brings along and nobody can read.
-            let embedded = unread && !taint.has(Taint::FILE) && !taint.has(Taint::OUTPUT) && !taint.has(Taint::TYPED);
-            let quality = Qualities::NONE.with_if(unread, Qualities::HIDDEN).with_if(embedded, Qualities::UNUSUAL);
+            let embedded = unread
+                && !taint.has(Taint::FILE)
+                && !taint.has(Taint::OUTPUT)
+                && !taint.has(Taint::TYPED);
+            let quality = Qualities::NONE
+                .with_if(unread, Qualities::HIDDEN)
+                .with_if(embedded, Qualities::UNUSUAL);
             self.emit(EffectKind::DecodedCode, target, quality, range);
-        } else if !code.is_known() && taint.has(Taint::OUTPUT) && code.is_wholly_unknown() {
+        } else if code.is_wholly_unknown() && taint.has(Taint::FILE) && taint.has(Taint::ASSEMBLED)
+        {
+            self.emit(EffectKind::ComputedCode, target, Qualities::HIDDEN, range);
+        } else if code.is_wholly_unknown() && (taint.has(Taint::OUTPUT) || taint.has(Taint::UNSET))
+        {
             self.emit(EffectKind::ComputedCode, target, Qualities::NONE, range);
         }
     }

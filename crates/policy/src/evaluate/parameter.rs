@@ -67,12 +67,19 @@ impl Evaluator<'_> {
             return Some(values.into_iter().skip(start).take(length.unwrap_or(0)).collect());
         }
         let operator = &parameter.operator;
-        Some(values.into_iter().map(|value| self.operate(Some(value), operator, &parameter.name)).collect())
+        Some(
+            values
+                .into_iter()
+                .map(|value| self.operate(Some(value), operator, &parameter.name))
+                .collect(),
+        )
     }
 
     fn default_list(&mut self, parameter: &Parameter) -> Vec<Value> {
         match &parameter.operator {
-            ParameterOperator::Default { operator: b'+', .. } | ParameterOperator::None => Vec::new(),
+            ParameterOperator::Default { operator: b'+', .. } | ParameterOperator::None => {
+                Vec::new()
+            }
             operator => {
                 let value = self.operate(None, operator, &parameter.name);
                 if value.is_empty() { Vec::new() } else { vec![value] }
@@ -112,9 +119,13 @@ impl Evaluator<'_> {
     fn length(&mut self, parameter: &Parameter) -> Value {
         let number = match parameter.name.as_slice() {
             b"@" | b"*" => self.environment.positional.len(),
-            name if parameter.is_list() => self.content(name).map_or(0, |content| content.values().len()),
+            name if parameter.is_list() => {
+                self.content(name).map_or(0, |content| content.values().len())
+            }
             name => match self.lookup(name, parameter.index.as_ref()) {
-                Some(value) if value.is_known() => String::from_utf8_lossy(&value.text).chars().count(),
+                Some(value) if value.is_known() => {
+                    String::from_utf8_lossy(&value.text).chars().count()
+                }
                 Some(value) => return Value::unknown(value.taint),
                 None => return Value::unknown(Taint::ENVIRONMENT),
             },
@@ -162,7 +173,19 @@ impl Evaluator<'_> {
             self.alternatives = self.alternatives.max(self.environment.alternatives(&name));
             match self.environment.get(&name, self.choice) {
                 Some(Content::Reference(other)) => name = other.clone(),
-                found => return found.cloned(),
+                found => {
+                    let found = found.cloned();
+                    if let Some(content) = &found {
+                        let bytes = match content {
+                            Content::Scalar(value) => value.text.len(),
+                            Content::Array(array) => array.len() * 64,
+                            Content::Map(map) => map.len() * 128,
+                            Content::Reference(_) => 0,
+                        };
+                        self.copied(bytes);
+                    }
+                    return found;
+                }
             }
         }
         None
@@ -176,7 +199,9 @@ impl Evaluator<'_> {
             Some(Content::Scalar(value)) => return Some(value),
             Some(Content::Reference(_)) | None => {}
         }
-        if let Some(number) = std::str::from_utf8(name).ok().and_then(|text| text.parse::<usize>().ok()) {
+        if let Some(number) =
+            std::str::from_utf8(name).ok().and_then(|text| text.parse::<usize>().ok())
+        {
             return match number.checked_sub(1) {
                 None => Some(self.environment.zero.clone()),
                 Some(index) => match self.environment.positional.get(index) {
@@ -194,7 +219,8 @@ impl Evaluator<'_> {
 
     /// What is set in nearly every shell, and where.
     fn usual(&mut self, name: &[u8]) -> Option<Value> {
-        let home = |below: &str| Value::known([self.context.home.as_slice(), below.as_bytes()].concat());
+        let home =
+            |below: &str| Value::known([self.context.home.as_slice(), below.as_bytes()].concat());
         Some(match name {
             b"HOME" => home(""),
             b"PWD" => return Some(self.environment.directory.clone()),
@@ -203,10 +229,14 @@ impl Evaluator<'_> {
             b"PATH" => Value::known("/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
             b"SHELL" | b"BASH" => Value::known("/bin/bash"),
             b"TMPDIR" | b"TMP" | b"TEMP" | b"RUNNER_TEMP" => Value::known("/tmp"),
-            b"GITHUB_WORKSPACE" | b"CI_PROJECT_DIR" | b"WORKSPACE" | b"BUILDKITE_BUILD_CHECKOUT_PATH"
-            | b"CIRCLE_WORKING_DIRECTORY" | b"TRAVIS_BUILD_DIR" | b"PROJECT_ROOT" | b"REPO_ROOT" => {
-                Value::known(self.context.workspace.clone())
-            }
+            b"GITHUB_WORKSPACE"
+            | b"CI_PROJECT_DIR"
+            | b"WORKSPACE"
+            | b"BUILDKITE_BUILD_CHECKOUT_PATH"
+            | b"CIRCLE_WORKING_DIRECTORY"
+            | b"TRAVIS_BUILD_DIR"
+            | b"PROJECT_ROOT"
+            | b"REPO_ROOT" => Value::known(self.context.workspace.clone()),
             b"XDG_CACHE_HOME" => home("/.cache"),
             b"XDG_CONFIG_HOME" => home("/.config"),
             b"XDG_DATA_HOME" => home("/.local/share"),
@@ -217,7 +247,8 @@ impl Evaluator<'_> {
             b"NVM_DIR" => home("/.nvm"),
             b"PYENV_ROOT" => home("/.pyenv"),
             b"USER" | b"LOGNAME" => {
-                let start = self.context.home.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
+                let start =
+                    self.context.home.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);
                 Value::known(self.context.home.get(start..).unwrap_or_default())
             }
             b"LANG" | b"LC_ALL" => Value::known("en_US.UTF-8"),
@@ -235,14 +266,21 @@ impl Evaluator<'_> {
                 }
                 Value::known(self.environment.positional.len().to_string())
             }
-            b"$" | b"!" | b"RANDOM" | b"SRANDOM" | b"SECONDS" | b"LINENO" | b"UID" | b"EUID" | b"PPID"
-            | b"HOSTNAME" | b"BASHPID" | b"EPOCHSECONDS" => Value::unknown(Taint::ENVIRONMENT),
+            b"$" | b"!" | b"RANDOM" | b"SRANDOM" | b"SECONDS" | b"LINENO" | b"UID" | b"EUID"
+            | b"PPID" | b"HOSTNAME" | b"BASHPID" | b"EPOCHSECONDS" => {
+                Value::unknown(Taint::ENVIRONMENT)
+            }
             b"_" => return Some(self.last_argument.clone()),
             _ => return None,
         })
     }
 
-    fn operate(&mut self, found: Option<Value>, operator: &ParameterOperator, name: &[u8]) -> Value {
+    fn operate(
+        &mut self,
+        found: Option<Value>,
+        operator: &ParameterOperator,
+        name: &[u8],
+    ) -> Value {
         if let ParameterOperator::Default { operator, colon, word } = operator {
             let missing = match &found {
                 None => true,
@@ -264,19 +302,21 @@ impl Evaluator<'_> {
             };
         }
         let Some(value) = found else {
-            return Value::unknown(Taint::UNSET.with(Taint::ENVIRONMENT));
+            let secret = if names_secret(name) { Taint::NAMED_SECRET } else { Taint::NONE };
+            return Value::unknown(Taint::UNSET.with(Taint::ENVIRONMENT).with(secret));
         };
         self.changed(&value, operator)
     }
 
     fn changed(&mut self, value: &Value, operator: &ParameterOperator) -> Value {
         match operator {
-            ParameterOperator::None | ParameterOperator::Default { .. } | ParameterOperator::Names => {
-                value.clone()
-            }
+            ParameterOperator::None
+            | ParameterOperator::Default { .. }
+            | ParameterOperator::Names => value.clone(),
             ParameterOperator::Unknown => Value::unknown(value.taint.with(Taint::ENVIRONMENT)),
             ParameterOperator::Substring { offset, length } => {
-                let (offset, length) = (self.number(offset), length.as_ref().map(|l| self.number(l)));
+                let (offset, length) =
+                    (self.number(offset), length.as_ref().map(|l| self.number(l)));
                 substring(value, offset, length)
             }
             ParameterOperator::RemovePrefix { longest, pattern: word } => {
@@ -300,9 +340,9 @@ impl Evaluator<'_> {
                 changed.taint = changed.taint.with(with.taint).with(Taint::ASSEMBLED);
                 changed
             }
-            ParameterOperator::Case { operator, all, .. } => value
-                .map(|text| change_case(text, *operator, *all))
-                .tainted(Taint::ASSEMBLED),
+            ParameterOperator::Case { operator, all, .. } => {
+                value.map(|text| change_case(text, *operator, *all)).tainted(Taint::ASSEMBLED)
+            }
             ParameterOperator::Transform(letter) => match letter {
                 b'U' => value.map(|text| text.to_ascii_uppercase()),
                 b'L' => value.map(|text| text.to_ascii_lowercase()),
@@ -315,12 +355,32 @@ impl Evaluator<'_> {
     }
 }
 
+/// Whether a variable's name says that it holds a secret.
+fn names_secret(name: &[u8]) -> bool {
+    const WORDS: [&[u8]; 10] = [
+        b"TOKEN",
+        b"SECRET",
+        b"PASSWORD",
+        b"PASSWD",
+        b"API_KEY",
+        b"APIKEY",
+        b"PRIVATE_KEY",
+        b"ACCESS_KEY",
+        b"CREDENTIAL",
+        b"_PASS",
+    ];
+    let upper = name.to_ascii_uppercase();
+    WORDS.iter().any(|word| upper.windows(word.len()).any(|window| window == *word))
+}
+
 fn cut(value: &Value, text: Option<&[u8]>) -> Value {
     Value::new(text.unwrap_or_default().to_vec(), value.taint)
 }
 
 fn substring(value: &Value, offset: Option<i64>, length: Option<Option<i64>>) -> Value {
-    let (Some(offset), true) = (offset, value.is_known()) else { return Value::unknown(value.taint) };
+    let (Some(offset), true) = (offset, value.is_known()) else {
+        return Value::unknown(value.taint);
+    };
     let total = i64::try_from(value.text.len()).unwrap_or(i64::MAX);
     let start = if offset < 0 { total + offset } else { offset };
     if start < 0 || start > total {
@@ -391,5 +451,8 @@ fn change_case(text: &[u8], operator: u8, all: bool) -> Vec<u8> {
         _ if byte.is_ascii_lowercase() => byte.to_ascii_uppercase(),
         _ => byte.to_ascii_lowercase(),
     };
-    text.iter().enumerate().map(|(at, byte)| if all || at == 0 { change(*byte) } else { *byte }).collect()
+    text.iter()
+        .enumerate()
+        .map(|(at, byte)| if all || at == 0 { change(*byte) } else { *byte })
+        .collect()
 }

@@ -1,7 +1,7 @@
 //! Paths: made absolute by their text alone, and told apart by what they hold.
 
-pub(crate) use super::pattern::matches;
 use super::Evaluator;
+pub(crate) use super::pattern::matches;
 use super::value::{Taint, Value};
 use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
 use crate::path_class::{PathClass, classify};
@@ -31,9 +31,13 @@ impl Evaluator<'_> {
 
     /// What kind of place a resolved path is, for somebody who does `kind` to it.
     pub(crate) fn class_of(&self, resolved: &Value, kind: EffectKind) -> PathClass {
-        if resolved.text.contains(&UNKNOWN) && resolved.taint.has(Taint::UNSET) && resolved.text.starts_with(b"/") {
+        if resolved.text.contains(&UNKNOWN)
+            && resolved.taint.has(Taint::UNSET)
+            && resolved.text.starts_with(b"/")
+        {
             // A variable that nobody set is empty, most of the time.
-            let empty: Vec<u8> = resolved.text.iter().copied().filter(|byte| *byte != UNKNOWN).collect();
+            let empty: Vec<u8> =
+                resolved.text.iter().copied().filter(|byte| *byte != UNKNOWN).collect();
             let class = classify(&normal(&empty), kind, self.context);
             if matches!(class, PathClass::Root | PathClass::System | PathClass::Home) {
                 return class;
@@ -43,12 +47,23 @@ impl Evaluator<'_> {
     }
 
     /// An effect on a file.
-    pub(crate) fn touch_path(&mut self, kind: EffectKind, path: &Value, qualities: Qualities, range: SourceRange) {
+    pub(crate) fn touch_path(
+        &mut self,
+        kind: EffectKind,
+        path: &Value,
+        qualities: Qualities,
+        range: SourceRange,
+    ) {
         if path.is_empty() {
             return;
         }
         if let Some(seen) = without_invisible(&path.text) {
-            self.touch_path(kind, &Value::new(seen, path.taint), qualities.with(Qualities::HIDDEN), range);
+            self.touch_path(
+                kind,
+                &Value::new(seen, path.taint),
+                qualities.with(Qualities::HIDDEN),
+                range,
+            );
         }
         let resolved = self.resolve(path);
         let class = self.class_of(&resolved, kind);

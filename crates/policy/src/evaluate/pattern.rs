@@ -102,7 +102,9 @@ pub(crate) fn prefix(pattern: &[u8], text: &[u8], longest: bool) -> Option<usize
 
 /// Where the longest or shortest end of `text` begins that `pattern` matches.
 pub(crate) fn suffix(pattern: &[u8], text: &[u8], longest: bool) -> Option<usize> {
-    choose(0..=text.len(), !longest, |start| matches(pattern, text.get(start..).unwrap_or_default()))
+    choose(0..=text.len(), !longest, |start| {
+        matches(pattern, text.get(start..).unwrap_or_default())
+    })
 }
 
 /// How far a pattern is compared at most: comparing each of many starts is quadratic.
@@ -127,12 +129,21 @@ mod tests {
     #[test]
     fn matches_like_a_shell() {
         for (pattern, text) in [
-            ("*", ""), ("a*c", "abbc"), ("/b?n/r[l-n]", "/bin/rm"), ("[!a]b", "cb"), ("[]x]", "]"),
-            ("*.*", "a.b.c"), ("[[:alpha:]]*", "x1"), ("\\*", "*"), ("[a", "[a"),
+            ("*", ""),
+            ("a*c", "abbc"),
+            ("/b?n/r[l-n]", "/bin/rm"),
+            ("[!a]b", "cb"),
+            ("[]x]", "]"),
+            ("*.*", "a.b.c"),
+            ("[[:alpha:]]*", "x1"),
+            ("\\*", "*"),
+            ("[a", "[a"),
         ] {
             assert!(matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
-        for (pattern, text) in [("?", ""), ("a*c", "abd"), ("[!a]b", "ab"), ("\\*", "x"), ("r", "rm")] {
+        for (pattern, text) in
+            [("?", ""), ("a*c", "abd"), ("[!a]b", "ab"), ("\\*", "x"), ("r", "rm")]
+        {
             assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
         assert_eq!(prefix(b"*/", b"a/b/c", true), Some(4));

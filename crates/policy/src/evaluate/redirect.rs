@@ -68,12 +68,14 @@ impl Evaluator<'_> {
             RedirectKind::Output(word) => self.output(word, descriptor, false, false, range, sinks),
             RedirectKind::Append(word) => self.output(word, descriptor, true, false, range, sinks),
             RedirectKind::Both(word) => self.output(word, descriptor, false, true, range, sinks),
-            RedirectKind::BothAppend(word) => self.output(word, descriptor, true, true, range, sinks),
+            RedirectKind::BothAppend(word) => {
+                self.output(word, descriptor, true, true, range, sinks)
+            }
             RedirectKind::Duplicate { output, word } => {
                 let target = self.text(word);
-                let number = std::str::from_utf8(&target.text).ok().and_then(|text| {
-                    text.trim_end_matches('-').parse::<u32>().ok()
-                });
+                let number = std::str::from_utf8(&target.text)
+                    .ok()
+                    .and_then(|text| text.trim_end_matches('-').parse::<u32>().ok());
                 let own = descriptor.unwrap_or(u32::from(*output));
                 if let Some(stranger) = self.socket(&target, range) {
                     self.connect_descriptor(own, stranger);
@@ -85,9 +87,12 @@ impl Evaluator<'_> {
                     return;
                 }
                 match number {
-                    Some(number) if !*output && self.files.read(&descriptor_path(number)).is_some() => {
+                    Some(number)
+                        if !*output && self.files.read(&descriptor_path(number)).is_some() =>
+                    {
                         self.stdin = self.files.read(&descriptor_path(number)).cloned();
-                        if self.stdin.as_ref().is_some_and(|input| input.taint.has(Taint::STRANGER)) {
+                        if self.stdin.as_ref().is_some_and(|input| input.taint.has(Taint::STRANGER))
+                        {
                             self.on_network = true;
                         }
                     }
@@ -157,7 +162,10 @@ impl Evaluator<'_> {
 
     /// Whether `path` is bash's name for a connection: `/dev/tcp/HOST/PORT`.
     fn socket(&mut self, path: &Value, range: SourceRange) -> Option<bool> {
-        let rest = path.text.strip_prefix(b"/dev/tcp/").or_else(|| path.text.strip_prefix(b"/dev/udp/"))?;
+        let rest = path
+            .text
+            .strip_prefix(b"/dev/tcp/")
+            .or_else(|| path.text.strip_prefix(b"/dev/udp/"))?;
         let host = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
         let host = String::from_utf8_lossy(host).into_owned();
         let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
@@ -180,7 +188,9 @@ impl Evaluator<'_> {
         let mut taint = Taint::FILE;
         match class {
             PathClass::Credential => taint = taint.with(Taint::SECRET),
-            PathClass::HarmlessDevice if resolved.text.ends_with(b"null") => return Value::default(),
+            PathClass::HarmlessDevice if resolved.text.ends_with(b"null") => {
+                return Value::default();
+            }
             PathClass::HarmlessDevice => taint = taint.with(Taint::ENDLESS),
             _ => {}
         }
@@ -189,7 +199,13 @@ impl Evaluator<'_> {
     }
 
     /// Writes `content` to a file.
-    pub(crate) fn write_file(&mut self, path: &Value, content: &Value, append: bool, range: SourceRange) {
+    pub(crate) fn write_file(
+        &mut self,
+        path: &Value,
+        content: &Value,
+        append: bool,
+        range: SourceRange,
+    ) {
         let resolved = self.resolve(path);
         let kind = if append { EffectKind::Write } else { EffectKind::Overwrite };
         let class = self.class_of(&resolved, kind);
@@ -207,6 +223,15 @@ impl Evaluator<'_> {
             return;
         }
         self.touch_path(kind, path, secrets, range);
+        let holds = |part: &[u8]| content.text.windows(part.len()).any(|window| window == part);
+        if resolved.text.starts_with(b"/etc/apt/") {
+            if holds(b"-Invoke") {
+                self.emit(EffectKind::Persist, Target::Name("apt".into()), Qualities::NONE, range);
+            }
+            if holds(b"trusted=yes") || holds(b"AllowUnauthenticated") {
+                self.emit(EffectKind::Weaken, Target::Name("apt".into()), Qualities::NONE, range);
+            }
+        }
         if class == PathClass::Startup && content.is_known() && !content.is_empty() {
             self.judge_startup(&resolved, content, range);
         }
@@ -220,6 +245,20 @@ impl Evaluator<'_> {
     /// What is written to a start-up file will be run: it is judged as if it were.
     fn judge_startup(&mut self, path: &Value, content: &Value, range: SourceRange) {
         let name = path.text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let holds = |part: &[u8]| content.text.windows(part.len()).any(|window| window == part);
+        let odd = [
+            &b"/tmp/"[..],
+            b"/dev/shm/",
+            b"/var/tmp/",
+            b"alias sudo=",
+            b"alias su=",
+            b"alias ssh=",
+            b"nohup ",
+        ];
+        if odd.iter().any(|part| holds(part)) && name != b"authorized_keys" {
+            let target = Target::Path { path: path.lossy(), class: PathClass::Startup };
+            self.emit(EffectKind::Persist, target, Qualities::NONE, range);
+        }
         if name == b"authorized_keys" || content.text.starts_with(b"ssh-") {
             return;
         }
@@ -263,8 +302,12 @@ impl Evaluator<'_> {
 
 /// Whether every line of a hosts file gives names to this machine itself.
 fn names_only_loopback(text: &[u8]) -> bool {
-    let mut lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    !text.is_empty() && lines.all(|line| [&b"127."[..], b"::1", b"0.0.0.0", b"#"].iter().any(|start| line.starts_with(start)))
+    let mut lines =
+        text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    !text.is_empty()
+        && lines.all(|line| {
+            [&b"127."[..], b"::1", b"0.0.0.0", b"#"].iter().any(|start| line.starts_with(start))
+        })
 }
 
 /// The path through which a descriptor is read.
@@ -301,7 +344,8 @@ fn unit_commands(unit: &[u8]) -> Vec<u8> {
             && line.starts_with(b"Exec")
         {
             let command = line.get(at + 1..).unwrap_or_default();
-            let start = command.iter().position(|b| !matches!(b, b'-' | b'@' | b'+' | b'!' | b':' | b' '));
+            let start =
+                command.iter().position(|b| !matches!(b, b'-' | b'@' | b'+' | b'!' | b':' | b' '));
             commands.extend_from_slice(command.get(start.unwrap_or(0)..).unwrap_or_default());
             commands.push(b'\n');
         }

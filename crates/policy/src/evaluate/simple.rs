@@ -19,7 +19,12 @@ const MOST_WAYS: usize = 3;
 const MOST_MATCHES: usize = 6;
 
 impl Evaluator<'_> {
-    pub(super) fn simple(&mut self, assignments: &[Assignment], words: &[Word], range: SourceRange) {
+    pub(super) fn simple(
+        &mut self,
+        assignments: &[Assignment],
+        words: &[Word],
+        range: SourceRange,
+    ) {
         if words.is_empty() {
             for assignment in assignments {
                 self.assign(assignment);
@@ -45,7 +50,9 @@ impl Evaluator<'_> {
 
     fn once(&mut self, assignments: &[Assignment], words: &[Word]) {
         let declares = words.first().is_some_and(|word| {
-            [&b"declare"[..], b"typeset", b"local", b"export", b"readonly"].iter().any(|name| word.is_literal(name))
+            [&b"declare"[..], b"typeset", b"local", b"export", b"readonly"]
+                .iter()
+                .any(|name| word.is_literal(name))
         });
         let mut restored = Vec::new();
         for assignment in assignments {
@@ -82,16 +89,19 @@ impl Evaluator<'_> {
                     before.push_value(&value);
                     value = before;
                 }
+                self.copied(value.text.len());
                 match &assignment.index {
                     Some(index) => self.assign_element(&assignment.name, index, value),
                     None => self.assign_scalar(&assignment.name, value),
                 }
             }
             AssignedValue::Array(elements) => {
-                let mut values: Vec<Value> = match (assignment.append, self.content(&assignment.name)) {
-                    (true, Some(content)) => content.values(),
-                    _ => Vec::new(),
-                };
+                let mut values: Vec<Value> =
+                    match (assignment.append, self.content(&assignment.name)) {
+                        (true, Some(content)) => content.values(),
+                        _ => Vec::new(),
+                    };
+                self.copied(values.len() * 64);
                 let mut map = BTreeMap::new();
                 for (index, word) in elements {
                     match index {
@@ -100,10 +110,13 @@ impl Evaluator<'_> {
                             let value = self.text(word);
                             map.insert(key.text, value);
                         }
-                        None => values.extend(self.fields(word).into_iter().map(|field| field.value)),
+                        None => {
+                            values.extend(self.fields(word).into_iter().map(|field| field.value))
+                        }
                     }
                 }
-                let numbered = map.keys().all(|key| key.iter().all(u8::is_ascii_digit) && !key.is_empty());
+                let numbered =
+                    map.keys().all(|key| key.iter().all(u8::is_ascii_digit) && !key.is_empty());
                 let content = if map.is_empty() || numbered {
                     let mut array: BTreeMap<i64, Value> = (0..).zip(values).collect();
                     for (key, value) in map {
@@ -144,10 +157,18 @@ impl Evaluator<'_> {
                 array.insert(number, value);
             }
             (_, Some(number)) => {
-                self.environment.set(name, Content::Array(BTreeMap::from([(number, value)])), false);
+                self.environment.set(
+                    name,
+                    Content::Array(BTreeMap::from([(number, value)])),
+                    false,
+                );
             }
             (_, None) => {
-                self.environment.set(name, Content::Map(BTreeMap::from([(key.text, value)])), false);
+                self.environment.set(
+                    name,
+                    Content::Map(BTreeMap::from([(key.text, value)])),
+                    false,
+                );
             }
         }
     }
@@ -179,17 +200,29 @@ impl Evaluator<'_> {
                 let target = Target::Name(value.lossy());
                 self.emit(EffectKind::Inject, target, Qualities::NONE, range);
             }
-            b"PROMPT_COMMAND" | b"PS0" | b"PAGER" | b"MANPAGER" | b"GIT_PAGER" | b"EDITOR" | b"VISUAL"
-            | b"GIT_EDITOR" | b"GIT_SSH_COMMAND" | b"GIT_EXTERNAL_DIFF" | b"GIT_SEQUENCE_EDITOR" | b"BROWSER"
-            | b"LESSOPEN" | b"SUDO_EDITOR" | b"PERL5DB" => self.captured_code(value, range),
-            b"PS1" | b"PS4" | b"PS2" => {
-                // Prompts are expanded like a text in double quotes.
-                if value.text.contains(&b'$') || value.text.contains(&b'`') {
-                    let word = crate::syntax::parse_document(&value.text);
-                    self.captured(|evaluator| {
-                        evaluator.document(&word.parts);
-                    });
-                }
+            b"PROMPT_COMMAND"
+            | b"PS0"
+            | b"PAGER"
+            | b"MANPAGER"
+            | b"GIT_PAGER"
+            | b"EDITOR"
+            | b"VISUAL"
+            | b"GIT_EDITOR"
+            | b"GIT_SSH_COMMAND"
+            | b"GIT_EXTERNAL_DIFF"
+            | b"GIT_SEQUENCE_EDITOR"
+            | b"BROWSER"
+            | b"LESSOPEN"
+            | b"SUDO_EDITOR"
+            | b"PERL5DB" => self.captured_code(value, range),
+            // Prompts are expanded like a text in double quotes.
+            b"PS1" | b"PS4" | b"PS2"
+                if value.text.iter().any(|byte| matches!(byte, b'$' | b'`')) =>
+            {
+                let word = crate::syntax::parse_document(&value.text);
+                self.captured(|evaluator| {
+                    evaluator.document(&word.parts);
+                });
             }
             b"BASH_ENV" | b"ENV" if !value.is_empty() => {
                 let content = self.read_file(value, range);
@@ -198,10 +231,22 @@ impl Evaluator<'_> {
             b"HISTFILE" | b"HISTSIZE" | b"HISTFILESIZE"
                 if matches!(value.text.as_slice(), b"" | b"/dev/null" | b"0") =>
             {
-                self.emit(EffectKind::Conceal, Target::Name("history".into()), Qualities::NONE, range);
+                self.emit(
+                    EffectKind::Conceal,
+                    Target::Name("history".into()),
+                    Qualities::NONE,
+                    range,
+                );
             }
-            b"HISTCONTROL" if value.text == b"ignorespace:erasedups" || value.text == b"ignoreall" => {
-                self.emit(EffectKind::Conceal, Target::Name("history".into()), Qualities::NONE, range);
+            b"HISTCONTROL"
+                if value.text == b"ignorespace:erasedups" || value.text == b"ignoreall" =>
+            {
+                self.emit(
+                    EffectKind::Conceal,
+                    Target::Name("history".into()),
+                    Qualities::NONE,
+                    range,
+                );
             }
             _ => {}
         }
@@ -233,14 +278,20 @@ impl Evaluator<'_> {
                     use crate::syntax::tree::ParameterOperator as Operator;
                     assembled += usize::from(matches!(
                         parameter.operator,
-                        Operator::Substring { .. } | Operator::Case { .. } | Operator::Replace { .. }
+                        Operator::Substring { .. }
+                            | Operator::Case { .. }
+                            | Operator::Replace { .. }
                     ));
                 }
-                Part::CommandSubstitution(_) | Part::ProcessSubstitution { .. } | Part::Arithmetic(_) | Part::TooDeep => {}
+                Part::CommandSubstitution(_)
+                | Part::ProcessSubstitution { .. }
+                | Part::Arithmetic(_)
+                | Part::TooDeep => {}
             }
         }
         // `\rm` and `'rm'` only keep aliases out.
-        let only_escaped_start = matches!(word.parts.as_slice(), [Part::Quoted(_), Part::Literal(_)]);
+        let only_escaped_start =
+            matches!(word.parts.as_slice(), [Part::Quoted(_), Part::Literal(_)]);
         if letters_outside && letters_quoted && !only_escaped_start && word.parts.len() > 1 {
             let has_path = word.parts.iter().any(|part| matches!(part, Part::Parameter(_)));
             if !has_path {
@@ -281,9 +332,20 @@ impl Evaluator<'_> {
         let Some(name) = fields.next() else { return };
         let arguments: Vec<Field> = fields.collect();
         self.status = None;
+        self.copied(arguments.iter().map(|field| field.text().len() + 64).sum());
         if !self.step(name.range) {
             return;
         }
+        if self.depth >= super::DEEPEST {
+            self.note_too_deep(name.range);
+            return;
+        }
+        self.depth += 1;
+        self.run(name, arguments);
+        self.depth -= 1;
+    }
+
+    fn run(&mut self, name: Field, arguments: Vec<Field>) {
         if name.value.text.contains(&UNKNOWN) && !self.name_is_known_enough(&name) {
             self.computed(&name, &arguments);
             return;
@@ -314,7 +376,8 @@ impl Evaluator<'_> {
         let taint = name.value.taint;
         if taint.has(Taint::NETWORK) || taint.has(Taint::DECODED) {
             self.judge_code_origin(&name.value, name.range);
-        } else if taint.has(Taint::OUTPUT) || taint.has(Taint::ASSEMBLED) || taint.has(Taint::FILE) {
+        } else if taint.has(Taint::OUTPUT) || taint.has(Taint::ASSEMBLED) || taint.has(Taint::FILE)
+        {
             self.remark(RemarkKind::ComputedName, name.range);
         } else if taint.has(Taint::TYPED) {
             self.emit(EffectKind::ComputedCode, Target::None, Qualities::NONE, name.range);
@@ -327,7 +390,9 @@ impl Evaluator<'_> {
                 !argument.text().is_empty()
                     && !argument.text().starts_with(b"-")
                     && !argument.globs
-                    && argument.text().iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/'))
+                    && argument.text().iter().all(|b| {
+                        b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'/')
+                    })
             });
             if looks_like_command {
                 self.dispatch(arguments.to_vec());
@@ -392,7 +457,6 @@ impl Evaluator<'_> {
         let range = arguments.iter().fold(name.range, |range, field| range.join(field.range));
         let call = Call {
             name: program,
-            path: path.to_vec(),
             arguments,
             qualities: self.qualities,
             range,
@@ -419,9 +483,13 @@ impl Evaluator<'_> {
 
     /// Whether a path is that of a program of the system.
     pub(crate) fn is_program(&self, path: &Value) -> bool {
-        [&b"/bin/"[..], b"/usr/bin/", b"/sbin/", b"/usr/sbin/", b"/usr/local/bin/"]
-            .iter()
-            .any(|folder| path.text.strip_prefix(*folder).is_some_and(|name| !name.is_empty() && !name.contains(&b'/')))
+        [&b"/bin/"[..], b"/usr/bin/", b"/sbin/", b"/usr/sbin/", b"/usr/local/bin/"].iter().any(
+            |folder| {
+                path.text
+                    .strip_prefix(*folder)
+                    .is_some_and(|name| !name.is_empty() && !name.contains(&b'/'))
+            },
+        )
     }
 
     /// Runs a file that the commands made: a script, judged by its first line.

@@ -35,6 +35,9 @@ impl Taint {
     /// Whoever starts the command types it.
     pub(crate) const TYPED: Self = Self(1 << 10);
 
+    /// A variable whose name says that it is a secret.
+    pub(crate) const NAMED_SECRET: Self = Self(1 << 11);
+
     pub(crate) const NONE: Self = Self(0);
 
     pub(crate) const fn has(self, other: Self) -> bool {

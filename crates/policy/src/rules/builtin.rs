@@ -15,19 +15,35 @@ use crate::path_class::PathClass;
 static RULES: &[Rule] = include!(concat!(env!("OUT_DIR"), "/rules.rs"));
 
 /// Rules by the program's name, and those whose name is a pattern.
-static PROGRAMS: OnceLock<(HashMap<&'static str, Vec<u16>>, Vec<u16>)> = OnceLock::new();
+static PROGRAMS: OnceLock<ByProgram> = OnceLock::new();
+
+type ByProgram = (HashMap<&'static str, Vec<u16>>, Vec<u16>);
+
+/// Rules by the kind of effect.
+static EFFECTS: OnceLock<HashMap<EffectKind, Vec<u16>>> = OnceLock::new();
 
 /// The built-in pack.
 pub(crate) struct BuiltIn;
 
 impl BuiltIn {
-    pub(crate) fn all() -> &'static [Rule] {
+    #[cfg(test)]
+    fn all() -> &'static [Rule] {
         RULES
     }
 
     /// The rules about effects of a kind.
     pub(crate) fn of_effect(kind: EffectKind) -> impl Iterator<Item = &'static Rule> {
-        RULES.iter().filter(move |rule| rule.effects.contains(&kind))
+        let by_kind = EFFECTS.get_or_init(|| {
+            let mut by_kind: HashMap<EffectKind, Vec<u16>> = HashMap::new();
+            for (at, rule) in (0..).zip(RULES) {
+                for kind in rule.effects.iter() {
+                    by_kind.entry(*kind).or_default().push(at);
+                }
+            }
+            by_kind
+        });
+        let found = by_kind.get(&kind).map(Vec::as_slice).unwrap_or_default();
+        found.iter().filter_map(|at| RULES.get(usize::from(*at)))
     }
 
     /// The rules about a spelling.
@@ -43,7 +59,7 @@ impl BuiltIn {
     }
 }
 
-fn index() -> (HashMap<&'static str, Vec<u16>>, Vec<u16>) {
+fn index() -> ByProgram {
     let mut named: HashMap<&'static str, Vec<u16>> = HashMap::new();
     let mut patterns = Vec::new();
     for (at, rule) in (0..).zip(RULES) {
@@ -77,7 +93,10 @@ mod tests {
             let verdict = Validator::new(Context::default()).command(command.as_bytes());
             if verdict.findings.iter().any(|finding| finding.rule == *id) != *expected {
                 let rules: Vec<_> = verdict.findings.iter().map(|f| f.rule.as_ref()).collect();
-                wrong.push(format!("{id} {} {command:?}: {rules:?}", if *expected { "misses" } else { "matches" }));
+                wrong.push(format!(
+                    "{id} {} {command:?}: {rules:?}",
+                    if *expected { "misses" } else { "matches" }
+                ));
             }
         }
         assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), EXAMPLES.len(), wrong.join("\n"));
@@ -89,7 +108,8 @@ mod tests {
         for rule in BuiltIn::all() {
             assert!(seen.insert(rule.id.as_ref()), "{} twice", rule.id);
             assert!(!rule.reason.is_empty() && !rule.hint.is_empty(), "{}", rule.id);
-            let asks = !rule.effects.is_empty() || !rule.programs.is_empty() || !rule.remarks.is_empty();
+            let asks =
+                !rule.effects.is_empty() || !rule.programs.is_empty() || !rule.remarks.is_empty();
             assert!(asks, "{} is about nothing", rule.id);
         }
     }

@@ -7,7 +7,7 @@ use serde::Deserialize;
 /// One rule, as it is written.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct RuleForm {
+pub(crate) struct RuleForm {
     /// Its name, unique in its pack.
     pub id: String,
     /// `low`, `medium`, `high`, `critical`
@@ -38,6 +38,8 @@ pub struct RuleForm {
     pub remark: OneOrMore,
     /// Patterns of the program's name.
     pub program: OneOrMore,
+    /// Names of programs that it is not about.
+    pub not_program: OneOrMore,
     /// Patterns of the first operand.
     pub word: OneOrMore,
     /// Patterns of which one must match some argument as a whole.
@@ -65,7 +67,7 @@ pub struct RuleForm {
 
 /// A text, or a list of them.
 #[derive(Debug, Clone, Default)]
-pub struct OneOrMore(pub Vec<String>);
+pub(crate) struct OneOrMore(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for OneOrMore {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -21,7 +21,9 @@ impl Rule {
         }
         match &effect.target {
             Target::Path { path, class } => {
-                if !self.hosts.is_empty() || !self.classes.is_empty() && !self.classes.contains(class) {
+                if !self.hosts.is_empty()
+                    || !self.classes.is_empty() && !self.classes.contains(class)
+                {
                     return false;
                 }
                 if self.paths.is_empty() && self.not_paths.is_empty() {
@@ -32,10 +34,15 @@ impl Rule {
                     && !any(&self.not_paths, path.as_bytes())
             }
             Target::Host(host) => {
-                self.no_place() && self.named.is_empty() && (self.hosts.is_empty() || any(&self.hosts, host.to_ascii_lowercase().as_bytes()))
+                self.no_place()
+                    && self.named.is_empty()
+                    && (self.hosts.is_empty()
+                        || any(&self.hosts, host.to_ascii_lowercase().as_bytes()))
             }
             Target::Name(name) => {
-                self.no_place() && self.hosts.is_empty() && (self.named.is_empty() || any(&self.named, name.as_bytes()))
+                self.no_place()
+                    && self.hosts.is_empty()
+                    && (self.named.is_empty() || any(&self.named, name.as_bytes()))
             }
             Target::None => self.no_place() && self.hosts.is_empty() && self.named.is_empty(),
         }
@@ -47,14 +54,20 @@ impl Rule {
 
     /// Whether it is about this call; its program's name fits already, unless that is a pattern.
     pub(crate) fn is_about_call(&self, call: &Call) -> bool {
-        if !any(&self.programs, call.name.as_bytes()) {
+        if !any(&self.programs, call.name.as_bytes())
+            || any(&self.not_programs, call.name.as_bytes())
+        {
             return false;
         }
         if call.qualities.has_any(self.without) || !call.qualities.has(self.with) {
             return false;
         }
-        let tries = |text: &[u8]| text.starts_with(b"--dry-run") || matches!(text, b"--dryrun" | b"--noop" | b"--what-if");
-        if call.arguments.iter().any(|field| tries(field.text())) && self.risk >= ctrlz_core::verdict::Risk::Medium {
+        let tries = |text: &[u8]| {
+            text.starts_with(b"--dry-run") || matches!(text, b"--dryrun" | b"--noop" | b"--what-if")
+        };
+        if call.arguments.iter().any(|field| tries(field.text()))
+            && self.risk >= ctrlz_core::verdict::Risk::Medium
+        {
             return false;
         }
         let arguments = || call.arguments.iter().map(|field| field.text());
@@ -63,7 +76,11 @@ impl Rule {
         let some_part = |patterns: &Texts| {
             arguments().any(|text| {
                 any(patterns, text)
-                    || text.iter().position(|byte| *byte == b'=').and_then(|at| text.get(at + 1..)).is_some_and(|value| any(patterns, value))
+                    || text
+                        .iter()
+                        .position(|byte| *byte == b'=')
+                        .and_then(|at| text.get(at + 1..))
+                        .is_some_and(|value| any(patterns, value))
             })
         };
         (self.words.is_empty() || first().is_some_and(|text| any(&self.words, text)))
@@ -105,7 +122,9 @@ fn given(call: &Call, option: &str) -> bool {
             Some(letter) => {
                 let cluster = text.strip_prefix(b"-").filter(|rest| !rest.starts_with(b"-"));
                 cluster.is_some_and(|rest| {
-                    rest.len() <= 6 && rest.iter().all(u8::is_ascii_alphanumeric) && rest.contains(&letter)
+                    rest.len() <= 6
+                        && rest.iter().all(u8::is_ascii_alphanumeric)
+                        && rest.contains(&letter)
                 })
             }
             None => {

@@ -1,7 +1,6 @@
 //! Rules: what is said of an effect, a call or a spelling.
 
 mod builtin;
-pub(crate) mod form;
 mod matching;
 mod rule;
 

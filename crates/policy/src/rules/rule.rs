@@ -35,6 +35,7 @@ pub struct Rule {
     pub(crate) without: Qualities,
     pub(crate) remarks: Cow<'static, [RemarkKind]>,
     pub(crate) programs: Texts,
+    pub(crate) not_programs: Texts,
     pub(crate) words: Texts,
     pub(crate) any_words: Texts,
     pub(crate) not_words: Texts,

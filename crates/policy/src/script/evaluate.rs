@@ -204,7 +204,7 @@ impl<'t> Evaluator<'t> {
                 }
                 Value::default()
             }
-            Form::Delete(_) => Value::default(),
+            Form::Delete => Value::default(),
             Form::Import(names) => {
                 for (local, qualified) in names {
                     if local == b"*" {

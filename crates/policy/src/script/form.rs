@@ -115,7 +115,7 @@ pub(super) enum Form<'t> {
         body: Option<Node<'t>>,
     },
     Return(Option<Node<'t>>),
-    Delete(Vec<Node<'t>>),
+    Delete,
     /// Names of this program for names of others. `*` is bound to `*`.
     Import(Vec<(Vec<u8>, String)>),
     /// A module is imported by a text: `import x from "…"`.

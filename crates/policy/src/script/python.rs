@@ -95,7 +95,7 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
             }
         }
         "return_statement" => Form::Return(children(node).first().copied()),
-        "delete_statement" => Form::Delete(children(node)),
+        "delete_statement" => Form::Delete,
         "import_statement" => {
             let mut names = Vec::new();
             for one in fields(node, "name") {

@@ -79,7 +79,9 @@ impl Placement {
                     self.list(list);
                 }
             }
-            CommandKind::Function { body, .. } | CommandKind::Coprocess { command: body, .. } => self.command(body),
+            CommandKind::Function { body, .. } | CommandKind::Coprocess { command: body, .. } => {
+                self.command(body)
+            }
             CommandKind::Condition(words) => self.words(words),
             CommandKind::Arithmetic(word) => self.word(word),
             CommandKind::Broken(_) => {}

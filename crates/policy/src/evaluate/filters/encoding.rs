@@ -33,10 +33,12 @@ impl Evaluator<'_> {
 
     pub(super) fn hexed(&mut self, call: &Call) -> Value {
         let options = call.options("clsgo", &[]);
-        let files: Vec<Field> = options.operands.iter().take(1).map(|field| (*field).clone()).collect();
+        let files: Vec<Field> =
+            options.operands.iter().take(1).map(|field| (*field).clone()).collect();
         let input = self.contents(&files, call);
         if call.name == "xxd" && options.has("r|revert") {
-            let plain = options.has("p|ps|plain|postscript") || options.names().any(|name| name == b"p");
+            let plain =
+                options.has("p|ps|plain|postscript") || options.names().any(|name| name == b"p");
             return decoded(&input, |text| if plain { hex(text) } else { hex(&dumped(text)) });
         }
         Value::unknown(input.taint)
@@ -45,15 +47,23 @@ impl Evaluator<'_> {
     /// `openssl base64 -d`, `openssl enc -base64 -d`; everything else is not a filter.
     pub(super) fn openssl(&mut self, call: &Call) -> bool {
         let words: Vec<&[u8]> = call.arguments.iter().map(Field::text).collect();
-        let has = |word: &str| words.iter().any(|other| *other == word.as_bytes());
+        let has = |word: &str| words.contains(&word.as_bytes());
         let based = words.first() == Some(&b"base64".as_slice())
-            || words.first() == Some(&b"enc".as_slice()) && (has("-base64") || has("-a") || has("-A"));
+            || words.first() == Some(&b"enc".as_slice())
+                && (has("-base64") || has("-a") || has("-A"));
         if !based && words.first() != Some(&b"enc".as_slice()) {
             return false;
         }
-        let file = words.iter().position(|word| *word == b"-in").and_then(|at| call.arguments.get(at + 1)).cloned();
+        let file = words
+            .iter()
+            .position(|word| *word == b"-in")
+            .and_then(|at| call.arguments.get(at + 1))
+            .cloned();
         let input = self.contents(file.as_slice(), call);
-        let only_based = based && !words.iter().any(|word| word.starts_with(b"-aes") || *word == b"-k" || *word == b"-pass");
+        let only_based = based
+            && !words
+                .iter()
+                .any(|word| word.starts_with(b"-aes") || *word == b"-k" || *word == b"-pass");
         let output = match (has("-d"), only_based) {
             (true, true) => decoded(&input, base64),
             (true, false) => Value::unknown(input.taint.with(Taint::DECODED)),
@@ -69,7 +79,11 @@ pub(super) fn decompressed(input: &Value) -> Value {
     decoded(input, |text| {
         let mut result = Vec::new();
         let most = u64::try_from(super::LONGEST).unwrap_or(u64::MAX);
-        std::io::Read::read_to_end(&mut std::io::Read::take(flate2::read::GzDecoder::new(text), most), &mut result).ok()?;
+        std::io::Read::read_to_end(
+            &mut std::io::Read::take(flate2::read::GzDecoder::new(text), most),
+            &mut result,
+        )
+        .ok()?;
         Some(result)
     })
 }
@@ -98,11 +112,15 @@ fn position(alphabet: &[u8], byte: u8) -> Option<u32> {
 }
 
 pub(crate) fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    bits_of(text, |byte| match byte {
-        b'-' => Some(62),
-        b'_' => Some(63),
-        byte => position(BASE64, byte),
-    }, 6)
+    bits_of(
+        text,
+        |byte| match byte {
+            b'-' => Some(62),
+            b'_' => Some(63),
+            byte => position(BASE64, byte),
+        },
+        6,
+    )
 }
 
 /// Puts groups of bits together; padding ends them, white space is skipped.
@@ -130,10 +148,13 @@ fn hex(text: &[u8]) -> Option<Vec<u8>> {
         .filter(|byte| !byte.is_ascii_whitespace() && **byte != b':')
         .map(|byte| char::from(*byte).to_digit(16))
         .collect();
-    digits?.chunks_exact(2).map(|pair| match pair {
-        [high, low] => u8::try_from(high * 16 + low).ok(),
-        _ => None,
-    }).collect()
+    digits?
+        .chunks_exact(2)
+        .map(|pair| match pair {
+            [high, low] => u8::try_from(high * 16 + low).ok(),
+            _ => None,
+        })
+        .collect()
 }
 
 /// The hexadecimal columns of a dump of xxd.
@@ -149,7 +170,8 @@ fn dumped(text: &[u8]) -> Vec<u8> {
 }
 
 fn encode(text: &[u8]) -> Vec<u8> {
-    let letter = |index: u32| BASE64.get(usize::try_from(index & 63).unwrap_or(0)).copied().unwrap_or(b'A');
+    let letter =
+        |index: u32| BASE64.get(usize::try_from(index & 63).unwrap_or(0)).copied().unwrap_or(b'A');
     let mut result = Vec::with_capacity(text.len() * 4 / 3 + 4);
     for chunk in text.chunks(3) {
         let mut group = 0_u32;

@@ -9,7 +9,8 @@ impl Evaluator<'_> {
     pub(super) fn cut(&mut self, call: &Call) -> Value {
         let options = call.options("dfcb", &["delimiter", "fields", "characters", "bytes"]);
         let value = |names: &str| options.value(names).map(|field| field.text().to_vec());
-        let delimiter = value("d|delimiter").and_then(|text| text.first().copied()).unwrap_or(b'\t');
+        let delimiter =
+            value("d|delimiter").and_then(|text| text.first().copied()).unwrap_or(b'\t');
         let (fields, characters) = (value("f|fields"), value("c|b|characters|bytes"));
         let files: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
         let input = self.contents(&files, call);
@@ -19,7 +20,9 @@ impl Evaluator<'_> {
                 match (&fields, &characters) {
                     (Some(list), _) => {
                         let parts: Vec<&[u8]> = line.split(|byte| *byte == delimiter).collect();
-                        let chosen: Vec<&[u8]> = chosen(list, parts.len()).filter_map(|at| parts.get(at).copied()).collect();
+                        let chosen: Vec<&[u8]> = chosen(list, parts.len())
+                            .filter_map(|at| parts.get(at).copied())
+                            .collect();
                         result.extend(chosen.join(&delimiter));
                     }
                     (None, Some(list)) => {
@@ -38,7 +41,8 @@ impl Evaluator<'_> {
     /// What is left of a text when lines are chosen: of a known text with a plain pattern, those
     /// that hold it.
     pub(super) fn filtered(&mut self, call: &Call) -> Value {
-        let options = call.options("emABCf", &["regexp", "include", "exclude", "exclude-dir", "max-count"]);
+        let options =
+            call.options("emABCf", &["regexp", "include", "exclude", "exclude-dir", "max-count"]);
         let mut operands = options.operands.iter();
         let pattern = match options.value("e|regexp") {
             Some(pattern) => Some(pattern.value.clone()),
@@ -70,7 +74,13 @@ impl Evaluator<'_> {
                 })
             }
             Some(pattern) if only && input.is_known() && is_plain(&pattern.text) => {
-                super::limited(&input, |text| if contains(text, &pattern.text) { [&pattern.text[..], b"\n"].concat() } else { Vec::new() })
+                super::limited(&input, |text| {
+                    if contains(text, &pattern.text) {
+                        [&pattern.text[..], b"\n"].concat()
+                    } else {
+                        Vec::new()
+                    }
+                })
             }
             _ if only => Value::unknown(input.taint.with(Taint::ASSEMBLED)),
             _ => input,
@@ -86,10 +96,17 @@ impl Evaluator<'_> {
             scripts.extend(operands.next().map(|field| (*field).clone()));
         }
         let files: Vec<Field> = operands.map(|field| (*field).clone()).collect();
-        let in_place = options.names().any(|name| name.first() == Some(&b'i') || name.starts_with(b"in-place"));
+        let in_place = options
+            .names()
+            .any(|name| name.first() == Some(&b'i') || name.starts_with(b"in-place"));
         if in_place {
             for file in &files {
-                self.touch_path(crate::effect::EffectKind::Overwrite, &file.value, crate::effect::Qualities::NONE, file.range);
+                self.touch_path(
+                    crate::effect::EffectKind::Overwrite,
+                    &file.value,
+                    crate::effect::Qualities::NONE,
+                    file.range,
+                );
             }
         }
         for script in &scripts {
@@ -113,7 +130,9 @@ impl Evaluator<'_> {
     fn sed_commands(&mut self, script: &Field) {
         for line in script.text().split(|byte| matches!(byte, b'\n' | b';')) {
             let line = line.trim_ascii();
-            let command = line.iter().position(|byte| !byte.is_ascii_digit() && !matches!(byte, b'$' | b',' | b' ' | b'!' | b'{'));
+            let command = line.iter().position(|byte| {
+                !byte.is_ascii_digit() && !matches!(byte, b'$' | b',' | b' ' | b'!' | b'{')
+            });
             let Some(command) = command.and_then(|at| line.get(at..)) else { continue };
             match command {
                 [b'e', b' ', code @ ..] => {
@@ -121,7 +140,12 @@ impl Evaluator<'_> {
                 }
                 [b'e'] => self.escape_to_shell(&Value::unknown(Taint::OUTPUT), script.range),
                 [b'w' | b'W', b' ', path @ ..] => {
-                    self.write_file(&Value::known(path), &Value::unknown(Taint::OUTPUT), false, script.range);
+                    self.write_file(
+                        &Value::known(path),
+                        &Value::unknown(Taint::OUTPUT),
+                        false,
+                        script.range,
+                    );
                 }
                 [b'r' | b'R', b' ', path @ ..] => {
                     self.read_file(&Value::known(path), script.range);
@@ -178,21 +202,30 @@ fn edited(input: &Value, scripts: &[Field], quiet: bool) -> Option<Value> {
             let command = command.trim_ascii();
             match command {
                 [] => {}
-                [b's', delimiter, rest @ ..] => value.text = substituted(&value.text, *delimiter, rest)?,
+                [b's', delimiter, rest @ ..] => {
+                    value.text = substituted(&value.text, *delimiter, rest)?
+                }
                 [b'y', delimiter, rest @ ..] => {
                     let parts: Vec<&[u8]> = rest.split(|byte| byte == delimiter).collect();
                     let [from, to, _] = parts.as_slice() else { return None };
                     for byte in &mut value.text {
-                        if let Some(new) = from.iter().position(|b| b == byte).and_then(|at| to.get(at)) {
+                        if let Some(new) =
+                            from.iter().position(|b| b == byte).and_then(|at| to.get(at))
+                        {
                             *byte = *new;
                         }
                     }
                 }
                 [b'p'] if quiet => {}
-                [digits @ .., b'p'] if quiet && digits.iter().all(|d| d.is_ascii_digit() || *d == b',') => {
+                [digits @ .., b'p']
+                    if quiet && digits.iter().all(|d| d.is_ascii_digit() || *d == b',') =>
+                {
                     value.text = lines(&value.text, digits, true)?;
                 }
-                [digits @ .., b'd'] if !digits.is_empty() && digits.iter().all(|d| d.is_ascii_digit() || *d == b',') => {
+                [digits @ .., b'd']
+                    if !digits.is_empty()
+                        && digits.iter().all(|d| d.is_ascii_digit() || *d == b',') =>
+                {
                     value.text = lines(&value.text, digits, false)?;
                 }
                 _ => return None,
@@ -224,7 +257,9 @@ fn substituted(text: &[u8], delimiter: u8, rest: &[u8]) -> Option<Vec<u8>> {
     }
     let pattern = super::text::unescape(pattern);
     let (start, end) = (pattern.starts_with(b"^"), pattern.ends_with(b"$"));
-    let core = pattern.get(usize::from(start)..pattern.len() - usize::from(end && pattern.len() > usize::from(start)))?;
+    let core = pattern.get(
+        usize::from(start)..pattern.len() - usize::from(end && pattern.len() > usize::from(start)),
+    )?;
     if !is_plain(core) || core.len() > 256 {
         return None;
     }

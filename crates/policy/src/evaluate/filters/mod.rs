@@ -18,9 +18,16 @@ impl Evaluator<'_> {
     /// Runs the filter of that name; false if there is none.
     pub(super) fn filter(&mut self, call: &Call) -> bool {
         let output = match call.name.as_str() {
-            "echo" => text::echo(&call.arguments),
-            "printf" => self.printf(call),
-            "cat" | "tac" | "nl" | "zcat" | "gunzip" | "gzip" | "bzcat" | "xzcat" | "zstdcat" | "bat" | "batcat" => self.concatenated(call),
+            "echo" => {
+                self.judge_shown(call);
+                text::echo(&call.arguments)
+            }
+            "printf" => {
+                self.judge_shown(call);
+                self.printf(call)
+            }
+            "cat" | "tac" | "nl" | "zcat" | "gunzip" | "gzip" | "bzcat" | "xzcat" | "zstdcat"
+            | "bat" | "batcat" => self.concatenated(call),
             "rev" => self.by_input(call, "", text::reverse_lines),
             "tr" => self.translated(call),
             "cut" => self.cut(call),
@@ -39,7 +46,8 @@ impl Evaluator<'_> {
             "base64" | "base32" | "base16" | "basenc" => self.based(call),
             "xxd" | "hexdump" | "od" | "hd" => self.hexed(call),
             "openssl" => return self.openssl(call),
-            "uudecode" | "ascii2uni" | "recode" | "iconv" | "gpg" | "gpg2" | "lz4" | "unxz" | "unzstd" | "bunzip2" | "xz" | "bzip2" | "zstd" | "lzma" | "unlzma" | "brotli" => {
+            "uudecode" | "ascii2uni" | "recode" | "iconv" | "gpg" | "gpg2" | "lz4" | "unxz"
+            | "unzstd" | "bunzip2" | "xz" | "bzip2" | "zstd" | "lzma" | "unlzma" | "brotli" => {
                 let input = self.input(call, "ofrtcd");
                 Value::unknown(input.taint.with(Taint::DECODED))
             }
@@ -53,12 +61,16 @@ impl Evaluator<'_> {
                 directory
             }
             "realpath" | "readlink" => self.real_path(call),
-            "mktemp" => Value::known(if call.options("tp", &[]).has("d|directory") { "/tmp/tmp.d\n" } else { "/tmp/tmp.f\n" }),
+            "mktemp" => Value::known(if call.options("tp", &[]).has("d|directory") {
+                "/tmp/tmp.d\n"
+            } else {
+                "/tmp/tmp.f\n"
+            }),
             "which" | "where" => self.which(call),
-            "whoami" | "id" | "hostname" | "uname" | "nproc" | "date" | "arch" | "tty" | "logname" => {
-                Value::unknown(Taint::ENVIRONMENT)
-            }
-            "wc" | "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" | "cksum" | "stat" | "du" | "df" | "expr" | "bc" => {
+            "whoami" | "id" | "hostname" | "uname" | "nproc" | "date" | "arch" | "tty"
+            | "logname" => Value::unknown(Taint::ENVIRONMENT),
+            "wc" | "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" | "cksum" | "stat" | "du"
+            | "df" | "expr" | "bc" => {
                 self.input(call, "");
                 Value::unknown(Taint::ENVIRONMENT)
             }
@@ -87,10 +99,16 @@ impl Evaluator<'_> {
             };
             joined.push_value(&content);
         }
+        self.judge_endless(joined.taint, call);
         joined
     }
 
-    fn by_input(&mut self, call: &Call, letters: &str, function: impl FnOnce(&[u8]) -> Vec<u8>) -> Value {
+    fn by_input(
+        &mut self,
+        call: &Call,
+        letters: &str,
+        function: impl FnOnce(&[u8]) -> Vec<u8>,
+    ) -> Value {
         let input = self.input(call, letters);
         limited(&input, function)
     }
@@ -99,7 +117,11 @@ impl Evaluator<'_> {
         let options = call.options("", &[]);
         let operands: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
         let compressed = !matches!(call.name.as_str(), "cat" | "tac" | "nl" | "bat" | "batcat");
-        if compressed && call.name != "zcat" && !options.has("d|decompress|c|stdout|dc|cd") && call.name == "gzip" {
+        if compressed
+            && call.name != "zcat"
+            && !options.has("d|decompress|c|stdout|dc|cd")
+            && call.name == "gzip"
+        {
             return Value::unknown(Taint::OUTPUT);
         }
         let input = self.contents(&operands, call);
@@ -116,16 +138,35 @@ impl Evaluator<'_> {
         let line = text::echo(&call.arguments);
         let mut text = if line.text == b"\n" { Value::known("y\n") } else { line };
         text = text.tainted(Taint::ENDLESS);
-        if self.parallel == 0 {
+        self.judge_endless(text.taint, call);
+        text
+    }
+
+    /// Secrets that are printed.
+    fn judge_shown(&mut self, call: &Call) {
+        if call.arguments.iter().any(|field| field.value.taint.has(Taint::NAMED_SECRET)) {
+            let target = crate::effect::Target::Name("a variable".into());
+            self.emit(EffectKind::Secret, target, Qualities::NONE, call.range);
+        }
+    }
+
+    /// Input that never ends, read by a program that goes on as long.
+    fn judge_endless(&mut self, taint: Taint, call: &Call) {
+        if taint.has(Taint::ENDLESS)
+            && self.piped == 0
+            && !matches!(call.name.as_str(), "head" | "dd" | "tr" | "fold")
+        {
             let target = crate::effect::Target::Name("output".into());
             self.emit(EffectKind::Exhaust, target, Qualities::ENDLESS, call.range);
         }
-        text
     }
 
     fn pasted(&mut self, call: &Call) -> Value {
         let options = call.options("d", &["delimiters"]);
-        let delimiter = options.value("d|delimiters").and_then(|field| field.text().first().copied()).unwrap_or(b'\t');
+        let delimiter = options
+            .value("d|delimiters")
+            .and_then(|field| field.text().first().copied())
+            .unwrap_or(b'\t');
         let serial = options.has("s|serial");
         let files: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
         let input = self.contents(&files, call);
@@ -134,7 +175,8 @@ impl Evaluator<'_> {
                 return text.to_vec();
             }
             let text = text.strip_suffix(b"\n").unwrap_or(text);
-            let mut joined: Vec<u8> = text.iter().map(|byte| if *byte == b'\n' { delimiter } else { *byte }).collect();
+            let mut joined: Vec<u8> =
+                text.iter().map(|byte| if *byte == b'\n' { delimiter } else { *byte }).collect();
             joined.push(b'\n');
             joined
         })

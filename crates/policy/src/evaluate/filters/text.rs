@@ -12,7 +12,10 @@ pub(super) fn echo(arguments: &[Field]) -> Value {
     let (mut newline, mut escapes) = (true, false);
     while let Some((first, after)) = rest.split_first() {
         match first.text().strip_prefix(b"-") {
-            Some(letters) if !letters.is_empty() && letters.iter().all(|l| matches!(l, b'n' | b'e' | b'E')) => {
+            Some(letters)
+                if !letters.is_empty()
+                    && letters.iter().all(|l| matches!(l, b'n' | b'e' | b'E')) =>
+            {
                 newline &= !letters.contains(&b'n');
                 escapes = escapes && !letters.contains(&b'E') || letters.contains(&b'e');
                 rest = after;
@@ -53,7 +56,8 @@ pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
         };
         rest = after;
         let number = |rest: &[u8], radix: u32, most: usize| {
-            let length = rest.iter().take(most).take_while(|b| char::from(**b).is_digit(radix)).count();
+            let length =
+                rest.iter().take(most).take_while(|b| char::from(**b).is_digit(radix)).count();
             let digits = std::str::from_utf8(rest.get(..length)?).ok()?;
             Some((u32::from_str_radix(digits, radix).ok()?, length))
         };
@@ -79,7 +83,9 @@ pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
                         match (letter, u8::try_from(code), char::from_u32(code)) {
                             (b'x', Ok(byte), _) => push_byte(&mut result, byte),
                             (_, _, Some(character)) => {
-                                result.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                                result.extend_from_slice(
+                                    character.encode_utf8(&mut [0; 4]).as_bytes(),
+                                );
                             }
                             _ => {}
                         }
@@ -210,7 +216,11 @@ impl Evaluator<'_> {
                 if delete {
                     continue;
                 }
-                let at = if complement { usize::MAX } else { first.iter().rposition(|b| b == byte).unwrap_or(0) };
+                let at = if complement {
+                    usize::MAX
+                } else {
+                    first.iter().rposition(|b| b == byte).unwrap_or(0)
+                };
                 let new = second.get(at).or(second.last()).copied().unwrap_or(*byte);
                 if squeeze && result.last() == Some(&new) {
                     continue;
@@ -227,7 +237,8 @@ impl Evaluator<'_> {
         let amount = |names: &str| options.value(names).map(|field| field.text().to_vec());
         let (lines, bytes) = (amount("n|lines"), amount("c|bytes"));
         // `-1` is an old way to write `-n 1`.
-        let old = options.names().find_map(|name| std::str::from_utf8(name).ok()?.parse::<usize>().ok());
+        let old =
+            options.names().find_map(|name| std::str::from_utf8(name).ok()?.parse::<usize>().ok());
         let from_start = call.name == "head";
         let files: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
         let mut input = self.contents(&files, call);
@@ -236,7 +247,20 @@ impl Evaluator<'_> {
         }
         let by_bytes = bytes.is_some();
         let text = bytes.or(lines);
-        super::limited(&input, |content| {
+        if text
+            .as_deref()
+            .and_then(crate::evaluate::programs::bytes)
+            .is_some_and(|bytes| bytes >= 10 << 30)
+        {
+            let target = crate::effect::Target::Name("output".into());
+            self.emit(
+                crate::effect::EffectKind::Exhaust,
+                target,
+                crate::effect::Qualities::NONE,
+                call.range,
+            );
+        }
+        let output = super::limited(&input, |content| {
             let number = match &text {
                 Some(text) => std::str::from_utf8(text).unwrap_or_default().to_owned(),
                 None => old.unwrap_or(10).to_string(),
@@ -258,7 +282,8 @@ impl Evaluator<'_> {
                 (false, true) => count.saturating_sub(1).min(total)..total,
             };
             units.get(range).unwrap_or_default().concat()
-        })
+        });
+        if by_bytes { output.tainted(Taint::ASSEMBLED) } else { output }
     }
 
     pub(super) fn part_of_path(&mut self, call: &Call, last: bool) -> Value {
@@ -279,7 +304,8 @@ impl Evaluator<'_> {
             (false, None) => b".".to_vec(),
         };
         if last && let Some(suffix) = suffix.or(second) {
-            result.text = result.text.strip_suffix(suffix.as_slice()).unwrap_or(&result.text).to_vec();
+            result.text =
+                result.text.strip_suffix(suffix.as_slice()).unwrap_or(&result.text).to_vec();
         }
         result.push(b"\n");
         result
@@ -316,7 +342,10 @@ pub(crate) fn formatted(format: &Value, arguments: &[Field]) -> Value {
         }
     }
     if format.text.contains(&b'\\') {
-        let coded = format.text.windows(2).any(|two| matches!(two, [b'\\', b'x' | b'u' | b'U' | b'0'..=b'9']));
+        let coded = format
+            .text
+            .windows(2)
+            .any(|two| matches!(two, [b'\\', b'x' | b'u' | b'U' | b'0'..=b'9']));
         if coded {
             result = result.tainted(Taint::ASSEMBLED);
         }
@@ -351,7 +380,10 @@ fn one_format(format: &[u8], arguments: &mut std::slice::Iter<'_, Field>, result
             b'c' => result.push(text.get(..1).unwrap_or_default()),
             b's' | b'q' => {
                 let precision = specification.get(..length).unwrap_or_default();
-                let most = precision.split(|b| *b == b'.').nth(1).and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
+                let most = precision
+                    .split(|b| *b == b'.')
+                    .nth(1)
+                    .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok());
                 result.push(text.get(..most.unwrap_or(text.len()).min(text.len())).unwrap_or(text));
                 result.taint = result.taint.with(argument.value.taint);
             }
@@ -368,7 +400,8 @@ fn one_format(format: &[u8], arguments: &mut std::slice::Iter<'_, Field>, result
             }
             _ => match number(text) {
                 Some(number) => {
-                    result.push(padded(specification.get(..length), &number.to_string()).as_bytes());
+                    result
+                        .push(padded(specification.get(..length), &number.to_string()).as_bytes());
                 }
                 None => result.push(&[UNKNOWN]),
             },
@@ -394,7 +427,11 @@ fn number(text: &[u8]) -> Option<i64> {
 fn padded(specification: Option<&[u8]>, digits: &str) -> String {
     let specification = std::str::from_utf8(specification.unwrap_or_default()).unwrap_or_default();
     let zeros = specification.starts_with('0') || specification.starts_with('.');
-    let width = specification.trim_start_matches(['0', '.', '-', '+']).parse::<usize>().unwrap_or(0).min(64);
+    let width = specification
+        .trim_start_matches(['0', '.', '-', '+'])
+        .parse::<usize>()
+        .unwrap_or(0)
+        .min(64);
     if zeros { format!("{digits:0>width$}") } else { format!("{digits:>width$}") }
 }
 
@@ -409,7 +446,9 @@ fn characters(set: &[u8]) -> Vec<u8> {
         {
             let name = class.get(..end).unwrap_or_default();
             let pattern = [b"[[:", name, b":]]"].concat();
-            result.extend((1..=127_u8).filter(|byte| crate::evaluate::matches_pattern(&pattern, &[*byte])));
+            result.extend(
+                (1..=127_u8).filter(|byte| crate::evaluate::matches_pattern(&pattern, &[*byte])),
+            );
             rest = class.get(end + 2..).unwrap_or_default();
             continue;
         }

@@ -10,15 +10,75 @@ use crate::path_class::PathClass;
 
 const LETTERS: &str = "vepwulmhac";
 const WORDS: &[&str] = &[
-    "volume", "env", "publish", "workdir", "user", "label", "memory", "hostname", "name", "network", "net", "mount", "entrypoint", "cap-add",
-    "cap-drop", "security-opt", "device", "pid", "ipc", "uts", "userns", "restart", "env-file", "platform", "cpus", "shm-size", "ulimit",
-    "add-host", "dns", "volumes-from", "tmpfs", "gpus", "runtime", "log-driver", "log-opt", "pull", "cgroupns", "group-add", "container", "namespace", "context", "image", "overrides", "health-cmd",
-    "file", "project-name", "tag", "build-arg", "target", "kubeconfig",
+    "volume",
+    "env",
+    "publish",
+    "workdir",
+    "user",
+    "label",
+    "memory",
+    "hostname",
+    "name",
+    "network",
+    "net",
+    "mount",
+    "entrypoint",
+    "cap-add",
+    "cap-drop",
+    "security-opt",
+    "device",
+    "pid",
+    "ipc",
+    "uts",
+    "userns",
+    "restart",
+    "env-file",
+    "platform",
+    "cpus",
+    "shm-size",
+    "ulimit",
+    "add-host",
+    "dns",
+    "volumes-from",
+    "tmpfs",
+    "gpus",
+    "runtime",
+    "log-driver",
+    "log-opt",
+    "pull",
+    "cgroupns",
+    "group-add",
+    "container",
+    "namespace",
+    "context",
+    "image",
+    "overrides",
+    "health-cmd",
+    "file",
+    "project-name",
+    "tag",
+    "build-arg",
+    "target",
+    "kubeconfig",
 ];
 
 impl Evaluator<'_> {
     pub(super) fn container(&mut self, call: &Call) {
-        let outer = Options::read(&call.arguments, "HcfnplD", &["host", "context", "config", "file", "namespace", "project-name", "log-level", "kubeconfig"], true);
+        let outer = Options::read(
+            &call.arguments,
+            "HcfnplD",
+            &[
+                "host",
+                "context",
+                "config",
+                "file",
+                "namespace",
+                "project-name",
+                "log-level",
+                "kubeconfig",
+            ],
+            true,
+        );
         let mut words: Vec<Field> = outer.operands.iter().map(|field| (*field).clone()).collect();
         while words.first().is_some_and(|word| matches!(word.text(), b"container" | b"compose")) {
             words.remove(0);
@@ -27,7 +87,9 @@ impl Evaluator<'_> {
         let cluster = matches!(call.name.as_str(), "kubectl" | "oc" | "k");
         match verb.text() {
             b"run" | b"create" if !cluster => self.run_container(call, &words),
-            b"exec" | b"debug" | b"run" | b"attach" | b"rsh" => self.inside_container(call, &words, cluster),
+            b"exec" | b"debug" | b"run" | b"attach" | b"rsh" => {
+                self.inside_container(call, &words, cluster)
+            }
             b"cp" => {
                 for field in &words {
                     if !field.text().contains(&b':') && !field.text().starts_with(b"-") {
@@ -48,12 +110,23 @@ impl Evaluator<'_> {
         if privileged {
             walls.push(("--privileged".to_owned(), call.range));
         }
-        for field in options.values("pid|ipc|userns|uts|network|net|cgroupns|cap-add|security-opt|device").cloned().collect::<Vec<_>>() {
+        for field in options
+            .values("pid|ipc|userns|uts|network|net|cgroupns|cap-add|security-opt|device")
+            .cloned()
+            .collect::<Vec<_>>()
+        {
             let text = field.value.lossy();
-            let shared = options.value("pid").is_some_and(|pid| pid.text() == field.text()) && text == "host";
-            let capability = matches!(text.to_ascii_uppercase().trim_start_matches("CAP_"), "SYS_ADMIN" | "ALL" | "SYS_PTRACE" | "SYS_MODULE" | "DAC_READ_SEARCH" | "SYS_RAWIO");
+            let shared = options.value("pid").is_some_and(|pid| pid.text() == field.text())
+                && text == "host";
+            let capability = matches!(
+                text.to_ascii_uppercase().trim_start_matches("CAP_"),
+                "SYS_ADMIN" | "ALL" | "SYS_PTRACE" | "SYS_MODULE" | "DAC_READ_SEARCH" | "SYS_RAWIO"
+            );
             let unconfined = text.contains("unconfined") && text.contains("apparmor");
-            let disk = text.starts_with("/dev/sd") || text.starts_with("/dev/nvme") || text.starts_with("/dev/vd") || text.starts_with("/dev/mem");
+            let disk = text.starts_with("/dev/sd")
+                || text.starts_with("/dev/nvme")
+                || text.starts_with("/dev/vd")
+                || text.starts_with("/dev/mem");
             if shared || capability || unconfined || disk {
                 walls.push((text, field.range));
             }
@@ -74,8 +147,16 @@ impl Evaluator<'_> {
             let mut parts = text.split(|byte| *byte == b':');
             let source = parts.next().unwrap_or_default();
             let read_only = text.ends_with(b":ro");
-            if source.ends_with(b"docker.sock") || source.ends_with(b"containerd.sock") || source.ends_with(b"podman.sock") {
-                self.emit(EffectKind::Breakout, Target::Name("the engine's socket".into()), Qualities::ASKS, mount.range);
+            if source.ends_with(b"docker.sock")
+                || source.ends_with(b"containerd.sock")
+                || source.ends_with(b"podman.sock")
+            {
+                self.emit(
+                    EffectKind::Breakout,
+                    Target::Name("the engine's socket".into()),
+                    Qualities::ASKS,
+                    mount.range,
+                );
                 continue;
             }
             if !source.starts_with(b"/") && !source.starts_with(b"~") {
@@ -91,27 +172,59 @@ impl Evaluator<'_> {
                     }
                     walls.push(("the root of the host".to_owned(), mount.range));
                 }
-                PathClass::System | PathClass::Accounts | PathClass::KernelSwitch | PathClass::Startup if !read_only => {
+                PathClass::System
+                | PathClass::Accounts
+                | PathClass::KernelSwitch
+                | PathClass::Startup
+                    if !read_only =>
+                {
                     open = true;
                     let text = resolved.text.clone();
-                    let vital = [&b"/etc"[..], b"/root", b"/boot", b"/usr", b"/bin", b"/lib", b"/sbin", b"/home"].iter().any(|folder| text.starts_with(folder));
+                    let vital = [
+                        &b"/etc"[..],
+                        b"/root",
+                        b"/boot",
+                        b"/usr",
+                        b"/bin",
+                        b"/lib",
+                        b"/sbin",
+                        b"/home",
+                    ]
+                    .iter()
+                    .any(|folder| text.starts_with(folder));
                     let quality = Qualities::NONE.with_if(!vital, Qualities::UNUSUAL);
-                    self.emit(EffectKind::Breakout, Target::Path { path: resolved.lossy(), class }, quality, mount.range);
+                    self.emit(
+                        EffectKind::Breakout,
+                        Target::Path { path: resolved.lossy(), class },
+                        quality,
+                        mount.range,
+                    );
                     if let Some(inside) = parts.next() {
                         self.files.link(inside, &text);
                     }
                 }
                 PathClass::Home | PathClass::Credential => {
-                    self.touch_path(EffectKind::Read, &Value::known(source), Qualities::NONE, mount.range);
+                    self.touch_path(
+                        EffectKind::Read,
+                        &Value::known(source),
+                        Qualities::NONE,
+                        mount.range,
+                    );
                 }
                 _ => {}
             }
         }
         for (what, range) in walls {
-            self.emit(EffectKind::Breakout, Target::Name(what), Qualities::NONE.with_if(open, Qualities::ALL_OF_THEM), range);
+            self.emit(
+                EffectKind::Breakout,
+                Target::Name(what),
+                Qualities::NONE.with_if(open, Qualities::ALL_OF_THEM),
+                range,
+            );
         }
         let entry = options.value("entrypoint").cloned();
-        let mut rest: Vec<Field> = options.operands.iter().skip(1).map(|field| (*field).clone()).collect();
+        let mut rest: Vec<Field> =
+            options.operands.iter().skip(1).map(|field| (*field).clone()).collect();
         if let Some(entry) = entry {
             rest.insert(0, entry);
         }
@@ -137,11 +250,22 @@ impl Evaluator<'_> {
         };
         let text = crate::evaluate::builtin::joined(words);
         let has = |part: &[u8]| text.text.windows(part.len()).any(|window| window == part);
-        if cluster && (has(b"\"privileged\":true") || has(b"\"privileged\": true") || has(b"hostPID") || has(b"\"hostNetwork\"") && has(b"hostPath")) {
-            self.emit(EffectKind::Breakout, Target::Name("a privileged pod".into()), Qualities::NONE, call.range);
+        if cluster
+            && (has(b"\"privileged\":true")
+                || has(b"\"privileged\": true")
+                || has(b"hostPID")
+                || has(b"\"hostNetwork\"") && has(b"hostPath"))
+        {
+            self.emit(
+                EffectKind::Breakout,
+                Target::Name("a privileged pod".into()),
+                Qualities::NONE,
+                call.range,
+            );
         }
         let qualities = self.qualities;
-        self.qualities = qualities.with(if cluster { Qualities::REMOTE } else { Qualities::CONFINED });
+        self.qualities =
+            qualities.with(if cluster { Qualities::REMOTE } else { Qualities::CONFINED });
         self.in_container(command);
         self.qualities = qualities;
     }

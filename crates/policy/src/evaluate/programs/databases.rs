@@ -9,57 +9,78 @@ use crate::source_range::SourceRange;
 
 impl Evaluator<'_> {
     pub(super) fn database(&mut self, call: &Call) {
-        let options = call.options("ecdhpPuUDSFfvtTqQn", &["execute", "command", "eval", "query", "database", "host", "port", "user", "username", "dbname", "file", "pass"]);
-        let mut statements: Vec<Field> = options.values("e|c|execute|command|eval|query|q|Q").cloned().collect();
+        let options = call.options(
+            "ecdhpPuUDSFfvtTqQn",
+            &[
+                "execute", "command", "eval", "query", "database", "host", "port", "user",
+                "username", "dbname", "file", "pass",
+            ],
+        );
+        let mut statements: Vec<Field> =
+            options.values("e|c|execute|command|eval|query|q|Q").cloned().collect();
         let keyed = call.name == "redis-cli";
-        let qualities = self.qualities;
-        if call.name.starts_with("sqlite") {
-            // Its database is a file: deleting in it is as undoable as the file.
-            self.qualities = qualities.with(Qualities::CONFINED);
+        // A database that is a file: deleting in it is as undoable as the file.
+        let is_file = call.name.starts_with("sqlite");
+        if is_file && let Some(file) = options.operands.first().map(|field| (*field).clone()) {
+            self.read_file(&file.value, file.range);
         }
         if call.name.starts_with("sqlite") {
             statements.extend(options.operands.iter().skip(1).map(|field| (*field).clone()));
-            statements.extend(call.arguments.iter().filter(|f| f.text().starts_with(b".")).cloned());
+            statements
+                .extend(call.arguments.iter().filter(|f| f.text().starts_with(b".")).cloned());
         }
         if keyed {
-            let text = crate::evaluate::builtin::joined(&options.operands.iter().map(|f| (*f).clone()).collect::<Vec<_>>());
+            let text = crate::evaluate::builtin::joined(
+                &options.operands.iter().map(|f| (*f).clone()).collect::<Vec<_>>(),
+            );
             self.redis(&text, call.range);
             return;
         }
         for statement in &statements {
-            self.statements(&statement.value, statement.range);
+            self.statements(&statement.value, statement.range, is_file);
         }
         if let Some(stdin) = self.stdin.take() {
-            self.statements(&stdin, call.range);
+            self.statements(&stdin, call.range, is_file);
         }
-        self.qualities = qualities;
     }
 
     fn redis(&mut self, text: &Value, range: SourceRange) {
         let upper = text.lossy().to_ascii_uppercase();
         if upper.starts_with("FLUSHALL") || upper.starts_with("FLUSHDB") {
             self.emit(EffectKind::Remote, Target::Name(upper), Qualities::ALL_OF_THEM, range);
-        } else if upper.contains("CONFIG SET DIR") || upper.contains("CONFIG SET DBFILENAME") || upper.contains("MODULE LOAD") {
+        } else if upper.contains("CONFIG SET DIR")
+            || upper.contains("CONFIG SET DBFILENAME")
+            || upper.contains("MODULE LOAD")
+        {
             self.emit(EffectKind::Inject, Target::Name(upper), Qualities::NONE, range);
         } else if upper.contains("EVAL") && upper.contains("OS.EXECUTE") {
-            self.emit(EffectKind::ShellEscape, Target::Name("redis-cli".into()), Qualities::NONE, range);
+            self.emit(
+                EffectKind::ShellEscape,
+                Target::Name("redis-cli".into()),
+                Qualities::NONE,
+                range,
+            );
         }
     }
 
     /// SQL, as far as its words tell what is lost.
-    pub(crate) fn statements(&mut self, text: &Value, range: SourceRange) {
+    fn statements(&mut self, text: &Value, range: SourceRange, is_file: bool) {
         for line in text.text.split(|byte| *byte == b'\n') {
             let line = line.trim_ascii();
-            let shell = [&b"\\!"[..], b"!", b".shell", b".system", b"system", b"\\s!"].iter().find_map(|word| {
-                let rest = line.strip_prefix(*word)?;
-                let spaced = *word == b"\\!" || rest.starts_with(b" ");
-                (spaced && !rest.trim_ascii().is_empty()).then(|| rest.trim_ascii())
-            });
+            let shell = [&b"\\!"[..], b"!", b".shell", b".system", b"system", b"\\s!"]
+                .iter()
+                .find_map(|word| {
+                    let rest = line.strip_prefix(*word)?;
+                    let spaced = *word == b"\\!" || rest.starts_with(b" ");
+                    (spaced && !rest.trim_ascii().is_empty()).then(|| rest.trim_ascii())
+                });
             if let Some(code) = shell {
                 self.escape_to_shell(&Value::known(code), range);
             }
         }
-        if text.text.windows(8).any(|window| window.eq_ignore_ascii_case(b" program")) && text.text.windows(4).any(|window| window.eq_ignore_ascii_case(b"copy")) {
+        if text.text.windows(8).any(|window| window.eq_ignore_ascii_case(b" program"))
+            && text.text.windows(4).any(|window| window.eq_ignore_ascii_case(b"copy"))
+        {
             let text = text.lossy();
             if let Some(code) = text.split('\'').nth(1) {
                 self.escape_to_shell(&Value::known(code), range);
@@ -67,7 +88,19 @@ impl Evaluator<'_> {
         }
         for statement in String::from_utf8_lossy(&text.text).split(';') {
             if let Some((what, quality)) = lost(statement) {
+                let quality = quality.with_if(is_file, Qualities::CONFINED);
                 self.emit(EffectKind::Remote, Target::Name(what), quality, range);
+            }
+            let upper = statement.to_ascii_uppercase();
+            let personal =
+                ["PASSWORD", "SSN", "IBAN", "CREDIT_CARD", "EMAIL", "PHONE", "TOKEN", "BIRTH"];
+            if upper.contains("SELECT") && personal.iter().any(|word| upper.contains(word)) {
+                self.emit(
+                    EffectKind::Secret,
+                    Target::Name("personal data".into()),
+                    Qualities::NONE,
+                    range,
+                );
             }
         }
     }
@@ -76,7 +109,8 @@ impl Evaluator<'_> {
 /// What a statement deletes, if it deletes much.
 pub(crate) fn lost(statement: &str) -> Option<(String, Qualities)> {
     let upper = statement.to_ascii_uppercase();
-    let words: Vec<&str> = upper.split_whitespace().filter(|word| !word.starts_with("--")).take(64).collect();
+    let words: Vec<&str> =
+        upper.split_whitespace().filter(|word| !word.starts_with("--")).take(64).collect();
     let has = |word: &str| words.contains(&word);
     if words.first() == Some(&"DROP") && has("EXISTS") && !has("DATABASE") {
         // A migration that starts anew.
@@ -86,17 +120,27 @@ pub(crate) fn lost(statement: &str) -> Option<(String, Qualities)> {
     let told = |what: &str| Some((format!("{what} {}", name(2)), Qualities::ALL_OF_THEM));
     match words.as_slice() {
         ["DROP", "DATABASE" | "SCHEMA", ..] => told("drop database"),
-        ["DROP", "TABLE" | "TABLESPACE" | "USER" | "ROLE" | "OWNED" | "KEYSPACE", ..] => told("drop table"),
+        ["DROP", "TABLE" | "TABLESPACE" | "USER" | "ROLE" | "OWNED" | "KEYSPACE", ..] => {
+            told("drop table")
+        }
         ["TRUNCATE", ..] => told("truncate"),
         ["DELETE", "FROM", ..] if !has("WHERE") && !has("LIMIT") => told("delete all of"),
-        ["DELETE", "FROM", ..] if has("WHERE") && (upper.contains("WHERE 1=1") || upper.contains("WHERE TRUE") || upper.contains("WHERE 1 = 1")) => {
+        ["DELETE", "FROM", ..]
+            if has("WHERE")
+                && (upper.contains("WHERE 1=1")
+                    || upper.contains("WHERE TRUE")
+                    || upper.contains("WHERE 1 = 1")) =>
+        {
             told("delete all of")
         }
         ["UPDATE", _, "SET", ..] if !has("WHERE") => told("update all of"),
         _ => None,
     }
     .or_else(|| {
-        let script = upper.contains("DROPDATABASE(") || upper.contains(".DROP()") || upper.contains("DELETEMANY({})") || upper.contains(".REMOVE({})");
+        let script = upper.contains("DROPDATABASE(")
+            || upper.contains(".DROP()")
+            || upper.contains("DELETEMANY({})")
+            || upper.contains(".REMOVE({})");
         script.then(|| ("drop".to_owned(), Qualities::ALL_OF_THEM))
     })
 }

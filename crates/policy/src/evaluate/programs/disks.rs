@@ -7,12 +7,41 @@ use crate::path_class::PathClass;
 
 /// Whether the program of that name writes disks.
 pub(super) fn is_formatter(name: &str) -> bool {
-    name.starts_with("mkfs") || name.starts_with("mke2fs")
+    name.starts_with("mkfs")
+        || name.starts_with("mke2fs")
         || matches!(
             name,
-            "wipefs" | "blkdiscard" | "fdisk" | "sfdisk" | "cfdisk" | "gdisk" | "sgdisk" | "parted" | "mkswap" | "hdparm"
-                | "cryptsetup" | "badblocks" | "sg_format" | "nvme" | "mkntfs" | "mkdosfs" | "mkexfatfs" | "newfs" | "format"
-                | "pvcreate" | "pvremove" | "vgremove" | "lvremove" | "mdadm" | "zpool" | "zfs" | "btrfs" | "e2label" | "tune2fs" | "debugfs" | "swapoff"
+            "wipefs"
+                | "blkdiscard"
+                | "fdisk"
+                | "sfdisk"
+                | "cfdisk"
+                | "gdisk"
+                | "sgdisk"
+                | "parted"
+                | "mkswap"
+                | "hdparm"
+                | "cryptsetup"
+                | "badblocks"
+                | "sg_format"
+                | "nvme"
+                | "mkntfs"
+                | "mkdosfs"
+                | "mkexfatfs"
+                | "newfs"
+                | "format"
+                | "pvcreate"
+                | "pvremove"
+                | "vgremove"
+                | "lvremove"
+                | "mdadm"
+                | "zpool"
+                | "zfs"
+                | "btrfs"
+                | "e2label"
+                | "tune2fs"
+                | "debugfs"
+                | "swapoff"
         )
 }
 
@@ -21,13 +50,37 @@ impl Evaluator<'_> {
         let words: Vec<&[u8]> = call.arguments.iter().map(|field| field.text()).collect();
         let has = |word: &[u8]| words.contains(&word);
         let harmless = match call.name.as_str() {
-            "wipefs" => !(has(b"-a") || has(b"--all") || has(b"-af") || has(b"-fa") || has(b"-o") || has(b"--offset")) || has(b"-n"),
-            "fdisk" | "sfdisk" | "cfdisk" | "gdisk" => has(b"-l") || has(b"--list") || has(b"-d") || has(b"--dump"),
+            "wipefs" => {
+                !(has(b"-a")
+                    || has(b"--all")
+                    || has(b"-af")
+                    || has(b"-fa")
+                    || has(b"-o")
+                    || has(b"--offset"))
+                    || has(b"-n")
+            }
+            "fdisk" | "sfdisk" | "cfdisk" | "gdisk" => {
+                has(b"-l") || has(b"--list") || has(b"-d") || has(b"--dump")
+            }
             "sgdisk" => has(b"-p") || has(b"--print"),
             "parted" => has(b"print") || has(b"-l"),
-            "hdparm" => !words.iter().any(|word| word.starts_with(b"--security-erase") || word.starts_with(b"--write") || word.starts_with(b"--trim") || word.starts_with(b"--make-bad")),
-            "cryptsetup" => !(has(b"luksFormat") || has(b"luksErase") || has(b"erase") || has(b"luksKillSlot") || has(b"reencrypt")),
-            "badblocks" => !(has(b"-w") || words.iter().any(|word| word.starts_with(b"-") && word.contains(&b'w'))),
+            "hdparm" => !words.iter().any(|word| {
+                word.starts_with(b"--security-erase")
+                    || word.starts_with(b"--write")
+                    || word.starts_with(b"--trim")
+                    || word.starts_with(b"--make-bad")
+            }),
+            "cryptsetup" => {
+                !(has(b"luksFormat")
+                    || has(b"luksErase")
+                    || has(b"erase")
+                    || has(b"luksKillSlot")
+                    || has(b"reencrypt"))
+            }
+            "badblocks" => {
+                !(has(b"-w")
+                    || words.iter().any(|word| word.starts_with(b"-") && word.contains(&b'w')))
+            }
             "nvme" => !(has(b"format") || has(b"sanitize") || has(b"write-zeroes")),
             "mdadm" => !(has(b"--zero-superblock") || has(b"--create") || has(b"--stop")),
             "zpool" => !(has(b"destroy") || has(b"create") || has(b"labelclear")),
@@ -40,10 +93,15 @@ impl Evaluator<'_> {
         if harmless {
             return;
         }
-        let named = matches!(call.name.as_str(), "zpool" | "zfs" | "btrfs" | "vgremove" | "lvremove" | "mdadm" | "pvremove" | "pvcreate");
+        let named = matches!(
+            call.name.as_str(),
+            "zpool" | "zfs" | "btrfs" | "vgremove" | "lvremove" | "mdadm" | "pvremove" | "pvcreate"
+        );
         let mut found = false;
         for field in &call.arguments {
-            if field.text().starts_with(b"-") || !field.text().contains(&b'/') && !field.value.is_wholly_unknown() {
+            if field.text().starts_with(b"-")
+                || !field.text().contains(&b'/') && !field.value.is_wholly_unknown()
+            {
                 continue;
             }
             let resolved = self.resolve(&field.value);
@@ -59,7 +117,12 @@ impl Evaluator<'_> {
         }
         let has_operand = call.arguments.iter().any(|field| !field.text().starts_with(b"-"));
         if !found && has_operand && named {
-            self.emit(EffectKind::Wipe, Target::Name(call.name.clone()), Qualities::NONE, call.range);
+            self.emit(
+                EffectKind::Wipe,
+                Target::Name(call.name.clone()),
+                Qualities::NONE,
+                call.range,
+            );
         }
     }
 }

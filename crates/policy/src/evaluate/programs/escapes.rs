@@ -15,7 +15,10 @@ impl Evaluator<'_> {
         let calls = self.found.calls.len();
         self.captured(|evaluator| evaluator.run_code(code, range));
         let starts_shell = self.found.calls.get(calls..).unwrap_or_default().iter().any(|call| {
-            matches!(call.name.as_str(), "sh" | "bash" | "dash" | "zsh" | "ksh" | "ash" | "fish" | "rbash")
+            matches!(
+                call.name.as_str(),
+                "sh" | "bash" | "dash" | "zsh" | "ksh" | "ash" | "fish" | "rbash"
+            )
         });
         if self.found.effects.len() == before || starts_shell || !code.is_known() {
             let target = Target::Name(code.lossy());
@@ -32,7 +35,7 @@ impl Evaluator<'_> {
             "gdb" => self.debugger(call),
             "make" | "gmake" => self.make(call),
             "man" => {
-                let options = call.options_before_operands("PCMSseLmpr", &["pager", "html"]);
+                let options = call.options("PCMSseLmpr", &["pager", "html"]);
                 for code in options.values("P|pager|H|html").cloned().collect::<Vec<_>>() {
                     if !matches!(code.text(), b"cat" | b"less" | b"more" | b"" | b"less -R") {
                         self.escape_to_shell(&code.value, code.range);
@@ -42,14 +45,18 @@ impl Evaluator<'_> {
             }
             "less" | "more" | "most" => {
                 let content = self.input(call, "bhjkoptTxyz");
-                if let Some(bang) = call.arguments.iter().find(|field| field.text().starts_with(b"+!")) {
+                if let Some(bang) =
+                    call.arguments.iter().find(|field| field.text().starts_with(b"+!"))
+                {
                     let code = crate::evaluate::call::cut(bang, 2);
                     self.escape_to_shell(&code.value, code.range);
                 }
                 self.write(&content);
             }
-            "mysql" | "mariadb" | "psql" | "sqlite3" | "sqlite" | "redis-cli" | "mongo" | "mongosh" | "cqlsh" | "clickhouse-client"
-            | "sqlcmd" | "isql" | "influx" => self.database(call),
+            "mysql" | "mariadb" | "psql" | "sqlite3" | "sqlite" | "redis-cli" | "mongo"
+            | "mongosh" | "cqlsh" | "clickhouse-client" | "sqlcmd" | "isql" | "influx" => {
+                self.database(call)
+            }
             "ftp" | "sftp" | "lftp" | "irb" | "expect" | "smbclient" => {
                 let options = call.options("ceb", &[]);
                 for code in options.values("c|e").cloned().collect::<Vec<_>>() {
@@ -57,8 +64,12 @@ impl Evaluator<'_> {
                         self.escape_to_shell(&Value::known(command), code.range);
                     } else if call.name == "expect" && code.text().starts_with(b"spawn") {
                         let command = code.text().strip_prefix(b"spawn").unwrap_or_default();
-                        let end = command.iter().position(|byte| *byte == b';').unwrap_or(command.len());
-                        self.escape_to_shell(&Value::known(command.get(..end).unwrap_or_default()), code.range);
+                        let end =
+                            command.iter().position(|byte| *byte == b';').unwrap_or(command.len());
+                        self.escape_to_shell(
+                            &Value::known(command.get(..end).unwrap_or_default()),
+                            code.range,
+                        );
                     }
                 }
                 self.lines_with_bang_from(stdin, call);
@@ -75,7 +86,9 @@ impl Evaluator<'_> {
                 let options = call.options("", &["eval", "execute", "load"]);
                 for code in options.values("eval|execute").cloned().collect::<Vec<_>>() {
                     let text = String::from_utf8_lossy(code.text()).into_owned();
-                    for part in ["(term \"", "(shell-command \"", "(call-process \"", "(ansi-term \""] {
+                    for part in
+                        ["(term \"", "(shell-command \"", "(call-process \"", "(ansi-term \""]
+                    {
                         if let Some(at) = text.find(part) {
                             let rest = text.get(at + part.len()..).unwrap_or_default();
                             let command = rest.split('"').next().unwrap_or_default().to_owned();
@@ -88,10 +101,16 @@ impl Evaluator<'_> {
                 let options = call.options("", &[]);
                 for field in &options.operands {
                     if matches!(field.text(), b"/bin" | b"/usr/bin") {
-                        self.emit(EffectKind::ShellEscape, Target::Name("run-parts".into()), Qualities::NONE, field.range);
+                        self.emit(
+                            EffectKind::ShellEscape,
+                            Target::Name("run-parts".into()),
+                            Qualities::NONE,
+                            field.range,
+                        );
                     }
                 }
             }
+            "ghci" => self.lines_with_bang_from(stdin, call),
             _ => self.quoted_shells(call),
         }
         self.write(&Value::unknown(Taint::OUTPUT));
@@ -102,9 +121,21 @@ impl Evaluator<'_> {
         for field in &call.arguments {
             let text = field.text();
             let has = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
-            let starts = has(b"system(") || has(b"exec(") || has(b"os.execute") || has(b"write18") || has(b"spawn(") || has(b"shell_exec") || has(b"runtime.exec") || has(b"getRuntime");
+            let starts = has(b"system(")
+                || has(b"exec(")
+                || has(b"os.execute")
+                || has(b"write18")
+                || has(b"spawn(")
+                || has(b"shell_exec")
+                || has(b"runtime.exec")
+                || has(b"getRuntime");
             if starts || has(b"/bin/sh") || has(b"/bin/bash") {
-                self.emit(EffectKind::ShellEscape, Target::Name(call.name.clone()), Qualities::NONE, field.range);
+                self.emit(
+                    EffectKind::ShellEscape,
+                    Target::Name(call.name.clone()),
+                    Qualities::NONE,
+                    field.range,
+                );
             }
         }
     }
@@ -112,19 +143,35 @@ impl Evaluator<'_> {
     fn editor(&mut self, call: &Call) {
         let options = call.options("cSuUTtw", &["cmd"]);
         let mut commands: Vec<Field> = options.values("c|cmd").cloned().collect();
-        commands.extend(call.arguments.iter().filter(|field| field.text().starts_with(b"+")).map(|f| crate::evaluate::call::cut(f, 1)));
+        commands.extend(
+            call.arguments
+                .iter()
+                .filter(|field| field.text().starts_with(b"+"))
+                .map(|f| crate::evaluate::call::cut(f, 1)),
+        );
         for command in &commands {
             for line in command.text().split(|byte| matches!(byte, b'|' | b'\n')) {
                 self.editor_command(line, command.range);
             }
         }
-        let operands: Vec<Field> = options.operands.iter().filter(|f| !f.text().starts_with(b"+")).map(|f| (*f).clone()).collect();
+        let operands: Vec<Field> = options
+            .operands
+            .iter()
+            .filter(|f| !f.text().starts_with(b"+"))
+            .map(|f| (*f).clone())
+            .collect();
         for file in operands {
             // It is opened by somebody who sees what they change.
             self.touch_path(EffectKind::Read, &file.value, Qualities::ASKS, file.range);
             let writes = commands.iter().any(|command| {
                 let text = command.text();
-                text == b"wq" || text == b"wq!" || text == b"x" || text == b"w" || text == b"w!" || text.starts_with(b"%s") || text.starts_with(b":wq")
+                text == b"wq"
+                    || text == b"wq!"
+                    || text == b"x"
+                    || text == b"w"
+                    || text == b"w!"
+                    || text.starts_with(b"%s")
+                    || text.starts_with(b":wq")
             });
             if writes {
                 self.touch_path(EffectKind::Overwrite, &file.value, Qualities::NONE, file.range);
@@ -143,12 +190,22 @@ impl Evaluator<'_> {
     fn editor_command(&mut self, command: &[u8], range: SourceRange) {
         let command = command.trim_ascii();
         let command = command.strip_prefix(b":").unwrap_or(command);
-        let command = command.strip_prefix(b"silent").map_or(command, |rest| rest.trim_ascii_start().strip_prefix(b"!").map_or(rest, |_| rest).trim_ascii_start());
+        let command = command.strip_prefix(b"silent").map_or(command, |rest| {
+            rest.trim_ascii_start().strip_prefix(b"!").map_or(rest, |_| rest).trim_ascii_start()
+        });
         if let Some(code) = after_bang(command) {
             self.escape_to_shell(&Value::known(code), range);
             return;
         }
-        for (word, language) in [(&b"py3"[..], Some(Language::Python)), (b"python3", Some(Language::Python)), (b"python", Some(Language::Python)), (b"py", Some(Language::Python)), (b"lua", Some(Language::Lua)), (b"perl", Some(Language::Perl)), (b"ruby", Some(Language::Ruby))] {
+        for (word, language) in [
+            (&b"py3"[..], Some(Language::Python)),
+            (b"python3", Some(Language::Python)),
+            (b"python", Some(Language::Python)),
+            (b"py", Some(Language::Python)),
+            (b"lua", Some(Language::Lua)),
+            (b"perl", Some(Language::Perl)),
+            (b"ruby", Some(Language::Ruby)),
+        ] {
             if let (Some(rest), Some(language)) = (command.strip_prefix(word), language)
                 && rest.first().is_some_and(|byte| matches!(byte, b' ' | b':'))
             {
@@ -156,16 +213,30 @@ impl Evaluator<'_> {
                 let before = self.found.effects.len();
                 self.run_script(language, &code, range, false);
                 if self.found.effects.len() == before && rest.windows(2).any(|w| w == b"sh") {
-                    self.emit(EffectKind::ShellEscape, Target::Name("editor".into()), Qualities::NONE, range);
+                    self.emit(
+                        EffectKind::ShellEscape,
+                        Target::Name("editor".into()),
+                        Qualities::NONE,
+                        range,
+                    );
                 }
                 return;
             }
         }
         let shells: [&[u8]; 4] = [b"shell", b"sh", b"terminal", b"term"];
-        if shells.contains(&command) || command.starts_with(b"set shell=") || command.windows(8).any(|window| window == b"system('") || command.windows(8).any(|w| w == b"system(\"") {
+        if shells.contains(&command)
+            || command.starts_with(b"set shell=")
+            || command.windows(8).any(|window| window == b"system('")
+            || command.windows(8).any(|w| w == b"system(\"")
+        {
             match quoted_part(command) {
                 Some(code) => self.escape_to_shell(&Value::known(code), range),
-                None => self.emit(EffectKind::ShellEscape, Target::Name("editor".into()), Qualities::NONE, range),
+                None => self.emit(
+                    EffectKind::ShellEscape,
+                    Target::Name("editor".into()),
+                    Qualities::NONE,
+                    range,
+                ),
             }
         }
     }
@@ -181,7 +252,8 @@ impl Evaluator<'_> {
     fn lines_with_bang_from(&mut self, stdin: Option<Value>, call: &Call) {
         let Some(stdin) = stdin else { return };
         for line in stdin.text.split(|byte| *byte == b'\n') {
-            if let Some(code) = line.trim_ascii().strip_prefix(b"!") {
+            let line = line.trim_ascii();
+            if let Some(code) = line.strip_prefix(b":").unwrap_or(line).strip_prefix(b"!") {
                 self.escape_to_shell(&Value::known(code), call.range);
             }
         }
@@ -191,22 +263,45 @@ impl Evaluator<'_> {
         let words: Vec<Field> = call.arguments.clone();
         for pair in words.windows(2) {
             let [option, value] = pair else { continue };
-            if !matches!(option.text(), b"-ex" | b"--eval-command" | b"-iex" | b"-x" | b"-ix" | b"--ex") {
+            if !matches!(
+                option.text(),
+                b"-ex" | b"--eval-command" | b"-iex" | b"-x" | b"-ix" | b"--ex"
+            ) {
                 continue;
             }
             let text = value.text();
             let command = text.trim_ascii();
-            if let Some(code) = after_bang(command).or_else(|| command.strip_prefix(b"shell ").map(<[u8]>::to_vec)) {
+            if let Some(code) =
+                after_bang(command).or_else(|| command.strip_prefix(b"shell ").map(<[u8]>::to_vec))
+            {
                 self.escape_to_shell(&Value::known(code), value.range);
-            } else if let Some(code) = command.strip_prefix(b"python ").or_else(|| command.strip_prefix(b"py ")) {
+            } else if let Some(code) =
+                command.strip_prefix(b"python ").or_else(|| command.strip_prefix(b"py "))
+            {
                 self.run_script(Language::Python, &Value::known(code), value.range, false);
-            } else if command.starts_with(b"call ") || command.starts_with(b"print ") && command.contains(&b'(') {
-                self.emit(EffectKind::Inject, Target::Name("gdb".into()), Qualities::NONE, value.range);
+            } else if command.starts_with(b"call ")
+                || command.starts_with(b"print ") && command.contains(&b'(')
+            {
+                self.emit(
+                    EffectKind::Inject,
+                    Target::Name("gdb".into()),
+                    Qualities::NONE,
+                    value.range,
+                );
             }
         }
-        let attaches = words.iter().any(|field| matches!(field.text(), b"-p" | b"--pid") || field.text().starts_with(b"--pid=") || field.text().starts_with(b"-p="));
+        let attaches = words.iter().any(|field| {
+            matches!(field.text(), b"-p" | b"--pid")
+                || field.text().starts_with(b"--pid=")
+                || field.text().starts_with(b"-p=")
+        });
         if attaches {
-            self.emit(EffectKind::Inject, Target::Name("another process".into()), Qualities::NONE, call.range);
+            self.emit(
+                EffectKind::Inject,
+                Target::Name("another process".into()),
+                Qualities::NONE,
+                call.range,
+            );
         }
         if let Some(at) = words.iter().position(|field| field.text() == b"--args") {
             self.dispatch(words.get(at + 1..).unwrap_or_default().to_vec());
@@ -218,7 +313,11 @@ impl Evaluator<'_> {
         let options = call.options("fCjIoWl", &["file", "makefile", "directory", "jobs", "eval"]);
         let mut texts: Vec<(Value, SourceRange)> = Vec::new();
         for field in options.values("f|file|makefile").cloned().collect::<Vec<_>>() {
-            let content = if field.text() == b"-" { self.take_stdin() } else { self.read_file(&field.value, field.range) };
+            let content = if field.text() == b"-" {
+                self.take_stdin()
+            } else {
+                self.read_file(&field.value, field.range)
+            };
             texts.push((content, field.range));
         }
         for field in options.values("eval").cloned().collect::<Vec<_>>() {
@@ -251,8 +350,12 @@ impl Evaluator<'_> {
                     rest.get(semicolon + 1..)
                 };
                 if let Some(command) = after_tab.or_else(after_semicolon) {
-                    let start = command.iter().position(|byte| !matches!(byte, b'@' | b'-' | b'+' | b' ' | b'\t')).unwrap_or(0);
-                    let command = String::from_utf8_lossy(command.get(start..).unwrap_or_default()).replace("$$", "$");
+                    let start = command
+                        .iter()
+                        .position(|byte| !matches!(byte, b'@' | b'-' | b'+' | b' ' | b'\t'))
+                        .unwrap_or(0);
+                    let command = String::from_utf8_lossy(command.get(start..).unwrap_or_default())
+                        .replace("$$", "$");
                     recipe.push(command.as_bytes());
                     recipe.push(b"\n");
                 }
@@ -263,7 +366,21 @@ impl Evaluator<'_> {
                 }
             }
             if !recipe.is_empty() {
+                let calls = self.found.calls.len();
                 self.captured(|evaluator| evaluator.run_code(&recipe, range));
+                let found = self.found.calls.get(calls..).unwrap_or_default();
+                let shell = found.iter().any(|call| {
+                    matches!(call.name.as_str(), "sh" | "bash")
+                        && !call.arguments.iter().any(|field| !field.text().starts_with(b"-"))
+                });
+                if shell {
+                    self.emit(
+                        EffectKind::ShellEscape,
+                        Target::Name("make".into()),
+                        Qualities::NONE,
+                        range,
+                    );
+                }
             }
         }
     }
@@ -272,11 +389,29 @@ impl Evaluator<'_> {
         let words: Vec<&[u8]> = call.arguments.iter().map(Field::text).collect();
         match call.name.as_str() {
             "tmux" => {
-                let starts = words.iter().position(|word| matches!(*word, b"new-session" | b"new" | b"new-window" | b"neww" | b"split-window" | b"run-shell" | b"run" | b"send-keys" | b"send" | b"respawn-pane" | b"if-shell" | b"-c"));
+                let starts = words.iter().position(|word| {
+                    matches!(
+                        *word,
+                        b"new-session"
+                            | b"new"
+                            | b"new-window"
+                            | b"neww"
+                            | b"split-window"
+                            | b"run-shell"
+                            | b"run"
+                            | b"send-keys"
+                            | b"send"
+                            | b"respawn-pane"
+                            | b"if-shell"
+                            | b"-c"
+                    )
+                });
                 let Some(at) = starts else { return };
                 let rest = call.arguments.get(at + 1..).unwrap_or_default();
                 let options = crate::evaluate::call::Options::read(rest, "tsnceFxy", &[], true);
-                let code = crate::evaluate::builtin::joined(&options.operands.iter().map(|f| (*f).clone()).collect::<Vec<_>>());
+                let code = crate::evaluate::builtin::joined(
+                    &options.operands.iter().map(|f| (*f).clone()).collect::<Vec<_>>(),
+                );
                 self.captured(|evaluator| evaluator.run_code(&code, call.range));
             }
             "screen" => {
@@ -311,8 +446,12 @@ fn after_bang(command: &[u8]) -> Option<Vec<u8>> {
     let at = command.iter().position(|byte| *byte == b'!')?;
     let before = command.get(..at)?;
     let is_command = before.is_empty()
-        || before.iter().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'%' | b'$' | b' ' | b':'))
-        || before == b"r " || before == b"w " || before == b"r" ;
+        || before.iter().all(|byte| {
+            byte.is_ascii_digit() || matches!(byte, b'.' | b',' | b'%' | b'$' | b' ' | b':')
+        })
+        || before == b"r "
+        || before == b"w "
+        || before == b"r";
     let rest = command.get(at + 1..)?;
     (is_command && !rest.is_empty()).then(|| rest.to_vec())
 }

@@ -14,19 +14,30 @@ impl Evaluator<'_> {
         let arguments = &call.arguments;
         let is_test = |field: &Field| {
             let text = field.text();
-            text.starts_with(b"-") && text.len() > 1 && !matches!(text, b"-H" | b"-L" | b"-P" | b"-O3" | b"-D")
+            text.starts_with(b"-")
+                && text.len() > 1
+                && !matches!(text, b"-H" | b"-L" | b"-P" | b"-O3" | b"-D")
                 || matches!(text, b"(" | b"!" | b")" | b",")
         };
         let end = arguments.iter().position(is_test).unwrap_or(arguments.len());
-        let mut places: Vec<Field> =
-            arguments.get(..end).unwrap_or_default().iter().filter(|f| !f.text().starts_with(b"-")).cloned().collect();
+        let mut places: Vec<Field> = arguments
+            .get(..end)
+            .unwrap_or_default()
+            .iter()
+            .filter(|f| !f.text().starts_with(b"-"))
+            .cloned()
+            .collect();
         let fd = call.name.starts_with("fd");
         if fd {
             // `fd PATTERN PLACE…`
             places = places.into_iter().skip(1).collect();
         }
         if places.is_empty() {
-            places = vec![Field { value: Value::known("."), range: call.name_range, ..Field::default() }];
+            places = vec![Field {
+                value: Value::known("."),
+                range: call.name_range,
+                ..Field::default()
+            }];
         }
         let tests = arguments.get(end..).unwrap_or_default();
         let texts: Vec<&[u8]> = tests.iter().map(Field::text).collect();
@@ -58,7 +69,12 @@ impl Evaluator<'_> {
                 b"-delete" => {
                     for place in &places {
                         let quality = Qualities::RECURSIVE.with(Qualities::FORCED);
-                        self.touch_path(EffectKind::Delete, &found(place), quality, tests.get(index).map_or(call.range, |f| f.range));
+                        self.touch_path(
+                            EffectKind::Delete,
+                            &found(place),
+                            quality,
+                            tests.get(index).map_or(call.range, |f| f.range),
+                        );
                     }
                 }
                 b"-fprint" | b"-fprintf" | b"-fls" | b"-fprint0" => {
@@ -67,9 +83,13 @@ impl Evaluator<'_> {
                         self.write_file(&path, &Value::unknown(Taint::OUTPUT), false, range);
                     }
                 }
-                b"-exec" | b"-execdir" | b"-ok" | b"-okdir" | b"-x" | b"--exec" | b"-X" | b"--exec-batch" => {
+                b"-exec" | b"-execdir" | b"-ok" | b"-okdir" | b"-x" | b"--exec" | b"-X"
+                | b"--exec-batch" => {
                     let rest = tests.get(index + 1..).unwrap_or_default();
-                    let length = rest.iter().position(|field| matches!(field.text(), b";" | b"+")).unwrap_or(rest.len());
+                    let length = rest
+                        .iter()
+                        .position(|field| matches!(field.text(), b";" | b"+"))
+                        .unwrap_or(rest.len());
                     let command = rest.get(..length).unwrap_or_default();
                     self.found_command(call, command, &places, &found);
                     index += length + 1;
@@ -78,22 +98,42 @@ impl Evaluator<'_> {
             }
             index += 1;
         }
+        let only_files = texts.windows(2).any(|two| two == [&b"-type"[..], b"f"]);
         let mut output = Value::new(Vec::new(), Taint::OUTPUT.with(Taint::FILE));
         for place in &places {
             output.push_value(&found(place));
+            if only_files && name.is_none() && !narrowed {
+                output.push(b"/\0");
+            }
             output.push(b"\n");
         }
         // Names of files: which ones, nobody knows.
         self.write(&output);
     }
 
-    fn found_command(&mut self, call: &Call, command: &[Field], places: &[Field], found: &impl Fn(&Field) -> Value) {
+    fn found_command(
+        &mut self,
+        call: &Call,
+        command: &[Field],
+        places: &[Field],
+        found: &impl Fn(&Field) -> Value,
+    ) {
         let Some(first) = command.first() else { return };
         let name = first.text().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let is_shell = matches!(name, b"sh" | b"bash" | b"dash" | b"zsh" | b"ksh" | b"ash");
-        let has_code = command.iter().any(|field| field.text().starts_with(b"-") && field.text().contains(&b'c'));
-        if is_shell && !has_code && !command.iter().skip(1).any(|field| !field.text().starts_with(b"-")) {
-            self.emit(EffectKind::ShellEscape, Target::Name(call.name.clone()), Qualities::NONE, call.range);
+        let has_code = command
+            .iter()
+            .any(|field| field.text().starts_with(b"-") && field.text().contains(&b'c'));
+        if is_shell
+            && !has_code
+            && !command.iter().skip(1).any(|field| !field.text().starts_with(b"-"))
+        {
+            self.emit(
+                EffectKind::ShellEscape,
+                Target::Name(call.name.clone()),
+                Qualities::NONE,
+                call.range,
+            );
             return;
         }
         let braces = |field: &Field| field.text().windows(2).any(|two| two == b"{}");
@@ -101,7 +141,14 @@ impl Evaluator<'_> {
         self.qualities = qualities.with(Qualities::RECURSIVE);
         for place in places {
             let value = found(place);
-            let mut fields: Vec<Field> = command.iter().map(|field| if braces(field) { filled(field, b"{}", &value) } else { field.clone() }).collect();
+            let mut fields: Vec<Field> = command
+                .iter()
+                .map(
+                    |field| {
+                        if braces(field) { filled(field, b"{}", &value) } else { field.clone() }
+                    },
+                )
+                .collect();
             if call.name.starts_with("fd") && !command.iter().any(braces) {
                 fields.push(Field { value, range: place.range, ..Field::default() });
             }
@@ -111,12 +158,30 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn xargs(&mut self, call: &Call) {
-        let options = call.options_before_operands("aEeIiLnPsd", &["arg-file", "delimiter", "replace", "max-lines", "max-args", "max-procs", "max-chars", "eof"]);
-        let replaced = options.value("I|replace").map(|field| field.text().to_vec()).or_else(|| options.has("i").then(|| b"{}".to_vec()));
+        let options = call.options_before_operands(
+            "aEeIiLnPsd",
+            &[
+                "arg-file",
+                "delimiter",
+                "replace",
+                "max-lines",
+                "max-args",
+                "max-procs",
+                "max-chars",
+                "eof",
+            ],
+        );
+        let replaced = options
+            .value("I|replace")
+            .map(|field| field.text().to_vec())
+            .or_else(|| options.has("i").then(|| b"{}".to_vec()));
         let command: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
         let zero = options.has("0|null");
-        let delimiter = options.value("d|delimiter").and_then(|field| field.text().first().copied());
-        let per_call = options.value("n|max-args|L|max-lines").and_then(|field| std::str::from_utf8(field.text()).ok()?.parse::<usize>().ok());
+        let delimiter =
+            options.value("d|delimiter").and_then(|field| field.text().first().copied());
+        let per_call = options
+            .value("n|max-args|L|max-lines")
+            .and_then(|field| std::str::from_utf8(field.text()).ok()?.parse::<usize>().ok());
         let input = match options.value("a|arg-file").cloned() {
             Some(file) => self.read_file(&file.value, file.range),
             None => self.take_stdin(),
@@ -129,7 +194,8 @@ impl Evaluator<'_> {
                 (None, Some(_)) => *byte == b'\n',
                 (None, None) => byte.is_ascii_whitespace(),
             };
-            let texts = input.text.split(separator).map(<[u8]>::trim_ascii).filter(|text| !text.is_empty());
+            let texts =
+                input.text.split(separator).map(<[u8]>::trim_ascii).filter(|text| !text.is_empty());
             texts.take(256).map(|text| Value::new(unquoted(text), input.taint)).collect()
         };
         let command = if command.is_empty() {
@@ -137,7 +203,24 @@ impl Evaluator<'_> {
         } else {
             command
         };
-        let field = |value: &Value| Field { value: value.clone(), range: call.name_range, ..Field::default() };
+        let field = |value: &Value| Field {
+            value: value.clone(),
+            range: call.name_range,
+            ..Field::default()
+        };
+        let bare_shell = command.len() == 1
+            && command.first().is_some_and(|field| {
+                matches!(field.text(), b"sh" | b"bash" | b"/bin/sh" | b"/bin/bash")
+            })
+            && options.has("a|arg-file|o|open-tty");
+        if bare_shell {
+            self.emit(
+                EffectKind::ShellEscape,
+                Target::Name("xargs".into()),
+                Qualities::NONE,
+                call.range,
+            );
+        }
         let before = self.stdin.take();
         match replaced {
             Some(mark) => {
@@ -147,7 +230,8 @@ impl Evaluator<'_> {
                 }
             }
             None => {
-                for chunk in items.chunks(per_call.unwrap_or(usize::MAX).max(1)).take(MOST_COMMANDS) {
+                for chunk in items.chunks(per_call.unwrap_or(usize::MAX).max(1)).take(MOST_COMMANDS)
+                {
                     let fields = command.iter().cloned().chain(chunk.iter().map(field)).collect();
                     self.dispatch(fields);
                 }
@@ -157,21 +241,36 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn parallel(&mut self, call: &Call) {
-        let options = call.options_before_operands("jNnLPSC", &["jobs", "colsep", "delay", "timeout", "joblog", "results", "retries"]);
+        let options = call.options_before_operands(
+            "jNnLPSC",
+            &["jobs", "colsep", "delay", "timeout", "joblog", "results", "retries"],
+        );
         let words: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
         let split = words.iter().position(|field| matches!(field.text(), b":::" | b"::::"));
         let (command, items) = match split {
-            Some(at) => (words.get(..at).unwrap_or_default().to_vec(), words.get(at + 1..).unwrap_or_default().to_vec()),
+            Some(at) => (
+                words.get(..at).unwrap_or_default().to_vec(),
+                words.get(at + 1..).unwrap_or_default().to_vec(),
+            ),
             None => {
                 let input = self.take_stdin();
-                let lines = input.text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).take(MOST_COMMANDS);
-                let items = lines.map(|line| Field { value: Value::new(line.to_vec(), input.taint), range: call.range, ..Field::default() });
+                let lines = input
+                    .text
+                    .split(|byte| *byte == b'\n')
+                    .filter(|line| !line.is_empty())
+                    .take(MOST_COMMANDS);
+                let items = lines.map(|line| Field {
+                    value: Value::new(line.to_vec(), input.taint),
+                    range: call.range,
+                    ..Field::default()
+                });
                 (words.clone(), items.collect())
             }
         };
         for item in items.iter().take(MOST_COMMANDS) {
             let has_mark = command.iter().any(|part| part.text().contains(&b'{'));
-            let mut parts: Vec<Field> = command.iter().map(|part| filled(part, b"{}", &item.value)).collect();
+            let mut parts: Vec<Field> =
+                command.iter().map(|part| filled(part, b"{}", &item.value)).collect();
             if !has_mark {
                 parts.push(item.clone());
             }

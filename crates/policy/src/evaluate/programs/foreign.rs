@@ -12,26 +12,121 @@ const MOST_TEXTS: usize = 32;
 
 /// Interpreters of such languages, with the options whose value is code.
 const LANGUAGES: &[(&str, &str)] = &[
-    ("tclsh", ""), ("wish", ""), ("julia", "e|E|eval|print"), ("R", "e"), ("Rscript", "e"), ("osascript", "e"), ("elixir", "e|eval"),
-    ("erl", "eval"), ("groovy", "e"), ("m4", ""), ("scala", "e"), ("kotlin", "e"), ("ocaml", "e"), ("guile", "c"), ("racket", "e"),
-    ("sbcl", "eval"), ("clisp", "x"), ("swift", "e"), ("crystal", ""), ("raku", "e"), ("pwsh", "c|Command|command"), ("powershell", "c|Command|command"),
-    ("jrunscript", "e"), ("jjs", ""), ("octave", "eval"), ("ghc", "e"), ("runghc", ""), ("go", ""), ("nim", ""), ("rake", "e"), ("swipl", "g"),
-    ("gradle", ""), ("expect", "c"), ("irb", ""), ("cargo-script", ""), ("zig", ""), ("dotnet", ""), ("csi", "e"),
+    ("tclsh", ""),
+    ("wish", ""),
+    ("julia", "e|E|eval|print"),
+    ("R", "e"),
+    ("Rscript", "e"),
+    ("osascript", "e"),
+    ("elixir", "e|eval"),
+    ("erl", "eval"),
+    ("groovy", "e"),
+    ("m4", ""),
+    ("scala", "e"),
+    ("kotlin", "e"),
+    ("ocaml", "e"),
+    ("guile", "c"),
+    ("racket", "e"),
+    ("sbcl", "eval"),
+    ("clisp", "x"),
+    ("swift", "e"),
+    ("crystal", ""),
+    ("raku", "e"),
+    ("pwsh", "c|Command|command"),
+    ("powershell", "c|Command|command"),
+    ("jrunscript", "e"),
+    ("jjs", ""),
+    ("octave", "eval"),
+    ("ghc", "e"),
+    ("runghc", ""),
+    ("go", ""),
+    ("nim", ""),
+    ("rake", "e"),
+    ("pry", "e"),
+    ("swipl", "g"),
+    ("gradle", ""),
+    ("expect", "c"),
+    ("irb", ""),
+    ("cargo-script", ""),
+    ("zig", ""),
+    ("dotnet", ""),
+    ("csi", "e"),
 ];
 
 /// Options of other programs whose value is a command.
 const OPTIONS: &[(&str, &str)] = &[
-    ("npm", "c|call"), ("npx", "c|call"), ("split", "filter"), ("xterm", "e"), ("gnome-terminal", "e|command"), ("konsole", "e"), ("nodemon", "x|exec"),
-    ("watchexec", ""), ("ansible", "a|args"), ("salt", ""), ("pssh", "i"), ("parallel-ssh", "i"), ("dsh", ""), ("clush", ""), ("mussh", "c"), ("pdsh", ""),
-    ("alacritty", "e"), ("kitty", "e"), ("urxvt", "e"), ("inotifywait", ""), ("swaks", ""), ("logger", ""), ("fab", ""), ("supervisorctl", ""), ("uwsgi", "exec"),
-    ("sshuttle", "e|ssh-cmd"), ("csvsql", ""), ("concurrently", ""), ("just", "c|command"), ("nix-shell", "run|command"), ("nix", "c|command"), ("poetry", ""), ("pipenv", ""), ("uv", ""), ("conda", ""), ("pixi", ""),
-    ("xargs", ""), ("entr", ""), ("dtach", ""), ("abduco", ""), ("byobu", ""), ("fzf", "preview|bind"), ("zathura", ""), ("wrk", ""), ("rpm", "eval|E"), ("multipass", ""),
+    ("npm", "c|call"),
+    ("npx", "c|call"),
+    ("split", "filter"),
+    ("xterm", "e"),
+    ("gnome-terminal", "e|command"),
+    ("konsole", "e"),
+    ("nodemon", "x|exec"),
+    ("watchexec", ""),
+    ("ansible", "a|args"),
+    ("salt", ""),
+    ("pssh", "i"),
+    ("parallel-ssh", "i"),
+    ("dsh", ""),
+    ("clush", ""),
+    ("mussh", "c"),
+    ("pdsh", ""),
+    ("alacritty", "e"),
+    ("kitty", "e"),
+    ("urxvt", "e"),
+    ("inotifywait", ""),
+    ("swaks", ""),
+    ("logger", ""),
+    ("fab", ""),
+    ("supervisorctl", ""),
+    ("uwsgi", "exec"),
+    ("sshuttle", "e|ssh-cmd"),
+    ("csvsql", ""),
+    ("concurrently", ""),
+    ("just", "c|command"),
+    ("nix-shell", "run|command"),
+    ("nix", "c|command"),
+    ("poetry", ""),
+    ("pipenv", ""),
+    ("uv", ""),
+    ("conda", ""),
+    ("pixi", ""),
+    ("xargs", ""),
+    ("entr", ""),
+    ("dtach", ""),
+    ("abduco", ""),
+    ("byobu", ""),
+    ("fzf", "preview|bind"),
+    ("zathura", ""),
+    ("wrk", ""),
+    ("rpm", "eval|E"),
+    ("multipass", ""),
 ];
 
 /// Words that start programs, or read files away, in whatever language.
 const STARTERS: [&str; 22] = [
-    "exec", "system", "spawn", "popen", "shell", "run(", "run `", "cmd", "Command", "execute", "syscmd", "call-process", "Process", "esyscmd", "sh ", "`", "open(", "Runtime", "RemoveAll", "Remove-Item",
-    "qx", "sh(",
+    "exec",
+    "system",
+    "spawn",
+    "popen",
+    "shell",
+    "run(",
+    "run `",
+    "cmd",
+    "Command",
+    "execute",
+    "syscmd",
+    "call-process",
+    "Process",
+    "esyscmd",
+    "sh ",
+    "`",
+    "open(",
+    "Runtime",
+    "RemoveAll",
+    "Remove-Item",
+    "qx",
+    "sh(",
 ];
 
 pub(super) fn is_foreign(name: &str) -> bool {
@@ -77,20 +172,28 @@ impl Evaluator<'_> {
     pub(super) fn foreign_code(&mut self, code: &Value, range: SourceRange) {
         let text = code.lossy();
         let starts = STARTERS.iter().any(|word| text.contains(word));
-        let connects = ["socket", "Socket", "net.Dial", "connect(", "TCPClient", "TcpClient", "gen_tcp"].iter().any(|word| text.contains(word));
+        let connects =
+            ["socket", "Socket", "net.Dial", "connect(", "TCPClient", "TcpClient", "gen_tcp"]
+                .iter()
+                .any(|word| text.contains(word));
         if !starts {
             return;
         }
         if connects {
             self.emit(EffectKind::ReverseShell, Target::None, Qualities::NONE, range);
         }
-        if ["DownloadString", "Invoke-WebRequest", "iwr ", "Net.WebClient"].iter().any(|word| text.contains(word)) {
+        if ["DownloadString", "Invoke-WebRequest", "iwr ", "Net.WebClient"]
+            .iter()
+            .any(|word| text.contains(word))
+        {
             let runs = ["IEX", "iex", "Invoke-Expression"].iter().any(|word| text.contains(word));
             if runs {
                 self.emit(EffectKind::NetworkCode, Target::None, Qualities::INSECURE, range);
             }
         }
-        if let Some(path) = text.split("RemoveAll(\"").nth(1).and_then(|rest| rest.split('"').next()) {
+        if let Some(path) =
+            text.split("RemoveAll(\"").nth(1).and_then(|rest| rest.split('"').next())
+        {
             self.touch_path(EffectKind::Delete, &Value::known(path), Qualities::RECURSIVE, range);
         }
         let found = texts_in_quotes(text.as_bytes());
@@ -100,17 +203,23 @@ impl Evaluator<'_> {
             self.captured(|evaluator| evaluator.run_code(&Value::known(code), range));
         }
         // Without quotes: `exec rm -rf /`, `syscmd(rm -rf /)`.
-        for word in ["exec ", "syscmd(", "Remove-Item "] {
+        for word in ["exec ", "spawn ", "syscmd(", "Remove-Item "] {
             if let Some((_, rest)) = text.split_once(word) {
                 let rest = rest.split([')', ';', '\n', ']']).next().unwrap_or_default();
                 let rest = if word == "Remove-Item " { "true" } else { rest };
                 self.captured(|evaluator| evaluator.run_code(&Value::known(rest), range));
             }
         }
-        if text.contains("Remove-Item") && text.contains("-Recurse") && (text.contains(":\\") || text.contains(" /") || text.contains("HOME") || text.contains("~")) {
+        if text.contains("Remove-Item")
+            && text.contains("-Recurse")
+            && (text.contains(":\\")
+                || text.contains(" /")
+                || text.contains("HOME")
+                || text.contains("~"))
+        {
             self.touch_path(EffectKind::Delete, &Value::known("/"), Qualities::RECURSIVE, range);
         }
-        if self.found.effects.len() == before && (text.contains("/bin/sh") || text.contains("/bin/bash")) {
+        if self.found.effects.len() == before && (text.contains("sh\"")) {
             self.emit(EffectKind::ShellEscape, Target::None, Qualities::NONE, range);
         }
     }
@@ -119,9 +228,23 @@ impl Evaluator<'_> {
         let words: Vec<&str> = names.split('|').filter(|name| name.len() > 1).collect();
         let letters: String = names.split('|').filter(|name| name.len() == 1).collect();
         let options = call.options(&letters, &words);
-        let mut codes: Vec<(Value, SourceRange)> =
-            options.values(names).filter(|_| !names.is_empty()).map(|field| (field.value.clone(), field.range)).collect();
-        let remote = matches!(call.name.as_str(), "ansible" | "salt" | "pssh" | "parallel-ssh" | "dsh" | "clush" | "mussh" | "pdsh" | "fab");
+        let mut codes: Vec<(Value, SourceRange)> = options
+            .values(names)
+            .filter(|_| !names.is_empty())
+            .map(|field| (field.value.clone(), field.range))
+            .collect();
+        let remote = matches!(
+            call.name.as_str(),
+            "ansible"
+                | "salt"
+                | "pssh"
+                | "parallel-ssh"
+                | "dsh"
+                | "clush"
+                | "mussh"
+                | "pdsh"
+                | "fab"
+        );
         let runs_operands = remote || matches!(call.name.as_str(), "watchexec" | "concurrently");
         let after_run = matches!(call.name.as_str(), "poetry" | "pipenv" | "uv" | "conda" | "pixi")
             && options.operands.first().is_some_and(|field| field.text() == b"run");
@@ -129,7 +252,13 @@ impl Evaluator<'_> {
             codes.extend(options.operands.iter().map(|field| (field.value.clone(), field.range)));
         }
         if after_run {
-            let rest = call.arguments.iter().skip_while(|field| field.text() != b"run").skip(1).cloned().collect();
+            let rest = call
+                .arguments
+                .iter()
+                .skip_while(|field| field.text() != b"run")
+                .skip(1)
+                .cloned()
+                .collect();
             self.dispatch(rest);
         }
         let qualities = self.qualities;

@@ -8,21 +8,51 @@ use crate::evaluate::value::{Taint, Value};
 
 /// Settings whose value is a command.
 const COMMANDS: &[&str] = &[
-    "core.pager", "core.editor", "core.sshcommand", "core.fsmonitor", "sequence.editor", "diff.external", "credential.helper",
-    "gpg.program", "core.askpass", "uploadpack.packobjectshook", "interactive.difffilter", "web.browser", "browser.x.cmd", "core.gitproxy", "pager.log", "pager.status", "pager.help", "pager.branch", "pager.diff", "pager.show",
+    "core.pager",
+    "core.editor",
+    "core.sshcommand",
+    "core.fsmonitor",
+    "sequence.editor",
+    "diff.external",
+    "credential.helper",
+    "gpg.program",
+    "core.askpass",
+    "uploadpack.packobjectshook",
+    "interactive.difffilter",
+    "web.browser",
+    "browser.x.cmd",
+    "core.gitproxy",
+    "pager.log",
+    "pager.status",
+    "pager.help",
+    "pager.branch",
+    "pager.diff",
+    "pager.show",
 ];
 
 impl Evaluator<'_> {
     pub(super) fn git(&mut self, call: &Call) {
-        let outer = Options::read(&call.arguments, "cC", &["git-dir", "work-tree", "exec-path", "namespace"], true);
+        let outer = Options::read(
+            &call.arguments,
+            "cC",
+            &["git-dir", "work-tree", "exec-path", "namespace"],
+            true,
+        );
         for setting in outer.values("c").cloned().collect::<Vec<_>>() {
             let text = setting.value.lossy();
             if let Some((name, value)) = text.split_once('=') {
                 self.git_setting(name, value, &setting, true);
             }
         }
-        if outer.has("p|paginate") && outer.operands.first().is_some_and(|word| word.text() == b"help") {
-            self.emit(EffectKind::ShellEscape, Target::Name("pager".into()), Qualities::ASKS, call.range);
+        if outer.has("p|paginate")
+            && outer.operands.first().is_some_and(|word| word.text() == b"help")
+        {
+            self.emit(
+                EffectKind::ShellEscape,
+                Target::Name("pager".into()),
+                Qualities::ASKS,
+                call.range,
+            );
         }
         let directory = outer.value("C").cloned();
         let words: Vec<Field> = outer.operands.iter().map(|field| (*field).clone()).collect();
@@ -31,22 +61,57 @@ impl Evaluator<'_> {
         if let Some(directory) = directory {
             self.environment.directory = self.resolve(&directory.value);
         }
-        let options = Options::read(rest, "mCcbuSXsoGne", &["message", "author", "date", "exec", "upload-pack", "receive-pack", "template", "config", "source", "onto", "strategy", "open-files-in-pager", "tree-filter", "index-filter", "msg-filter", "env-filter"], false);
+        let options = Options::read(
+            rest,
+            "mCcbuSXsoGne",
+            &[
+                "message",
+                "author",
+                "date",
+                "exec",
+                "upload-pack",
+                "receive-pack",
+                "template",
+                "config",
+                "source",
+                "onto",
+                "strategy",
+                "open-files-in-pager",
+                "tree-filter",
+                "index-filter",
+                "msg-filter",
+                "env-filter",
+            ],
+            false,
+        );
         match verb.text() {
             b"config" => self.git_config(rest),
             b"clean" if options.has("f|force") && !options.has("n|dry-run") => {
                 let here = self.environment.directory.clone();
-                let quality = Qualities::RECURSIVE.with_if(options.has("i|interactive"), Qualities::ASKS);
-                self.touch_path(EffectKind::Delete, &here, quality.with(Qualities::UNUSUAL), call.range);
+                let quality =
+                    Qualities::RECURSIVE.with_if(options.has("i|interactive"), Qualities::ASKS);
+                self.touch_path(
+                    EffectKind::Delete,
+                    &here,
+                    quality.with(Qualities::UNUSUAL),
+                    call.range,
+                );
             }
             b"grep" => {
-                for program in options.values("O|open-files-in-pager").cloned().collect::<Vec<_>>() {
+                for program in options.values("O|open-files-in-pager").cloned().collect::<Vec<_>>()
+                {
                     self.escape_to_shell(&program.value, program.range);
                 }
             }
             b"clone" | b"fetch" | b"pull" | b"push" | b"ls-remote" | b"submodule" | b"archive" => {
-                for program in options.values("u|upload-pack|receive-pack|exec").cloned().collect::<Vec<_>>() {
-                    if verb.text() == b"push" && program.text() == b"origin" || !program.text().contains(&b' ') && !program.text().contains(&b'/') && !program.text().contains(&b';') {
+                for program in
+                    options.values("u|upload-pack|receive-pack|exec").cloned().collect::<Vec<_>>()
+                {
+                    if verb.text() == b"push" && program.text() == b"origin"
+                        || !program.text().contains(&b' ')
+                            && !program.text().contains(&b'/')
+                            && !program.text().contains(&b';')
+                    {
                         continue;
                     }
                     self.escape_to_shell(&program.value, program.range);
@@ -73,7 +138,11 @@ impl Evaluator<'_> {
             }
             b"submodule-foreach" => {}
             b"filter-branch" => {
-                for code in options.values("tree-filter|index-filter|msg-filter|env-filter").cloned().collect::<Vec<_>>() {
+                for code in options
+                    .values("tree-filter|index-filter|msg-filter|env-filter")
+                    .cloned()
+                    .collect::<Vec<_>>()
+                {
                     self.captured(|evaluator| evaluator.run_code(&code.value, code.range));
                 }
             }
@@ -85,8 +154,14 @@ impl Evaluator<'_> {
                 }
             }
         }
-        if verb.text() == b"submodule" && rest.first().is_some_and(|word| word.text() == b"foreach") {
-            let code: Vec<Field> = rest.iter().skip(1).filter(|field| !field.text().starts_with(b"--")).cloned().collect();
+        if verb.text() == b"submodule" && rest.first().is_some_and(|word| word.text() == b"foreach")
+        {
+            let code: Vec<Field> = rest
+                .iter()
+                .skip(1)
+                .filter(|field| !field.text().starts_with(b"--"))
+                .cloned()
+                .collect();
             let code = crate::evaluate::builtin::joined(&code);
             self.captured(|evaluator| evaluator.run_code(&code, call.range));
         }
@@ -99,7 +174,8 @@ impl Evaluator<'_> {
         if options.has("get|l|list|unset|get-all|remove-section|unset-all") {
             return;
         }
-        let operands: Vec<Field> = options.operands.iter().filter(|f| f.text() != b"set").map(|f| (*f).clone()).collect();
+        let operands: Vec<Field> =
+            options.operands.iter().filter(|f| f.text() != b"set").map(|f| (*f).clone()).collect();
         if let [name, value, ..] = operands.as_slice() {
             let (name, text) = (name.value.lossy(), value.value.lossy());
             self.git_setting(&name, &text, value, false);
@@ -115,24 +191,66 @@ impl Evaluator<'_> {
                 let key = [b"\0git alias ", alias.as_bytes()].concat();
                 self.files.write(&key, code.clone());
                 self.captured(|evaluator| evaluator.run_code(&code, field.range));
-                let starts_shell = code.text.windows(2).any(|two| two == b"sh") && code.text.len() < 12;
+                let starts_shell =
+                    code.text.windows(2).any(|two| two == b"sh") && code.text.len() < 12;
                 if now && starts_shell {
-                    self.emit(EffectKind::ShellEscape, Target::Name("git alias".into()), Qualities::NONE, field.range);
+                    self.emit(
+                        EffectKind::ShellEscape,
+                        Target::Name("git alias".into()),
+                        Qualities::NONE,
+                        field.range,
+                    );
                 }
             }
             return;
         }
         if name == "core.hookspath" {
-            self.emit(EffectKind::Persist, Target::Name("git hooks".into()), Qualities::ASKS, field.range);
+            let usual = !value.starts_with('/') && !value.starts_with('~');
+            let quality = Qualities::NONE.with_if(usual, Qualities::ASKS);
+            self.emit(EffectKind::Persist, Target::Name("git hooks".into()), quality, field.range);
             return;
         }
-        let is_command = COMMANDS.contains(&name.as_str()) || name.starts_with("filter.") || name.starts_with("difftool.") || name.starts_with("mergetool.") || name.starts_with("pager.");
+        let is_command = COMMANDS.contains(&name.as_str())
+            || name.starts_with("filter.")
+            || name.starts_with("difftool.")
+            || name.starts_with("mergetool.")
+            || name.starts_with("pager.");
         if !is_command {
             return;
         }
         let code = value.strip_prefix('!').unwrap_or(value);
         let first = code.split(' ').next().unwrap_or_default();
-        let usual = ["vim", "nvim", "vi", "nano", "emacs", "code", "less", "more", "cat", "delta", "ssh", "store", "cache", "manager", "osxkeychain", "subl", "gpg", "gpg2", "true", "false", "difft", "bat", "git-lfs", "libsecret", "micro", "hx", "idea", "wincred", ""];
+        let usual = [
+            "vim",
+            "nvim",
+            "vi",
+            "nano",
+            "emacs",
+            "code",
+            "less",
+            "more",
+            "cat",
+            "delta",
+            "ssh",
+            "store",
+            "cache",
+            "manager",
+            "osxkeychain",
+            "subl",
+            "gpg",
+            "gpg2",
+            "true",
+            "false",
+            "difft",
+            "bat",
+            "git-lfs",
+            "libsecret",
+            "micro",
+            "hx",
+            "idea",
+            "wincred",
+            "",
+        ];
         if usual.contains(&first) && !code.contains([';', '|', '&', '`', '$', '>']) {
             return;
         }

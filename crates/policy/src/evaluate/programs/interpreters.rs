@@ -21,20 +21,33 @@ struct Interpreter {
 
 fn of(name: &str) -> Option<Interpreter> {
     let base = name.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.' || c == '-');
-    let interpreter = |language, code, letters, words| Some(Interpreter { language, code, letters, words });
+    let interpreter =
+        |language, code, letters, words| Some(Interpreter { language, code, letters, words });
     match base {
-        "python" | "pypy" | "ipython" | "jython" | "micropython" | "python-dbg" => interpreter(Language::Python, "c", "cmWXQ", &[]),
+        "python" | "pypy" | "ipython" | "jython" | "micropython" | "python-dbg" => {
+            interpreter(Language::Python, "c", "cmWXQ", &[])
+        }
         "node" | "nodejs" | "deno" | "bun" | "tsx" | "ts-node" | "js" | "qjs" | "rhino" | "d" => {
             if base == "d" {
                 return None;
             }
-            interpreter(Language::JavaScript, "e|p|eval|print|pe", "epr", &["eval", "print", "require", "input-type", "import"])
+            interpreter(
+                Language::JavaScript,
+                "e|p|eval|print|pe",
+                "epr",
+                &["eval", "print", "require", "input-type", "import"],
+            )
         }
         "perl" => interpreter(Language::Perl, "e|E", "eEIMmFD", &[]),
         "ruby" | "jruby" => interpreter(Language::Ruby, "e", "erICEKF", &[]),
         "php" | "php-cgi" => interpreter(Language::Php, "r|B|R|E", "rBREdczf", &["run"]),
         "lua" | "luajit" | "luau" | "texlua" => interpreter(Language::Lua, "e", "el", &[]),
-        "awk" | "gawk" | "mawk" | "nawk" | "original-awk" => interpreter(Language::Awk, "e|source", "vFfiel", &["assign", "field-separator", "file", "source"]),
+        "awk" | "gawk" | "mawk" | "nawk" | "original-awk" => interpreter(
+            Language::Awk,
+            "e|source",
+            "vFfiel",
+            &["assign", "field-separator", "file", "source"],
+        ),
         _ => None,
     }
 }
@@ -47,7 +60,8 @@ pub(super) fn is_interpreter(name: &str) -> bool {
 pub(crate) fn language_of_script(text: &[u8]) -> Option<Language> {
     let line = text.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(line).into_owned();
-    line.split(|c: char| c.is_whitespace() || c == '/').find_map(|word| of(word).map(|interpreter| interpreter.language))
+    line.split(|c: char| c.is_whitespace() || c == '/')
+        .find_map(|word| of(word).map(|interpreter| interpreter.language))
 }
 
 /// What `{print $3, $2 "x"}` prints of an input; none for every other program.
@@ -62,18 +76,25 @@ fn printed(code: &[u8], input: &[u8], separator: Option<u8>) -> Option<Vec<u8>> 
             Some(separator) => line.split(|byte| *byte == separator).collect(),
             None => line.split(u8::is_ascii_whitespace).filter(|field| !field.is_empty()).collect(),
         };
-        let items: Vec<&str> = if list.is_empty() { vec!["$0"] } else { list.split(',').map(str::trim).collect() };
+        let items: Vec<&str> =
+            if list.is_empty() { vec!["$0"] } else { list.split(',').map(str::trim).collect() };
         for (index, item) in items.iter().enumerate() {
             if index > 0 {
                 result.push(b' ');
             }
-            for term in item.split_inclusive('"').flat_map(|term| term.split(' ')).filter(|term| !term.is_empty()) {
+            for term in item
+                .split_inclusive('"')
+                .flat_map(|term| term.split(' '))
+                .filter(|term| !term.is_empty())
+            {
                 match term.strip_prefix('$') {
                     Some("0") => result.extend(fields.join(&b' ')),
                     Some("NF") => result.extend_from_slice(fields.last()?),
                     Some(number) => {
                         let at: usize = number.parse().ok()?;
-                        result.extend_from_slice(fields.get(at.checked_sub(1)?).copied().unwrap_or_default());
+                        result.extend_from_slice(
+                            fields.get(at.checked_sub(1)?).copied().unwrap_or_default(),
+                        );
                     }
                     None => result.extend_from_slice(term.trim_matches('"').as_bytes()),
                 }
@@ -93,8 +114,16 @@ impl Evaluator<'_> {
             return;
         }
         let mut codes: Vec<Field> = options.values(interpreter.code).cloned().collect();
-        let mut operands: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
-        if matches!(call.name.as_str(), "deno" | "bun") && operands.first().is_some_and(|field| matches!(field.text(), b"eval" | b"run" | b"x" | b"test" | b"install" | b"add" | b"i")) {
+        let mut operands: Vec<Field> =
+            options.operands.iter().map(|field| (*field).clone()).collect();
+        if matches!(call.name.as_str(), "deno" | "bun")
+            && operands.first().is_some_and(|field| {
+                matches!(
+                    field.text(),
+                    b"eval" | b"run" | b"x" | b"test" | b"install" | b"add" | b"i"
+                )
+            })
+        {
             let verb = operands.remove(0);
             if verb.text() == b"eval" && !operands.is_empty() {
                 codes.push(operands.remove(0));
@@ -118,7 +147,8 @@ impl Evaluator<'_> {
             }
             return;
         }
-        let from_input = operands.first().is_none_or(|field| matches!(field.text(), b"-" | b"/dev/stdin"));
+        let from_input =
+            operands.first().is_none_or(|field| matches!(field.text(), b"-" | b"/dev/stdin"));
         if from_input {
             if self.on_network {
                 self.emit(EffectKind::ReverseShell, Target::None, Qualities::NONE, call.range);
@@ -141,10 +171,20 @@ impl Evaluator<'_> {
 
     /// What awk reads, and passes on.
     fn judge_awk_input(&mut self, operands: &[Field], call: &Call) {
-        let files: Vec<Field> = operands.iter().filter(|field| !field.text().contains(&b'=')).cloned().collect();
-        let input = if files.is_empty() { self.stdin.take().unwrap_or_default() } else { self.contents(&files, call) };
-        let code = call.arguments.iter().find(|field| field.text().contains(&b'{')).map(|field| field.text().to_vec());
-        let separator = call.options("F", &[]).value("F").and_then(|field| field.text().first().copied());
+        let files: Vec<Field> =
+            operands.iter().filter(|field| !field.text().contains(&b'=')).cloned().collect();
+        let input = if files.is_empty() {
+            self.stdin.take().unwrap_or_default()
+        } else {
+            self.contents(&files, call)
+        };
+        let code = call
+            .arguments
+            .iter()
+            .find(|field| field.text().contains(&b'{'))
+            .map(|field| field.text().to_vec());
+        let separator =
+            call.options("F", &[]).value("F").and_then(|field| field.text().first().copied());
         let output = match code.and_then(|code| printed(&code, &input.text, separator)) {
             Some(text) if input.is_known() && !input.is_empty() => Value::new(text, input.taint),
             _ => Value::unknown(input.taint.with(Taint::OUTPUT)),
@@ -153,7 +193,13 @@ impl Evaluator<'_> {
     }
 
     /// What only several acts together tell, in languages that are read by their words alone.
-    fn judge_together(&mut self, language: Language, acts: &[Act], code: &Value, range: SourceRange) {
+    fn judge_together(
+        &mut self,
+        language: Language,
+        acts: &[Act],
+        code: &Value,
+        range: SourceRange,
+    ) {
         let text = String::from_utf8_lossy(&code.text);
         if language == Language::JavaScript && text.contains("$`") {
             for part in text.split("$`").skip(1) {
@@ -164,11 +210,17 @@ impl Evaluator<'_> {
         if matches!(language, Language::Python | Language::JavaScript) {
             return;
         }
-        let connects = ["ocket", "/inet/tcp/", "fsockopen", "TCPSocket"].iter().any(|word| text.contains(word));
+        let connects = ["ocket", "/inet/tcp/", "fsockopen", "TCPSocket"]
+            .iter()
+            .any(|word| text.contains(word));
         let runs = acts.iter().any(|act| match act {
             Act::Effect(effect) => effect.kind == EffectKind::ComputedCode,
-            Act::Shell { text, .. } => text.contains(&0) || text.ends_with(b"sh") || text.ends_with(b"sh -i"),
-            Act::Program { arguments, .. } => arguments.first().is_some_and(|name| name.ends_with(b"sh") || name.contains(&0)),
+            Act::Shell { text, .. } => {
+                text.contains(&0) || text.ends_with(b"sh") || text.ends_with(b"sh -i")
+            }
+            Act::Program { arguments, .. } => {
+                arguments.first().is_some_and(|name| name.ends_with(b"sh") || name.contains(&0))
+            }
             Act::Code { .. } => false,
         });
         if connects && (runs || language == Language::Awk && text.contains("getline")) {
@@ -184,9 +236,23 @@ impl Evaluator<'_> {
         let Some(module) = options.value("m") else { return false };
         match module.text() {
             b"http.server" | b"SimpleHTTPServer" | b"pyftpdlib" => {
-                self.emit(EffectKind::Listen, Target::Name("files of this folder".into()), Qualities::PUBLIC, call.range);
+                self.emit(
+                    EffectKind::Listen,
+                    Target::Name("files of this folder".into()),
+                    Qualities::PUBLIC,
+                    call.range,
+                );
             }
-            b"pty" => self.emit(EffectKind::ShellEscape, Target::Name("pty".into()), Qualities::NONE, call.range),
+            b"pty" => self.emit(
+                EffectKind::ShellEscape,
+                Target::Name("pty".into()),
+                Qualities::NONE,
+                call.range,
+            ),
+            name @ (b"pip" | b"pytest" | b"venv" | b"pipx" | b"twine") => {
+                let at = call.arguments.iter().position(|field| field.text() == name).unwrap_or(0);
+                self.dispatch(call.arguments.get(at..).unwrap_or_default().to_vec());
+            }
             _ => {}
         }
         self.write(&Value::unknown(Taint::OUTPUT));
@@ -194,7 +260,13 @@ impl Evaluator<'_> {
     }
 
     /// What a program in another language does. `in_place`: its ranges are those of the judged text.
-    pub(crate) fn run_script(&mut self, language: Language, code: &Value, range: SourceRange, in_place: bool) {
+    pub(crate) fn run_script(
+        &mut self,
+        language: Language,
+        code: &Value,
+        range: SourceRange,
+        in_place: bool,
+    ) {
         if self.script_depth >= DEEPEST || code.is_wholly_unknown() {
             return;
         }
@@ -218,7 +290,12 @@ impl Evaluator<'_> {
                         .map(|text| {
                             let unknown = text.contains(&0);
                             let taint = if unknown { Taint::ENVIRONMENT } else { Taint::NONE };
-                            Field { value: Value::new(text, taint), quoted: true, range: place, globs: false }
+                            Field {
+                                value: Value::new(text, taint),
+                                quoted: true,
+                                range: place,
+                                globs: false,
+                            }
                         })
                         .collect();
                     self.captured(|evaluator| evaluator.dispatch(fields));
@@ -232,7 +309,9 @@ impl Evaluator<'_> {
                     match effect.target {
                         Target::Path { path, .. } => {
                             let mut text = path.into_bytes();
-                            if text.first() == Some(&b'~') && matches!(text.get(1), None | Some(b'/')) {
+                            if text.first() == Some(&b'~')
+                                && matches!(text.get(1), None | Some(b'/'))
+                            {
                                 text.splice(..1, self.context.home.iter().copied());
                             }
                             let path = Value::new(text, Taint::NONE);
@@ -241,10 +320,13 @@ impl Evaluator<'_> {
                         target => {
                             // A program that fetches code and runs it has no installer's excuse.
                             let stranger = effect.kind == EffectKind::NetworkCode;
-                            let forks = matches!(&target, Target::Name(name) if name == "processes");
-                            let qualities = effect.qualities
-                                .with_if(stranger, Qualities::INSECURE)
-                                .with_if(forks && effect.kind == EffectKind::Exhaust, Qualities::ALL_OF_THEM);
+                            let forks =
+                                matches!(&target, Target::Name(name) if name == "processes");
+                            let qualities =
+                                effect.qualities.with_if(stranger, Qualities::INSECURE).with_if(
+                                    forks && effect.kind == EffectKind::Exhaust,
+                                    Qualities::ALL_OF_THEM,
+                                );
                             self.emit(effect.kind, target, qualities, place);
                         }
                     }

@@ -3,6 +3,7 @@
 //! Only what needs more than a look at the words stands here; everything else is a rule.
 
 mod containers;
+mod databases;
 mod disks;
 mod escapes;
 mod find;
@@ -11,12 +12,13 @@ mod git;
 mod interpreters;
 mod network;
 mod permissions;
-mod databases;
 mod shells;
+mod transfer;
 mod trees;
 mod wrappers;
 
 pub(super) use interpreters::language_of_script;
+pub(super) use trees::bytes;
 
 use super::Evaluator;
 use super::call::Call;
@@ -24,11 +26,77 @@ use super::value::{Taint, Value};
 
 /// Programs that a pattern in place of a name is tried with, the most telling first.
 pub(super) const KNOWN: &[&str] = &[
-    "rm", "dd", "sh", "bash", "cat", "chmod", "chown", "mkfs", "mkfs.ext4", "shred", "mv", "cp", "nc", "ncat", "netcat", "curl",
-    "wget", "python3", "python", "perl", "ruby", "node", "php", "base64", "tee", "find", "xargs", "sudo", "su", "kill",
-    "reboot", "shutdown", "halt", "poweroff", "dash", "zsh", "env", "awk", "sed", "ln", "socat", "telnet", "ssh", "scp",
-    "useradd", "passwd", "crontab", "iptables", "systemctl", "tar", "vim", "whoami", "id", "wipefs", "truncate", "killall",
-    "pkill", "insmod", "busybox", "openssl", "echo", "printf", "ls", "head", "tail", "less", "more", "nl", "tac", "rev", "xxd",
+    "rm",
+    "dd",
+    "sh",
+    "bash",
+    "cat",
+    "chmod",
+    "chown",
+    "mkfs",
+    "mkfs.ext4",
+    "shred",
+    "mv",
+    "cp",
+    "nc",
+    "ncat",
+    "netcat",
+    "curl",
+    "wget",
+    "python3",
+    "python",
+    "perl",
+    "ruby",
+    "node",
+    "php",
+    "base64",
+    "tee",
+    "find",
+    "xargs",
+    "sudo",
+    "su",
+    "kill",
+    "reboot",
+    "shutdown",
+    "halt",
+    "poweroff",
+    "dash",
+    "zsh",
+    "env",
+    "awk",
+    "sed",
+    "ln",
+    "socat",
+    "telnet",
+    "ssh",
+    "scp",
+    "useradd",
+    "passwd",
+    "crontab",
+    "iptables",
+    "systemctl",
+    "tar",
+    "vim",
+    "whoami",
+    "id",
+    "wipefs",
+    "truncate",
+    "killall",
+    "pkill",
+    "insmod",
+    "busybox",
+    "openssl",
+    "echo",
+    "printf",
+    "ls",
+    "head",
+    "tail",
+    "less",
+    "more",
+    "nl",
+    "tac",
+    "rev",
+    "xxd",
 ];
 
 impl Evaluator<'_> {
@@ -44,15 +112,29 @@ impl Evaluator<'_> {
         }
         match call.name.as_str() {
             name if wrappers::is_wrapper(name) => self.wrapper(&call),
-            "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "ash" | "fish" | "rbash" | "csh" | "tcsh" | "pwsh" | "yash" | "elvish" | "ksh93" | "xonsh" => self.shell(&call),
+            "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "ash" | "fish" | "rbash" | "csh"
+            | "tcsh" | "pwsh" | "yash" | "elvish" | "ksh93" | "xonsh" => self.shell(&call),
             "su" | "runuser" => self.switch_user(&call),
-            "ssh" | "mosh" | "autossh" | "sshpass" | "dbclient" | "plink" | "rsh" => self.remote_shell(&call),
+            "ssh" | "mosh" | "autossh" | "sshpass" | "dbclient" | "plink" | "rsh" => {
+                self.remote_shell(&call)
+            }
+            "passwd" if self.stdin.is_some() => {
+                let target = crate::effect::Target::Name("password".into());
+                self.emit(
+                    crate::effect::EffectKind::Account,
+                    target,
+                    crate::effect::Qualities::NONE,
+                    call.range,
+                );
+            }
             "at" | "batch" => self.at(&call),
             "crontab" => self.crontab(&call),
             "find" | "fd" | "fdfind" => self.find(&call),
             "xargs" => self.xargs(&call),
             "parallel" | "rush" => self.parallel(&call),
-            "rm" | "rmdir" | "unlink" | "srm" | "trash" | "trash-put" | "rimraf" | "del" => self.remove(&call),
+            "rm" | "rmdir" | "unlink" | "srm" | "trash" | "trash-put" | "rimraf" | "del" => {
+                self.remove(&call)
+            }
             "shred" | "wipe" | "scrub" => self.shred(&call),
             "mv" | "cp" | "install" | "gcp" | "ditto" => self.copy(&call),
             "ln" => self.link(&call),
@@ -62,23 +144,28 @@ impl Evaluator<'_> {
             "dd" | "dcfldd" | "pv" | "ddrescue" | "gdd" => self.dd(&call),
             "tar" | "bsdtar" | "gtar" => self.tar(&call),
             "zip" | "7z" | "rar" | "cpio" | "ar" => self.pack(&call),
-            "less" | "more" | "most" | "vi" | "vim" | "view" | "rvim" | "nvim" | "ex" | "nano" | "pico" | "emacs" | "ed"
-            | "gdb" | "man" | "ftp" | "sftp" | "mysql" | "mariadb" | "psql" | "sqlite3" | "sqlite" | "make" | "gmake"
-            | "zipinfo" | "screen" | "tmux" | "lftp" | "cpan" | "jjs" | "scanmem" | "run-parts"
-            | "awk-shell" | "rlwrap" | "tcpdump" | "rsync" | "cobc" | "dvips" | "tex" | "latex" | "pdftex"
-            | "ghci" | "gimp" | "lualatex" | "puppet" | "smbclient" | "wall" | "openvpn" | "mosquitto" | "redis-cli" | "mongo"
-            | "mongosh" | "cqlsh" | "clickhouse-client" | "sqlcmd" | "isql" | "influx" => self.with_escapes(&call),
+            "less" | "more" | "most" | "vi" | "vim" | "view" | "rvim" | "nvim" | "ex" | "nano"
+            | "pico" | "emacs" | "ed" | "gdb" | "man" | "ftp" | "sftp" | "mysql" | "mariadb"
+            | "psql" | "sqlite3" | "sqlite" | "make" | "gmake" | "zipinfo" | "screen" | "tmux"
+            | "lftp" | "cpan" | "jjs" | "scanmem" | "run-parts" | "awk-shell" | "rlwrap"
+            | "tcpdump" | "rsync" | "cobc" | "dvips" | "tex" | "latex" | "pdftex" | "ghci"
+            | "gimp" | "lualatex" | "puppet" | "smbclient" | "wall" | "openvpn" | "mosquitto"
+            | "redis-cli" | "mongo" | "mongosh" | "cqlsh" | "clickhouse-client" | "sqlcmd"
+            | "isql" | "influx" => self.with_escapes(&call),
             name if disks::is_formatter(name) => self.format_disk(&call),
             "chmod" | "chown" | "chgrp" | "setfacl" | "chattr" | "chcon" => self.permissions(&call),
             "git" => self.git(&call),
-            "curl" | "wget" | "wget2" | "aria2c" | "http" | "https" | "xh" | "axel" | "fetch" | "lynx" | "w3m" | "links" | "GET" | "POST" => {
+            "curl" | "wget" | "wget2" | "aria2c" | "http" | "https" | "xh" | "axel" | "fetch"
+            | "lynx" | "w3m" | "links" | "GET" | "POST" => {
                 self.transfer(&call);
             }
-            "nc" | "ncat" | "netcat" | "nc.traditional" | "nc.openbsd" | "socat" | "telnet" | "cryptcat" | "pwncat" | "openssl" | "socket" | "websocat" => {
+            "nc" | "ncat" | "netcat" | "nc.traditional" | "nc.openbsd" | "socat" | "telnet"
+            | "cryptcat" | "pwncat" | "openssl" | "socket" | "websocat" => {
                 self.line(&call);
             }
             "scp" | "rclone" => self.remote_copy(&call),
-            "docker" | "podman" | "nerdctl" | "kubectl" | "oc" | "k" | "crictl" | "lxc" | "lxc-attach" | "docker-compose" | "ctr" | "buildah" | "incus" => {
+            "docker" | "podman" | "nerdctl" | "kubectl" | "oc" | "k" | "crictl" | "lxc"
+            | "lxc-attach" | "docker-compose" | "ctr" | "buildah" | "incus" => {
                 self.container(&call);
             }
             name if interpreters::is_interpreter(name) => self.interpreter(&call),
@@ -94,9 +181,46 @@ impl Evaluator<'_> {
     fn other(&mut self, call: &Call) {
         self.judge_sent(call);
         const READERS: &[&str] = &[
-            "diff", "cmp", "file", "jq", "yq", "view", "od", "hexyl", "comm", "join", "look", "pr", "split", "csplit", "ul", "aspell",
-            "cupsfilter", "base58", "dialog", "eqn", "genisoimage", "hd", "highlight", "ksh", "mtr", "msgattrib", "soelim", "troff",
-            "ssh-keygen", "ss", "zless", "bzless", "xmllint", "tbl", "nroff", "pandoc", "gawk-read", "ccrypt", "unhide", "uuencode",
+            "diff",
+            "cmp",
+            "file",
+            "jq",
+            "yq",
+            "view",
+            "od",
+            "hexyl",
+            "comm",
+            "join",
+            "look",
+            "pr",
+            "split",
+            "csplit",
+            "ul",
+            "aspell",
+            "cupsfilter",
+            "base58",
+            "dialog",
+            "eqn",
+            "genisoimage",
+            "hd",
+            "highlight",
+            "ksh",
+            "mtr",
+            "msgattrib",
+            "soelim",
+            "troff",
+            "ssh-keygen",
+            "ss",
+            "zless",
+            "bzless",
+            "xmllint",
+            "tbl",
+            "nroff",
+            "pandoc",
+            "gawk-read",
+            "ccrypt",
+            "unhide",
+            "uuencode",
         ];
         if READERS.contains(&call.name.as_str()) {
             let options = call.options("", &[]);
@@ -116,7 +240,9 @@ fn asks_for_help(call: &Call) -> bool {
     let only = |text: &[u8]| matches!(text, b"--help" | b"--version" | b"-help" | b"--usage");
     call.arguments.iter().any(|field| only(field.text()))
         && !wrappers::is_wrapper(&call.name)
-        && !matches!(call.name.as_str(), "echo" | "printf" | "find" | "xargs" | "ssh" | "sh" | "bash")
+        && !matches!(
+            call.name.as_str(),
+            "echo" | "printf" | "find" | "xargs" | "ssh" | "sh" | "bash"
+        )
         && call.arguments.iter().take(3).any(|field| only(field.text()))
 }
-

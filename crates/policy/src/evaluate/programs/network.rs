@@ -5,21 +5,92 @@ use crate::evaluate::Evaluator;
 use crate::evaluate::call::Call;
 use crate::evaluate::expand::Field;
 use crate::evaluate::value::{Taint, Value};
-use crate::source_range::SourceRange;
+use crate::path_class::PathClass;
 
 /// Whether a program of that name sends what it reads to other machines.
 pub(super) fn sends(name: &str) -> bool {
-    matches!(name, "mail" | "mailx" | "sendmail" | "mutt" | "nc" | "ncat" | "socat" | "telnet" | "curl" | "wget" | "ssh" | "lftp" | "gh" | "aws" | "gsutil" | "finger" | "whois" | "dig" | "nslookup" | "host" | "ping" | "logger" | "xclip" | "wormhole" | "croc")
+    matches!(
+        name,
+        "mail"
+            | "mailx"
+            | "sendmail"
+            | "mutt"
+            | "nc"
+            | "ncat"
+            | "socat"
+            | "telnet"
+            | "curl"
+            | "wget"
+            | "ssh"
+            | "lftp"
+            | "gh"
+            | "aws"
+            | "gsutil"
+            | "finger"
+            | "whois"
+            | "dig"
+            | "nslookup"
+            | "host"
+            | "ping"
+            | "logger"
+            | "xclip"
+            | "wormhole"
+            | "croc"
+    )
 }
 
 /// Hosts whose installers are known and served encrypted by those who make the program.
 const INSTALLERS: &[&str] = &[
-    "sh.rustup.rs", "static.rust-lang.org", "get.docker.com", "raw.githubusercontent.com", "github.com", "deb.nodesource.com", "rpm.nodesource.com",
-    "install.python-poetry.org", "get.helm.sh", "bun.sh", "deno.land", "fnm.vercel.app", "get.sdkman.io", "astral.sh", "get.k3s.io",
-    "packages.microsoft.com", "download.docker.com", "pyenv.run", "mise.run", "mise.jdx.dev", "sh.brew.sh", "get.pnpm.io", "bootstrap.pypa.io",
-    "install.determinate.systems", "nixos.org", "cli.github.com", "apt.llvm.org", "packages.cloud.google.com", "sdk.cloud.google.com",
-    "dot.net", "dl.google.com", "get.volta.sh", "starship.rs", "tailscale.com", "ollama.com", "ollama.ai", "claude.ai", "code.headmelted.com", "www.gitlab.com", "packages.gitlab.com",
-    "dvc.org", "fly.io", "get.rvm.io", "cli.run.nu", "raw.github.com", "gist.githubusercontent.com", "git.io", "just.systems", "pixi.sh", "foundry.paradigm.xyz",
+    "sh.rustup.rs",
+    "static.rust-lang.org",
+    "get.docker.com",
+    "raw.githubusercontent.com",
+    "github.com",
+    "deb.nodesource.com",
+    "rpm.nodesource.com",
+    "install.python-poetry.org",
+    "get.helm.sh",
+    "bun.sh",
+    "deno.land",
+    "fnm.vercel.app",
+    "get.sdkman.io",
+    "astral.sh",
+    "get.k3s.io",
+    "packages.microsoft.com",
+    "download.docker.com",
+    "pyenv.run",
+    "mise.run",
+    "mise.jdx.dev",
+    "sh.brew.sh",
+    "get.pnpm.io",
+    "bootstrap.pypa.io",
+    "install.determinate.systems",
+    "nixos.org",
+    "cli.github.com",
+    "apt.llvm.org",
+    "packages.cloud.google.com",
+    "sdk.cloud.google.com",
+    "dot.net",
+    "dl.google.com",
+    "get.volta.sh",
+    "starship.rs",
+    "tailscale.com",
+    "ollama.com",
+    "ollama.ai",
+    "claude.ai",
+    "code.headmelted.com",
+    "www.gitlab.com",
+    "packages.gitlab.com",
+    "dvc.org",
+    "fly.io",
+    "get.rvm.io",
+    "cli.run.nu",
+    "raw.github.com",
+    "gist.githubusercontent.com",
+    "git.io",
+    "just.systems",
+    "pixi.sh",
+    "foundry.paradigm.xyz",
 ];
 
 /// What an address tells of the machine behind it.
@@ -44,16 +115,29 @@ pub(super) fn place(address: &[u8]) -> Place {
         host.split(':').next().unwrap_or_default()
     };
     let name = name.to_ascii_lowercase();
-    let numeric = !name.is_empty() && (name.split('.').all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit())) && (name.contains('.') || name.len() > 7)
-        || name.starts_with("0x") || name.contains(':'));
-    let private = ["127.", "10.", "192.168.", "169.254."].iter().any(|start| name.starts_with(start)) || name == "::1" || name == "0.0.0.0"
-        || name.strip_prefix("172.").and_then(|rest| rest.split('.').next()?.parse::<u8>().ok()).is_some_and(|part| (16..32).contains(&part));
-    let loopback = name.starts_with("127.") || matches!(name.as_str(), "localhost" | "::1" | "0.0.0.0" | "host.docker.internal") || name.ends_with(".localhost") || name.ends_with(".local");
-    let _ = private;
+    let numeric = !name.is_empty()
+        && (name
+            .split('.')
+            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
+            && (name.contains('.') || name.len() > 7)
+            || name.starts_with("0x")
+            || name.contains(':'));
+    let private =
+        ["127.", "10.", "192.168.", "169.254."].iter().any(|start| name.starts_with(start))
+            || name == "::1"
+            || name == "0.0.0.0"
+            || name
+                .strip_prefix("172.")
+                .and_then(|rest| rest.split('.').next()?.parse::<u8>().ok())
+                .is_some_and(|part| (16..32).contains(&part));
+    let loopback = name.starts_with("127.")
+        || matches!(name.as_str(), "localhost" | "::1" | "0.0.0.0" | "host.docker.internal")
+        || name.ends_with(".localhost")
+        || name.ends_with(".local");
     Place {
         local: loopback,
         encrypted: matches!(scheme, "https" | "ftps" | "sftp" | "ssh" | "git"),
-        bare: numeric && !loopback,
+        bare: numeric && !loopback && !private,
         known: INSTALLERS.iter().any(|known| name == *known),
         host: name,
     }
@@ -63,126 +147,25 @@ impl Evaluator<'_> {
     /// Secrets in the arguments or the input of a program that sends them away.
     pub(crate) fn judge_sent(&mut self, call: &Call) {
         let secret = |value: &Value| value.taint.has(Taint::SECRET);
-        let sent = call.arguments.iter().any(|field| secret(&field.value)) || self.stdin.as_ref().is_some_and(secret);
-        if sent && sends(&call.name) {
-            self.emit(EffectKind::Send, Target::Name(call.name.clone()), Qualities::WITH_SECRETS, call.range);
-        }
-    }
-
-    /// curl, wget and their like.
-    pub(super) fn transfer(&mut self, call: &Call) {
-        const LETTERS: &str = "oOdFHuXATebcCDEKmQrtUwxyYzPa";
-        let wget = call.name.starts_with("wget") || call.name == "aria2c";
-        let letters = if wget { "OPUoaeiTtwQlDARBX" } else { LETTERS };
-        let letters: String = letters.chars().filter(|letter| wget || *letter != 'O' && *letter != 'a').filter(|letter| !wget || *letter != 'R').collect();
-        let words = &[
-            "output", "data", "data-binary", "data-raw", "data-urlencode", "form", "header", "user", "request", "user-agent", "upload-file",
-            "referer", "cookie", "cookie-jar", "config", "max-time", "connect-timeout", "retry", "proxy", "cacert", "cert", "key", "url",
-            "output-document", "post-file", "post-data", "body-file", "body-data", "directory-prefix", "write-out", "range", "resolve", "json", "output-dir", "dir", "out", "use-askpass", "method", "interface", "unix-socket", "retry-delay", "retry-max-time",
-        ];
-        let options = call.options(&letters, words);
-        if wget && let Some(program) = options.value("use-askpass").cloned() {
-            self.emit(EffectKind::ShellEscape, Target::Name(program.value.lossy()), Qualities::NONE, program.range);
-        }
-        let addresses: Vec<Field> = options.values("url").cloned().chain(
-            options.operands.iter().filter(|field| !is_method(field.text())).map(|field| (*field).clone())).collect();
-        let insecure = options.has("k|insecure|no-check-certificate");
-        let mut taint = Taint::NETWORK;
-        let mut places = Vec::new();
-        for address in &addresses {
-            if let Some(path) = address.text().strip_prefix(b"file://") {
-                let content = self.read_file(&Value::known(path), address.range);
-                taint = taint.with(content.taint);
-                if content.taint.has(Taint::SECRET) {
-                    self.write(&content);
-                }
-                continue;
-            }
-            let place = place(address.text());
-            // An address that holds an output of commands: data leaves in it.
-            let carries = address.value.taint.has(Taint::SECRET);
-            if !place.local && (place.bare || !place.encrypted && !place.known || insecure) && !address.value.is_wholly_unknown() {
-                taint = taint.with(Taint::STRANGER);
-            }
-            if carries && !place.local {
-                self.emit(EffectKind::Send, Target::Host(place.host.clone()), Qualities::WITH_SECRETS, address.range);
-            }
-            if !place.known && !place.local {
-                taint = taint.with(Taint::ENVIRONMENT);
-            }
-            places.push((place, address.range));
-        }
-        self.sent(call, &options, &places);
-        for (place, range) in &places {
-            if !place.local {
-                let quality = Qualities::NONE.with_if(place.bare, Qualities::BARE_ADDRESS).with_if(insecure, Qualities::INSECURE);
-                self.emit(EffectKind::Fetch, Target::Host(place.host.clone()), quality, *range);
-            }
-        }
-        if places.iter().all(|(place, _)| place.local) && !places.is_empty() {
-            taint = Taint::OUTPUT;
-        }
-        let content = Value::unknown(taint);
-        let to = if wget { options.value("O|output-document").cloned() } else { options.value("o|output|out").cloned() };
-        let to_stdout = to.as_ref().is_some_and(|field| field.text() == b"-");
-        match to {
-            Some(file) if !to_stdout => self.write_file(&file.value, &content, false, file.range),
-            _ if wget && !to_stdout || options.has("O|remote-name|remote-name-all|J") => {
-                for address in &addresses {
-                    let text = address.text().split(|byte| matches!(byte, b'?' | b'#')).next().unwrap_or_default();
-                    let name = text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-                    let mut path = match options.value("P|directory-prefix|output-dir|d|dir") {
-                        Some(folder) => folder.value.clone(),
-                        None => Value::known("."),
-                    };
-                    path.push(b"/");
-                    path.push(if name.is_empty() { b"index.html" } else { name });
-                    self.write_file(&path, &content, false, address.range);
-                }
-            }
-            _ => self.write(&content),
-        }
-    }
-
-    /// What a transfer takes along.
-    fn sent(&mut self, call: &Call, options: &crate::evaluate::call::Options<'_>, places: &[(Place, SourceRange)]) {
-        let mut sends = false;
-        let mut file = false;
-        let mut taint = Taint::NONE;
-        let data: Vec<Field> = options.values("d|data|data-binary|data-urlencode|json|F|form|post-data|body-data|H|header|A|user-agent|b|cookie|data-raw|e|referer|u|user").cloned().collect();
-        for field in &data {
-            taint = taint.with(field.value.taint);
-            let text = field.text();
-            let name = text.iter().position(|byte| matches!(byte, b'@' | b'<'));
-            let is_form = text.first() == Some(&b'@') || name.is_some_and(|at| at > 0 && text.get(at - 1) == Some(&b'='));
-            if let (Some(at), true) = (name, is_form) {
-                let path = text.get(at + 1..).unwrap_or_default();
-                let path = path.split(|byte| *byte == b';').next().unwrap_or_default();
-                let content = if path == b"-" { self.take_stdin() } else { self.read_file(&Value::known(path), field.range) };
-                taint = taint.with(content.taint);
-                file = true;
-            }
-        }
-        sends |= options.has("d|data|data-binary|data-urlencode|json|F|form|post-data|body-data|data-raw|post-file|body-file|T|upload-file");
-        for field in options.values("T|upload-file|post-file|body-file").cloned().collect::<Vec<_>>() {
-            let content = if matches!(field.text(), b"-" | b".") { self.take_stdin() } else { self.read_file(&field.value, field.range) };
-            taint = taint.with(content.taint);
-            file = true;
-        }
-        if !sends && !taint.has(Taint::SECRET) {
+        let mut sent = call.arguments.iter().any(|field| secret(&field.value))
+            || self.stdin.as_ref().is_some_and(secret);
+        if !sends(&call.name) {
             return;
         }
-        let secrets = taint.has(Taint::SECRET);
-        for (place, range) in places {
-            if place.local {
-                continue;
+        if matches!(call.name.as_str(), "aws" | "gsutil" | "gh" | "croc" | "wormhole") {
+            // Files that they copy elsewhere.
+            for field in call.arguments.iter().filter(|field| field.text().contains(&b'/')) {
+                let resolved = self.resolve(&field.value);
+                sent |= self.class_of(&resolved, EffectKind::Read) == PathClass::Credential;
             }
+        }
+        let names = matches!(call.name.as_str(), "dig" | "host" | "nslookup" | "ping" | "drill");
+        let data = names && call.arguments.iter().any(|field| field.value.taint.has(Taint::FILE));
+        if sent || data {
             let quality = Qualities::NONE
-                .with_if(secrets, Qualities::WITH_SECRETS)
-                .with_if(file, Qualities::UNUSUAL)
-                .with_if(place.bare, Qualities::BARE_ADDRESS)
-                .with_if(!place.encrypted, Qualities::INSECURE);
-            self.emit(EffectKind::Send, Target::Host(place.host.clone()), quality, call.range.join(*range));
+                .with_if(sent, Qualities::WITH_SECRETS)
+                .with_if(data, Qualities::INSECURE.with(Qualities::UNUSUAL));
+            self.emit(EffectKind::Send, Target::Name(call.name.clone()), quality, call.range);
         }
     }
 
@@ -198,7 +181,10 @@ impl Evaluator<'_> {
             }
             _ => {}
         }
-        let options = call.options("ecgGiIoOpPqsTVwXxmMd", &["exec", "sh-exec", "lua-exec", "wait", "source-port", "proxy", "idle-timeout"]);
+        let options = call.options(
+            "ecgGiIoOpPqsTVwXxmMd",
+            &["exec", "sh-exec", "lua-exec", "wait", "source-port", "proxy", "idle-timeout"],
+        );
         let listens = options.has("l|listen|L");
         let scans = options.has("z");
         let runs: Vec<Field> = options.values("e|c|exec|sh-exec|lua-exec").cloned().collect();
@@ -213,9 +199,17 @@ impl Evaluator<'_> {
             }
         }
         if scans {
-            let range = options.operands.iter().any(|field| field.text().contains(&b'-') || field.text().contains(&b'/'));
+            let range = options
+                .operands
+                .iter()
+                .any(|field| field.text().contains(&b'-') || field.text().contains(&b'/'));
             let quality = Qualities::NONE.with_if(range, Qualities::ALL_OF_THEM);
-            self.emit(EffectKind::Scan, Target::Host(host.map(|h| h.value.lossy()).unwrap_or_default()), quality, call.range);
+            self.emit(
+                EffectKind::Scan,
+                Target::Host(host.map(|h| h.value.lossy()).unwrap_or_default()),
+                quality,
+                call.range,
+            );
             return;
         }
         self.open_line(call, host, listens, false);
@@ -248,16 +242,21 @@ impl Evaluator<'_> {
     }
 
     fn socat(&mut self, call: &Call) {
-        let operands: Vec<Field> = call.options("bdlTt", &[]).operands.into_iter().cloned().collect();
+        let operands: Vec<Field> =
+            call.options("bdlTt", &[]).operands.into_iter().cloned().collect();
         let lower = |field: &Field| field.value.lossy();
         let kind = |text: &str| text.split(':').next().unwrap_or_default().to_ascii_lowercase();
         let is_line = |text: &str| {
             let kind = kind(text);
-            ["tcp", "udp", "openssl", "ssl", "sctp", "socks", "proxy", "vsock"].iter().any(|start| kind.starts_with(start))
+            ["tcp", "udp", "openssl", "ssl", "sctp", "socks", "proxy", "vsock"]
+                .iter()
+                .any(|start| kind.starts_with(start))
         };
         let texts: Vec<String> = operands.iter().map(lower).collect();
         let line = texts.iter().find(|text| is_line(text)).cloned();
-        let listens = line.as_deref().is_some_and(|text| kind(text).contains("listen") || kind(text).ends_with("-l"));
+        let listens = line
+            .as_deref()
+            .is_some_and(|text| kind(text).contains("listen") || kind(text).ends_with("-l"));
         for (field, text) in operands.iter().zip(&texts) {
             let program = kind(text);
             let Some((_, command)) = text.split_once(':') else { continue };
@@ -265,14 +264,23 @@ impl Evaluator<'_> {
                 continue;
             }
             let command = command.split(",pty").next().unwrap_or_default();
-            let command = command.split(",stderr").next().unwrap_or_default().trim_matches(['"', '\'']);
+            let command =
+                command.split(",stderr").next().unwrap_or_default().trim_matches(['"', '\'']);
             if line.is_some() {
-                let shell = ["sh", "bash", "zsh", "dash", "ksh", "login", "cmd", "powershell"].iter().any(|shell| {
-                    command.split([' ', ',']).next().unwrap_or_default().rsplit('/').next() == Some(shell)
-                });
+                let shell = ["sh", "bash", "zsh", "dash", "ksh", "login", "cmd", "powershell"]
+                    .iter()
+                    .any(|shell| {
+                        command.split([' ', ',']).next().unwrap_or_default().rsplit('/').next()
+                            == Some(shell)
+                    });
                 let effect = if listens { EffectKind::BindShell } else { EffectKind::ReverseShell };
                 if shell {
-                    self.emit(effect, Target::Name(command.to_owned()), Qualities::NONE, call.range);
+                    self.emit(
+                        effect,
+                        Target::Name(command.to_owned()),
+                        Qualities::NONE,
+                        call.range,
+                    );
                 }
             }
             let code = Value::known(command);
@@ -280,19 +288,29 @@ impl Evaluator<'_> {
         }
         for field in &operands {
             let text = lower(field);
-            if let Some(path) = text.strip_prefix("file:").or_else(|| text.strip_prefix("FILE:")).or_else(|| text.strip_prefix("open:")) {
+            if let Some(path) = text
+                .strip_prefix("file:")
+                .or_else(|| text.strip_prefix("FILE:"))
+                .or_else(|| text.strip_prefix("open:"))
+            {
                 let path = path.split(',').next().unwrap_or_default().to_owned();
                 if path.starts_with('`') || path == "/dev/tty" {
                     continue;
                 }
                 let content = self.read_file(&Value::known(path), field.range);
                 if content.taint.has(Taint::SECRET) {
-                    self.emit(EffectKind::Send, Target::Host(text.clone()), Qualities::WITH_SECRETS, call.range);
+                    self.emit(
+                        EffectKind::Send,
+                        Target::Host(text.clone()),
+                        Qualities::WITH_SECRETS,
+                        call.range,
+                    );
                 }
             }
         }
         if line.is_some() {
-            let host = line.and_then(|text| text.split(':').nth(1).map(str::to_owned)).unwrap_or_default();
+            let host =
+                line.and_then(|text| text.split(':').nth(1).map(str::to_owned)).unwrap_or_default();
             let field = Field { value: Value::known(host), ..Field::default() };
             self.open_line(call, Some(field), listens, false);
         }
@@ -300,7 +318,13 @@ impl Evaluator<'_> {
 
     fn openssl_line(&mut self, call: &Call) {
         let words: Vec<&[u8]> = call.arguments.iter().map(Field::text).collect();
-        let after = |name: &[u8]| words.iter().position(|word| *word == name).and_then(|at| call.arguments.get(at + 1)).cloned();
+        let after = |name: &[u8]| {
+            words
+                .iter()
+                .position(|word| *word == name)
+                .and_then(|at| call.arguments.get(at + 1))
+                .cloned()
+        };
         if words.first() == Some(&b"s_client".as_slice()) {
             let host = after(b"-connect");
             let interactive = words.iter().any(|word| matches!(*word, b"-quiet" | b"-ign_eof"));
@@ -312,7 +336,12 @@ impl Evaluator<'_> {
             return;
         }
         if let Some(library) = after(b"-engine").filter(|field| field.text().contains(&b'/')) {
-            self.emit(EffectKind::ShellEscape, Target::Name(library.value.lossy()), Qualities::NONE, library.range);
+            self.emit(
+                EffectKind::ShellEscape,
+                Target::Name(library.value.lossy()),
+                Qualities::NONE,
+                library.range,
+            );
         }
         for name in [&b"-in"[..], b"-inkey", b"-key"] {
             if let Some(file) = after(name) {
@@ -335,7 +364,11 @@ impl Evaluator<'_> {
             self.escape_to_shell(&program.value, program.range);
         }
         for option in options.values("o").cloned().collect::<Vec<_>>() {
-            if let Some(code) = option.text().strip_prefix(b"ProxyCommand=").or_else(|| option.text().strip_prefix(b"ProxyCommand ")) {
+            if let Some(code) = option
+                .text()
+                .strip_prefix(b"ProxyCommand=")
+                .or_else(|| option.text().strip_prefix(b"ProxyCommand "))
+            {
                 self.escape_to_shell(&Value::known(code), option.range);
             }
         }
@@ -344,7 +377,23 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn rsync(&mut self, call: &Call) {
-        let options = call.options("eTBf", &["rsh", "exclude", "include", "filter", "exclude-from", "files-from", "password-file", "bwlimit", "port", "rsync-path", "chmod", "chown"]);
+        let options = call.options(
+            "eTBf",
+            &[
+                "rsh",
+                "exclude",
+                "include",
+                "filter",
+                "exclude-from",
+                "files-from",
+                "password-file",
+                "bwlimit",
+                "port",
+                "rsync-path",
+                "chmod",
+                "chown",
+            ],
+        );
         for program in options.values("e|rsh").cloned().collect::<Vec<_>>() {
             let name = program.text().split(|byte| *byte == b' ').next().unwrap_or_default();
             if name != b"ssh" && !name.ends_with(b"/ssh") {
@@ -352,11 +401,17 @@ impl Evaluator<'_> {
             }
         }
         let operands: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
-        if options.has("delete|delete-after|delete-before|delete-during|delete-excluded|del") && !options.has("n|dry-run")
+        if options.has("delete|delete-after|delete-before|delete-during|delete-excluded|del")
+            && !options.has("n|dry-run")
             && let Some(target) = operands.last()
             && !is_remote(target.text())
         {
-            self.touch_path(EffectKind::Delete, &target.value, Qualities::RECURSIVE.with(Qualities::UNUSUAL), target.range);
+            self.touch_path(
+                EffectKind::Delete,
+                &target.value,
+                Qualities::RECURSIVE.with(Qualities::UNUSUAL),
+                target.range,
+            );
         }
         self.between_machines(call, &operands);
     }
@@ -373,7 +428,10 @@ impl Evaluator<'_> {
         }
         if is_remote(target.text()) {
             let host = target.value.lossy();
-            let quality = Qualities::NONE.with_if(taint.has(Taint::SECRET), Qualities::WITH_SECRETS);
+            let bare = place(host.as_bytes()).bare;
+            let quality = Qualities::NONE
+                .with_if(taint.has(Taint::SECRET), Qualities::WITH_SECRETS)
+                .with_if(bare, Qualities::BARE_ADDRESS);
             self.emit(EffectKind::Send, Target::Host(host), quality, call.range);
         } else {
             self.write_file(&target.value, &Value::unknown(taint), false, target.range);
@@ -386,8 +444,4 @@ fn is_remote(text: &[u8]) -> bool {
     let colon = text.iter().position(|byte| *byte == b':');
     let slash = text.iter().position(|byte| *byte == b'/');
     colon.is_some_and(|colon| colon > 0 && slash.is_none_or(|slash| colon < slash))
-}
-
-fn is_method(text: &[u8]) -> bool {
-    matches!(text, b"GET" | b"POST" | b"PUT" | b"DELETE" | b"PATCH" | b"HEAD")
 }

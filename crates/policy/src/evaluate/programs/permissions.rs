@@ -11,11 +11,19 @@ impl Evaluator<'_> {
         let letters = if call.name == "setfacl" { "msxMSX" } else { "" };
         // A mode such as `-x` looks like an option.
         let is_mode = |text: &[u8]| {
-            !owner && text.len() > 1 && text.starts_with(b"-") && text.iter().skip(1).all(|byte| b"rwxXst".contains(byte))
+            !owner
+                && text.len() > 1
+                && text.starts_with(b"-")
+                && text.iter().skip(1).all(|byte| b"rwxXst".contains(byte))
         };
         let (modes, arguments): (Vec<Field>, Vec<Field>) =
             call.arguments.iter().cloned().partition(|field| is_mode(field.text()));
-        let options = crate::evaluate::call::Options::read(&arguments, letters, &["reference", "from", "modify", "set"], false);
+        let options = crate::evaluate::call::Options::read(
+            &arguments,
+            letters,
+            &["reference", "from", "modify", "set"],
+            false,
+        );
         let mut operands = options.operands.iter();
         let mut quality = Qualities::NONE
             .with_if(options.has("R|recursive"), Qualities::RECURSIVE)
@@ -39,7 +47,12 @@ impl Evaluator<'_> {
             let resolved = self.resolve(&operand.value);
             if let Some(program) = self.files.program(&resolved.text).map(<[u8]>::to_vec) {
                 // A copy of a program, under another name.
-                self.touch_path(kind, &crate::evaluate::value::Value::known(program), quality, operand.range);
+                self.touch_path(
+                    kind,
+                    &crate::evaluate::value::Value::known(program),
+                    quality,
+                    operand.range,
+                );
             }
             self.touch_path(kind, &operand.value, quality, operand.range);
         }
@@ -49,7 +62,8 @@ impl Evaluator<'_> {
 /// Whether everybody may write.
 fn is_public(mode: &[u8]) -> bool {
     if mode.iter().all(|byte| matches!(byte, b'0'..=b'7')) {
-        return mode.last().is_some_and(|digit| matches!(digit, b'2' | b'3' | b'6' | b'7')) && mode.len() >= 3;
+        return mode.last().is_some_and(|digit| matches!(digit, b'2' | b'3' | b'6' | b'7'))
+            && mode.len() >= 3;
     }
     mode.split(|byte| *byte == b',').any(|clause| {
         let at = clause.iter().position(|byte| matches!(byte, b'+' | b'='));
@@ -63,7 +77,10 @@ fn is_public(mode: &[u8]) -> bool {
 /// Whether nobody may do anything any more.
 fn is_nothing(mode: &[u8]) -> bool {
     !mode.is_empty() && mode.len() >= 3 && mode.iter().all(|byte| *byte == b'0')
-        || matches!(mode, b"-x" | b"a-x" | b"ugo-x" | b"a-r" | b"a-rwx" | b"-rwx" | b"a=" | b"ugo-rwx" | b"ugo=")
+        || matches!(
+            mode,
+            b"-x" | b"a-x" | b"ugo-x" | b"a-r" | b"a-rwx" | b"-rwx" | b"a=" | b"ugo-rwx" | b"ugo="
+        )
 }
 
 /// Whether the set-user-id or set-group-id bit is set.

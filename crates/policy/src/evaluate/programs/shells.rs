@@ -11,14 +11,17 @@ use crate::source_range::SourceRange;
 impl Evaluator<'_> {
     pub(super) fn shell(&mut self, call: &Call) {
         let options = call.options_before_operands("oO", &["rcfile", "init-file", "command"]);
-        if options.has("n|noexec") && !options.has("norc|noprofile") || options.has("version|help|dump-strings") {
+        if options.has("n|noexec") && !options.has("norc|noprofile")
+            || options.has("version|help|dump-strings")
+        {
             return;
         }
         for file in options.values("rcfile|init-file").cloned().collect::<Vec<_>>() {
             let content = self.read_file(&file.value, file.range);
             self.run_code(&content, file.range);
         }
-        let mut operands: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
+        let mut operands: Vec<Field> =
+            options.operands.iter().map(|field| (*field).clone()).collect();
         let from_text = options.has("c|command|Command|lc|ic");
         let attached = options.value("command").cloned();
         if from_text || attached.is_some() {
@@ -35,12 +38,18 @@ impl Evaluator<'_> {
             self.environment.zero = before;
             return;
         }
-        if options.has("s") || operands.is_empty() || operands.first().is_some_and(|field| matches!(field.text(), b"-" | b"/dev/stdin" | b"/proc/self/fd/0")) {
+        if options.has("s")
+            || operands.is_empty()
+            || operands.first().is_some_and(|field| {
+                matches!(field.text(), b"-" | b"/dev/stdin" | b"/proc/self/fd/0")
+            })
+        {
             if options.has("s") && !operands.is_empty() {
-                self.environment.positional = operands.into_iter().map(|field| field.value).collect();
+                self.environment.positional =
+                    operands.into_iter().map(|field| field.value).collect();
                 self.environment.positional_unknown = false;
             }
-            self.from_input(call, options.has("i"));
+            self.reading_input(call, options.has("i"));
             return;
         }
         let file = operands.remove(0);
@@ -54,7 +63,7 @@ impl Evaluator<'_> {
     }
 
     /// A shell that reads its commands from its input, or from whoever sits there.
-    fn from_input(&mut self, call: &Call, interactive: bool) {
+    fn reading_input(&mut self, call: &Call, interactive: bool) {
         if self.on_network {
             self.emit(EffectKind::ReverseShell, Target::None, Qualities::NONE, call.range);
             return;
@@ -86,7 +95,11 @@ impl Evaluator<'_> {
     pub(super) fn switch_user(&mut self, call: &Call) {
         let options = call.options("csgGu", &["command", "shell", "group", "user"]);
         let qualities = self.qualities;
-        let user = options.operands.iter().find(|field| field.text() != b"-").map(|field| field.text().to_vec());
+        let user = options
+            .operands
+            .iter()
+            .find(|field| field.text() != b"-")
+            .map(|field| field.text().to_vec());
         let root = user.as_deref().is_none_or(|user| user == b"root");
         self.qualities = qualities.with_if(root, Qualities::PRIVILEGED);
         let command: Vec<Field> = match (call.name.as_str(), options.value("u|user")) {
@@ -97,7 +110,11 @@ impl Evaluator<'_> {
             Some(code) => self.run_code(&code.value, code.range),
             None if !command.is_empty() => self.dispatch(command),
             None => {
-                let target = Target::Name(if root { "root".into() } else { String::from_utf8_lossy(&user.unwrap_or_default()).into_owned() });
+                let target = Target::Name(if root {
+                    "root".into()
+                } else {
+                    String::from_utf8_lossy(&user.unwrap_or_default()).into_owned()
+                });
                 self.emit(EffectKind::Privilege, target, Qualities::NONE, call.range);
                 if let Some(code) = self.stdin.take() {
                     self.run_code(&code, call.range);
@@ -118,10 +135,16 @@ impl Evaluator<'_> {
         let options = call.options_before_operands("bcDEeFIiJLlmOopQRSWwB", &[]);
         for option in options.values("o").cloned().collect::<Vec<_>>() {
             let text = option.text().to_vec();
-            for key in [&b"ProxyCommand"[..], b"LocalCommand", b"KnownHostsCommand", b"PermitLocalCommand"] {
+            for key in
+                [&b"ProxyCommand"[..], b"LocalCommand", b"KnownHostsCommand", b"PermitLocalCommand"]
+            {
                 if let Some(rest) = strip_word(&text, key) {
                     let code = rest.to_vec();
-                    let benign = code.starts_with(b"ssh ") || code.starts_with(b"nc ") || code == b"none" || code == b"yes" || code == b"no";
+                    let benign = code.starts_with(b"ssh ")
+                        || code.starts_with(b"nc ")
+                        || code == b"none"
+                        || code == b"yes"
+                        || code == b"no";
                     if !benign {
                         self.escape_to_shell(&Value::known(code), option.range);
                     }
@@ -129,7 +152,12 @@ impl Evaluator<'_> {
             }
         }
         if options.has("R") {
-            self.emit(EffectKind::Listen, Target::Name("a port forwarded from elsewhere".into()), Qualities::NONE, call.range);
+            self.emit(
+                EffectKind::Listen,
+                Target::Name("a port forwarded from elsewhere".into()),
+                Qualities::NONE,
+                call.range,
+            );
         }
         let mut operands = options.operands.into_iter();
         let Some(host) = operands.next() else { return };
@@ -140,7 +168,12 @@ impl Evaluator<'_> {
         let rest: Vec<Field> = operands.cloned().collect();
         let secret = self.stdin.as_ref().is_some_and(|stdin| stdin.taint.has(Taint::SECRET));
         if secret {
-            self.emit(EffectKind::Send, Target::Host(name.clone()), Qualities::WITH_SECRETS, call.range);
+            self.emit(
+                EffectKind::Send,
+                Target::Host(name.clone()),
+                Qualities::WITH_SECRETS,
+                call.range,
+            );
         }
         let qualities = self.qualities;
         self.qualities = qualities.with(Qualities::REMOTE);

@@ -30,15 +30,24 @@ impl Evaluator<'_> {
         for operand in options.operands {
             let resolved = self.resolve(&operand.value);
             let class = self.class_of(&resolved, EffectKind::Delete);
-            let kind = if class == PathClass::Device { EffectKind::Wipe } else { EffectKind::Delete };
-            self.touch_path(kind, &operand.value, Qualities::FORCED.with(Qualities::ALL_OF_THEM), operand.range);
+            let kind =
+                if class == PathClass::Device { EffectKind::Wipe } else { EffectKind::Delete };
+            self.touch_path(
+                kind,
+                &operand.value,
+                Qualities::FORCED.with(Qualities::ALL_OF_THEM),
+                operand.range,
+            );
         }
     }
 
     pub(super) fn copy(&mut self, call: &Call) {
-        let options = call.options("tSgmo", &["target-directory", "suffix", "mode", "owner", "group"]);
-        let recursive = Qualities::NONE.with_if(options.has("r|R|a|recursive|archive"), Qualities::RECURSIVE);
-        let mut operands: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
+        let options =
+            call.options("tSgmo", &["target-directory", "suffix", "mode", "owner", "group"]);
+        let recursive =
+            Qualities::NONE.with_if(options.has("r|R|a|recursive|archive"), Qualities::RECURSIVE);
+        let mut operands: Vec<Field> =
+            options.operands.iter().map(|field| (*field).clone()).collect();
         let target = match options.value("t|target-directory").cloned() {
             Some(target) => Some(target),
             None if operands.len() > 1 => operands.pop(),
@@ -61,14 +70,26 @@ impl Evaluator<'_> {
             let from = self.resolve(&source.value);
             if call.name == "mv" {
                 // Where it was, it is no more.
-                self.touch_path(EffectKind::Delete, &source.value, Qualities::RECURSIVE.with(Qualities::UNUSUAL), source.range);
+                self.touch_path(
+                    EffectKind::Delete,
+                    &source.value,
+                    Qualities::RECURSIVE.with(Qualities::UNUSUAL),
+                    source.range,
+                );
                 if target.text() == b"/dev/null" {
-                    self.touch_path(EffectKind::Delete, &source.value, Qualities::RECURSIVE.with(Qualities::FORCED), source.range);
+                    self.touch_path(
+                        EffectKind::Delete,
+                        &source.value,
+                        Qualities::RECURSIVE.with(Qualities::FORCED),
+                        source.range,
+                    );
                     continue;
                 }
             }
             let mut path = target.value.clone();
-            let into_folder = path.text.ends_with(b"/") || operands.len() > 1 || matches!(path.text.as_slice(), b"." | b"..")
+            let into_folder = path.text.ends_with(b"/")
+                || operands.len() > 1
+                || matches!(path.text.as_slice(), b"." | b"..")
                 || self.is_known_folder(&path);
             if into_folder {
                 let name = from.text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
@@ -99,12 +120,23 @@ impl Evaluator<'_> {
     fn is_known_folder(&self, path: &Value) -> bool {
         let resolved = self.resolve(path);
         let class = self.class_of(&resolved, EffectKind::Write);
-        matches!(class, PathClass::System | PathClass::Root | PathClass::Home | PathClass::WorkspaceRoot)
-            || matches!(
-                resolved.text.as_slice(),
-                b"/tmp" | b"/usr/local/bin" | b"/var/tmp" | b"/usr/local/lib" | b"/opt" | b"/mnt" | b"/etc/cron.d"
-                    | b"/etc/profile.d" | b"/etc/systemd/system" | b"/etc/init.d" | b"/usr/local/sbin"
-            )
+        matches!(
+            class,
+            PathClass::System | PathClass::Root | PathClass::Home | PathClass::WorkspaceRoot
+        ) || matches!(
+            resolved.text.as_slice(),
+            b"/tmp"
+                | b"/usr/local/bin"
+                | b"/var/tmp"
+                | b"/usr/local/lib"
+                | b"/opt"
+                | b"/mnt"
+                | b"/etc/cron.d"
+                | b"/etc/profile.d"
+                | b"/etc/systemd/system"
+                | b"/etc/init.d"
+                | b"/usr/local/sbin"
+        )
     }
 
     pub(super) fn link(&mut self, call: &Call) {
@@ -116,7 +148,12 @@ impl Evaluator<'_> {
             let name = from.text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             link = [link.as_slice(), b"/", name].concat();
         }
-        self.touch_path(EffectKind::Write, &Value::known(link.clone()), Qualities::NONE, target.range);
+        self.touch_path(
+            EffectKind::Overwrite,
+            &Value::known(link.clone()),
+            Qualities::NONE,
+            target.range,
+        );
         self.files.link(&link, &from.text);
     }
 
@@ -130,14 +167,24 @@ impl Evaluator<'_> {
 
     pub(super) fn truncate(&mut self, call: &Call) {
         let options = call.options("srlo", &["size", "reference", "length", "offset"]);
-        let size = options.value("s|size|l|length").map(|field| field.text().to_vec()).unwrap_or_default();
+        let size =
+            options.value("s|size|l|length").map(|field| field.text().to_vec()).unwrap_or_default();
         let huge = bytes(&size).is_some_and(|bytes| bytes >= 50 << 30);
         for operand in &options.operands {
             let resolved = self.resolve(&operand.value);
-            let kind = if self.class_of(&resolved, EffectKind::Overwrite) == PathClass::Device { EffectKind::Wipe } else { EffectKind::Overwrite };
+            let kind = if self.class_of(&resolved, EffectKind::Overwrite) == PathClass::Device {
+                EffectKind::Wipe
+            } else {
+                EffectKind::Overwrite
+            };
             self.touch_path(kind, &operand.value, Qualities::NONE, operand.range);
-            if huge && call.name == "fallocate" {
-                self.emit(EffectKind::Exhaust, Target::Name("disk".into()), Qualities::NONE, operand.range);
+            if huge {
+                self.emit(
+                    EffectKind::Exhaust,
+                    Target::Name("disk".into()),
+                    Qualities::NONE,
+                    operand.range,
+                );
             }
         }
     }
@@ -157,19 +204,27 @@ impl Evaluator<'_> {
             let field = call.arguments.iter().rev().find(|field| field.text().starts_with(name))?;
             Some(crate::evaluate::call::cut(field, name.len()))
         };
-        let (source, target, count, size) = (value(b"if="), value(b"of="), value(b"count="), value(b"bs="));
+        let (source, target, count, size) =
+            (value(b"if="), value(b"of="), value(b"count="), value(b"bs="));
         let mut content = match source {
             Some(source) => self.read_file(&source.value, source.range),
             None if call.name == "pv" => self.input(call, "LsNwHBD"),
             None => self.take_stdin(),
         };
         if let Some(count) = count {
-            let total = bytes(count.text()).unwrap_or(0).saturating_mul(size.map_or(512, |size| bytes(size.text()).unwrap_or(512)));
+            let total = bytes(count.text())
+                .unwrap_or(0)
+                .saturating_mul(size.map_or(512, |size| bytes(size.text()).unwrap_or(512)));
             if content.taint.has(Taint::ENDLESS) {
                 content.taint = Taint::OUTPUT;
             }
             if total >= 50 << 30 {
-                self.emit(EffectKind::Exhaust, Target::Name("disk".into()), Qualities::NONE, call.range);
+                self.emit(
+                    EffectKind::Exhaust,
+                    Target::Name("disk".into()),
+                    Qualities::NONE,
+                    call.range,
+                );
             }
         }
         match target {
@@ -180,15 +235,52 @@ impl Evaluator<'_> {
 
     pub(super) fn tar(&mut self, call: &Call) {
         let words: Vec<&Field> = call.arguments.iter().collect();
-        let options = call.options("fCTXbHIgKLNV", &["file", "directory", "use-compress-program", "to-command", "checkpoint-action", "info-script", "new-volume-script", "rsh-command", "exclude", "files-from"]);
-        for option in ["checkpoint-action", "to-command", "I", "use-compress-program", "info-script", "new-volume-script", "rsh-command"] {
+        let options = call.options(
+            "fCTXbHIgKLNV",
+            &[
+                "file",
+                "directory",
+                "use-compress-program",
+                "to-command",
+                "checkpoint-action",
+                "info-script",
+                "new-volume-script",
+                "rsh-command",
+                "exclude",
+                "files-from",
+            ],
+        );
+        for option in [
+            "checkpoint-action",
+            "to-command",
+            "I",
+            "use-compress-program",
+            "info-script",
+            "new-volume-script",
+            "rsh-command",
+        ] {
             for field in options.values(option).cloned().collect::<Vec<_>>() {
                 let text = field.text();
                 let code = text.strip_prefix(b"exec=").unwrap_or(text).to_vec();
                 let names_program = option == "I" || option == "use-compress-program";
                 let first = code.split(|byte| *byte == b' ').next().unwrap_or_default();
-                let known = [&b"gzip"[..], b"pigz", b"zstd", b"xz", b"bzip2", b"pbzip2", b"lz4", b"zstdmt", b"pixz", b"lbzip2", b"lzop", b"brotli"];
-                if option == "checkpoint-action" && !text.starts_with(b"exec=") || names_program && known.contains(&first) {
+                let known = [
+                    &b"gzip"[..],
+                    b"pigz",
+                    b"zstd",
+                    b"xz",
+                    b"bzip2",
+                    b"pbzip2",
+                    b"lz4",
+                    b"zstdmt",
+                    b"pixz",
+                    b"lbzip2",
+                    b"lzop",
+                    b"brotli",
+                ];
+                if option == "checkpoint-action" && !text.starts_with(b"exec=")
+                    || names_program && known.contains(&first)
+                {
                     continue;
                 }
                 self.escape_to_shell(&Value::known(code), field.range);
@@ -197,16 +289,27 @@ impl Evaluator<'_> {
         // `tar czf …`: the letters may stand without a dash.
         let letters = words.first().map(|field| field.text()).unwrap_or_default();
         let letters = letters.strip_prefix(b"-").unwrap_or(letters);
-        let creates = !letters.starts_with(b"-") && letters.contains(&b'c') || options.has("c|create");
-        let extracts = !letters.starts_with(b"-") && letters.contains(&b'x') || options.has("x|extract|get");
+        let creates =
+            !letters.starts_with(b"-") && letters.contains(&b'c') || options.has("c|create");
+        let extracts =
+            !letters.starts_with(b"-") && letters.contains(&b'x') || options.has("x|extract|get");
         let place = options.value("C|directory").cloned();
         if extracts {
             let folder = place.map_or_else(|| Value::known("."), |field| field.value);
-            self.touch_path(EffectKind::Write, &folder, Qualities::RECURSIVE.with(Qualities::ASKS), call.range);
+            self.touch_path(
+                EffectKind::Write,
+                &folder,
+                Qualities::RECURSIVE.with(Qualities::ASKS),
+                call.range,
+            );
             return;
         }
         if creates {
-            self.packed(call, &options.operands.iter().map(|f| (*f).clone()).collect::<Vec<_>>(), options.has("remove-files"));
+            self.packed(
+                call,
+                &options.operands.iter().map(|f| (*f).clone()).collect::<Vec<_>>(),
+                options.has("remove-files"),
+            );
         }
     }
 
@@ -217,12 +320,14 @@ impl Evaluator<'_> {
         }
         let words: Vec<&[u8]> = call.arguments.iter().map(Field::text).collect();
         if words.contains(&b"-TT".as_slice()) {
-            let code = call.arguments.iter().skip_while(|field| field.text() != b"-TT").nth(1).cloned();
+            let code =
+                call.arguments.iter().skip_while(|field| field.text() != b"-TT").nth(1).cloned();
             if let Some(code) = code {
                 self.escape_to_shell(&code.value, code.range);
             }
         }
-        let operands: Vec<Field> = options.operands.iter().skip(1).map(|field| (*field).clone()).collect();
+        let operands: Vec<Field> =
+            options.operands.iter().skip(1).map(|field| (*field).clone()).collect();
         self.packed(call, &operands, options.has("m|move"));
     }
 
@@ -231,29 +336,39 @@ impl Evaluator<'_> {
         let mut taint = Taint::FILE;
         for operand in operands {
             let text = operand.text();
-            if text == b"-" || text.ends_with(b".gz") || text.ends_with(b".tar") || text.ends_with(b".tgz") {
+            if text == b"-"
+                || text.ends_with(b".gz")
+                || text.ends_with(b".tar")
+                || text.ends_with(b".tgz")
+            {
                 continue;
             }
             let content = self.read_file(&operand.value, operand.range);
             taint = taint.with(content.taint);
             if removes {
-                self.touch_path(EffectKind::Delete, &operand.value, Qualities::RECURSIVE, operand.range);
+                self.touch_path(
+                    EffectKind::Delete,
+                    &operand.value,
+                    Qualities::RECURSIVE,
+                    operand.range,
+                );
             }
         }
         let output = Value::unknown(taint);
         let archive = call.arguments.iter().find(|field| {
-            [&b".gz"[..], b".tgz", b".tar", b".zip", b".xz", b".bz2", b".7z", b".zst"].iter().any(|end| field.text().ends_with(end))
+            [&b".gz"[..], b".tgz", b".tar", b".zip", b".xz", b".bz2", b".7z", b".zst"]
+                .iter()
+                .any(|end| field.text().ends_with(end))
         });
         if let Some(archive) = archive.cloned() {
-            let path = self.resolve(&archive.value);
-            self.files.write(&path.text, output.clone());
+            self.write_file(&archive.value, &output, false, archive.range);
         }
         self.write(&output);
     }
 }
 
 /// A size as dd, truncate and fallocate read it.
-pub(super) fn bytes(text: &[u8]) -> Option<u64> {
+pub(crate) fn bytes(text: &[u8]) -> Option<u64> {
     let text = std::str::from_utf8(text).ok()?.trim_start_matches(['+', '-']);
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
     let (number, unit) = text.split_at(end);

@@ -35,7 +35,13 @@ const ROOT: Qualities = Qualities::PRIVILEGED;
 const NONE: Qualities = Qualities::NONE;
 
 const WRAPPERS: &[Wrapper] = &[
-    wrapper("sudo", "ugphCcrtTUDR", &["user", "group", "prompt", "host", "chdir", "chroot", "role", "type"], 0, ROOT),
+    wrapper(
+        "sudo",
+        "ugphCcrtTUDR",
+        &["user", "group", "prompt", "host", "chdir", "chroot", "role", "type"],
+        0,
+        ROOT,
+    ),
     wrapper("doas", "uCa", &[], 0, ROOT),
     wrapper("pkexec", "", &["user"], 0, ROOT),
     wrapper("gksudo", "u", &[], 0, ROOT),
@@ -62,7 +68,23 @@ const WRAPPERS: &[Wrapper] = &[
     plain("fakechroot"),
     wrapper("watch", "n", &["interval"], 0, NONE),
     wrapper("flock", "wEc", &["timeout", "wait"], 1, NONE),
-    wrapper("systemd-run", "pueHMtEC", &["unit", "property", "setenv", "description", "slice", "uid", "on-calendar", "on-boot", "on-active"], 0, NONE),
+    wrapper(
+        "systemd-run",
+        "pueHMtEC",
+        &[
+            "unit",
+            "property",
+            "setenv",
+            "description",
+            "slice",
+            "uid",
+            "on-calendar",
+            "on-boot",
+            "on-active",
+        ],
+        0,
+        NONE,
+    ),
     wrapper("systemd-inhibit", "", &[], 0, NONE),
     wrapper("firejail", "", &[], 0, NONE),
     wrapper("caffeinate", "t", &[], 0, NONE),
@@ -84,7 +106,13 @@ const WRAPPERS: &[Wrapper] = &[
     plain("linux32"),
     wrapper("capsh", "", &[], 0, NONE),
     wrapper("setpriv", "", &["reuid", "regid", "groups", "inh-caps", "bounding-set"], 0, NONE),
-    wrapper("start-stop-daemon", "xnpuacg", &["exec", "name", "pidfile", "user", "startas", "chuid"], 0, NONE),
+    wrapper(
+        "start-stop-daemon",
+        "xnpuacg",
+        &["exec", "name", "pidfile", "user", "startas", "chuid"],
+        0,
+        NONE,
+    ),
     plain("daemonize"),
     plain("busybox"),
     plain("toybox"),
@@ -113,7 +141,13 @@ const WRAPPERS: &[Wrapper] = &[
 ];
 
 fn of(name: &str) -> Option<&'static Wrapper> {
-    let name = if name.starts_with("ld-linux") || name.starts_with("ld-musl") || name.starts_with("ld-2.") { "ld.so" } else { name };
+    let name =
+        if name.starts_with("ld-linux") || name.starts_with("ld-musl") || name.starts_with("ld-2.")
+        {
+            "ld.so"
+        } else {
+            name
+        };
     WRAPPERS.iter().find(|wrapper| wrapper.name == name)
 }
 
@@ -154,10 +188,11 @@ impl Evaluator<'_> {
                     self.environment.directory = self.resolve(&folder.value);
                 }
             }
-            "setarch" => {
-                if rest.first().is_some_and(|field| !field.text().starts_with(b"/") && rest.len() > 1) {
-                    rest.remove(0);
-                }
+            "setarch"
+                if rest.len() > 1
+                    && rest.first().is_some_and(|field| !field.text().starts_with(b"/")) =>
+            {
+                rest.remove(0);
             }
             "sudo" | "doas" | "sudo-rs" => {
                 self.strip_assignments(&mut rest);
@@ -167,11 +202,21 @@ impl Evaluator<'_> {
                 }
                 if options.has("e|edit") {
                     for field in &rest {
-                        self.touch_path(EffectKind::Write, &field.value, Qualities::ASKS, field.range);
+                        self.touch_path(
+                            EffectKind::Write,
+                            &field.value,
+                            Qualities::ASKS,
+                            field.range,
+                        );
                     }
                     rest.clear();
                 } else if options.has("i|login|s|shell") && rest.is_empty() {
-                    self.emit(EffectKind::Privilege, Target::Name("root".into()), Qualities::NONE, call.range);
+                    self.emit(
+                        EffectKind::Privilege,
+                        Target::Name("root".into()),
+                        Qualities::NONE,
+                        call.range,
+                    );
                     if let Some(code) = self.stdin.take() {
                         self.run_code(&code, call.range);
                     }
@@ -200,21 +245,32 @@ impl Evaluator<'_> {
                 }
             }
             "capsh" => {
-                let after = call.arguments.iter().position(|field| matches!(field.text(), b"--" | b"=="));
-                rest = after.and_then(|at| call.arguments.get(at + 1..)).unwrap_or_default().to_vec();
+                let after =
+                    call.arguments.iter().position(|field| matches!(field.text(), b"--" | b"=="));
+                rest =
+                    after.and_then(|at| call.arguments.get(at + 1..)).unwrap_or_default().to_vec();
                 if let [dash, code, ..] = rest.as_slice()
                     && dash.text() == b"-c"
                 {
                     let code = code.clone();
                     self.escape_to_shell(&code.value, code.range);
                 } else if after.is_some() {
-                    self.emit(EffectKind::ShellEscape, Target::Name("capsh".into()), Qualities::NONE, call.range);
+                    self.emit(
+                        EffectKind::ShellEscape,
+                        Target::Name("capsh".into()),
+                        Qualities::NONE,
+                        call.range,
+                    );
                 }
                 self.qualities = qualities;
                 return;
             }
             "unshare" | "nsenter" | "chroot" => self.new_root(call, &mut rest, wrapper.name),
-            "busybox" | "toybox" if rest.first().is_some_and(|field| field.text().starts_with(b"--")) => rest.clear(),
+            "busybox" | "toybox"
+                if rest.first().is_some_and(|field| field.text().starts_with(b"--")) =>
+            {
+                rest.clear()
+            }
             "ctrlz" => {
                 self.qualities = qualities;
                 return;
@@ -235,15 +291,32 @@ impl Evaluator<'_> {
     fn judge_wrapped(&mut self, call: &Call, wrapper: &Wrapper, command: &[Field]) {
         let Some(first) = command.first() else { return };
         let name = first.text().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-        let is_shell = matches!(name, b"sh" | b"bash" | b"dash" | b"zsh" | b"ksh" | b"ash" | b"fish");
-        if !is_shell || command.iter().skip(1).any(|field| !field.text().starts_with(b"-") || field.text() == b"-c") || self.stdin.is_some() {
+        let is_shell =
+            matches!(name, b"sh" | b"bash" | b"dash" | b"zsh" | b"ksh" | b"ash" | b"fish");
+        if !is_shell
+            || command
+                .iter()
+                .skip(1)
+                .any(|field| !field.text().starts_with(b"-") || field.text() == b"-c")
+            || self.stdin.is_some()
+        {
             return;
         }
         if wrapper.qualities.has(ROOT) {
-            self.emit(EffectKind::Privilege, Target::Name("root".into()), Qualities::NONE, call.range);
-        } else if first.text().contains(&b'/') || command.len() > 1 {
+            self.emit(
+                EffectKind::Privilege,
+                Target::Name("root".into()),
+                Qualities::NONE,
+                call.range,
+            );
+        } else if first.text().contains(&b'/') || command.len() > 1 || self.qualities.has(ROOT) {
             // `env /bin/sh`, `nice /bin/sh -p`: the way out of a restricted shell.
-            self.emit(EffectKind::ShellEscape, Target::Name(call.name.clone()), Qualities::NONE, call.range);
+            self.emit(
+                EffectKind::ShellEscape,
+                Target::Name(call.name.clone()),
+                Qualities::NONE,
+                call.range,
+            );
         }
     }
 
@@ -252,10 +325,15 @@ impl Evaluator<'_> {
             let text = first.text();
             let Some(at) = text.iter().position(|byte| *byte == b'=') else { break };
             let name = text.get(..at).unwrap_or_default().to_vec();
-            if name.is_empty() || !name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'%')) {
+            if name.is_empty()
+                || !name
+                    .iter()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'%'))
+            {
                 break;
             }
-            let value = Value::new(text.get(at + 1..).unwrap_or_default().to_vec(), first.value.taint);
+            let value =
+                Value::new(text.get(at + 1..).unwrap_or_default().to_vec(), first.value.taint);
             let range = first.range;
             self.meaningful_variable(&name, &value, range);
             self.assign_scalar(&name, value);
@@ -266,24 +344,51 @@ impl Evaluator<'_> {
     /// Another root, or other namespaces.
     fn new_root(&mut self, call: &Call, rest: &mut Vec<Field>, name: &str) {
         let host = |text: &[u8]| {
-            matches!(text, b"/host" | b"/hostfs" | b"/rootfs" | b"/mnt/host" | b"/host_root" | b"/proc/1/root" | b"/mnt/root" | b"/hostroot" | b"/mnt/host_root")
+            matches!(
+                text,
+                b"/host"
+                    | b"/hostfs"
+                    | b"/rootfs"
+                    | b"/mnt/host"
+                    | b"/host_root"
+                    | b"/proc/1/root"
+                    | b"/mnt/root"
+                    | b"/hostroot"
+                    | b"/mnt/host_root"
+            )
         };
         match name {
             "nsenter" => {
                 let words: Vec<&[u8]> = call.arguments.iter().map(Field::text).collect();
-                let first_process = words.windows(2).any(|two| matches!(two, [b"-t" | b"--target", b"1"]))
-                    || words.iter().any(|word| matches!(*word, b"-t1" | b"--target=1"));
+                let first_process =
+                    words.windows(2).any(|two| matches!(two, [b"-t" | b"--target", b"1"]))
+                        || words.iter().any(|word| matches!(*word, b"-t1" | b"--target=1"));
                 if first_process {
-                    self.emit(EffectKind::Breakout, Target::Name("process 1".into()), Qualities::NONE, call.range);
+                    self.emit(
+                        EffectKind::Breakout,
+                        Target::Name("process 1".into()),
+                        Qualities::NONE,
+                        call.range,
+                    );
                 }
             }
             "chroot" => {
                 let root = (!rest.is_empty()).then(|| rest.remove(0));
                 if root.as_ref().is_some_and(|root| host(root.text())) {
-                    self.emit(EffectKind::Breakout, Target::Name("chroot".into()), Qualities::NONE, call.range);
+                    self.emit(
+                        EffectKind::Breakout,
+                        Target::Name("chroot".into()),
+                        Qualities::NONE,
+                        call.range,
+                    );
                 }
                 if rest.is_empty() && root.is_some_and(|root| root.text() == b"/") {
-                    self.emit(EffectKind::ShellEscape, Target::Name("chroot".into()), Qualities::NONE, call.range);
+                    self.emit(
+                        EffectKind::ShellEscape,
+                        Target::Name("chroot".into()),
+                        Qualities::NONE,
+                        call.range,
+                    );
                 }
             }
             _ => {}
