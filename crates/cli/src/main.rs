@@ -9,6 +9,7 @@ mod commands;
 mod context;
 mod early;
 mod failure;
+mod judging;
 mod mapped;
 mod places;
 mod root;

@@ -75,6 +75,7 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::Log(_)
         | Command::State(_)
         | Command::Doctor
+        | Command::Check(_)
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::Man { .. } => Concern::None,

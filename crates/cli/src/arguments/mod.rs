@@ -1,5 +1,6 @@
 //! The command line's grammar.
 
+mod check;
 mod run;
 
 use std::path::PathBuf;
@@ -10,6 +11,7 @@ use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::workspace::ConflictStrategy;
 
+pub(crate) use check::{CheckArguments, LanguageWord};
 pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
 
 /// Run anything as a transaction: isolated while it runs, looked at afterwards, kept or undone.
@@ -91,6 +93,14 @@ pub(crate) enum Command {
     Doctor,
     /// Finish or take back what a crash left
     Recover,
+    /// Judge a command or a script without running it
+    ///
+    /// With several words after `--`, a program and its arguments are judged as `ctrlz run` would
+    /// get them; with one word alone, it is a whole text of the shell, as `sh -c` would get it.
+    ///
+    /// The exit code is 0 when it is allowed (low and medium risk), 3 when somebody has to confirm
+    /// it (high), 4 when it is blocked (critical), and 125 when it could not be judged.
+    Check(CheckArguments),
     /// Show the configuration in force
     Config(ConfigArguments),
     /// Print a completion script for a shell

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod check;
 mod commit;
 mod config;
 mod diff;
@@ -43,6 +44,7 @@ pub(crate) fn execute(arguments: Arguments, isolation: NativeDriver) -> Answer {
         Command::State(arguments) => state::state(arguments, json),
         Command::Doctor => doctor::doctor(json),
         Command::Recover => recover::recover(json),
+        Command::Check(arguments) => check::check(&arguments, json),
         Command::Config(arguments) => config::config(&arguments, json),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::manual(&folder),

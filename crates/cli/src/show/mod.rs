@@ -5,12 +5,16 @@ mod patch;
 mod plain;
 mod style;
 mod table;
+mod verdict;
+mod visible;
 
 pub(crate) use changes::{counts_in_words, print_tree};
 pub(crate) use patch::print_patch;
 pub(crate) use plain::plain;
 pub(crate) use style::Style;
 pub(crate) use table::print_table;
+pub(crate) use verdict::{print_verdict, rules, verdict_fields};
+pub(crate) use visible::visible;
 
 use serde::Serialize;
 use serde_json::{Value, json};
