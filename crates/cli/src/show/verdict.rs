@@ -1,6 +1,6 @@
 //! A verdict, for people in a few lines and for programs in whole.
 
-use ctrlz_core::verdict::{Decision, Risk};
+use ctrlz_core::verdict::Risk;
 use ctrlz_policy::{Finding, Verdict, redact};
 use serde_json::Value;
 
@@ -52,18 +52,14 @@ pub(crate) fn print_verdict(verdict: &Verdict, style: Style) {
         println!("{risk}: {}{about}", finding.reason);
         println!("  {}", style.dim(&format!("[{}] instead: {}", finding.rule, finding.hint)));
     }
-    println!("{}", conclusion(verdict, style));
+    print_conclusion(verdict, style);
 }
 
-/// `critical: blocked, score 92`
-pub(super) fn conclusion(verdict: &Verdict, style: Style) -> String {
-    let follows = match verdict.decision {
-        Decision::Allow => "allow",
-        Decision::Confirm => "confirm",
-        Decision::Block => "block",
-    };
-    let text = format!("risk {}, decision {follows}, score {} of 100", verdict.risk, verdict.score);
-    style.bold(&in_colour(verdict.risk, &text, style))
+/// `risk critical, decision block, score 92 of 100`
+pub(crate) fn print_conclusion(verdict: &Verdict, style: Style) {
+    let Verdict { risk, decision, score, .. } = verdict;
+    let text = format!("risk {risk}, decision {decision}, score {score} of 100");
+    println!("{}", in_colour(*risk, &text, style));
 }
 
 /// What a finding is about, fit for a terminal.

@@ -8,7 +8,9 @@ use std::os::unix::ffi::OsStrExt as _;
 use ctrlz_policy::{Validator, Verdict, redact};
 
 use crate::arguments::CheckArguments;
-use crate::show::{self, Style, print_verdict, verdict_fields};
+use crate::show::{
+    self, Style, print_conclusion, print_effects, print_excerpts, print_verdict, verdict_fields,
+};
 use crate::{Answer, judging, places};
 
 pub(crate) fn check(arguments: &CheckArguments, json: bool) -> Answer {
@@ -26,6 +28,12 @@ pub(crate) fn check(arguments: &CheckArguments, json: bool) -> Answer {
         let mut fields = vec![("text", show::to_json(&redact(&text))?)];
         fields.extend(verdict_fields(&judged.verdict)?);
         show::print_json(&fields);
+    } else if arguments.explain {
+        let Judged { name, text, verdict } = &judged;
+        let style = Style::stdout();
+        print_excerpts(name, text, &verdict.findings, style);
+        print_effects(&verdict.effects, style);
+        print_conclusion(verdict, style);
     } else {
         print_verdict(&judged.verdict, Style::stdout());
     }
