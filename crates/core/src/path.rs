@@ -71,7 +71,8 @@ impl RelPath {
         if self.0.is_empty() {
             return Self(name.to_owned());
         }
-        let mut joined = self.0.clone();
+        let mut joined = OsString::with_capacity(self.0.len() + 1 + name.len());
+        joined.push(&self.0);
         joined.push("/");
         joined.push(name);
         Self(joined)
@@ -110,6 +111,17 @@ impl RelPath {
             Some(rest) => rest.is_empty() || rest.first() == Some(&b'/'),
             None => false,
         }
+    }
+
+    /// Whether `self` lies in `directory`, and not deeper.
+    #[must_use]
+    pub fn is_child_of(&self, directory: &Self) -> bool {
+        let bytes = self.0.as_bytes();
+        let name = match directory.is_root() {
+            true => Some(bytes),
+            false => bytes.strip_prefix(directory.as_bytes()).and_then(|b| b.strip_prefix(b"/")),
+        };
+        name.is_some_and(|name| !name.is_empty() && !name.contains(&b'/'))
     }
 
     /// All paths above this one, from the root's child down, without the path itself and the
@@ -238,6 +250,12 @@ mod tests {
         assert_eq!(p.ancestors().collect::<Vec<_>>(), [path("a"), path("a/b")]);
         assert!(p.is_within(&path("a/b")) && p.is_within(&p) && p.is_within(&RelPath::root()));
         assert!(!path("a/bc").is_within(&path("a/b")));
+        assert!(p.is_child_of(&path("a/b")) && path("a").is_child_of(&RelPath::root()));
+        for other in ["", "a", "a/b/c", "a/b/c/d", "b", "a/bb"] {
+            assert!(!p.is_child_of(&path(other)), "{other}");
+        }
+        assert!(!path("ab/c").is_child_of(&path("a")));
+        assert!(!RelPath::root().is_child_of(&RelPath::root()));
         assert_eq!(RelPath::root().child(OsStr::new("x")), path("x"));
     }
 }

@@ -16,7 +16,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 const LINE: u64 = 11;
 
 /// How long a process that is being killed may take before someone is told that it is waited for.
-const DYING: Timespec = Timespec { tv_sec: 3, tv_nsec: 0 };
+const DYING: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// Writes the line.
 pub(crate) fn note(file: &File, pid: u32, process: BorrowedFd<'_>) -> io::Result<()> {

@@ -13,6 +13,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ctrlz_core::id::{OperationId, SandboxId};
@@ -60,8 +61,21 @@ fn told(output: impl Read) -> impl Iterator<Item = String> {
         .filter_map(|line| line.split_once("> ").map(|(_, told)| told.to_owned()))
 }
 
+/// A new process has copies of all descriptors until it executes its program, and with one of a
+/// lock it holds that lock. So a test in which a lock must be free at once keeps the others from
+/// starting processes meanwhile.
+static STARTING: Mutex<()> = Mutex::new(());
+
+/// Nobody starts a process while this is held. A test that failed with it is no reason for others
+/// to fail.
+fn nobody_starts() -> MutexGuard<'static, ()> {
+    STARTING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn start(dir: &Path, task: &str) -> Child {
-    this_test_binary(dir, task).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+    let mut worker = this_test_binary(dir, task);
+    let _alone = nobody_starts();
+    worker.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
 }
 
 /// Adds one `times` times to a shared counter, once by compare-and-set and once under the
@@ -222,6 +236,7 @@ fn a_lock_names_its_holder_and_dies_with_it() {
             if name == "web" && *pid == holder.id()),
         "{busy:?}"
     );
+    let _alone = nobody_starts();
     let mut asked = Vec::new();
     let lock = store
         .lock(id, &mut |pid| {
@@ -242,7 +257,11 @@ fn a_lock_waits_for_the_process_that_a_killed_holder_left() {
     let (dir, store) = store();
     let path = dir.path().join("a/store");
     let id = sandbox(&store, "web").id;
-    let mut left = Command::new("sleep").arg("3600").spawn().unwrap();
+    let _alone = nobody_starts();
+    // A failure leaves it behind; it is not to hold the output of the tests open then.
+    let mut sleep = Command::new("sleep");
+    sleep.arg("3600").stdout(Stdio::null()).stderr(Stdio::null());
+    let mut left = sleep.spawn().unwrap();
     let process = pidfd_open(Pid::from_child(&left), PidfdFlags::empty()).unwrap();
     let lock = store.lock(id, &mut |_| true).unwrap();
     lock.share(left.id(), process.as_fd()).unwrap();

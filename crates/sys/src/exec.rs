@@ -100,13 +100,13 @@ mod tests {
     #[test]
     fn runs_a_program_with_arguments_environment_and_streams() {
         let (read, write) = rustix::pipe::pipe().expect("pipe");
-        let script = "echo $0 $1 $X; kill -PIPE $$; echo still here";
+        let script = "echo $0 $1 $X; echo error >&2; kill -PIPE $$; echo still here";
         let words = texts(&["name", "-c", script, "zero", "one"]);
         let streams = Some([write.as_fd(), write.as_fd()]);
         let pid = start(c"/bin/sh", &words, &texts(&["X=y z"]), streams).expect("start");
         drop(write);
         let text = io::read_to_string(std::fs::File::from(read)).expect("read");
-        assert_eq!(text, "zero one y z\n");
+        assert_eq!(text, "zero one y z\nerror\n");
         let (_, status) = waitpid(Some(pid), WaitOptions::empty()).expect("wait").expect("ended");
         assert_eq!(status.terminating_signal(), Some(libc::SIGPIPE), "{status:?}");
     }

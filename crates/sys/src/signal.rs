@@ -68,6 +68,17 @@ impl SignalFd {
             error => Err(error),
         }
     }
+
+    /// Unblocks all signals. Those that are pending are thrown away: they came while this process
+    /// took signals for another, and would end it instead.
+    ///
+    /// # Errors
+    /// As read(2).
+    pub fn give_back(self) -> io::Result<()> {
+        while self.receive()?.is_some() {}
+        unblock_all();
+        Ok(())
+    }
 }
 
 /// Unblocks all signals.

@@ -5,6 +5,7 @@
 //! without walking it, and to know which version of the base an operation saw, so that a commit
 //! can tell a stranger's change.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -58,8 +59,8 @@ struct Head {
 type Row = (u64, u64, u64, i64, i64, u32, u32, u32, u64, u32);
 
 #[derive(Serialize, Deserialize)]
-struct Line {
-    path: RelPath,
+struct Line<'a> {
+    path: Cow<'a, RelPath>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     entry: Option<Row>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -112,7 +113,7 @@ impl Manifest {
         text.push(b'\n');
         for record in &self.records {
             let line = Line {
-                path: record.path.clone(),
+                path: Cow::Borrowed(&record.path),
                 entry: record.entry.as_ref().map(row),
                 opaque: record.opaque,
                 base: record.base.as_ref().map(row),
@@ -158,9 +159,9 @@ impl Manifest {
         }
         let records: Vec<Record> = lines
             .map(|line| {
-                let line: Line = serde_json::from_slice(line).ok()?;
+                let line: Line<'_> = serde_json::from_slice(line).ok()?;
                 Some(Record {
-                    path: line.path,
+                    path: line.path.into_owned(),
                     entry: line.entry.map(version),
                     opaque: line.opaque,
                     base: line.base.map(version),

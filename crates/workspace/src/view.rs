@@ -44,7 +44,7 @@ pub(crate) struct Index {
 
 impl Index {
     /// Of a manifest's records.
-    pub(crate) fn new(records: &[Record]) -> Self {
+    pub(crate) fn new<'a>(records: impl IntoIterator<Item = &'a Record>) -> Self {
         let mut index = Self::default();
         for record in records {
             let (Some(entry), Some(parent)) = (record.entry, record.path.parent()) else {
@@ -200,6 +200,9 @@ impl View {
     }
 
     fn members(&self, path: &RelPath) -> Result<Option<Members>, WorkspaceError> {
+        if let Some(members) = self.directories.borrow().get(path) {
+            return Ok(members.clone());
+        }
         // Down from the nearest known directory above, since the depth has no bound.
         let mut unknown = Vec::new();
         let mut at = path.clone();

@@ -72,7 +72,7 @@ fn wait(child: &Child) -> io::Result<i32> {
                 let _ = pidfd_send_signal(&child.pidfd, Signal::CONT);
                 continue;
             }
-            signal::unblock_all();
+            signals.give_back()?;
             let signal = status.terminating_signal().map(|signal| 128 + signal);
             return Ok(status.exit_status().or(signal).unwrap_or(125));
         }

@@ -21,6 +21,9 @@ use super::protection::Protections;
 const MEASURE_OFTEN: Duration = Duration::from_millis(50);
 /// How often the store's free space is looked at.
 const MEASURE: Duration = Duration::from_millis(500);
+/// From when on a command takes long enough that both of ctrlz's processes give back the pages of
+/// their program, and bring back at its end what they then need, which takes less than 1 ms.
+pub(super) const LONG: Duration = Duration::from_millis(200);
 /// How long a command has after `SIGTERM` when its time is up.
 const GRACE: Duration = Duration::from_secs(1);
 
@@ -50,8 +53,9 @@ pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError
         running.waiting.reap().map_err(|errno| lost("cannot wait for process 1")(errno.into()))?;
         drain_reports(running, &mut told).map_err(lost("cannot hear process 1"))?;
     }
-    drop(signals);
-    signal::unblock_all();
+    // What came until the end was for the command, and must not end this process before the outcome
+    // is journaled.
+    signals.give_back().map_err(lost("cannot receive signals"))?;
     foreground.restore();
 
     if let Some((errno, step)) = told.failed {
@@ -127,11 +131,11 @@ fn watch(
     let mut stopped = None;
     let mut kill_at = None;
     let mut measure_at = Instant::now() + MEASURE_OFTEN;
+    let mut give_back_at = Some(begun + LONG);
     loop {
-        let deadline = [running.timeout.filter(|_| stopped.is_none()).map(|t| begun + t), kill_at]
-            .into_iter()
-            .flatten()
-            .fold(measure_at, Instant::min);
+        let timeout = running.timeout.filter(|_| stopped.is_none()).map(|t| begun + t);
+        let deadline =
+            [timeout, kill_at, give_back_at].into_iter().flatten().fold(measure_at, Instant::min);
         if wait_for_event(running, signals, deadline)? {
             // Output that was written before the end is still in the pipes.
             pass_output_on(running, &mut stopped)?;
@@ -164,6 +168,12 @@ fn watch(
             }
             let interval = if running.meter.is_demanding() { MEASURE_OFTEN } else { MEASURE };
             measure_at = now + interval;
+        }
+        // Last, so that what this round needed goes, too.
+        if give_back_at.is_some_and(|at| now >= at) {
+            give_back_at = None;
+            // A kernel that refuses keeps them, which costs memory only.
+            let _ = ctrlz_sys::program_pages::give_back();
         }
     }
 }

@@ -2,6 +2,8 @@
 //! force and is missed when it is gone.
 
 use std::collections::BTreeSet;
+use std::os::unix::net::UnixListener;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ctrlz_core::isolation::IsolationDriver;
 use ctrlz_core::operation::Exit;
@@ -14,6 +16,7 @@ pub(crate) fn tests() -> Vec<Test> {
     vec![
         Test::new("an_honest_program_works", honest),
         Test::new("an_honest_program_reads_its_input", reads_input),
+        Test::new("an_honest_program_runs_while_sockets_come_and_go", among_servers),
         Test::new("all_protections_are_in_force", all_in_force),
         Test::new("a_missing_protection_is_not_reported", missing_ones_are_not_reported),
     ]
@@ -73,6 +76,27 @@ through(text) if text == b'234' else refused(text)
         }
     }
     Ok(())
+}
+
+/// Socket files are hidden, and a server may end at the moment in which its own is.
+fn among_servers(place: &Place) -> Result<(), Failure> {
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for number in 0..4 {
+            let path = place.outside.join(number.to_string());
+            let stop = &stop;
+            scope.spawn(move || {
+                while !stop.load(Ordering::Relaxed) {
+                    let _server = UnixListener::bind(&path).expect("bind a socket");
+                    std::fs::remove_file(&path).expect("remove a socket");
+                }
+            });
+        }
+        let run = || place.command(vec!["true".to_owned()]).run();
+        let failed = (0..40).map(|_| run()).find_map(Result::err);
+        stop.store(true, Ordering::Relaxed);
+        failed.map_or(Ok(()), Err)
+    })
 }
 
 fn all_in_force(place: &Place) -> Result<(), Failure> {

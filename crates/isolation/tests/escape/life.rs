@@ -10,7 +10,7 @@ use ctrlz_isolation::native::Protection::{DiesWithLauncher, PidNamespace, Privat
 
 use crate::attack::{Failure, Test};
 use crate::place::Place;
-use crate::trial::{Trial, wait_until};
+use crate::trial::{PATIENCE, Trial, wait_until};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -22,9 +22,11 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// A process that detaches itself twice and whose command line has the marker.
+/// A process that detaches itself twice and whose command line has the marker. `daemon` returns
+/// when it is executed, which closes the pipe.
 const DAEMON: &str = "
 def daemon():
+    reader, writer = os.pipe()
     if os.fork() == 0:
         os.setsid()
         if os.fork() == 0:
@@ -34,6 +36,8 @@ def daemon():
             os.execv('/bin/sh', ['sh', '-c', 'while :; do sleep 1; done', MARKER])
         os._exit(0)
     os.wait()
+    os.close(writer)
+    os.read(reader, 1)
 ";
 
 /// The processes of the host's view whose command line has `marker` as a word.
@@ -66,22 +70,22 @@ fn must_leave_none<'p>(place: &'p Place, trial: impl Fn() -> Trial<'p>) -> Resul
         return Err(Failure::Failed(format!("HOLE: processes {left:?} are left")));
     }
     trial().without(&[PidNamespace, PrivateProc]).run()?.must_be_refused()?;
-    let left = marked(&place.marker);
-    end(&left);
-    match left.is_empty() {
-        true => Err(Failure::Failed("without a pid namespace it should live on".to_owned())),
-        false => Ok(()),
+    let lives_on = wait_until(PATIENCE, || !marked(&place.marker).is_empty());
+    end(&marked(&place.marker));
+    match lives_on {
+        true => Ok(()),
+        false => Err(Failure::Failed("without a pid namespace it should live on".to_owned())),
     }
 }
 
 fn orphan(place: &Place) -> Result<(), Failure> {
-    let script = format!("{DAEMON}\ndaemon()\ntime.sleep(0.05)\nrefused('see whether it lives')");
+    let script = format!("{DAEMON}\ndaemon()\nrefused('see whether it lives')");
     must_leave_none(place, || place.python(&script))
 }
 
 /// The run's end must not wait for a pipe that a daemon keeps open.
 fn holder(place: &Place) -> Result<(), Failure> {
-    let script = format!("{DAEMON}\ndaemon()\ntime.sleep(0.05)\nrefused('see whether it lives')");
+    let script = format!("{DAEMON}\ndaemon()\nrefused('see whether it lives')");
     let limits = Limits { max_output: Some(ByteSize(1 << 20)), ..Limits::default() };
     must_leave_none(place, || place.python(&script).limits(limits))?;
     // A reader behind a pipe sees its end, since nobody else is left to hold it.
@@ -101,7 +105,7 @@ fn survive(place: &Place) -> Result<(), Failure> {
         format!("{DAEMON}\ndaemon()\nprint('ready', flush=True)\nwhile True: time.sleep(100)");
     let kill = |trial: Trial<'_>| -> Result<bool, Failure> {
         let mut started = trial.spawn()?;
-        let ready = wait_until(Duration::from_secs(20), || {
+        let ready = wait_until(PATIENCE, || {
             started.output().contains("ready") && !marked(&place.marker).is_empty()
         });
         if !ready {
@@ -109,7 +113,7 @@ fn survive(place: &Place) -> Result<(), Failure> {
         }
         started.child.kill()?;
         started.child.wait()?;
-        Ok(wait_until(Duration::from_millis(1500), || marked(&place.marker).is_empty()))
+        Ok(wait_until(PATIENCE, || marked(&place.marker).is_empty()))
     };
     if !kill(place.python(&script))? {
         end(&marked(&place.marker));
@@ -136,7 +140,7 @@ fn survive_at_any_moment(place: &Place) -> Result<(), Failure> {
         started.child.kill()?;
         started.child.wait()?;
         let gone = || marked(&marker).is_empty() && children.iter().all(|id| !lives(*id));
-        if !wait_until(Duration::from_secs(3), gone) {
+        if !wait_until(PATIENCE, gone) {
             end(&children.into_iter().filter(|id| lives(*id)).collect::<Vec<_>>());
             end(&marked(&marker));
             return Err(Failure::Failed(format!(
@@ -166,12 +170,12 @@ fn ignore_signals(place: &Place) -> Result<(), Failure> {
 daemon()
 for number in range(1, 32):
     if number not in (signal.SIGKILL, signal.SIGSTOP): signal.signal(number, signal.SIG_IGN)
-for _ in range(40): time.sleep(0.05)
-through('two seconds later')
+for _ in range(20 * SECONDS): time.sleep(0.05)
+through('some seconds later')
 "
     );
     let limits = Limits { timeout: Some(Span(Duration::from_millis(300))), ..Limits::default() };
-    let run = place.python(&script).limits(limits).run()?;
+    let run = place.python_for_long(&script).limits(limits).run()?;
     if run.report.stopped.is_none() || !marked(&place.marker).is_empty() {
         return Err(Failure::Failed(format!("HOLE: it ran on: {:?}", run.report)));
     }

@@ -15,7 +15,7 @@ use ctrlz_isolation::native::Protection::{
 use crate::attack::{Attack, Failure, Shown, Test, table};
 use crate::control::landlock_version;
 use crate::place::Place;
-use crate::trial::wait_until;
+use crate::trial::{PATIENCE, wait_until};
 
 const TABLE: &[Attack] = &[
     Attack::new(
@@ -199,7 +199,7 @@ libc.msgctl(queue, 0, None)
             .stdin(Stdio::piped())
             .spawn()?,
     );
-    if !wait_until(std::time::Duration::from_secs(20), || ready.exists()) {
+    if !wait_until(PATIENCE, || ready.exists()) {
         return Err(Failure::Failed("the host's segment was not made".to_owned()));
     }
     let script = format!(

@@ -52,9 +52,15 @@ impl Place {
     }
 
     /// A run of the attack `script`: Python, after the lines of [`python::PRELUDE`], with
-    /// `WORKSPACE`, `OUTSIDE`, `KEY`, `STORE` and `MARKER` as variables.
+    /// `WORKSPACE`, `OUTSIDE`, `KEY`, `STORE`, `MARKER` and `SECONDS` as variables.
     pub(crate) fn python(&self, script: &str) -> Trial<'_> {
         self.command(python::command(self, script))
+    }
+
+    /// As [`Self::python`], for an attack that goes on for `SECONDS` and must be stopped before:
+    /// on a busy machine, too, these are more than enough for it.
+    pub(crate) fn python_for_long(&self, script: &str) -> Trial<'_> {
+        self.python(&format!("SECONDS = 120\n{script}"))
     }
 
     pub(crate) fn command(&self, argv: Vec<String>) -> Trial<'_> {

@@ -100,7 +100,7 @@ fn system_calls() -> String {
 pub(crate) fn command(place: &Place, script: &str) -> Vec<String> {
     let text = |path: &std::path::Path| format!("{:?}", path.display().to_string());
     let variables = format!(
-        "WORKSPACE = {}\nOUTSIDE = {}\nKEY = {}\nSTORE = {}\nMARKER = {:?}\n",
+        "WORKSPACE = {}\nOUTSIDE = {}\nKEY = {}\nSTORE = {}\nMARKER = {:?}\nSECONDS = 1\n",
         text(&place.workspace),
         text(&place.outside),
         text(&place.key),

@@ -62,14 +62,20 @@ if flipper == 0:
         for _ in range(20): pass
         put(0, outside); put(4096, outside + b'.moved')
         for _ in range(20): pass
-for _ in range(1500):
+# On a busy machine the flipper may rest for long, so what counts is how often the path to the outside
+# was met: then the answer is not that there is nothing.
+met = tried = 0
+while met < 20 or tried < 1500:
+    tried += 1
     try:
         call('renameat2', -100, old, -100, new, 0)
-    except OSError:
-        pass
+    except OSError as error:
+        met += error.errno != errno.ENOENT
+    else:
+        names = os.listdir(OUTSIDE)
+        if sorted(names) != ['directory', 'file']: through(names)
 os.kill(flipper, signal.SIGKILL)
-names = os.listdir(OUTSIDE)
-refused('nothing moved') if sorted(names) == ['directory', 'file'] else through(names)
+refused('nothing moved')
 ",
         Shown::Without(&[ReadOnlyRoot, Landlock]),
     ),

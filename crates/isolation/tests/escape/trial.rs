@@ -15,8 +15,8 @@ use crate::launcher::{Outcome, SPEC, Spec};
 use crate::place::Place;
 use crate::python::{REFUSED, THROUGH};
 
-/// When a run has not ended by then, it hangs.
-const PATIENCE: Duration = Duration::from_secs(40);
+/// What has not happened by then will not, on however busy a machine.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Those that an attack here could use.
 const CAPABILITIES: [&str; 12] = [

@@ -12,7 +12,9 @@ pub(super) fn binary(operator: &[u8], left: &Value, right: &Value) -> Value {
         b"+" | b"+=" => add(left, right),
         b"%" | b"%=" => match (&left.kind, &right.kind) {
             (Kind::Text(pattern), _) => Value::text(printf(pattern, right)),
-            (Kind::Number(a), Kind::Number(b)) => a.checked_rem(*b).map_or_else(Value::default, Value::number),
+            (Kind::Number(a), Kind::Number(b)) => {
+                a.checked_rem(*b).map_or_else(Value::default, Value::number)
+            }
             _ => Value::default(),
         },
         b"*" | b"*=" => repeat(left, right),
@@ -20,7 +22,9 @@ pub(super) fn binary(operator: &[u8], left: &Value, right: &Value) -> Value {
             (Kind::Path(path), _) => {
                 Value { kind: Kind::Path(join_path(path, &right.to_text())), origin }
             }
-            (Kind::Number(a), Kind::Number(b)) => a.checked_div(*b).map_or_else(Value::default, Value::number),
+            (Kind::Number(a), Kind::Number(b)) => {
+                a.checked_div(*b).map_or_else(Value::default, Value::number)
+            }
             _ => Value::default(),
         },
         b"|" if matches!((&left.kind, &right.kind), (Kind::Map(_), Kind::Map(_))) => left.clone(),
@@ -48,10 +52,10 @@ fn arithmetic(operator: &[u8], left: &Value, right: &Value) -> Value {
 
 fn add(left: &Value, right: &Value) -> Value {
     match (&left.kind, &right.kind) {
-        (Kind::Number(a), Kind::Number(b)) => a.checked_add(*b).map_or_else(Value::default, Value::number),
-        (Kind::List(a), Kind::List(b)) => {
-            Value::list(a.iter().chain(b).cloned().collect())
+        (Kind::Number(a), Kind::Number(b)) => {
+            a.checked_add(*b).map_or_else(Value::default, Value::number)
         }
+        (Kind::List(a), Kind::List(b)) => Value::list(a.iter().chain(b).cloned().collect()),
         (Kind::List(a), _) => {
             // A list and one that is not known.
             let mut items = a.clone();
@@ -69,7 +73,9 @@ fn add(left: &Value, right: &Value) -> Value {
 
 fn repeat(left: &Value, right: &Value) -> Value {
     match (&left.kind, &right.kind) {
-        (Kind::Number(a), Kind::Number(b)) => a.checked_mul(*b).map_or_else(Value::default, Value::number),
+        (Kind::Number(a), Kind::Number(b)) => {
+            a.checked_mul(*b).map_or_else(Value::default, Value::number)
+        }
         (Kind::Text(text), Kind::Number(count)) | (Kind::Number(count), Kind::Text(text)) => {
             let count = usize::try_from(*count).unwrap_or(0);
             if text.len().saturating_mul(count) > LONGEST_TEXT {
@@ -218,7 +224,10 @@ pub(super) fn slice(object: &Value, bounds: [Option<Value>; 3]) -> Value {
         let (mut at, end) = if step > 0 {
             (bound(start.unwrap_or(0)).max(0), bound(stop.unwrap_or(last)).min(last))
         } else {
-            (bound(start.unwrap_or(last)).min(last - 1), stop.map_or(-1, |stop| bound(stop).max(-1)))
+            (
+                bound(start.unwrap_or(last)).min(last - 1),
+                stop.map_or(-1, |stop| bound(stop).max(-1)),
+            )
         };
         while step != 0 && (step > 0 && at < end || step < 0 && at > end) {
             out.extend(usize::try_from(at));
@@ -226,15 +235,15 @@ pub(super) fn slice(object: &Value, bounds: [Option<Value>; 3]) -> Value {
         }
         out
     };
-    let hidden = if step < 0 || step > 1 { Origin::HIDDEN } else { Origin::NONE };
+    let hidden = if !(0..=1).contains(&step) { Origin::HIDDEN } else { Origin::NONE };
     let value = match &object.kind {
         Kind::Text(text) => {
             let bytes = chosen(text.len());
             Value::text(bytes.iter().filter_map(|at| text.get(*at).copied()).collect::<Vec<_>>())
         }
-        Kind::List(items) => {
-            Value::list(chosen(items.len()).iter().filter_map(|at| items.get(*at).cloned()).collect())
-        }
+        Kind::List(items) => Value::list(
+            chosen(items.len()).iter().filter_map(|at| items.get(*at).cloned()).collect(),
+        ),
         _ => Value::default(),
     };
     value.from(object.origin).from(hidden)
@@ -267,9 +276,7 @@ pub(super) fn method(receiver: &Value, name: &str, given: &[Value]) -> Option<Va
                 let separator = first.map_or_else(|| b",".to_vec(), Value::to_text);
                 join(&separator, list)
             }
-            "reverse" => {
-                Value::list(list.iter().rev().cloned().collect()).from(Origin::HIDDEN)
-            }
+            "reverse" => Value::list(list.iter().rev().cloned().collect()).from(Origin::HIDDEN),
             "concat" => {
                 let mut all = list.clone();
                 for one in given {
@@ -280,9 +287,7 @@ pub(super) fn method(receiver: &Value, name: &str, given: &[Value]) -> Option<Va
                 }
                 Value::list(all)
             }
-            "slice" => {
-                slice(receiver, [given.first().cloned(), given.get(1).cloned(), None])
-            }
+            "slice" => slice(receiver, [given.first().cloned(), given.get(1).cloned(), None]),
             "pop" => index(receiver, first.unwrap_or(&Value::number(-1))),
             "shift" => index(receiver, &Value::number(0)),
             "toString" => join(b",", list),
@@ -294,12 +299,12 @@ pub(super) fn method(receiver: &Value, name: &str, given: &[Value]) -> Option<Va
             "items" => Value::list(
                 entries
                     .iter()
-                    .map(|(key, value)| {
-                        Value::list(vec![Value::text(key.clone()), value.clone()])
-                    })
+                    .map(|(key, value)| Value::list(vec![Value::text(key.clone()), value.clone()]))
                     .collect(),
             ),
-            "keys" => Value::list(entries.iter().map(|(key, _)| Value::text(key.clone())).collect()),
+            "keys" => {
+                Value::list(entries.iter().map(|(key, _)| Value::text(key.clone())).collect())
+            }
             "values" => Value::list(entries.iter().map(|(_, value)| value.clone()).collect()),
             _ => return None,
         },
@@ -368,7 +373,9 @@ fn text_method(text: &[u8], receiver: &Value, name: &str, given: &[Value]) -> Op
                     .collect(),
             ),
             Some(separator) if separator.is_empty() => Value::list(items(receiver)?),
-            Some(separator) => Value::list(split(text, &separator).into_iter().map(Value::text).collect()),
+            Some(separator) => {
+                Value::list(split(text, &separator).into_iter().map(Value::text).collect())
+            }
         },
         "splitlines" => Value::list(split(text, b"\n").into_iter().map(Value::text).collect()),
         "strip" | "trim" | "rstrip" | "lstrip" | "trimEnd" | "trimStart" => match text_of(0) {
@@ -376,10 +383,14 @@ fn text_method(text: &[u8], receiver: &Value, name: &str, given: &[Value]) -> Op
             Some(set) => {
                 let out = |byte: &u8| set.contains(byte);
                 let mut rest = text;
-                while let Some((_, after)) = rest.split_first().filter(|(byte, _)| name != "rstrip" && out(byte)) {
+                while let Some((_, after)) =
+                    rest.split_first().filter(|(byte, _)| name != "rstrip" && out(byte))
+                {
                     rest = after;
                 }
-                while let Some((_, before)) = rest.split_last().filter(|(byte, _)| name != "lstrip" && out(byte)) {
+                while let Some((_, before)) =
+                    rest.split_last().filter(|(byte, _)| name != "lstrip" && out(byte))
+                {
                     rest = before;
                 }
                 Value::text(rest)
@@ -427,8 +438,8 @@ fn text_method(text: &[u8], receiver: &Value, name: &str, given: &[Value]) -> Op
             ),
             _ => Value::default(),
         },
-        "startswith" | "endswith" | "startsWith" | "endsWith" | "includes" | "isdigit" | "match"
-        | "test" | "find" | "count" | "index" | "indexOf" => Value::default(),
+        "startswith" | "endswith" | "startsWith" | "endsWith" | "includes" | "isdigit"
+        | "match" | "test" | "find" | "count" | "index" | "indexOf" => Value::default(),
         _ => return None,
     })
 }

@@ -11,9 +11,10 @@ use tree_sitter::Node;
 use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
 use crate::source_range::SourceRange;
 
-use super::form::{Argument, Ending, Form, FunctionId, Key, Pattern, Piece};
+use super::form::{Argument, Form, FunctionId, Key, Pattern, Piece};
 use super::gather::Gather;
 use super::library::{self, Call};
+use super::loops::Loop;
 use super::parse::{parse, text_of};
 use super::value::{Kind, Origin, Value};
 use super::{Act, Language, constant, javascript, python};
@@ -27,17 +28,6 @@ const DEEPEST_CALL: usize = 6;
 /// The longest place (`self.socket`) whose value is kept.
 const LONGEST_PLACE: usize = 80;
 
-/// A loop that the evaluation is in.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Loop {
-    /// Nothing in its text ends it.
-    pub(super) endless: bool,
-    /// It waits for something in every round.
-    pub(super) paced: bool,
-    /// It has very many rounds.
-    pub(super) long: bool,
-}
-
 #[derive(Debug)]
 struct Function<'t> {
     parameters: Vec<Node<'t>>,
@@ -47,14 +37,14 @@ struct Function<'t> {
 
 pub(super) struct Evaluator<'t> {
     pub(super) language: Language,
-    source: &'t [u8],
+    pub(super) source: &'t [u8],
     scope: HashMap<Vec<u8>, Value>,
     functions: Vec<Function<'t>>,
     identities: HashMap<usize, FunctionId>,
     put_off: Vec<Node<'t>>,
     pub(super) gather: Gather,
     repeats: usize,
-    repeating: usize,
+    pub(super) repeating: usize,
     pub(super) loops: Vec<Loop>,
     pub(super) calls: Vec<FunctionId>,
     returned: Option<Value>,
@@ -122,12 +112,12 @@ impl<'t> Evaluator<'t> {
         }
     }
 
-    fn range(node: Node<'_>) -> SourceRange {
+    pub(super) fn range(node: Node<'_>) -> SourceRange {
         SourceRange::new(node.start_byte(), node.end_byte())
     }
 
     /// Whether the budget for looking again allows this.
-    fn spend(&mut self, cost: usize) -> bool {
+    pub(super) fn spend(&mut self, cost: usize) -> bool {
         if self.repeating == 0 {
             return true;
         }
@@ -524,7 +514,7 @@ impl<'t> Evaluator<'t> {
         returned.unwrap_or(value)
     }
 
-    fn assign(&mut self, target: Node<'t>, value: &Value, depth: usize) {
+    pub(super) fn assign(&mut self, target: Node<'t>, value: &Value, depth: usize) {
         if depth > DEEPEST || !self.spend(value.weight() / 16) {
             return;
         }
@@ -576,106 +566,5 @@ impl<'t> Evaluator<'t> {
         let value = constant::binary(operator, &before, &right);
         self.assign(left, &value, depth);
         value
-    }
-
-    fn for_each(&mut self, left: Node<'t>, right: Node<'t>, body: Node<'t>, depth: usize) {
-        let over = self.value(right, depth);
-        let items = constant::items(&over);
-        let long = items.as_ref().map_or(over.name() == Some("range()"), |it| it.len() > 500);
-        let endless = over.name() == Some("itertools.count()");
-        let text = text_of(body, self.source);
-        let endless = endless && !library::ends(text);
-        self.loops.push(Loop { endless, paced: library::paced(text), long });
-        match items {
-            None => {
-                self.assign(left, &Value::unknown(over.origin), depth);
-                self.value(body, depth);
-            }
-            Some(items) => {
-                for (at, item) in items.iter().enumerate() {
-                    self.repeating += usize::from(at > 0);
-                    let go_on = self.spend(1);
-                    self.assign(left, item, depth);
-                    if go_on || at == 0 {
-                        self.value(body, depth);
-                    }
-                    self.repeating -= usize::from(at > 0);
-                    if !go_on {
-                        break;
-                    }
-                }
-                if items.is_empty() {
-                    self.value(body, depth);
-                }
-            }
-        }
-        self.loops.pop();
-    }
-
-    fn comprehension(
-        &mut self,
-        body: Node<'t>,
-        left: Node<'t>,
-        right: Node<'t>,
-        rest: &[Node<'t>],
-        depth: usize,
-    ) -> Value {
-        let over = self.value(right, depth);
-        let items = constant::items(&over).filter(|items| !items.is_empty());
-        let long = over.name() == Some("range()");
-        self.loops.push(Loop { long, ..Loop::default() });
-        let mut out = Vec::new();
-        let items = items.unwrap_or_else(|| vec![Value::unknown(over.origin)]);
-        for (at, item) in items.iter().enumerate() {
-            self.repeating += usize::from(at > 0);
-            self.assign(left, item, depth);
-            let go_on = self.spend(1);
-            for clause in rest {
-                self.clause(*clause, depth);
-            }
-            if go_on || at == 0 {
-                out.push(self.value(body, depth));
-            }
-            self.repeating -= usize::from(at > 0);
-            if !go_on {
-                break;
-            }
-        }
-        self.loops.pop();
-        Value::list(out).from(over.origin)
-    }
-
-    /// A further `for` of a comprehension: its first item stands for all.
-    fn clause(&mut self, clause: Node<'t>, depth: usize) {
-        let parts = (super::parse::field(clause, "left"), super::parse::field(clause, "right"));
-        if let (Some(left), Some(right)) = parts {
-            let over = self.value(right, depth);
-            let first = constant::items(&over).and_then(|items| items.first().cloned());
-            self.assign(left, &first.unwrap_or(Value::unknown(over.origin)), depth);
-        } else {
-            self.value(clause, depth);
-        }
-    }
-
-    fn while_loop(
-        &mut self,
-        ending: Ending,
-        parts: &[Node<'t>],
-        body: Option<Node<'t>>,
-        depth: usize,
-    ) {
-        for part in parts {
-            self.value(*part, depth);
-        }
-        let Some(body) = body else { return };
-        let text = text_of(body, self.source);
-        let endless = ending == Ending::Never && !library::ends(text);
-        self.loops.push(Loop { endless, paced: library::paced(text), long: false });
-        if endless && library::is_idle(text) {
-            let target = Target::Name("processor".to_owned());
-            self.gather.effect(EffectKind::Exhaust, target, Qualities::NONE, Self::range(body));
-        }
-        self.value(body, depth);
-        self.loops.pop();
     }
 }

@@ -49,31 +49,80 @@ pub(super) enum Form<'t> {
     /// A regular expression, with its slashes.
     Pattern(&'t [u8]),
     Name(&'t [u8]),
-    Member { object: Node<'t>, name: &'t [u8] },
-    Index { object: Node<'t>, index: Node<'t> },
-    Slice { object: Node<'t>, bounds: [Option<Node<'t>>; 3] },
-    Call { function: Node<'t>, arguments: Vec<Argument<'t>> },
-    Binary { operator: &'t [u8], left: Node<'t>, right: Node<'t> },
-    Unary { operator: &'t [u8], operand: Node<'t> },
+    Member {
+        object: Node<'t>,
+        name: &'t [u8],
+    },
+    Index {
+        object: Node<'t>,
+        index: Node<'t>,
+    },
+    Slice {
+        object: Node<'t>,
+        bounds: [Option<Node<'t>>; 3],
+    },
+    Call {
+        function: Node<'t>,
+        arguments: Vec<Argument<'t>>,
+    },
+    Binary {
+        operator: &'t [u8],
+        left: Node<'t>,
+        right: Node<'t>,
+    },
+    Unary {
+        operator: &'t [u8],
+        operand: Node<'t>,
+    },
     /// One of these, or none.
     Choice(Vec<Node<'t>>),
     /// All of these, and the value is that of the last one.
     Sequence(Vec<Node<'t>>),
     List(Vec<Argument<'t>>),
     Map(Vec<(Key<'t>, Node<'t>)>),
-    Function { name: Option<&'t [u8]>, parameters: Vec<Node<'t>>, body: Node<'t> },
-    Class { name: Option<&'t [u8]>, body: Node<'t> },
-    Comprehension { body: Node<'t>, left: Node<'t>, right: Node<'t>, rest: Vec<Node<'t>> },
-    Assign { left: Node<'t>, right: Node<'t> },
-    AssignWith { left: Node<'t>, operator: &'t [u8], right: Node<'t> },
-    For { left: Node<'t>, right: Node<'t>, body: Node<'t> },
-    While { ending: Ending, parts: Vec<Node<'t>>, body: Option<Node<'t>> },
+    Function {
+        name: Option<&'t [u8]>,
+        parameters: Vec<Node<'t>>,
+        body: Node<'t>,
+    },
+    Class {
+        name: Option<&'t [u8]>,
+        body: Node<'t>,
+    },
+    Comprehension {
+        body: Node<'t>,
+        left: Node<'t>,
+        right: Node<'t>,
+        rest: Vec<Node<'t>>,
+    },
+    Assign {
+        left: Node<'t>,
+        right: Node<'t>,
+    },
+    AssignWith {
+        left: Node<'t>,
+        operator: &'t [u8],
+        right: Node<'t>,
+    },
+    For {
+        left: Node<'t>,
+        right: Node<'t>,
+        body: Node<'t>,
+    },
+    While {
+        ending: Ending,
+        parts: Vec<Node<'t>>,
+        body: Option<Node<'t>>,
+    },
     Return(Option<Node<'t>>),
     Delete(Vec<Node<'t>>),
     /// Names of this program for names of others. `*` is bound to `*`.
     Import(Vec<(Vec<u8>, String)>),
     /// A module is imported by a text: `import x from "…"`.
-    ImportText { clause: Option<Node<'t>>, source: Node<'t> },
+    ImportText {
+        clause: Option<Node<'t>>,
+        source: Node<'t>,
+    },
     /// Nothing in itself: whatever stands in it, in order.
     Inside,
     Nothing,

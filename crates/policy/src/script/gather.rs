@@ -140,7 +140,8 @@ impl Gather {
         if computed(&first) || first.is_empty() {
             return;
         }
-        if is_shell(&first) && list.iter().skip(1).all(|one| one.starts_with(b"-") && one != b"-c") {
+        if is_shell(&first) && list.iter().skip(1).all(|one| one.starts_with(b"-") && one != b"-c")
+        {
             self.shell_started(range);
         }
         for argument in &list {
@@ -193,8 +194,7 @@ impl Gather {
                 if text.origin.has(Origin::NETWORK) && bytes.contains(&UNKNOWN) {
                     self.network_code(range);
                 }
-                let code =
-                    Act::Code { language: self.language, text: bytes.clone(), range };
+                let code = Act::Code { language: self.language, text: bytes.clone(), range };
                 self.push(code);
             }
             Kind::Number(_) | Kind::Function(_) => {}
@@ -305,7 +305,19 @@ pub(super) fn is_shell(word: &[u8]) -> bool {
     let name = name.to_ascii_lowercase();
     matches!(
         name.as_slice(),
-        b"sh" | b"bash" | b"dash" | b"zsh" | b"ksh" | b"ash" | b"csh" | b"tcsh" | b"fish"
-            | b"cmd" | b"cmd.exe" | b"powershell" | b"powershell.exe" | b"pwsh"
+        b"sh"
+            | b"bash"
+            | b"dash"
+            | b"zsh"
+            | b"ksh"
+            | b"ash"
+            | b"csh"
+            | b"tcsh"
+            | b"fish"
+            | b"cmd"
+            | b"cmd.exe"
+            | b"powershell"
+            | b"powershell.exe"
+            | b"pwsh"
     )
 }

@@ -49,25 +49,30 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
             _ => Form::Inside,
         },
         "ternary_expression" => Form::Choice(children(node)),
-        "parenthesized_expression" | "await_expression" | "expression_statement"
-        | "sequence_expression" | "spread_element" | "template_substitution" => {
-            Form::Sequence(children(node))
-        }
+        "parenthesized_expression"
+        | "await_expression"
+        | "expression_statement"
+        | "sequence_expression"
+        | "spread_element"
+        | "template_substitution" => Form::Sequence(children(node)),
         "array" => Form::List(arguments(node)),
         "object" => Form::Map(object(node, source)),
-        "arrow_function" | "function_expression" | "function_declaration" | "function"
-        | "generator_function" | "generator_function_declaration" | "method_definition" => {
-            match field(node, "body") {
-                Some(body) => Form::Function {
-                    name: field(node, "name").map(text),
-                    parameters: field(node, "parameters")
-                        .map(children)
-                        .unwrap_or_else(|| field(node, "parameter").into_iter().collect()),
-                    body,
-                },
-                None => Form::Inside,
-            }
-        }
+        "arrow_function"
+        | "function_expression"
+        | "function_declaration"
+        | "function"
+        | "generator_function"
+        | "generator_function_declaration"
+        | "method_definition" => match field(node, "body") {
+            Some(body) => Form::Function {
+                name: field(node, "name").map(text),
+                parameters: field(node, "parameters")
+                    .map(children)
+                    .unwrap_or_else(|| field(node, "parameter").into_iter().collect()),
+                body,
+            },
+            None => Form::Inside,
+        },
         "class_declaration" | "class" => match field(node, "body") {
             Some(body) => Form::Class { name: field(node, "name").map(text), body },
             None => Form::Inside,
@@ -120,9 +125,9 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
 /// What takes a value.
 pub(super) fn pattern<'t>(node: Node<'t>, source: &'t [u8]) -> Pattern<'t> {
     match node.kind() {
-        "identifier" | "shorthand_property_identifier_pattern" | "shorthand_property_identifier" => {
-            Pattern::Name(text_of(node, source))
-        }
+        "identifier"
+        | "shorthand_property_identifier_pattern"
+        | "shorthand_property_identifier" => Pattern::Name(text_of(node, source)),
         "member_expression" | "subscript_expression" => Pattern::Place(node),
         "array_pattern" | "array" => Pattern::Items(children(node)),
         "object_pattern" | "named_imports" => Pattern::Entries(
@@ -141,9 +146,7 @@ pub(super) fn pattern<'t>(node: Node<'t>, source: &'t [u8]) -> Pattern<'t> {
         // `for (const x of …)` names the pattern itself; a declaration holds it.
         "lexical_declaration" | "variable_declaration" => match children(node).first() {
             Some(one) if one.kind() == "variable_declarator" => match field(*one, "name") {
-                Some(name) if name.kind() == "identifier" => {
-                    Pattern::Name(text_of(name, source))
-                }
+                Some(name) if name.kind() == "identifier" => Pattern::Name(text_of(name, source)),
                 _ => Pattern::Other,
             },
             _ => Pattern::Other,
@@ -155,9 +158,7 @@ pub(super) fn pattern<'t>(node: Node<'t>, source: &'t [u8]) -> Pattern<'t> {
 fn entry_pattern<'t>(entry: Node<'t>, source: &'t [u8]) -> Option<(&'t [u8], Node<'t>)> {
     match entry.kind() {
         "shorthand_property_identifier_pattern" => Some((text_of(entry, source), entry)),
-        "pair_pattern" => {
-            Some((key_text(field(entry, "key")?, source), field(entry, "value")?))
-        }
+        "pair_pattern" => Some((key_text(field(entry, "key")?, source), field(entry, "value")?)),
         "object_assignment_pattern" => {
             let name = field(entry, "left")?;
             Some((text_of(name, source), name))

@@ -125,7 +125,10 @@ pub(super) fn member(language: Language, object: Value, name: &str) -> Value {
             "parent" => {
                 let kept = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
                 let parent = path.get(..kept).unwrap_or_default().to_vec();
-                Value { kind: Kind::Path(if parent.is_empty() { b".".to_vec() } else { parent }), origin }
+                Value {
+                    kind: Kind::Path(if parent.is_empty() { b".".to_vec() } else { parent }),
+                    origin,
+                }
             }
             "name" | "stem" | "suffix" | "parts" => Value::text_from([UNKNOWN], origin),
             "path" | "parents" => object,
@@ -162,9 +165,7 @@ pub(super) fn index(language: Language, object: Value, index: &Value) -> Value {
         (
             Kind::Text(_) | Kind::Function(_) | Kind::List(_) | Kind::Unknown | Kind::Method(..),
             Kind::Text(name),
-        )
-            if language == Language::JavaScript =>
-        {
+        ) if language == Language::JavaScript => {
             let name = String::from_utf8_lossy(name).into_owned();
             member(language, object, &name)
         }
@@ -214,7 +215,9 @@ pub(super) fn call(
         Kind::Named(name) => {
             let name = plain(language, name);
             let known = match language {
-                Language::Python => python_library::call(evaluator, &name, call, callee.origin, depth),
+                Language::Python => {
+                    python_library::call(evaluator, &name, call, callee.origin, depth)
+                }
                 _ => node_library::call(evaluator, &name, call, callee.origin, depth),
             };
             known.unwrap_or_else(|| {
@@ -287,7 +290,12 @@ pub(super) fn content(path: &[u8], origin: Origin) -> Value {
 }
 
 /// Data is sent to an address.
-pub(super) fn send(evaluator: &mut Evaluator<'_>, address: &Value, data: Origin, range: SourceRange) {
+pub(super) fn send(
+    evaluator: &mut Evaluator<'_>,
+    address: &Value,
+    data: Origin,
+    range: SourceRange,
+) {
     let secrets = Origin::SECRET.with(Origin::ENVIRONMENT).with(Origin::WATCHED);
     let qualities = Qualities::NONE.with_if(data.has_any(secrets), Qualities::WITH_SECRETS);
     evaluator.gather.effect(EffectKind::Send, host(address), qualities, range);
@@ -386,15 +394,31 @@ pub(super) fn ends(body: &[u8]) -> bool {
 /// Whether the body of a loop waits for something.
 pub(super) fn paced(body: &[u8]) -> bool {
     let words: &[&[u8]] = &[
-        b"sleep", b"recv", b"accept", b"input(", b"await ", b"readline", b".get(", b"wait(", b"poll(",
-        b"select(", b".join()", b".read(", b"waitpid", b"next(",
+        b"sleep",
+        b"recv",
+        b"accept",
+        b"input(",
+        b"await ",
+        b"readline",
+        b".get(",
+        b"wait(",
+        b"poll(",
+        b"select(",
+        b".join()",
+        b".read(",
+        b"waitpid",
+        b"next(",
     ];
     mentions(body, words)
 }
 
 /// Whether the body of a loop does nothing.
 pub(super) fn is_idle(body: &[u8]) -> bool {
-    let bare: Vec<u8> =
-        body.iter().take(200).copied().filter(|byte| !byte.is_ascii_whitespace() && !b"{};".contains(byte)).collect();
+    let bare: Vec<u8> = body
+        .iter()
+        .take(200)
+        .copied()
+        .filter(|byte| !byte.is_ascii_whitespace() && !b"{};".contains(byte))
+        .collect();
     matches!(bare.as_slice(), b"" | b"pass" | b"continue")
 }

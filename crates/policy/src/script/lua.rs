@@ -10,8 +10,8 @@ pub(super) fn meaning(name: &str) -> Option<Meaning> {
         "os.rename" => Meaning::CopyTo,
         "io.open" | "io.output" => Meaning::Open,
         "io.lines" => Meaning::Read,
-        "socket.connect" | "tcp.connect" | "client.connect" | "c.connect" | "s.connect" | "t.connect"
-        | "sock.connect" => Meaning::Connect,
+        "socket.connect" | "tcp.connect" | "client.connect" | "c.connect" | "s.connect"
+        | "t.connect" | "sock.connect" => Meaning::Connect,
         "socket.bind" => Meaning::Listen,
         "http.request" => Meaning::Fetch,
         "posix.setuid" => Meaning::SetUser,

@@ -13,6 +13,7 @@ mod form;
 mod gather;
 mod javascript;
 mod library;
+mod loops;
 mod lua;
 mod node_files;
 mod node_library;

@@ -15,10 +15,11 @@ pub(super) fn call(
     call: &Call,
     _origin: Origin,
 ) -> Option<Value> {
-    let function = ["fs.promises.", "fs-extra.", "fs.", "graceful-fs.", "Deno.", "shelljs.", "Bun."]
-        .iter()
-        .find_map(|module| name.strip_prefix(module))
-        .or_else(|| other_modules(name))?;
+    let function =
+        ["fs.promises.", "fs-extra.", "fs.", "graceful-fs.", "Deno.", "shelljs.", "Bun."]
+            .iter()
+            .find_map(|module| name.strip_prefix(module))
+            .or_else(|| other_modules(name))?;
     let range = call.range;
     let first = call.first();
     let mut done = |kind: EffectKind, path: &Value, qualities: Qualities| {
@@ -51,7 +52,9 @@ pub(super) fn call(
             done(EffectKind::Read, &first, Qualities::NONE);
             done(EffectKind::Overwrite, &call.second(), Qualities::NONE)
         }
-        "writeFile" | "outputFile" | "writeJson" | "writeTextFile" | "write" if !first.is_blank() => {
+        "writeFile" | "outputFile" | "writeJson" | "writeTextFile" | "write"
+            if !first.is_blank() =>
+        {
             let appends = call.given.get(2).is_some_and(|options| match &options.kind {
                 Kind::Map(entries) => {
                     constant::entry(entries, b"flag").is_some_and(|flag| flag.to_text() == b"a")
@@ -140,11 +143,8 @@ fn is_recursive(call: &Call) -> bool {
 }
 
 fn found(evaluator: &mut Evaluator<'_>, pattern: &Value, _range: SourceRange) -> Value {
-    let text: Vec<u8> = pattern
-        .to_text()
-        .iter()
-        .map(|byte| if *byte == b'*' { UNKNOWN } else { *byte })
-        .collect();
+    let text: Vec<u8> =
+        pattern.to_text().iter().map(|byte| if *byte == b'*' { UNKNOWN } else { *byte }).collect();
     let known = text.iter().position(|byte| *byte == UNKNOWN).unwrap_or(text.len());
     evaluator.gather.walked(text.get(..known).unwrap_or_default().to_vec());
     Value::list(vec![Value::text_from(text, pattern.origin.with(Origin::WALK))])

@@ -93,9 +93,7 @@ fn pure(
     let first = call.first();
     let origin = call.origin();
     let decoded = |bytes: Option<Vec<u8>>| match bytes {
-        Some(bytes) => {
-            Value::text_from(bytes, origin.with(Origin::HIDDEN).with(Origin::DECODED))
-        }
+        Some(bytes) => Value::text_from(bytes, origin.with(Origin::HIDDEN).with(Origin::DECODED)),
         None => Value::unknown(origin.with(Origin::DECODED)),
     };
     let text = || first.as_text().filter(|text| !text.contains(&UNKNOWN));
@@ -127,12 +125,11 @@ fn pure(
         },
         "parseInt" | "Number" | "Number.parseInt" => {
             let radix = call.second().as_number().unwrap_or(10);
-            let number = first.as_text().and_then(|text| std::str::from_utf8(text).ok()).and_then(
-                |text| {
+            let number =
+                first.as_text().and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| {
                     let radix = u32::try_from(radix).ok().filter(|it| (2..=36).contains(it))?;
                     i64::from_str_radix(text.trim(), radix).ok()
-                },
-            );
+                });
             number.or(first.as_number()).map_or_else(Value::default, Value::number)
         }
         "atob" => decoded(text().and_then(decode::base64)),
@@ -176,7 +173,8 @@ fn pure(
                 (Some(items), Some(function)) => {
                     let mut out = Vec::new();
                     for item in items {
-                        let inner = Call { given: vec![item], named: Vec::new(), range: call.range };
+                        let inner =
+                            Call { given: vec![item], named: Vec::new(), range: call.range };
                         out.push(evaluator.dispatch(function, &inner, depth));
                     }
                     Value::list(out)
@@ -193,7 +191,10 @@ fn pure(
             }
             _ => Value::unknown(origin),
         },
-        "zlib.inflateSync" | "zlib.gunzipSync" | "zlib.unzipSync" | "zlib.brotliDecompressSync"
+        "zlib.inflateSync"
+        | "zlib.gunzipSync"
+        | "zlib.unzipSync"
+        | "zlib.brotliDecompressSync"
         | "zlib.inflateRawSync" => {
             Value::unknown(origin.with(Origin::DECODED).with(Origin::HIDDEN))
         }
@@ -229,8 +230,15 @@ fn pure(
             library::output(evaluator, "output", call.range);
             Value::default()
         }
-        "eval" | "Function" | "vm.runInThisContext" | "vm.runInNewContext" | "vm.runInContext"
-        | "vm.Script" | "vm.compileFunction" | "AsyncFunction" | "GeneratorFunction"
+        "eval"
+        | "Function"
+        | "vm.runInThisContext"
+        | "vm.runInNewContext"
+        | "vm.runInContext"
+        | "vm.Script"
+        | "vm.compileFunction"
+        | "AsyncFunction"
+        | "GeneratorFunction"
         | "module._compile" => {
             if let Some(text) = call.given.last().filter(|_| name.contains("Function")) {
                 evaluator.gather.code(text, call.range);
@@ -246,7 +254,7 @@ fn pure(
             if let Kind::Function(id) = first.kind {
                 // What a timer starts again and again starts without end.
                 let again = name == "setInterval";
-                let endless = super::evaluate::Loop { long: again, ..Default::default() };
+                let endless = super::loops::Loop { long: again, ..Default::default() };
                 evaluator.loops.push(endless);
                 evaluator.invoke(id, &[], callee, depth);
                 evaluator.loops.pop();

@@ -19,19 +19,26 @@ pub(super) fn call(
     let range = call.range;
     let first = call.first();
     match name {
-        "fetch" | "node-fetch" | "axios" | "got" | "request" | "undici.fetch" | "undici.request"
-        | "needle" | "superagent" => {
+        "fetch" | "node-fetch" | "axios" | "got" | "request" | "undici.fetch"
+        | "undici.request" | "needle" | "superagent" => {
             let options = if let Kind::Map(_) = first.kind { first.clone() } else { call.second() };
             request(evaluator, &first, &options, range);
             Some(network(name))
         }
-        "axios.get" | "got.get" | "request.get" | "superagent.get" | "needle.get" | "axios.head" => {
+        "axios.get" | "got.get" | "request.get" | "superagent.get" | "needle.get"
+        | "axios.head" => {
             let secrets = call.second().origin;
             library::fetch(evaluator, &first.from(secrets), range);
             Some(network("axios"))
         }
-        "axios.post" | "axios.put" | "axios.patch" | "got.post" | "request.post" | "superagent.post"
-        | "navigator.sendBeacon" | "needle.post" => {
+        "axios.post"
+        | "axios.put"
+        | "axios.patch"
+        | "got.post"
+        | "request.post"
+        | "superagent.post"
+        | "navigator.sendBeacon"
+        | "needle.post" => {
             let data = call.second().origin.with(first.origin);
             library::send(evaluator, &first, data, range);
             Some(network("axios"))
@@ -124,11 +131,8 @@ fn method(
         // What `then` gives is what its function returns.
         (_, "then" | "map" | "catch" | "finally") => {
             let function = call.given.first()?;
-            let inner = Call {
-                given: vec![Value::named_from(object, origin)],
-                named: Vec::new(),
-                range,
-            };
+            let inner =
+                Call { given: vec![Value::named_from(object, origin)], named: Vec::new(), range };
             let value = evaluator.dispatch(function, &inner, depth);
             Some(value.from(origin))
         }

@@ -2,10 +2,10 @@
 
 use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
 
+use super::constant;
 use super::evaluate::Evaluator;
 use super::library::{self, Call};
 use super::value::{Kind, Origin, Value};
-use super::constant;
 
 /// A call of a function by its qualified name.
 pub(super) fn call(
@@ -18,8 +18,15 @@ pub(super) fn call(
     let first = call.first();
     let child = || Some(Value::named("child_process.spawn()"));
     match name {
-        "child_process.exec" | "child_process.execSync" | "execa.command" | "execa.commandSync"
-        | "shelljs.exec" | "shell.exec" | "Deno.run" | "cp.exec" | "cp.execSync" => {
+        "child_process.exec"
+        | "child_process.execSync"
+        | "execa.command"
+        | "execa.commandSync"
+        | "shelljs.exec"
+        | "shell.exec"
+        | "Deno.run"
+        | "cp.exec"
+        | "cp.execSync" => {
             library::process_started(evaluator, range);
             evaluator.gather.shell(&first, range);
             Some(match name.ends_with("Sync") {
@@ -27,9 +34,18 @@ pub(super) fn call(
                 false => Value::named("child_process.spawn()"),
             })
         }
-        "child_process.spawn" | "child_process.spawnSync" | "child_process.execFile"
-        | "child_process.execFileSync" | "execa" | "execa.execa" | "execa.sync"
-        | "cross-spawn" | "cross-spawn.sync" | "Bun.spawn" | "Bun.spawnSync" | "node-pty.spawn"
+        "child_process.spawn"
+        | "child_process.spawnSync"
+        | "child_process.execFile"
+        | "child_process.execFileSync"
+        | "execa"
+        | "execa.execa"
+        | "execa.sync"
+        | "cross-spawn"
+        | "cross-spawn.sync"
+        | "Bun.spawn"
+        | "Bun.spawnSync"
+        | "node-pty.spawn"
         | "Deno.Command" => {
             library::process_started(evaluator, range);
             let mut arguments = match &first.kind {
@@ -39,7 +55,8 @@ pub(super) fn call(
             match &call.second().kind {
                 Kind::List(items) => arguments.extend(items.iter().cloned()),
                 Kind::Map(entries) => {
-                    let list = constant::entry(entries, b"args").and_then(|it| constant::items(&it));
+                    let list =
+                        constant::entry(entries, b"args").and_then(|it| constant::items(&it));
                     arguments.extend(list.unwrap_or_default());
                 }
                 Kind::Unknown | Kind::Named(_) if call.given.len() > 1 => {

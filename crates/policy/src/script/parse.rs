@@ -7,44 +7,59 @@ use tree_sitter::{Node, ParseOptions, Parser, Tree};
 use super::Language;
 
 /// The longest text that is parsed. What stands behind it is reported as not read.
-pub(super) const LONGEST_PROGRAM: usize = 128 * 1024;
-/// How many hundred steps the parser may take, and how many more for each KiB of text.
-const STEPS: usize = 400;
-const STEPS_PER_KIB: usize = 60;
+pub(super) const LONGEST_PROGRAM: usize = 16 * 1024;
+/// What the parser may spend: one for each hundred steps. Ordinary text takes about one hundred
+/// steps for each forty bytes.
+const BUDGET: usize = 600;
+/// What a hundred steps cost once there was an error: then the parser tries several ways at
+/// once, and a step takes up to ten times as long.
+const COST_AFTER_ERROR: usize = 18;
+/// So much is parsed of a text that is hard to parse.
+const SHORT: usize = 512;
 
 /// The tree of as much of `text` as can be parsed within bounds, and how much that is.
 pub(super) fn parse(language: Language, text: &[u8]) -> Option<(Tree, usize)> {
-    let mut length = text.len().min(LONGEST_PROGRAM);
-    // A text that the parser cannot cope with is mostly not of that language; a shorter
-    // part of it still tells what it begins with.
-    for _ in 0..3 {
-        if let Some(tree) = attempt(language, text.get(..length)?) {
-            return Some((tree, length));
-        }
-        length /= 8;
+    let longest = text.len().min(LONGEST_PROGRAM);
+    let reached = match attempt(language, text.get(..longest)?, BUDGET) {
+        Ok(tree) => return Some((tree, longest)),
+        Err(reached) => reached.min(longest),
+    };
+    // What the parser got through once, or a good part of it, it gets through again.
+    let part = reached / 8 * 3;
+    if let Ok(tree) = attempt(language, text.get(..part)?, BUDGET / 2) {
+        return Some((tree, part));
     }
-    None
+    let beginning = longest.min(SHORT);
+    let tree = attempt(language, text.get(..beginning)?, BUDGET).ok()?;
+    Some((tree, beginning))
 }
 
-fn attempt(language: Language, text: &[u8]) -> Option<Tree> {
+/// The tree, or how far the parser got.
+fn attempt(language: Language, text: &[u8], budget: usize) -> Result<Tree, usize> {
     let mut parser = Parser::new();
     let grammar = match language {
         Language::Python => tree_sitter_python::LANGUAGE,
         _ => tree_sitter_javascript::LANGUAGE,
     };
-    parser.set_language(&grammar.into()).ok()?;
+    parser.set_language(&grammar.into()).map_err(|_| 0_usize)?;
     // Steps are counted, not time: the same text always ends the same way.
-    let mut steps = STEPS + STEPS_PER_KIB * text.len() / 1024;
-    let mut progress = |_: &tree_sitter::ParseState| match steps.checked_sub(1) {
-        Some(left) => {
-            steps = left;
-            ControlFlow::Continue(())
+    let (mut left, mut reached, mut erred) = (budget, 0, false);
+    let mut progress = |state: &tree_sitter::ParseState| {
+        reached = state.current_byte_offset();
+        erred |= state.has_error();
+        let cost = if erred { COST_AFTER_ERROR } else { 1 };
+        match left.checked_sub(cost) {
+            Some(rest) => {
+                left = rest;
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(()),
         }
-        None => ControlFlow::Break(()),
     };
     let options = ParseOptions::new().progress_callback(&mut progress);
     let mut read = |at: usize, _| text.get(at..).unwrap_or_default();
-    parser.parse_with_options(&mut read, None, Some(options))
+    let tree = parser.parse_with_options(&mut read, None, Some(options));
+    tree.ok_or(reached)
 }
 
 /// The named children of a node, in one pass.

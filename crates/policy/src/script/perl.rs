@@ -4,9 +4,8 @@ use super::scan::Meaning;
 
 pub(super) fn meaning(name: &str) -> Option<Meaning> {
     Some(match name {
-        "system" | "exec" | "CORE::system" | "CORE::exec" | "IPC::Open3::open3" | "POSIX::execvp" => {
-            Meaning::Run
-        }
+        "system" | "exec" | "CORE::system" | "CORE::exec" | "IPC::Open3::open3"
+        | "POSIX::execvp" => Meaning::Run,
         "eval" | "evalbytes" => Meaning::Evaluate,
         "unlink" | "rmdir" => Meaning::Delete,
         "rmtree" | "remove_tree" | "File::Path::rmtree" | "File::Path::remove_tree" => {
@@ -19,8 +18,8 @@ pub(super) fn meaning(name: &str) -> Option<Meaning> {
         "chown" => Meaning::Owner,
         "kill" => Meaning::Kill,
         "fork" => Meaning::Fork,
-        "connect" | "sockaddr_in" | "IO::Socket::INET" | "IO::Socket::INET6" | "IO::Socket::SSL"
-        | "Socket::INET" => Meaning::Connect,
+        "connect" | "sockaddr_in" | "IO::Socket::INET" | "IO::Socket::INET6"
+        | "IO::Socket::SSL" | "Socket::INET" => Meaning::Connect,
         "bind" => Meaning::Listen,
         "getstore" | "get" | "getprint" | "LWP::Simple::get" => Meaning::Fetch,
         "POSIX::setuid" | "setuid" | "POSIX::setgid" => Meaning::SetUser,

@@ -15,7 +15,9 @@ pub(super) fn meaning(name: &str) -> Option<Meaning> {
         "file_put_contents" | "ftruncate" => Meaning::Overwrite,
         "fopen" => Meaning::Open,
         "rename" | "copy" | "symlink" | "move_uploaded_file" => Meaning::CopyTo,
-        "file_get_contents" | "readfile" | "file" | "highlight_file" | "show_source" => Meaning::Read,
+        "file_get_contents" | "readfile" | "file" | "highlight_file" | "show_source" => {
+            Meaning::Read
+        }
         "chmod" => Meaning::Mode,
         "chown" | "chgrp" => Meaning::Owner,
         "posix_kill" => Meaning::Kill,
@@ -24,7 +26,9 @@ pub(super) fn meaning(name: &str) -> Option<Meaning> {
         "stream_socket_server" | "socket_bind" | "socket_create_listen" => Meaning::Listen,
         "mail" => Meaning::Send,
         "posix_setuid" | "posix_setgid" | "posix_seteuid" => Meaning::SetUser,
-        "mysqli_query" | "mysql_query" | "pg_query" | "query" | "sqlite_query" => Meaning::Statement,
+        "mysqli_query" | "mysql_query" | "pg_query" | "query" | "sqlite_query" => {
+            Meaning::Statement
+        }
         _ if name.ends_with("::query") => Meaning::Statement,
         _ => return None,
     })

@@ -12,7 +12,7 @@ use super::{Language, constant, decode, library, secret_names};
 /// How deep values stand in values.
 const DEEPEST: usize = 24;
 /// The most tokens that belong to one call.
-const LONGEST: usize = 400;
+const LONGEST: usize = 100;
 
 pub(super) struct Phrases {
     pub(super) language: Language,
@@ -78,7 +78,10 @@ impl Phrases {
                 Some(TokenKind::LineEnd) if !bracketed => break,
                 Some(TokenKind::Name(name))
                     if !bracketed
-                        && matches!(name.as_slice(), b"or" | b"and" | b"if" | b"unless" | b"while" | b"do") =>
+                        && matches!(
+                            name.as_slice(),
+                            b"or" | b"and" | b"if" | b"unless" | b"while" | b"do"
+                        ) =>
                 {
                     break;
                 }
@@ -123,7 +126,11 @@ impl Phrases {
             if next <= place {
                 break;
             }
-            let joined = constant::binary(b"+", &Value::text(value.to_text()), &Value::text(right.to_text()));
+            let joined = constant::binary(
+                b"+",
+                &Value::text(value.to_text()),
+                &Value::text(right.to_text()),
+            );
             value = self.paid(joined.from(value.origin).from(right.origin));
             place = next;
         }
@@ -132,9 +139,10 @@ impl Phrases {
 
     fn joins_in_awk(&self, at: usize) -> bool {
         match self.kind(at) {
-            Some(TokenKind::Name(name)) => {
-                !matches!(name.as_slice(), b"getline" | b"print" | b"system" | b"in" | b"while" | b"if")
-            }
+            Some(TokenKind::Name(name)) => !matches!(
+                name.as_slice(),
+                b"getline" | b"print" | b"system" | b"in" | b"while" | b"if"
+            ),
             _ => true,
         }
     }
@@ -228,7 +236,8 @@ impl Phrases {
             return (environment(key), self.after_index(at + 1));
         }
         if matches!(name.as_str(), "Dir.home" | "os.getenv") {
-            let home = name == "Dir.home" || self.kind(at + 2) == Some(&TokenKind::Text(b"HOME".to_vec(), false));
+            let home = name == "Dir.home"
+                || self.kind(at + 2) == Some(&TokenKind::Text(b"HOME".to_vec(), false));
             let end = if name == "Dir.home" { at + 1 } else { at + 4 };
             return (if home { Value::text("~") } else { Value::default() }, end);
         }
@@ -289,7 +298,9 @@ impl Phrases {
                 (Language::Ruby, b'#', Some(b'{')) => (1, Some(b'}')),
                 (Language::Ruby, ..) => (0, None),
                 (_, b'$' | b'{', Some(b'{' | b'$')) => (1, Some(b'}')),
-                (_, b'$', Some(next)) if next.is_ascii_alphabetic() || *next == b'_' => (0, Some(0)),
+                (_, b'$', Some(next)) if next.is_ascii_alphabetic() || *next == b'_' => {
+                    (0, Some(0))
+                }
                 (_, b'\\', Some(b'$')) => {
                     out.push(b'$');
                     rest = after.get(1..).unwrap_or_default();
@@ -310,7 +321,10 @@ impl Phrases {
             let name = inner.get(..length).unwrap_or_default();
             let value = self.variables.get(name).cloned().unwrap_or_default();
             origin = origin.with(value.origin);
-            if name.starts_with(b"_GET") || name.starts_with(b"_POST") || name.starts_with(b"_REQUEST") {
+            if name.starts_with(b"_GET")
+                || name.starts_with(b"_POST")
+                || name.starts_with(b"_REQUEST")
+            {
                 origin = origin.with(Origin::NETWORK);
             }
             if out.len() <= super::value::LONGEST_TEXT {
@@ -337,22 +351,33 @@ fn computed(name: &str, given: &[Value]) -> Option<Value> {
     let second = given.get(1).cloned().unwrap_or_default();
     let origin = given.iter().fold(Origin::NONE, |all, one| all.with(one.origin));
     let hidden = Origin::HIDDEN.with(Origin::DECODED);
-    let known = |value: &Value| value.as_text().filter(|it| !it.contains(&UNKNOWN)).map(<[u8]>::to_vec);
+    let known =
+        |value: &Value| value.as_text().filter(|it| !it.contains(&UNKNOWN)).map(<[u8]>::to_vec);
     let decoded = |bytes: Option<Vec<u8>>| match bytes {
         Some(bytes) => Value::text_from(bytes, origin.with(hidden)),
         None => Value::unknown(origin.with(hidden)),
     };
     Some(match name {
-        "base64_decode" | "decode_base64" | "MIME::Base64::decode_base64" | "MIME::Base64::decode"
-        | "Base64.decode64" | "Base64.strict_decode64" | "Base64.urlsafe_decode64"
+        "base64_decode"
+        | "decode_base64"
+        | "MIME::Base64::decode_base64"
+        | "MIME::Base64::decode"
+        | "Base64.decode64"
+        | "Base64.strict_decode64"
+        | "Base64.urlsafe_decode64"
         | "Base64::decode64" => decoded(known(&first).and_then(|text| decode::base64(&text))),
         "hex2bin" => decoded(known(&first).and_then(|text| decode::hexadecimal(&text))),
         "str_rot13" => decoded(known(&first).map(|text| decode::rot13(&text))),
         "urldecode" | "rawurldecode" | "uri_unescape" => {
             decoded(known(&first).map(|text| decode::percent(&text)))
         }
-        "gzinflate" | "gzuncompress" | "gzdecode" | "Zlib::Inflate.inflate" | "uncompress"
-        | "convert_uudecode" | "Marshal.load" => Value::unknown(origin.with(hidden)),
+        "gzinflate"
+        | "gzuncompress"
+        | "gzdecode"
+        | "Zlib::Inflate.inflate"
+        | "uncompress"
+        | "convert_uudecode"
+        | "Marshal.load" => Value::unknown(origin.with(hidden)),
         "strrev" | "reverse" | ".reverse" | "string.reverse" => {
             // In Perl, `reverse` of one text in a list stays as it is; who hides uses `scalar`.
             decoded(known(&first).map(|text| text.iter().rev().copied().collect()))
@@ -379,9 +404,15 @@ fn computed(name: &str, given: &[Value]) -> Option<Value> {
             }
         }
         "join" | "implode" => {
-            let list: Vec<Value> = given.iter().skip(1).flat_map(|one| {
-                constant::items(one).filter(|_| one.as_text().is_none()).unwrap_or_else(|| vec![one.clone()])
-            }).collect();
+            let list: Vec<Value> = given
+                .iter()
+                .skip(1)
+                .flat_map(|one| {
+                    constant::items(one)
+                        .filter(|_| one.as_text().is_none())
+                        .unwrap_or_else(|| vec![one.clone()])
+                })
+                .collect();
             constant::method(&Value::list(list), "join", &[Value::text(first.to_text())])?
         }
         "table.concat" => {
@@ -392,17 +423,17 @@ fn computed(name: &str, given: &[Value]) -> Option<Value> {
         "sprintf" | "string.format" | "format" => {
             constant::binary(b"%", &first, &Value::list(given.get(1..)?.to_vec()))
         }
-        "trim" | "lc" | "strtolower" | "string.lower" | ".strip" | ".chomp" | ".to_s" | ".freeze"
-        | "escapeshellarg" | "String" | "File.expand_path" => first,
+        "trim" | "lc" | "strtolower" | "string.lower" | ".strip" | ".chomp" | ".to_s"
+        | ".freeze" | "escapeshellarg" | "String" | "File.expand_path" => first,
         "File.join" => {
             let parts: Vec<Vec<u8>> = given.iter().map(Value::to_text).collect();
             Value::text_from(parts.join(&b'/'), origin)
         }
         "file_get_contents" | "File.read" | "IO.read" | "File.binread" | "file" => {
             let path = first.to_text();
-            if path.windows(3).any(|window| window == b"://") && !path.starts_with(b"php") {
-                Value::unknown(Origin::NETWORK)
-            } else if path == b"php://input" {
+            let address = path.windows(3).any(|window| window == b"://");
+            let local = path.starts_with(b"php") && path != b"php://input";
+            if address && !local {
                 Value::unknown(Origin::NETWORK)
             } else if secret_names::is_secret(&path) {
                 Value::unknown(Origin::FILE.with(Origin::SECRET))
@@ -410,11 +441,30 @@ fn computed(name: &str, given: &[Value]) -> Option<Value> {
                 Value::unknown(Origin::FILE)
             }
         }
-        "get" | "LWP::Simple::get" | "curl_exec" | "Net::HTTP.get" | "URI.open" | "fgets" | "fread"
-        | "open" | "http.request" | "recv" | "socket_read" | "stream_get_contents" | "URI.parse" => {
-            let network = matches!(name, "get" | "LWP::Simple::get" | "curl_exec" | "Net::HTTP.get"
-                | "URI.open" | "http.request" | "recv" | "socket_read")
-                || first.to_text().starts_with(b"http");
+        "get"
+        | "LWP::Simple::get"
+        | "curl_exec"
+        | "Net::HTTP.get"
+        | "URI.open"
+        | "fgets"
+        | "fread"
+        | "open"
+        | "http.request"
+        | "recv"
+        | "socket_read"
+        | "stream_get_contents"
+        | "URI.parse" => {
+            let network = matches!(
+                name,
+                "get"
+                    | "LWP::Simple::get"
+                    | "curl_exec"
+                    | "Net::HTTP.get"
+                    | "URI.open"
+                    | "http.request"
+                    | "recv"
+                    | "socket_read"
+            ) || first.to_text().starts_with(b"http");
             Value::unknown(if network { Origin::NETWORK } else { origin })
         }
         _ => return None,
@@ -427,10 +477,9 @@ fn pack(format: &[u8], given: &[Value], origin: Origin) -> Value {
     let text = given.first().and_then(|one| one.as_text());
     let bytes = match (format.first(), text) {
         (Some(b'H'), Some(text)) => decode::hexadecimal(text),
-        (Some(b'c' | b'C' | b'U' | b'W'), _) => given
-            .iter()
-            .map(|one| one.as_number().and_then(|one| u8::try_from(one).ok()))
-            .collect(),
+        (Some(b'c' | b'C' | b'U' | b'W'), _) => {
+            given.iter().map(|one| one.as_number().and_then(|one| u8::try_from(one).ok())).collect()
+        }
         (Some(b'A' | b'a'), Some(text)) => Some(text.to_vec()),
         _ => None,
     };

@@ -10,9 +10,7 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
     let text = |node: Node<'t>| text_of(node, source);
     match node.kind() {
         "string" => Form::Text(string(node, source)),
-        "concatenated_string" => {
-            Form::Text(children(node).into_iter().map(Piece::Part).collect())
-        }
+        "concatenated_string" => Form::Text(children(node).into_iter().map(Piece::Part).collect()),
         "integer" | "float" => Form::Number(number(text(node))),
         "true" | "false" | "none" | "ellipsis" => Form::Constant,
         "identifier" => Form::Name(text(node)),
@@ -79,12 +77,10 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
             [value, alias, ..] => Form::Assign { left: *alias, right: *value },
             _ => Form::Inside,
         },
-        "for_statement" => {
-            match (field(node, "left"), field(node, "right"), field(node, "body")) {
-                (Some(left), Some(right), Some(body)) => Form::For { left, right, body },
-                _ => Form::Inside,
-            }
-        }
+        "for_statement" => match (field(node, "left"), field(node, "right"), field(node, "body")) {
+            (Some(left), Some(right), Some(body)) => Form::For { left, right, body },
+            _ => Form::Inside,
+        },
         "while_statement" => {
             let condition = field(node, "condition");
             let always = condition.map(text).is_some_and(|condition| {
@@ -108,7 +104,10 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
             Form::Import(names)
         }
         "import_from_statement" => from_import(node, source),
-        "global_statement" | "nonlocal_statement" | "comment" | "pass_statement"
+        "global_statement"
+        | "nonlocal_statement"
+        | "comment"
+        | "pass_statement"
         | "future_import_statement" => Form::Nothing,
         _ => Form::Inside,
     }
@@ -121,11 +120,12 @@ pub(super) fn pattern<'t>(node: Node<'t>, source: &'t [u8]) -> Pattern<'t> {
         "attribute" | "subscript" => Pattern::Place(node),
         "pattern_list" | "tuple_pattern" | "list_pattern" | "tuple" | "list"
         | "expression_list" => Pattern::Items(children(node)),
-        "as_pattern_target" | "parenthesized_expression" | "list_splat_pattern"
-        | "dictionary_splat_pattern" | "typed_parameter" => match children(node).first() {
-            Some(inner) if inner.kind() == "identifier" => {
-                Pattern::Name(text_of(*inner, source))
-            }
+        "as_pattern_target"
+        | "parenthesized_expression"
+        | "list_splat_pattern"
+        | "dictionary_splat_pattern"
+        | "typed_parameter" => match children(node).first() {
+            Some(inner) if inner.kind() == "identifier" => Pattern::Name(text_of(*inner, source)),
             Some(inner) if inner.kind() == "tuple" => Pattern::Items(children(*inner)),
             _ => Pattern::Other,
         },

@@ -22,7 +22,8 @@ pub(super) fn call(
         Some(Value::default())
     };
     match name {
-        "open" | "io.open" | "codecs.open" | "gzip.open" | "bz2.open" | "file" | "aiofiles.open" => {
+        "open" | "io.open" | "codecs.open" | "gzip.open" | "bz2.open" | "file"
+        | "aiofiles.open" => {
             Some(open(evaluator, &call.argument(0, "file"), &call.argument(1, "mode"), range))
         }
         "os.open" => {
@@ -54,6 +55,9 @@ pub(super) fn call(
             let folder = call.argument(2, "root_dir");
             Some(library::content(&folder.to_text(), folder.origin))
         }
+        "tarfile.open().add" | "zipfile.ZipFile().write" => {
+            done(EffectKind::Read, &first, Qualities::RECURSIVE)
+        }
         "os.symlink" | "os.link" => done(EffectKind::Write, &call.second(), Qualities::NONE),
         "os.truncate" => done(EffectKind::Overwrite, &first, Qualities::NONE),
         "os.mkfifo" | "os.mknod" => done(EffectKind::Write, &first, Qualities::NONE),
@@ -80,10 +84,13 @@ pub(super) fn call(
             evaluator.gather.walked(text.get(..known).unwrap_or_default().to_vec());
             Some(Value::list(vec![Value::text_from(text, first.origin.with(Origin::WALK))]))
         }
-        "Crypto.Cipher.AES.new" | "cryptography.fernet.Fernet" | "Fernet" | "AES.new"
-        | "Cryptodome.Cipher.AES.new" | "Crypto.Cipher.ChaCha20.new" | "pyAesCrypt.encryptFile" => {
-            Some(Value::named_from("cipher", Origin::NONE))
-        }
+        "Crypto.Cipher.AES.new"
+        | "cryptography.fernet.Fernet"
+        | "Fernet"
+        | "AES.new"
+        | "Cryptodome.Cipher.AES.new"
+        | "Crypto.Cipher.ChaCha20.new"
+        | "pyAesCrypt.encryptFile" => Some(Value::named_from("cipher", Origin::NONE)),
         "cipher.encrypt" | "cipher.encrypt_and_digest" => {
             evaluator.gather.encrypted();
             Some(Value::unknown(Origin::ENCRYPTED))
@@ -128,9 +135,8 @@ pub(super) fn call(
         }
         "numpy.zeros" | "numpy.ones" | "np.zeros" | "np.ones" | "numpy.empty" => {
             let sizes = constant::items(&first).unwrap_or_else(|| vec![first.clone()]);
-            let product = sizes
-                .iter()
-                .try_fold(8_i64, |all, size| all.checked_mul(size.as_number()?));
+            let product =
+                sizes.iter().try_fold(8_i64, |all, size| all.checked_mul(size.as_number()?));
             library::allocated(evaluator, product, range);
             Some(Value::default())
         }
@@ -158,12 +164,7 @@ fn open(evaluator: &mut Evaluator<'_>, path: &Value, mode: &Value, range: Source
 }
 
 /// A change of permissions.
-pub(super) fn mode(
-    evaluator: &mut Evaluator<'_>,
-    path: &Value,
-    mode: &Value,
-    range: SourceRange,
-) {
+pub(super) fn mode(evaluator: &mut Evaluator<'_>, path: &Value, mode: &Value, range: SourceRange) {
     let bits = match &mode.kind {
         Kind::Number(bits) => Some(*bits),
         Kind::Text(text) => {
@@ -295,7 +296,10 @@ fn path_method(
         "expanduser" | "resolve" | "absolute" | "as_posix" | "with_suffix" | "with_name" => {
             receiver.clone()
         }
-        "joinpath" => constant::binary(b"/", receiver, &first),
+        "joinpath" => call
+            .given
+            .iter()
+            .fold(receiver.clone(), |path, part| constant::binary(b"/", &path, part)),
         "mkdir" | "exists" | "is_file" | "is_dir" | "stat" | "relative_to" => Value::default(),
         _ => return None,
     })

@@ -11,11 +11,37 @@ use super::{constant, decode, python_files, python_network, python_processes};
 pub(super) fn exports(module: &str) -> &'static [&'static str] {
     match module {
         "os" => &[
-            "system", "popen", "remove", "unlink", "rmdir", "removedirs", "fork", "kill", "killpg",
-            "chmod", "chown", "execl", "execv", "execve", "execvp", "execlp", "spawnl", "spawnv",
-            "dup2", "environ", "getenv", "path", "walk", "listdir", "rename", "setuid", "setgid",
+            "system",
+            "popen",
+            "remove",
+            "unlink",
+            "rmdir",
+            "removedirs",
+            "fork",
+            "kill",
+            "killpg",
+            "chmod",
+            "chown",
+            "execl",
+            "execv",
+            "execve",
+            "execvp",
+            "execlp",
+            "spawnl",
+            "spawnv",
+            "dup2",
+            "environ",
+            "getenv",
+            "path",
+            "walk",
+            "listdir",
+            "rename",
+            "setuid",
+            "setgid",
         ],
-        "subprocess" => &["run", "call", "Popen", "check_call", "check_output", "getoutput", "PIPE"],
+        "subprocess" => {
+            &["run", "call", "Popen", "check_call", "check_output", "getoutput", "PIPE"]
+        }
         "shutil" => &["rmtree", "move", "copy", "copyfile", "copytree"],
         "socket" => &["socket", "AF_INET", "SOCK_STREAM", "create_connection"],
         "pathlib" => &["Path", "PosixPath"],
@@ -113,13 +139,12 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
         }
         "int" => {
             let base = call.argument(1, "base").as_number().unwrap_or(10);
-            let number = first.as_text().and_then(|text| std::str::from_utf8(text).ok()).and_then(
-                |text| {
+            let number =
+                first.as_text().and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| {
                     let base = u32::try_from(base).ok().filter(|base| (2..=36).contains(base))?;
                     i64::from_str_radix(text.trim().trim_start_matches("0x"), base).ok()
-                },
-            );
-            number.or(first.as_number()).map_or_else(Value::default, Value::number)
+                });
+            number.or(first.as_number()).map_or_else(|| Value::unknown(origin), Value::number)
         }
         "str" | "repr" | "os.fspath" | "os.fsencode" | "os.fsdecode" => {
             if let Kind::Named(_) | Kind::Unknown = first.kind {
@@ -167,19 +192,14 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
                         .collect(),
                 ),
                 ("zip", Some(items)) => {
-                    let others: Vec<Vec<Value>> = call
-                        .given
-                        .iter()
-                        .skip(1)
-                        .filter_map(constant::items)
-                        .collect();
+                    let others: Vec<Vec<Value>> =
+                        call.given.iter().skip(1).filter_map(constant::items).collect();
                     Value::list(
                         items
                             .into_iter()
                             .enumerate()
                             .map(|(at, item)| {
-                                let more =
-                                    others.iter().filter_map(|other| other.get(at)).cloned();
+                                let more = others.iter().filter_map(|other| other.get(at)).cloned();
                                 Value::list(std::iter::once(item).chain(more).collect())
                             })
                             .collect(),
@@ -217,10 +237,12 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
         },
         "bytes.fromhex" | "bytearray.fromhex" | "binascii.unhexlify" | "binascii.a2b_hex"
         | "base64.b16decode" => decoded(text().and_then(decode::hexadecimal)),
-        "base64.b64decode" | "base64.urlsafe_b64decode" | "base64.standard_b64decode"
-        | "base64.decodebytes" | "base64.decodestring" | "binascii.a2b_base64" => {
-            decoded(text().and_then(decode::base64))
-        }
+        "base64.b64decode"
+        | "base64.urlsafe_b64decode"
+        | "base64.standard_b64decode"
+        | "base64.decodebytes"
+        | "base64.decodestring"
+        | "binascii.a2b_base64" => decoded(text().and_then(decode::base64)),
         "base64.b32decode" => decoded(text().and_then(decode::base32)),
         "base64.a85decode" => decoded(text().and_then(|text| decode::base85(text, true))),
         "base64.b85decode" => decoded(text().and_then(|text| decode::base85(text, false))),
@@ -229,7 +251,11 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
                 .unwrap_or_else(|| Value::unknown(origin.with(Origin::DECODED)))
         }
         "zlib.decompress" | "gzip.decompress" | "bz2.decompress" | "lzma.decompress"
-        | "marshal.loads" if !origin.has(Origin::NETWORK) => Value::unknown(origin.with(hidden)),
+        | "marshal.loads"
+            if !origin.has(Origin::NETWORK) =>
+        {
+            Value::unknown(origin.with(hidden))
+        }
         "urllib.parse.unquote" | "urllib.unquote" | "html.unescape" => {
             decoded(text().map(decode::percent))
         }
@@ -277,7 +303,9 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
             }
         }
         "os.environ.copy" | "os.environ.items" => Value::unknown(Origin::ENVIRONMENT),
-        "tempfile.mkdtemp" | "tempfile.gettempdir" | "tempfile.TemporaryDirectory"
+        "tempfile.mkdtemp"
+        | "tempfile.gettempdir"
+        | "tempfile.TemporaryDirectory"
         | "tempfile.mktemp" => Value::text("/tmp/\0"),
         "tempfile.mkstemp" => Value::list(vec![Value::default(), Value::text("/tmp/\0")]),
         "tempfile.NamedTemporaryFile" | "tempfile.TemporaryFile" => {

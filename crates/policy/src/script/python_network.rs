@@ -10,8 +10,14 @@ use super::value::{Kind, Origin, Value};
 
 /// Verbs of clients that fetch, and of those that send.
 const CLIENTS: &[&str] = &[
-    "requests", "httpx", "requests.Session()", "requests.session()", "httpx.Client()",
-    "httpx.AsyncClient()", "aiohttp.ClientSession()", "urllib3.PoolManager()",
+    "requests",
+    "httpx",
+    "requests.Session()",
+    "requests.session()",
+    "httpx.Client()",
+    "httpx.AsyncClient()",
+    "aiohttp.ClientSession()",
+    "urllib3.PoolManager()",
     "cloudscraper.create_scraper()",
 ];
 
@@ -71,9 +77,13 @@ pub(super) fn call(
             connect(evaluator, &first, range);
             Some(Value::named_from("socket.socket()", Origin::NETWORK))
         }
-        "http.server.HTTPServer" | "http.server.test" | "SimpleHTTPServer.test"
-        | "socketserver.TCPServer" | "socketserver.ThreadingTCPServer"
-        | "http.server.ThreadingHTTPServer" | "xmlrpc.server.SimpleXMLRPCServer" => {
+        "http.server.HTTPServer"
+        | "http.server.test"
+        | "SimpleHTTPServer.test"
+        | "socketserver.TCPServer"
+        | "socketserver.ThreadingTCPServer"
+        | "http.server.ThreadingHTTPServer"
+        | "xmlrpc.server.SimpleXMLRPCServer" => {
             let address = match &first.kind {
                 Kind::List(items) => items.first().map(Value::to_text).unwrap_or_default(),
                 _ => Vec::new(),
@@ -84,13 +94,23 @@ pub(super) fn call(
             evaluator.gather.effect(EffectKind::Listen, Target::Host(host), qualities, range);
             Some(Value::named("server"))
         }
-        "smtplib.SMTP" | "smtplib.SMTP_SSL" | "ftplib.FTP" | "ftplib.FTP_TLS"
-        | "paramiko.SSHClient" | "http.client.HTTPConnection" | "http.client.HTTPSConnection"
+        "smtplib.SMTP"
+        | "smtplib.SMTP_SSL"
+        | "ftplib.FTP"
+        | "ftplib.FTP_TLS"
+        | "paramiko.SSHClient"
+        | "http.client.HTTPConnection"
+        | "http.client.HTTPSConnection"
         | "httplib.HTTPSConnection" => Some(Value::named_from(format!("{name}()"), first.origin)),
-        "smtplib.SMTP().sendmail" | "smtplib.SMTP_SSL().sendmail"
-        | "smtplib.SMTP().send_message" | "smtplib.SMTP_SSL().send_message"
-        | "ftplib.FTP().storbinary" | "ftplib.FTP().storlines" | "ftplib.FTP_TLS().storbinary"
-        | "http.client.HTTPConnection().request" | "http.client.HTTPSConnection().request"
+        "smtplib.SMTP().sendmail"
+        | "smtplib.SMTP_SSL().sendmail"
+        | "smtplib.SMTP().send_message"
+        | "smtplib.SMTP_SSL().send_message"
+        | "ftplib.FTP().storbinary"
+        | "ftplib.FTP().storlines"
+        | "ftplib.FTP_TLS().storbinary"
+        | "http.client.HTTPConnection().request"
+        | "http.client.HTTPSConnection().request"
         | "httplib.HTTPSConnection().request" => {
             let get = first.as_text() == Some(b"GET");
             if !get {
@@ -100,7 +120,12 @@ pub(super) fn call(
         }
         "paramiko.SSHClient().exec_command" => {
             let name = String::from_utf8_lossy(&first.to_text()).into_owned();
-            evaluator.gather.effect(EffectKind::Remote, Target::Name(name), Qualities::REMOTE, range);
+            evaluator.gather.effect(
+                EffectKind::Remote,
+                Target::Name(name),
+                Qualities::REMOTE,
+                range,
+            );
             Some(Value::unknown(Origin::NETWORK))
         }
         "boto3.client().upload_file" | "boto3.client().put_object" | "ftplib.FTP().upload" => {
@@ -109,9 +134,17 @@ pub(super) fn call(
             library::send(evaluator, &Value::default(), from, range);
             Some(Value::default())
         }
-        "scapy.all.sr1" | "scapy.all.send" | "scapy.all.sendp" | "scapy.all.sniff"
+        "scapy.all.sr1"
+        | "scapy.all.send"
+        | "scapy.all.sendp"
+        | "scapy.all.sniff"
         | "nmap.PortScanner().scan" => {
-            evaluator.gather.effect(EffectKind::Scan, library::host(&first), Qualities::NONE, range);
+            evaluator.gather.effect(
+                EffectKind::Scan,
+                library::host(&first),
+                Qualities::NONE,
+                range,
+            );
             Some(Value::default())
         }
         _ => method(evaluator, name, call, origin),
@@ -119,12 +152,7 @@ pub(super) fn call(
 }
 
 /// Methods of what such a function returned.
-fn method(
-    evaluator: &mut Evaluator<'_>,
-    name: &str,
-    call: &Call,
-    origin: Origin,
-) -> Option<Value> {
+fn method(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, origin: Origin) -> Option<Value> {
     let (object, method) = name.rsplit_once('.')?;
     let range = call.range;
     let first = call.first();
@@ -200,7 +228,12 @@ fn request(evaluator: &mut Evaluator<'_>, client: &str, verb: &str, call: &Call)
             library::send(evaluator, &address, body.with(address.origin), range);
         }
         "delete" => {
-            evaluator.gather.effect(EffectKind::Remote, library::host(&address), Qualities::NONE, range);
+            evaluator.gather.effect(
+                EffectKind::Remote,
+                library::host(&address),
+                Qualities::NONE,
+                range,
+            );
         }
         "\0" => {}
         _ => return None,
@@ -209,6 +242,9 @@ fn request(evaluator: &mut Evaluator<'_>, client: &str, verb: &str, call: &Call)
 }
 
 fn connect(evaluator: &mut Evaluator<'_>, address: &Value, range: SourceRange) {
+    if evaluator.loops.iter().any(|one| one.long) {
+        evaluator.gather.effect(EffectKind::Scan, library::host(address), Qualities::NONE, range);
+    }
     let Target::Host(host) = library::host(address) else { return };
     evaluator.gather.connected(host, range);
 }

@@ -18,14 +18,21 @@ pub(super) fn call(
     let range = call.range;
     let first = call.first();
     Some(match name {
-        "os.system" | "os.popen" | "subprocess.getoutput" | "subprocess.getstatusoutput"
-        | "asyncio.create_subprocess_shell" | "platform.popen" => {
+        "os.system"
+        | "os.popen"
+        | "subprocess.getoutput"
+        | "subprocess.getstatusoutput"
+        | "asyncio.create_subprocess_shell"
+        | "platform.popen" => {
             let command = call.argument(0, "cmd");
             library::process_started(evaluator, range);
             evaluator.gather.shell(&command, range);
             Value::named_from(format!("{name}()"), Origin::FILE)
         }
-        "subprocess.run" | "subprocess.call" | "subprocess.Popen" | "subprocess.check_call"
+        "subprocess.run"
+        | "subprocess.call"
+        | "subprocess.Popen"
+        | "subprocess.check_call"
         | "subprocess.check_output" => {
             subprocess(evaluator, call);
             // What a program prints is not what was given to it.
@@ -69,7 +76,10 @@ pub(super) fn call(
             Value::default()
         }
         "os.startfile" | "webbrowser.open" => Value::default(),
-        "os.fork" | "os.forkpty" | "multiprocessing.Process().start" | "threading.Thread().start" => {
+        "os.fork"
+        | "os.forkpty"
+        | "multiprocessing.Process().start"
+        | "threading.Thread().start" => {
             library::process_started(evaluator, range);
             Value::default()
         }
@@ -89,8 +99,14 @@ pub(super) fn call(
             kill(evaluator, &first, range);
             Value::default()
         }
+        "psutil.process_iter" => {
+            Value::list(vec![Value::named_from("psutil.Process()", Origin::WALK)])
+        }
         "psutil.Process().kill" | "psutil.Process().terminate" => {
-            evaluator.gather.named(EffectKind::Kill, "\0", range);
+            let all = origin.has(Origin::WALK);
+            let qualities = Qualities::NONE.with_if(all, Qualities::ALL_OF_THEM);
+            let target = Target::Name("\0".to_owned());
+            evaluator.gather.effect(EffectKind::Kill, target, qualities, range);
             Value::default()
         }
         "exec" | "eval" => {
@@ -150,7 +166,10 @@ pub(super) fn call(
             evaluator.gather.shellcode(range);
             Value::named("mmap.mmap()")
         }
-        _ => return library_call(evaluator, name, call).or_else(|| watching(evaluator, name, call, origin)),
+        _ => {
+            return library_call(evaluator, name, call)
+                .or_else(|| watching(evaluator, name, call, origin));
+        }
     })
 }
 
@@ -195,8 +214,9 @@ fn execute(evaluator: &mut Evaluator<'_>, program: &Value, arguments: &Value, ra
 }
 
 fn kill(evaluator: &mut Evaluator<'_>, process: &Value, range: SourceRange) {
-    let everything = process.as_number() == Some(-1);
-    if process.is_blank() && !evaluator.loops.iter().any(|one| one.long) {
+    let each = evaluator.loops.iter().any(|one| one.long) || process.origin.has(Origin::WALK);
+    let everything = process.as_number() == Some(-1) || each;
+    if process.is_blank() && !each {
         return;
     }
     let name = String::from_utf8_lossy(&process.to_text()).into_owned();
@@ -217,7 +237,10 @@ fn library_call(evaluator: &mut Evaluator<'_>, name: &str, call: &Call) -> Optio
         || library.starts_with("ctypes.windll");
     if !foreign {
         return match name {
-            "ctypes.memmove" | "ctypes.CFUNCTYPE" | "ctypes.create_string_buffer" | "ctypes.cast" => {
+            "ctypes.memmove"
+            | "ctypes.CFUNCTYPE"
+            | "ctypes.create_string_buffer"
+            | "ctypes.cast" => {
                 if name != "ctypes.create_string_buffer" {
                     evaluator.gather.shellcode(call.range);
                 }
@@ -250,7 +273,9 @@ fn library_call(evaluator: &mut Evaluator<'_>, name: &str, call: &Call) -> Optio
         }
         "mount" | "umount" | "umount2" => evaluator.gather.named(EffectKind::Mount, "\0", range),
         "setns" | "unshare" => evaluator.gather.named(EffectKind::Breakout, "namespace", range),
-        "init_module" | "finit_module" => evaluator.gather.named(EffectKind::Kernel, "module", range),
+        "init_module" | "finit_module" => {
+            evaluator.gather.named(EffectKind::Kernel, "module", range)
+        }
         _ => {}
     }
     Some(Value::default())
@@ -264,8 +289,13 @@ fn watching(
     _origin: Origin,
 ) -> Option<Value> {
     let what = match name {
-        "pynput.keyboard.Listener" | "keyboard.on_press" | "keyboard.hook" | "keyboard.record"
-        | "keyboard.on_release" | "pyHook.HookManager" | "pyxhook.HookManager" => "keys",
+        "pynput.keyboard.Listener"
+        | "keyboard.on_press"
+        | "keyboard.hook"
+        | "keyboard.record"
+        | "keyboard.on_release"
+        | "pyHook.HookManager"
+        | "pyxhook.HookManager" => "keys",
         "pyperclip.paste" | "win32clipboard.GetClipboardData" => "clipboard",
         "pyautogui.screenshot" | "PIL.ImageGrab.grab" | "mss.mss().shot" => "screen",
         "keyring.get_password" => "keyring",

@@ -8,14 +8,24 @@ pub(super) fn meaning(name: &str) -> Option<Meaning> {
         | "Process.spawn" | "Process.exec" | "IO.popen" | "Open3.capture2" | "Open3.capture2e"
         | "Open3.capture3" | "Open3.popen3" | "Open3.popen2" | "Open3.popen2e" | "PTY.spawn"
         | "Kernel.`" | "popen" => Meaning::Run,
-        "eval" | "instance_eval" | "class_eval" | "Kernel.eval" | "module_eval"
+        "eval"
+        | "instance_eval"
+        | "class_eval"
+        | "Kernel.eval"
+        | "module_eval"
         | "TOPLEVEL_BINDING.eval" => Meaning::Evaluate,
-        "File.delete" | "File.unlink" | "Dir.rmdir" | "Dir.delete" | "Dir.unlink" | "FileUtils.rm"
-        | "FileUtils.rm_f" | "FileUtils.rmdir" | "FileUtils.remove" => Meaning::Delete,
-        "FileUtils.rm_rf" | "FileUtils.rm_r" | "FileUtils.rmtree" | "FileUtils.remove_dir"
-        | "FileUtils.remove_entry" | "FileUtils.remove_entry_secure" | "rm_rf" | "rm_r" => {
-            Meaning::DeleteTree
+        "File.delete" | "File.unlink" | "Dir.rmdir" | "Dir.delete" | "Dir.unlink"
+        | "FileUtils.rm" | "FileUtils.rm_f" | "FileUtils.rmdir" | "FileUtils.remove" => {
+            Meaning::Delete
         }
+        "FileUtils.rm_rf"
+        | "FileUtils.rm_r"
+        | "FileUtils.rmtree"
+        | "FileUtils.remove_dir"
+        | "FileUtils.remove_entry"
+        | "FileUtils.remove_entry_secure"
+        | "rm_rf"
+        | "rm_r" => Meaning::DeleteTree,
         "File.write" | "IO.write" | "File.truncate" | "File.binwrite" | "IO.binwrite" => {
             Meaning::Overwrite
         }

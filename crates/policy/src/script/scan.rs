@@ -10,7 +10,7 @@ use super::value::{Kind, Origin, Value};
 use super::{Act, Language, awk, lua, perl, php, python_network, ruby};
 
 /// The longest program that is read. What stands behind it is reported as not read.
-const LONGEST_PROGRAM: usize = 128 * 1024;
+const LONGEST_PROGRAM: usize = 32 * 1024;
 
 /// What a function does with what it is given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +43,9 @@ pub(super) enum Meaning {
 
 /// Names that start no call, however they stand.
 pub(super) fn is_plain(name: &str) -> bool {
-    !name.contains('.') && !name.contains("::") && !matches!(name, "reverse" | "pack" | "chr" | "join")
+    !name.contains('.')
+        && !name.contains("::")
+        && !matches!(name, "reverse" | "pack" | "chr" | "join")
 }
 
 struct Scan {
@@ -95,10 +97,15 @@ impl Scan {
             TokenKind::Name(name) => {
                 let text = String::from_utf8_lossy(&name).into_owned();
                 self.loops(at, &text);
-                let declared = at > 0 && matches!(self.phrases.name_at(at - 1), Some(b"def" | b"sub" | b"function"));
+                let declared = at > 0
+                    && matches!(self.phrases.name_at(at - 1), Some(b"def" | b"sub" | b"function"));
                 // `$model->exec`, `a.exec`: a method of something else.
-                let member = at > 0 && (self.phrases.is_mark(at - 1, b'>') || self.phrases.is_mark(at - 1, b'.') && language != Language::Perl && language != Language::Php);
-                let key = self.phrases.is_mark(at + 1, b'=') ;
+                let member = at > 0
+                    && (self.phrases.is_mark(at - 1, b'>')
+                        || self.phrases.is_mark(at - 1, b'.')
+                            && language != Language::Perl
+                            && language != Language::Php);
+                let key = self.phrases.is_mark(at + 1, b'=');
                 if key && !self.phrases.is_mark(at + 2, b'=') {
                     self.assignment(at, name);
                 } else if !declared {
@@ -106,7 +113,9 @@ impl Scan {
                 }
             }
             TokenKind::Text(..) if language == Language::Awk => self.awk_text(at),
-            TokenKind::Mark(b'|' | b'>') if language == Language::Awk => self.awk_redirect(at, token.range),
+            TokenKind::Mark(b'|' | b'>') if language == Language::Awk => {
+                self.awk_redirect(at, token.range)
+            }
             _ => {}
         }
     }
@@ -125,7 +134,11 @@ impl Scan {
         let (mut value, _) = self.phrases.value(place + 1, 0);
         if joins {
             let before = self.phrases.variables.get(&name).cloned().unwrap_or_default();
-            let text = super::constant::binary(b"+", &Value::text(before.to_text()), &Value::text(value.to_text()));
+            let text = super::constant::binary(
+                b"+",
+                &Value::text(before.to_text()),
+                &Value::text(value.to_text()),
+            );
             value = text.from(before.origin).from(value.origin);
         }
         if value.weight() < 1100 {
@@ -141,16 +154,32 @@ impl Scan {
         }
         let always = matches!(self.phrases.kind(next), Some(TokenKind::Number(1)))
             || matches!(self.phrases.name_at(next), Some(b"true" | b"fork" | b"pcntl_fork"))
-            || name == "for" && self.phrases.is_mark(next, b';') && self.phrases.is_mark(next + 1, b';');
+            || name == "for"
+                && self.phrases.is_mark(next, b';')
+                && self.phrases.is_mark(next + 1, b';');
         if name == "loop" && self.phrases.language == Language::Ruby
             || matches!(name, "while" | "for") && always
         {
             let text_end = (next..next + 60)
-                .find(|it| matches!(self.phrases.kind(*it), Some(TokenKind::Mark(b'}')) | None)
-                    || self.phrases.name_at(*it) == Some(b"end"))
+                .find(|it| {
+                    matches!(self.phrases.kind(*it), Some(TokenKind::Mark(b'}')) | None)
+                        || self.phrases.name_at(*it) == Some(b"end")
+                })
                 .unwrap_or(next + 60);
             let ends = (next..text_end).any(|it| {
-                matches!(self.phrases.name_at(it), Some(b"last" | b"break" | b"exit" | b"wait" | b"sleep" | b"accept" | b"return" | b"die"))
+                matches!(
+                    self.phrases.name_at(it),
+                    Some(
+                        b"last"
+                            | b"break"
+                            | b"exit"
+                            | b"wait"
+                            | b"sleep"
+                            | b"accept"
+                            | b"return"
+                            | b"die"
+                    )
+                )
             });
             if !ends {
                 self.endless_until = text_end;
@@ -171,7 +200,8 @@ impl Scan {
     fn call(&mut self, at: usize, name: &str, member: bool) {
         let language = self.phrases.language;
         // `IO::Socket::INET->new`, `TCPSocket.new`: the class tells.
-        let plain = name.trim_end_matches("::new").trim_end_matches(".new").trim_end_matches(".open");
+        let plain =
+            name.trim_end_matches("::new").trim_end_matches(".new").trim_end_matches(".open");
         let Some(meaning) = meaning(language, name).or_else(|| meaning(language, plain)) else {
             return;
         };
@@ -240,7 +270,11 @@ impl Scan {
                 }
             }
             Meaning::Kill => {
-                let process = arguments.values.iter().filter_map(Value::as_number).find(|it| *it == -1 || *it == 1);
+                let process = arguments
+                    .values
+                    .iter()
+                    .filter_map(Value::as_number)
+                    .find(|it| *it == -1 || *it == 1);
                 if let Some(process) = process {
                     let qualities = Qualities::NONE.with_if(process == -1, Qualities::ALL_OF_THEM);
                     let target = Target::Name(process.to_string());
@@ -249,7 +283,8 @@ impl Scan {
             }
             Meaning::Fork => {}
             Meaning::Connect => {
-                let host = arguments.values.iter().map(Value::to_text).collect::<Vec<_>>().join(&b':');
+                let host =
+                    arguments.values.iter().map(Value::to_text).collect::<Vec<_>>().join(&b':');
                 self.gather.connected(String::from_utf8_lossy(&host).into_owned(), range);
             }
             Meaning::Listen => {
@@ -265,8 +300,14 @@ impl Scan {
             }
             Meaning::Send => {
                 let secrets = Origin::SECRET.with(Origin::ENVIRONMENT);
-                let qualities = Qualities::NONE.with_if(all.has_any(secrets), Qualities::WITH_SECRETS);
-                self.gather.effect(EffectKind::Send, super::library::host(&first), qualities, range);
+                let qualities =
+                    Qualities::NONE.with_if(all.has_any(secrets), Qualities::WITH_SECRETS);
+                self.gather.effect(
+                    EffectKind::Send,
+                    super::library::host(&first),
+                    qualities,
+                    range,
+                );
             }
             Meaning::SetUser => {
                 if first.as_number() == Some(0) {
@@ -282,10 +323,8 @@ impl Scan {
     }
 
     fn run(&mut self, arguments: &Arguments, range: SourceRange) {
-        let values: Vec<Value> = flat(&arguments.values)
-            .into_iter()
-            .filter(|one| one.as_number().is_none())
-            .collect();
+        let values: Vec<Value> =
+            flat(&arguments.values).into_iter().filter(|one| one.as_number().is_none()).collect();
         match values.as_slice() {
             [] => {}
             [text] => self.gather.shell(text, range),
@@ -323,7 +362,9 @@ impl Scan {
             path = Value::text_from(rest, path.origin);
         }
         let text = path.to_text();
-        if mode.contains(&b'|') || text.first() == Some(&b'|') && self.phrases.language == Language::Ruby {
+        if mode.contains(&b'|')
+            || text.first() == Some(&b'|') && self.phrases.language == Language::Ruby
+        {
             let command = text.strip_prefix(b"|").unwrap_or(&text).to_vec();
             self.gather.shell(&Value::text_from(command, path.origin), range);
         } else if mode.contains(&b'&') {
@@ -359,7 +400,10 @@ impl Scan {
             return;
         }
         let piped = self.phrases.is_mark(next, b'|')
-            && matches!(self.phrases.name_at(next + 1).or(self.phrases.name_at(next + 2)), Some(b"getline"));
+            && matches!(
+                self.phrases.name_at(next + 1).or(self.phrases.name_at(next + 2)),
+                Some(b"getline")
+            );
         if piped {
             self.gather.shell(&value, range);
         }
@@ -369,16 +413,26 @@ impl Scan {
     fn awk_redirect(&mut self, at: usize, range: SourceRange) {
         let mut next = at + 1;
         let appends = self.phrases.is_mark(next, b'>');
-        while self.phrases.is_mark(next, b'&') || self.phrases.is_mark(next, b'>') || self.phrases.is_mark(next, b'(') {
+        while self.phrases.is_mark(next, b'&')
+            || self.phrases.is_mark(next, b'>')
+            || self.phrases.is_mark(next, b'(')
+        {
             next += 1;
         }
         let known = matches!(self.phrases.kind(next), Some(TokenKind::Text(..)))
-            || self.phrases.name_at(next).is_some_and(|name| self.phrases.variables.contains_key(name));
+            || self
+                .phrases
+                .name_at(next)
+                .is_some_and(|name| self.phrases.variables.contains_key(name));
         if !known {
             // Commands from a connection, `while ((s |& getline c) > 0)`, have no text.
             let co_process = self.phrases.is_mark(at + 1, b'&');
             let read = self.phrases.name_at(next) == Some(b"getline");
-            if co_process && read && at > 0 && !matches!(self.phrases.kind(at - 1), Some(TokenKind::Text(..))) {
+            if co_process
+                && read
+                && at > 0
+                && !matches!(self.phrases.kind(at - 1), Some(TokenKind::Text(..)))
+            {
                 let variable = self.phrases.name_at(at - 1).map(<[u8]>::to_vec).unwrap_or_default();
                 let from = self.phrases.variables.get(&variable).cloned().unwrap_or_default();
                 let target = self.phrases.name_at(next + 1).map(<[u8]>::to_vec).unwrap_or_default();

@@ -129,7 +129,8 @@ impl Lexer<'_> {
     }
 
     fn starts_name(&self, ahead: usize) -> bool {
-        self.peek(ahead).is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_' || byte >= 128)
+        self.peek(ahead)
+            .is_some_and(|byte| byte.is_ascii_alphabetic() || byte == b'_' || byte >= 128)
     }
 
     fn skip_line(&mut self) {
@@ -281,7 +282,8 @@ impl Lexer<'_> {
         while self.peek(0).is_some_and(|byte| byte == b' ') {
             self.at += 1;
         }
-        let Some(open) = self.peek(0).filter(|byte| byte.is_ascii_punctuation() && !b",;=".contains(byte))
+        let Some(open) =
+            self.peek(0).filter(|byte| byte.is_ascii_punctuation() && !b",;=".contains(byte))
         else {
             self.at = before;
             return false;
@@ -328,7 +330,8 @@ impl Lexer<'_> {
         }
         let quote = self.peek(ahead).filter(|byte| matches!(byte, b'"' | b'\''));
         ahead += usize::from(quote.is_some());
-        let capital = self.peek(ahead).is_some_and(|byte| byte.is_ascii_uppercase() || byte == b'_');
+        let capital =
+            self.peek(ahead).is_some_and(|byte| byte.is_ascii_uppercase() || byte == b'_');
         if !capital || matches!(self.language, Language::Lua | Language::Awk) {
             self.at += 2;
             self.push(TokenKind::Mark(b'<'), start);
@@ -345,7 +348,11 @@ impl Lexer<'_> {
         let Some((mark, replaced, place)) = self.heredoc.take() else { return };
         let mut text = Vec::new();
         while self.at < self.source.len() {
-            let length = self.rest().iter().position(|byte| *byte == b'\n').map_or(self.rest().len(), |it| it + 1);
+            let length = self
+                .rest()
+                .iter()
+                .position(|byte| *byte == b'\n')
+                .map_or(self.rest().len(), |it| it + 1);
             let line = self.rest().get(..length).unwrap_or_default().to_vec();
             self.at += length;
             let bare = line.trim_ascii();

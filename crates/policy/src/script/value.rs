@@ -151,9 +151,7 @@ impl Value {
         let Some(left) = room.checked_sub(own) else { return false };
         *room = left;
         match &self.kind {
-            Kind::List(items) => {
-                deep > 0 && items.iter().all(|item| item.measure(deep - 1, room))
-            }
+            Kind::List(items) => deep > 0 && items.iter().all(|item| item.measure(deep - 1, room)),
             Kind::Map(entries) => {
                 deep > 0 && entries.iter().all(|(_, item)| item.measure(deep - 1, room))
             }

@@ -119,6 +119,8 @@ impl<'a> Fixture<'a> {
     pub(super) fn step(&self, tree: &Tree, script: &str) -> Tree {
         let (sealed, seen) = self.operate(SANDBOX, tree, |mounted| _ = mounted.run(script));
         self.assert_reads("the tree after the script", &sealed.tree, &seen);
+        let counts = self.changeset(tree, &sealed.tree).counts();
+        assert_eq!(sealed.counts, counts, "what sealing counted: {script}");
         sealed.tree
     }
 

@@ -64,6 +64,7 @@ macro_rules! workspace_contract_tests {
     (@cases $mode:ident ($make:expr)) => {
         $crate::workspace_contract_tests! { @$mode ($make)
             sealing::an_operation_without_a_change_gives_the_same_tree
+            sealing::new_directories_count_with_all_that_lies_in_them
             sealing::what_an_operation_takes_back_itself_is_no_change
             sealing::returning_to_an_old_tree_is_identity
             sealing::forks_do_not_see_each_other

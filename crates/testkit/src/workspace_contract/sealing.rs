@@ -45,6 +45,25 @@ pub fn what_an_operation_takes_back_itself_is_no_change(make: MakeDriver<'_>) {
     assert!(sealed.counts.is_empty(), "{:?}", sealed.counts);
 }
 
+/// What lies in a new directory is counted with it, wherever that directory stands: where nothing
+/// was, where something else was, and where a directory was that is gone.
+pub fn new_directories_count_with_all_that_lies_in_them(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(make, BASE) else { return };
+    let tree = f.create();
+    let fill =
+        |at: &str| format!("mkdir -p {at}/e/s; ln -s y {at}/e/x; echo >{at}/e/s/z; echo >{at}/b");
+    // Nothing; a file; a directory in whose place a new one is not merged with it; and one that
+    // stays and gets a new one.
+    let at = ["new", "a", "d", "kept"].map(fill).join("; ");
+    let first = f.step(&tree, &format!("mkdir kept; rm -r a d; {at}"));
+    let counts = f.changeset(&tree, &first).counts();
+    assert_eq!((counts.added, counts.deleted), (21, 2), "{counts:?}");
+    // The same again, above a layer that removed them.
+    let gone = f.step(&first, "rm -r new a d kept/e");
+    let again = f.step(&gone, &format!("mkdir -p d; {at}; rm new/e/s/z; mkfifo new/e/s/z"));
+    f.step(&again, "mv new/e kept/moved; rm -r new d/e; mkdir -p d/e/deep; touch d/e/deep/x");
+}
+
 /// Snapshot, more changes, back to the snapshot: the same tree to the last attribute, however
 /// often, and also in another process.
 pub fn returning_to_an_old_tree_is_identity(make: MakeDriver<'_>) {

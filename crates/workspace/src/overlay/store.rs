@@ -176,15 +176,9 @@ impl Store {
         Ok(View::new(tree.base.clone(), layers))
     }
 
-    /// What `tree` shows with the layer of `manifest`, which lies in `directory`, on top.
-    pub(super) fn view_with(
-        &self,
-        tree: &OverlayTree,
-        directory: PathBuf,
-        manifest: &Manifest,
-    ) -> Result<View, WorkspaceError> {
-        let mut layers =
-            vec![Layer::indexed(directory, manifest.root, Index::new(&manifest.records))];
+    /// What `tree` shows with one more layer on top.
+    pub(super) fn view_with(&self, tree: &OverlayTree, top: Layer) -> Result<View, WorkspaceError> {
+        let mut layers = vec![top];
         for id in tree.layers.iter().rev().filter(|id| id.kind() != LayerKind::Mark) {
             layers.push(self.lazy_layer(id)?);
         }
@@ -212,7 +206,7 @@ impl Store {
                     continue;
                 }
                 let manifest = self.manifest(id)?;
-                add_candidates(&mut candidates, &manifest);
+                add_candidates(&mut candidates, manifest.root, &manifest.records);
                 let index = Index::new(&manifest.records);
                 layers.push(Layer::indexed(self.layer(id), manifest.root, index));
             }
@@ -280,12 +274,16 @@ pub(super) fn shared_layers(a: &[LayerId], b: &[LayerId]) -> usize {
     a.iter().zip(b).take_while(|(a, b)| a == b).count()
 }
 
-/// Adds a layer's paths.
-pub(super) fn add_candidates(candidates: &mut Candidates, manifest: &Manifest) {
-    if manifest.root {
+/// Adds a layer's paths, the root's too when `root`.
+pub(super) fn add_candidates<'a>(
+    candidates: &mut Candidates,
+    root: bool,
+    records: impl IntoIterator<Item = &'a Record>,
+) {
+    if root {
         candidates.paths.insert(RelPath::root());
     }
-    for record in &manifest.records {
+    for record in records {
         if record.entry.is_none() {
             continue;
         }

@@ -1,5 +1,6 @@
 //! Writing down what lies in an upper directory.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use ctrlz_core::path::RelPath;
@@ -43,11 +44,13 @@ pub(super) fn walk(upper: &Path) -> Result<Vec<Record>, WorkspaceError> {
 fn list(upper: &Path, path: &RelPath, records: &mut Vec<Record>) -> Result<(), WorkspaceError> {
     let disk = path.below(upper);
     let directory = open_directory(&disk, OFlags::RDONLY)?;
+    let mut shown = disk.clone();
     for name in entries_at(&directory, &disk)? {
-        let child = path.child(&name);
-        let shown = child.below(upper);
+        shown.push(&name);
         let entry = version_at(Place::new(&directory, &name, &shown))?;
-        records.push(Record { path: child, entry, opaque: false, base: None, raced: false });
+        shown.pop();
+        let path = path.child(&name);
+        records.push(Record { path, entry, opaque: false, base: None, raced: false });
     }
     Ok(())
 }
@@ -69,12 +72,49 @@ pub(super) fn add_base(
     since: Timestamp,
 ) -> Result<(), WorkspaceError> {
     let view = View::new(base.to_owned(), Vec::new());
+    let mut made = Made::default();
     for record in records {
+        let is_directory = record.entry.is_some_and(|entry| entry.is_directory());
+        if made.holds(&record.path) {
+            made.add_if(is_directory, &record.path);
+            continue;
+        }
         record.base = view.lookup(&record.path)?.map(|found| found.version);
+        let was_directory = record.base.is_some_and(|base| base.is_directory());
+        made.add_if(is_directory && !was_directory, &record.path);
         record.raced = record.base.is_some_and(|base| {
             // A directory's own stamp moves with every entry made in it, so it proves nothing.
             !base.is_directory() && base.ctime >= since
         });
     }
     Ok(())
+}
+
+/// Directories where none was before. Nothing below them has to be looked up one by one, and there
+/// may be thousands of paths.
+#[derive(Debug, Default)]
+pub(super) struct Made {
+    directories: HashSet<RelPath>,
+    /// The directory of the path that was asked about last, and whether it is one of them. A walk
+    /// tells what lies in a directory in one go.
+    last: RelPath,
+    is_made: bool,
+}
+
+impl Made {
+    /// Whether the next path of a walk lies in one of them.
+    pub(super) fn holds(&mut self, path: &RelPath) -> bool {
+        if !path.is_child_of(&self.last) {
+            self.last = path.parent().unwrap_or_default();
+            self.is_made = self.directories.contains(&self.last);
+        }
+        self.is_made
+    }
+
+    /// Adds a directory, before what lies in it is asked about.
+    pub(super) fn add_if(&mut self, made: bool, directory: &RelPath) {
+        if made {
+            self.directories.insert(directory.clone());
+        }
+    }
 }

@@ -5,7 +5,8 @@ use crate::support::{Scene, interpreter};
 #[test]
 fn time_is_up_with_124_also_for_a_command_that_ignores_it() {
     let scene = Scene::new();
-    let outcome = scene.run(&["run", "--timeout", "1", "--", "sh", "-c", "echo x > f; sleep 60"]);
+    // Long enough for a busy machine to begin with it.
+    let outcome = scene.run(&["run", "--timeout", "10", "--", "sh", "-c", "echo x > f; sleep 600"]);
     outcome.code(124).says(&["timeout"]);
     assert_eq!(scene.changes(), ["added f"]);
     let script = "trap '' TERM INT HUP; while :; do sleep 1; done";
@@ -35,7 +36,7 @@ fn memory() {
     take(10).ok().says_nothing();
     // All processes together.
     let program = "import os, time\nfor _ in range(8):\n  if os.fork() == 0:\n    \
-                   a = bytearray(30 << 20)\n    time.sleep(20)\n    os._exit(0)\n\
+                   a = bytearray(30 << 20)\n    time.sleep(120)\n    os._exit(0)\n\
                    for _ in range(8): assert os.wait()[1] == 0";
     let ended = scene.run(&["run", "--memory", "100M", "--", interpreter(), "-c", program]);
     assert!(!ended.status.success(), "{ended}");
@@ -45,7 +46,7 @@ fn memory() {
 fn processes() {
     let scene = Scene::new();
     let program = "import os, time\nchildren = 0\ntry:\n  while children < 60:\n    \
-                   if os.fork() == 0:\n      time.sleep(30)\n    children += 1\n\
+                   if os.fork() == 0:\n      time.sleep(600)\n    children += 1\n\
                    except OSError as e: print(e.errno, children)";
     let outcome = scene.run(&["run", "--pids", "20", "--", interpreter(), "-c", program]).ok();
     let out = outcome.out();
@@ -59,7 +60,7 @@ fn processes() {
 fn disk() {
     let scene = Scene::new();
     let script = "for i in 1 2 3 4 5 6 7 8; do head -c 1000000 /dev/urandom > f$i || exit 9; \
-                  sleep 0.2; done; sleep 2";
+                  sleep 0.2; done; sleep 600";
     let outcome = scene.run(&["run", "--disk", "2M", "--", "sh", "-c", script]);
     assert!(!outcome.status.success(), "{outcome}");
     outcome.says(&["disk"]);

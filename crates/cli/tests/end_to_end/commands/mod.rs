@@ -14,3 +14,4 @@ mod signals;
 mod snapshots;
 mod streams;
 mod terminal;
+mod waiting;

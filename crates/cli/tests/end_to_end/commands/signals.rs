@@ -2,6 +2,8 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Stdio};
+use std::thread::sleep;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -10,7 +12,8 @@ use crate::support::{Outcome, Scene, python};
 /// Starts ctrlz and waits for the command's first line.
 fn started(scene: &Scene, arguments: &[&str]) -> (Child, BufReader<std::process::ChildStdout>) {
     let mut command = scene.ctrlz(arguments);
-    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("start");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("start");
     let mut out = BufReader::new(child.stdout.take().expect("a pipe"));
     let mut line = String::new();
     out.read_line(&mut line).expect("read a line");
@@ -23,7 +26,19 @@ fn send(child: &Child, signal: Signal) {
     kill_process(pid, signal).expect("send a signal");
 }
 
-fn finish(child: Child, mut out: BufReader<std::process::ChildStdout>) -> Outcome {
+/// A line of /proc/PID/status without its name.
+fn status(pid: u32, name: &str) -> String {
+    let text = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it is there");
+    let line = text.lines().find_map(|line| line.strip_prefix(name));
+    line.unwrap_or_default().trim().to_owned()
+}
+
+/// How often a test looks whether it is so far.
+const MOMENT: Duration = Duration::from_millis(5);
+
+/// Ends its input and waits for its end.
+fn finish(mut child: Child, mut out: BufReader<std::process::ChildStdout>) -> Outcome {
+    drop(child.stdin.take());
     let mut rest = Vec::new();
     out.read_to_end(&mut rest).expect("read");
     let mut output = child.wait_with_output().expect("wait");
@@ -89,11 +104,38 @@ fn a_signal_that_the_command_does_not_handle_ends_it_as_without_ctrlz() {
 #[test]
 fn a_signal_that_the_command_ignores_does_not_end_it() {
     let scene = Scene::new();
-    let script = "trap '' TERM HUP; echo ready; sleep 0.4; echo done";
+    let script = "trap '' TERM HUP; echo ready; read line; echo done";
     let (child, out) = started(&scene, &["run", "--", "sh", "-c", script]);
     send(&child, Signal::TERM);
     send(&child, Signal::HUP);
+    // Until ctrlz has taken both.
+    while status(child.id(), "ShdPnd:") != "0000000000000000" {
+        sleep(MOMENT);
+    }
     assert_eq!(finish(child, out).ok().out(), "done\n");
+}
+
+/// A ctrlz that a busy machine lets run only when all is over finds the signal and the end at once.
+#[test]
+fn a_signal_that_comes_just_before_the_end_does_not_cost_the_outcome() {
+    let scene = Scene::new();
+    let script = "trap '' TERM; echo ready; read line; echo kept > f; exit 5";
+    let (mut child, out) = started(&scene, &["run", "--", "sh", "-c", script]);
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    let children = std::fs::read_to_string(children).expect("the children of ctrlz");
+    let process_1: u32 = children.trim().parse().expect("one child");
+    send(&child, Signal::STOP);
+    while status(child.id(), "State:") != "T (stopped)" {
+        sleep(MOMENT);
+    }
+    send(&child, Signal::TERM);
+    drop(child.stdin.take());
+    while status(process_1, "State:") != "Z (zombie)" {
+        sleep(MOMENT);
+    }
+    send(&child, Signal::CONT);
+    finish(child, out).code(5);
+    assert_eq!(scene.changes(), ["added f"]);
 }
 
 #[test]

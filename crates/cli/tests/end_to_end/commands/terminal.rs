@@ -25,7 +25,7 @@ class Terminal:
             return bool(data)
         return True
     def expect(self, text):
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 120
         while text not in self.seen:
             if not self.read(0.2) or time.monotonic() > limit:
                 sys.exit('%r does not come; seen: %r' % (text, self.seen))
@@ -35,7 +35,7 @@ class Terminal:
     def type(self, text):
         os.write(self.fd, text.encode())
     def end(self):
-        limit = time.monotonic() + 20
+        limit = time.monotonic() + 120
         while self.read(0.2) and time.monotonic() < limit:
             pass
         return os.waitpid(self.pid, 0)[1]
@@ -167,12 +167,11 @@ os.environ['SHELL'] = '/bin/bash'
 t = Terminal('bash', '--norc', '-i')
 t.expect('$ ')
 t.type(CTRLZ + ' shell\n')
-time.sleep(0.3)
-t.type('PS1="in> "; echo made > made\n')
-t.expect('in> ')
-t.expect('in> ')
-t.type('sleep 50\n')
-time.sleep(0.3)
+# The echo of what is typed has the quotes, the prompt does not.
+t.type('PS1="in"">" ; echo made > made\n')
+t.expect('in>')
+t.type('sh -c "echo run""ning; exec sleep 500"\n')
+t.expect('running')
 t.type('\x1a')
 t.expect('Stopped')
 t.type('kill -9 %1; while jobs | grep -q Stopped; do sleep 0.1; done; echo wa""ited\n')

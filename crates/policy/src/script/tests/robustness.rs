@@ -27,8 +27,37 @@ pub(super) fn noise_is_survived() {
 #[test]
 pub(super) fn noise_of_syntax_is_survived() {
     let words: &[&str] = &[
-        "(", ")", "[", "]", "{", "}", "'", "\"", "`", "${", "\n", "  ", "def f(", "x", "=", "lambda:", "for x in ",
-        "while True:", "import os\n", "os.system", "+", "*", ".", ",", ":", "function(){", "=>", "f'{", "\\", "#", "//",
+        "(",
+        ")",
+        "[",
+        "]",
+        "{",
+        "}",
+        "'",
+        "\"",
+        "`",
+        "${",
+        "\n",
+        "  ",
+        "def f(",
+        "x",
+        "=",
+        "lambda:",
+        "for x in ",
+        "while True:",
+        "import os\n",
+        "os.system",
+        "+",
+        "*",
+        ".",
+        ",",
+        ":",
+        "function(){",
+        "=>",
+        "f'{",
+        "\\",
+        "#",
+        "//",
     ];
     for language in MAIN {
         for seed in 1..80 {
@@ -55,18 +84,43 @@ fn every_prefix_of_a_program_is_survived() {
 
 #[test]
 fn deep_nesting_is_survived_and_what_lies_deep_is_seen() {
-    for (open, close) in [("(", ")"), ("[", "]"), ("f(", ")"), ("{1:", "}"), ("lambda: ", ""), ("not ", ""), ("-", "")] {
-        let text = format!("{}__import__('os').system('id'){}", open.repeat(500), close.repeat(500));
+    for (open, close) in [
+        ("(", ")"),
+        ("[", "]"),
+        ("f(", ")"),
+        ("{1:", "}"),
+        ("lambda: ", ""),
+        ("not ", ""),
+        ("-", ""),
+    ] {
+        let text =
+            format!("{}__import__('os').system('id'){}", open.repeat(500), close.repeat(500));
         let found = words(Language::Python, &text);
         assert!(found.iter().any(|word| word == "shell id"), "{open}: {found:?}");
-        acts(Language::Python, format!("{}x{}", open.repeat(4_000), close.repeat(4_000)).as_bytes());
+        acts(
+            Language::Python,
+            format!("{}x{}", open.repeat(4_000), close.repeat(4_000)).as_bytes(),
+        );
         acts(Language::Python, open.repeat(20_000).as_bytes());
     }
-    for (open, close) in [("(", ")"), ("[", "]"), ("f(", ")"), ("{", "}"), ("()=>", ""), ("!", ""), ("`${", "}`"), ("if(x){", "}")] {
-        let text = format!("{}require('child_process').exec('id'){}", open.repeat(200), close.repeat(200));
+    for (open, close) in [
+        ("(", ")"),
+        ("[", "]"),
+        ("f(", ")"),
+        ("{", "}"),
+        ("()=>", ""),
+        ("!", ""),
+        ("`${", "}`"),
+        ("if(x){", "}"),
+    ] {
+        let text =
+            format!("{}require('child_process').exec('id'){}", open.repeat(200), close.repeat(200));
         let found = words(Language::JavaScript, &text);
         assert!(found.iter().any(|word| word == "shell id"), "{open}: {found:?}");
-        acts(Language::JavaScript, format!("{}x{}", open.repeat(4_000), close.repeat(4_000)).as_bytes());
+        acts(
+            Language::JavaScript,
+            format!("{}x{}", open.repeat(4_000), close.repeat(4_000)).as_bytes(),
+        );
         acts(Language::JavaScript, open.repeat(20_000).as_bytes());
     }
 }
@@ -77,7 +131,8 @@ fn what_grows_without_bounds_is_given_up() {
     acts(Language::Python, doubling.as_bytes());
     let lists = format!("a = [0] * 100\n{}", "a = [a, a, a, a, a, a, a, a]\n".repeat(100));
     acts(Language::Python, lists.as_bytes());
-    let formats = format!("a = 'x' * 10000\n{}", "a = '{0}{0}{0}{0}{0}{0}{0}{0}'.format(a)\n".repeat(100));
+    let formats =
+        format!("a = 'x' * 10000\n{}", "a = '{0}{0}{0}{0}{0}{0}{0}{0}'.format(a)\n".repeat(100));
     acts(Language::Python, formats.as_bytes());
     let loops = "for a in range(4000):\n for b in range(4000):\n  for c in range(4000):\n   x = a * b * c\n";
     acts(Language::Python, loops.as_bytes());
@@ -97,51 +152,8 @@ fn the_rest_of_a_very_long_program_is_reported() {
 fn what_stands_after_a_loop_that_uses_up_the_budget_is_still_seen() {
     let text = "for a in range(4000):\n for b in range(4000):\n  x = a\nimport os\nos.system('id')\ndef f():\n  os.system('ls')\n";
     let found = words(Language::Python, text);
-    assert!(found.contains(&"shell id".to_owned()) && found.contains(&"shell ls".to_owned()), "{found:?}");
-}
-
-/// Prints what hard inputs cost: `cargo test --release -p ctrlz-policy script -- --ignored --nocapture`.
-#[test]
-#[ignore = "it measures, it asserts nothing"]
-fn measure() {
-    let mut inputs: Vec<(String, Language, Vec<u8>)> = Vec::new();
-    let mega = 1 << 20;
-    let repeat = |text: &str| text.repeat(mega / text.len());
-    for language in MAIN {
-        inputs.push(("noise".into(), language, noise(77, mega)));
-        for text in [
-            "import os\nos.system('ls -la ' + x)\nfor i in y:\n    print(i, a[1], {'k': 2})\n", "const a = require('x'); a.b(function (c) { return c + 1; });\n",
-            "(", "[", "{", "a(", "a+", "'", "a.", "a[", "\"\"\"", "`${", "x = ", "if x:\n ", "lambda:", "f'{", "=>", "()=>", "/", "<", "<a>", "\\", "a\n", ";", "é", "\0", "1 ", "'a' + ", "def f():\n ",
-            "while 1:\n ", "@", "function(){", "a ? ", "not ", "! ", "- ", "a,", "a=", "f(f)\n", "}", ")", "async ", "for(;;){",
-        ] {
-            inputs.push((text.escape_default().to_string(), language, repeat(text).into_bytes()));
-        }
-    }
-    let mut results: Vec<(std::time::Duration, String)> = inputs
-        .into_iter()
-        .map(|(name, language, text)| {
-            let start = std::time::Instant::now();
-            let read = crate::script::parse::parse(language, &text).map(|(_, length)| length);
-            let parsed = start.elapsed();
-            let count = acts(language, &text).len();
-            (start.elapsed() - parsed, format!("{parsed:?} {language:?} {name} {read:?} -> {count}"))
-        })
-        .collect();
-    results.sort();
-    for (time, name) in results.iter().rev().take(30) {
-        println!("{time:?} {name}");
-    }
-    for table in [super::python::ALL, super::javascript::ALL] {
-        let language = if table == super::python::ALL { Language::Python } else { Language::JavaScript };
-        let mut times: Vec<_> = table
-            .iter()
-            .map(|text| {
-                let start = std::time::Instant::now();
-                acts(language, text.as_bytes());
-                start.elapsed()
-            })
-            .collect();
-        times.sort();
-        println!("median {:?} last {:?}", times[times.len() / 2], times.last());
-    }
+    assert!(
+        found.contains(&"shell id".to_owned()) && found.contains(&"shell ls".to_owned()),
+        "{found:?}"
+    );
 }
