@@ -76,6 +76,7 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::State(_)
         | Command::Doctor
         | Command::Check(_)
+        | Command::Hook(_)
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::Man { .. } => Concern::None,

@@ -6,6 +6,7 @@ mod config;
 mod diff;
 mod doctor;
 mod history;
+mod hook;
 mod manage;
 mod manual;
 mod recover;
@@ -14,6 +15,8 @@ mod run;
 mod snapshot;
 mod state;
 mod undo;
+
+pub(crate) use hook::BLOCKS;
 
 use ctrlz_isolation::native::NativeDriver;
 
@@ -45,6 +48,7 @@ pub(crate) fn execute(arguments: Arguments, isolation: NativeDriver) -> Answer {
         Command::Doctor => doctor::doctor(json),
         Command::Recover => recover::recover(json),
         Command::Check(arguments) => check::check(&arguments, json),
+        Command::Hook(arguments) => hook::hook(arguments, json),
         Command::Config(arguments) => config::config(&arguments, json),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::manual(&folder),

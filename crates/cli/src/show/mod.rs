@@ -13,7 +13,7 @@ mod visible;
 pub(crate) use changes::{counts_in_words, print_tree};
 pub(crate) use effects::print_effects;
 pub(crate) use excerpt::print_excerpts;
-pub(crate) use patch::print_patch;
+pub(crate) use patch::{print_patch, print_text_diff};
 pub(crate) use plain::plain;
 pub(crate) use style::Style;
 pub(crate) use table::print_table;

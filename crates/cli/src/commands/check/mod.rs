@@ -3,6 +3,8 @@
 mod jsonl;
 mod script;
 
+pub(in crate::commands) use script::language_of;
+
 use std::os::unix::ffi::OsStrExt as _;
 
 use ctrlz_policy::{Validator, Verdict, redact};

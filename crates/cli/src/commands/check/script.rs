@@ -30,8 +30,7 @@ pub(super) fn judge(
         let message = format!("{name} has more than {} MiB", LONGEST >> 20);
         return Err(Failure::new(OWN_FAILURE, "input", message));
     }
-    let by_name = || file.extension().and_then(|extension| of_extension(extension.to_str()?));
-    let language = language.or_else(by_name).or_else(|| of_first_line(&text));
+    let language = language.or_else(|| language_of(file, &text));
     let verdict = match language {
         None | Some(LanguageWord::Shell) => validator.command(&text),
         Some(language) => validator.program(language.name(), &text),
@@ -45,8 +44,13 @@ fn read(source: impl Read) -> std::io::Result<Vec<u8>> {
     Ok(text)
 }
 
-/// The language that a file's name tells.
-pub(in crate::commands) fn of_extension(extension: &str) -> Option<LanguageWord> {
+/// The language of a script, as its name or its `#!` line tells it.
+pub(in crate::commands) fn language_of(file: &Path, text: &[u8]) -> Option<LanguageWord> {
+    let by_name = file.extension().and_then(|extension| of_extension(extension.to_str()?));
+    by_name.or_else(|| of_first_line(text))
+}
+
+fn of_extension(extension: &str) -> Option<LanguageWord> {
     Some(match extension.to_ascii_lowercase().as_str() {
         "sh" | "bash" | "zsh" | "ksh" | "dash" | "bats" | "command" => LanguageWord::Shell,
         "py" | "pyw" => LanguageWord::Python,
@@ -61,7 +65,7 @@ pub(in crate::commands) fn of_extension(extension: &str) -> Option<LanguageWord>
 }
 
 /// The language that a `#!` line tells: `#!/usr/bin/env -S python3.12 -u`, `#!/bin/sh`.
-pub(in crate::commands) fn of_first_line(text: &[u8]) -> Option<LanguageWord> {
+fn of_first_line(text: &[u8]) -> Option<LanguageWord> {
     let line = text.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     let line = String::from_utf8_lossy(line);
     let mut words = line.split_whitespace();
