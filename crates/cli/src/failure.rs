@@ -49,6 +49,12 @@ impl Failure {
         Self { details, ..Self::new(code, kind, error.to_string()) }
     }
 
+    /// The reasons, one a line.
+    pub(crate) fn details(mut self, details: Vec<String>) -> Self {
+        self.details = details;
+        self
+    }
+
     /// What the user can do about it.
     pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());

@@ -6,9 +6,11 @@ mod print;
 
 mod arguments;
 mod commands;
+mod confirm;
 mod context;
 mod early;
 mod failure;
+mod judging;
 mod mapped;
 mod places;
 mod root;
@@ -27,7 +29,12 @@ fn main() -> ExitCode {
     let isolation = early::isolation();
     let arguments = match Arguments::read() {
         Ok(arguments) => arguments,
-        Err(error) => return failure::usage(&error),
+        Err(error) => {
+            let code = failure::usage(&error);
+            // An agent would take any other code for consent.
+            let asked = std::env::args_os().nth(1).is_some_and(|word| word == "hook");
+            return if asked && error.use_stderr() { commands::BLOCKS.into() } else { code };
+        }
     };
     ExitCode::from(execute(arguments, isolation))
 }

@@ -75,6 +75,8 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::Log(_)
         | Command::State(_)
         | Command::Doctor
+        | Command::Check(_)
+        | Command::Hook(_)
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::Man { .. } => Concern::None,

@@ -30,6 +30,21 @@ pub(crate) fn choose(root: Option<&Path>, folder: &Path) -> Result<BaseChoice, F
     }
 }
 
+/// What [`choose`] will answer, as far as that is told without reading or unpacking anything: a
+/// root of its own is named by the path that the user gave.
+pub(crate) fn expected(root: Option<&Path>, folder: &Path) -> BaseChoice {
+    match root.map(|root| (root, root.to_str())) {
+        None | Some((_, Some("host"))) if folder != Path::new("/") => {
+            BaseChoice { root: Root::Host, base: folder.to_owned() }
+        }
+        None | Some((_, Some("host" | "overlay"))) => overlay(),
+        Some((path, _)) => {
+            let path = path.to_owned();
+            BaseChoice { root: Root::Directory { path: path.clone() }, base: path }
+        }
+    }
+}
+
 fn overlay() -> BaseChoice {
     BaseChoice { root: Root::Overlay, base: PathBuf::from("/") }
 }

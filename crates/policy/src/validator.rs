@@ -54,6 +54,14 @@ impl Validator {
         self.verdict(text, evaluation)
     }
 
+    /// Judges writing `content` to the file at `path`, as far as it matters where the file lies;
+    /// with `adds`, what it holds stays. What a script would do, [`Validator::program`] tells.
+    #[must_use]
+    pub fn write(&self, path: &[u8], content: &[u8], adds: bool) -> Verdict {
+        let evaluation = evaluate::write(path, start_of(content), adds, &self.context);
+        self.verdict(b"", evaluation)
+    }
+
     fn verdict(&self, text: &[u8], evaluation: Evaluation) -> Verdict {
         let mut findings = content_findings(text);
         let mut add = |rule: &'static Rule, stage, range, subject: String| {

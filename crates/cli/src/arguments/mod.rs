@@ -1,5 +1,7 @@
 //! The command line's grammar.
 
+mod check;
+mod hook;
 mod run;
 
 use std::path::PathBuf;
@@ -10,6 +12,11 @@ use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::workspace::ConflictStrategy;
 
+pub(crate) use check::{CheckArguments, LanguageWord};
+pub(crate) use hook::{
+    Agent, HookAction, HookArguments, HookOptions, InstallArguments, OnHigh, OnLow,
+    SettingsArguments, UninstallArguments,
+};
 pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
 
 /// Run anything as a transaction: isolated while it runs, looked at afterwards, kept or undone.
@@ -91,6 +98,19 @@ pub(crate) enum Command {
     Doctor,
     /// Finish or take back what a crash left
     Recover,
+    /// Judge a command or a script without running it
+    ///
+    /// With several words after `--`, a program and its arguments are judged as `ctrlz run` would
+    /// get them; with one word alone, it is a whole text of the shell, as `sh -c` would get it.
+    ///
+    /// The exit code is 0 when it is allowed (low and medium risk), 3 when somebody has to confirm
+    /// it (high), 4 when it is blocked (critical), and 125 when it could not be judged.
+    Check(CheckArguments),
+    /// Answer a coding agent that asks before it acts, and install that in its settings
+    ///
+    /// Critical operations are denied, and so is everything when the hook itself fails: it then
+    /// ends with exit code 2, which agents take for a denial.
+    Hook(HookArguments),
     /// Show the configuration in force
     Config(ConfigArguments),
     /// Print a completion script for a shell

@@ -109,6 +109,12 @@ pub(crate) struct CommandArguments {
     /// Show one that is hidden by default
     #[arg(long, value_name = "PATH")]
     pub(crate) show: Vec<PathBuf>,
+    /// Answer the question about a command of high risk with yes, where the profile lets it
+    #[arg(long, short)]
+    pub(crate) yes: bool,
+    /// Run it though its risk is critical; only in the profile development
+    #[arg(long)]
+    pub(crate) allow_critical: bool,
     /// When to print a summary on standard error
     #[arg(long, value_enum, default_value_t = SummaryWhen::Auto, value_name = "WHEN")]
     pub(crate) summary: SummaryWhen,

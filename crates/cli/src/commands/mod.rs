@@ -1,10 +1,13 @@
 //! One file a command.
 
+mod approval;
+mod check;
 mod commit;
 mod config;
 mod diff;
 mod doctor;
 mod history;
+mod hook;
 mod manage;
 mod manual;
 mod recover;
@@ -13,6 +16,8 @@ mod run;
 mod snapshot;
 mod state;
 mod undo;
+
+pub(crate) use hook::BLOCKS;
 
 use ctrlz_isolation::native::NativeDriver;
 
@@ -43,6 +48,8 @@ pub(crate) fn execute(arguments: Arguments, isolation: NativeDriver) -> Answer {
         Command::State(arguments) => state::state(arguments, json),
         Command::Doctor => doctor::doctor(json),
         Command::Recover => recover::recover(json),
+        Command::Check(arguments) => check::check(&arguments, json),
+        Command::Hook(arguments) => hook::hook(arguments, json),
         Command::Config(arguments) => config::config(&arguments, json),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::manual(&folder),

@@ -13,6 +13,7 @@ use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_engine::{CommitOptions, RunReport, RunRequest};
 use ctrlz_isolation::native::NativeDriver;
 
+use super::approval;
 use crate::Answer;
 use crate::arguments::{
     CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen,
@@ -40,9 +41,12 @@ const OWN_ROOT_CAPABILITIES: [&str; 11] = [
 
 pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) -> Answer {
     let folder = places::working_folder()?;
+    let config = configuration(&arguments.how, &folder)?;
+    // Before anything is unpacked or made: what is refused leaves nothing behind.
+    let expected = root::expected(arguments.root.as_deref(), &folder);
+    judge(&arguments.command, &expected.root, &expected.base, &config, &arguments.how)?;
     let choice = root::choose(arguments.root.as_deref(), &folder)?;
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
-    let config = configuration(&arguments.how, &folder)?;
     let when_busy = when_busy(&arguments.how);
     context.with_core(when_busy, |core| {
         let sandbox = core.open_folder(&folder, &choice)?;
@@ -56,7 +60,9 @@ pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) 
 pub(crate) fn exec(arguments: ExecArguments, isolation: NativeDriver, json: bool) -> Answer {
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
     let sandbox = context.sandbox(Some(&arguments.sandbox))?;
-    in_sandbox(&context, &sandbox, &arguments.how, arguments.command, json)
+    let config = configuration(&arguments.how, &places::working_folder()?)?;
+    judge(&arguments.command, &sandbox.root, &sandbox.base, &config, &arguments.how)?;
+    in_sandbox(&context, &sandbox, &config, &arguments.how, arguments.command, json)
 }
 
 pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bool) -> Answer {
@@ -66,19 +72,32 @@ pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bo
     let own =
         std::env::var_os("SHELL").filter(|_| matches!(sandbox.root, Root::Host | Root::Overlay));
     let shell = own.unwrap_or_else(|| OsString::from("/bin/sh"));
-    in_sandbox(&context, &sandbox, &arguments.how, vec![shell], json)
+    let config = configuration(&arguments.how, &places::working_folder()?)?;
+    in_sandbox(&context, &sandbox, &config, &arguments.how, vec![shell], json)
+}
+
+/// The first step: a command that may not run goes no further.
+fn judge(
+    command: &[OsString],
+    root: &Root,
+    base: &Path,
+    config: &Config,
+    how: &CommandArguments,
+) -> Result<(), Failure> {
+    let verdict = approval::verdict(command, root, base, &workdir(root, base, how)?);
+    approval::approve(&verdict, config, how)
 }
 
 fn in_sandbox(
     context: &Context,
     sandbox: &Sandbox,
+    config: &Config,
     how: &CommandArguments,
     command: Vec<OsString>,
     json: bool,
 ) -> Answer {
-    let config = configuration(how, &places::working_folder()?)?;
     context.with_core(when_busy(how), |core| {
-        let request = request(context, sandbox, &config, how, command)?;
+        let request = request(context, sandbox, config, how, command)?;
         carry_out(core, sandbox, request, how, json)
     })
 }
@@ -276,7 +295,7 @@ fn request(
         title,
         argv,
         env: environment(config, sandbox),
-        workdir: workdir(sandbox, how)?,
+        workdir: workdir(&sandbox.root, &sandbox.base, how)?,
         limits: config.limits,
         network: config.network,
         hidden: secrets::existing(&config.hidden, &context.directory),
@@ -298,11 +317,11 @@ fn environment(config: &Config, sandbox: &Sandbox) -> Vec<(OsString, OsString)> 
 }
 
 /// The folder the user stands in when the workspace shows it, else the workspace's own place.
-fn workdir(sandbox: &Sandbox, how: &CommandArguments) -> Result<PathBuf, Failure> {
+fn workdir(root: &Root, base: &Path, how: &CommandArguments) -> Result<PathBuf, Failure> {
     let here = places::working_folder()?;
-    let start = match sandbox.root {
-        Root::Host if here.starts_with(&sandbox.base) => here,
-        Root::Host => sandbox.base.clone(),
+    let start = match root {
+        Root::Host if here.starts_with(base) => here,
+        Root::Host => base.to_owned(),
         Root::Overlay => here,
         Root::Directory { .. } | Root::Image { .. } => PathBuf::from("/"),
     };

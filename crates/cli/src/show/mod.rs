@@ -1,16 +1,24 @@
 //! What the user reads: text with colour on a terminal, or one JSON object.
 
 mod changes;
+mod effects;
+mod excerpt;
 mod patch;
 mod plain;
 mod style;
 mod table;
+mod verdict;
+mod visible;
 
 pub(crate) use changes::{counts_in_words, print_tree};
-pub(crate) use patch::print_patch;
+pub(crate) use effects::print_effects;
+pub(crate) use excerpt::print_excerpts;
+pub(crate) use patch::{print_patch, print_text_diff};
 pub(crate) use plain::plain;
 pub(crate) use style::Style;
 pub(crate) use table::print_table;
+pub(crate) use verdict::{print_conclusion, print_verdict, rules, verdict_fields};
+pub(crate) use visible::visible;
 
 use serde::Serialize;
 use serde_json::{Value, json};

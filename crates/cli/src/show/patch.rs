@@ -41,8 +41,19 @@ fn print_one(change: &Change, style: Style) {
         ChangeKind::Deleted => (format!("a/{path}"), "/dev/null".to_owned()),
         _ => (format!("a/{path}"), format!("b/{path}")),
     };
-    let diff = TextDiff::from_lines(&old, &new);
-    let unified = diff.unified_diff().context_radius(3).header(&a, &b).to_string();
+    print_unified(&old, &new, (&a, &b), style);
+}
+
+/// Prints a unified diff of one file of text, which is new where there is no old one.
+pub(crate) fn print_text_diff(path: &str, old: Option<&str>, new: &str, style: Style) {
+    let path = plain(path);
+    let before = if old.is_some() { path.as_str() } else { "/dev/null" };
+    print_unified(old.unwrap_or_default(), new, (before, &path), style);
+}
+
+fn print_unified(old: &str, new: &str, (a, b): (&str, &str), style: Style) {
+    let diff = TextDiff::from_lines(old, new);
+    let unified = diff.unified_diff().context_radius(3).header(a, b).to_string();
     for line in unified.lines() {
         let painted = match line.as_bytes().first() {
             Some(b'+') => style.green(line),

@@ -97,6 +97,14 @@ pub(crate) fn script(
     evaluator.end()
 }
 
+/// Evaluates the writing of a file; with `adds`, what it holds stays.
+pub(crate) fn write(path: &[u8], content: &[u8], adds: bool, context: &Context) -> Evaluation {
+    let mut evaluator = Evaluator::new(context);
+    let range = SourceRange::new(0, content.len());
+    evaluator.write_file(&Value::known(path), &Value::known(content), adds, range);
+    evaluator.end()
+}
+
 pub(crate) struct Evaluator<'c> {
     pub(crate) context: &'c Context,
     pub(crate) environment: Environment,

@@ -1,9 +1,12 @@
 //! Every command, as a user gives it.
 
+mod approval;
 mod bases;
+mod check;
 mod commit;
 mod configuration;
 mod history;
+mod hook;
 mod json;
 mod limits;
 mod manage;

@@ -1,0 +1,150 @@
+//! Step 1 of every command: the verdict, and whether it may run.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
+
+use ctrlz_config::{Config, Profile, ValidationLevel};
+use ctrlz_core::isolation::Network;
+use ctrlz_core::sandbox::Root;
+use ctrlz_core::verdict::Risk;
+use ctrlz_policy::{EffectKind, Finding, Validator, Verdict, redact};
+
+use crate::arguments::CommandArguments;
+use crate::failure::{Failure, REFUSED};
+use crate::show::{Style, visible};
+use crate::{confirm, judging};
+
+/// How many reasons are told.
+const MOST_REASONS: usize = 4;
+
+/// Effects that reach beyond the sandbox as soon as the network is on.
+const BY_NETWORK: [EffectKind; 10] = [
+    EffectKind::NetworkCode,
+    EffectKind::ReverseShell,
+    EffectKind::BindShell,
+    EffectKind::Listen,
+    EffectKind::Send,
+    EffectKind::Connect,
+    EffectKind::Scan,
+    EffectKind::Remote,
+    EffectKind::History,
+    EffectKind::Secret,
+];
+
+/// What the validator says of a command that starts in `directory` of a sandbox.
+pub(super) fn verdict(argv: &[OsString], root: &Root, base: &Path, directory: &Path) -> Verdict {
+    let context = match root {
+        Root::Host if base != Path::new("/") => judging::in_workspace(base, directory),
+        // Its workspace is a whole system, in which not everything is work.
+        _ => judging::in_folder(directory),
+    };
+    let argv: Vec<Vec<u8>> = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
+    Validator::new(context).arguments(&argv)
+}
+
+/// Lets a command pass, or asks whether it may, or refuses it.
+pub(super) fn approve(
+    verdict: &Verdict,
+    config: &Config,
+    how: &CommandArguments,
+) -> Result<(), Failure> {
+    match verdict.risk {
+        Risk::Low | Risk::Medium => Ok(()),
+        Risk::High => approve_high(verdict, config, how),
+        Risk::Critical => approve_critical(verdict, config, how),
+    }
+}
+
+fn approve_critical(
+    verdict: &Verdict,
+    config: &Config,
+    how: &CommandArguments,
+) -> Result<(), Failure> {
+    let allows = config.profile == Profile::Development;
+    if how.allow_critical && allows {
+        let style = Style::stderr();
+        eprintln!("{}", style.red("ctrlz: WARNING: critical risk, and --allow-critical runs it:"));
+        for reason in reasons(verdict) {
+            eprintln!("  {}", style.red(&reason));
+        }
+        return Ok(());
+    }
+    let hint = match (how.allow_critical, allows) {
+        (true, _) => format!("--allow-critical has no effect in the profile {}", config.profile),
+        (_, true) => "nothing ran; if it must, --allow-critical lets it run in the sandbox".into(),
+        (_, false) => format!("nothing ran; the profile {} never runs it", config.profile),
+    };
+    Err(refused("blocked", "blocked: its risk is critical", verdict).hint(hint))
+}
+
+fn approve_high(verdict: &Verdict, config: &Config, how: &CommandArguments) -> Result<(), Failure> {
+    let security = &config.security_config;
+    let leaves = leaves_sandbox(verdict, config.network);
+    let asks = security.require_confirmation
+        || security.validation_level > ValidationLevel::Relaxed
+        || leaves;
+    if !asks {
+        let reason = reasons(verdict).into_iter().next().unwrap_or_default();
+        eprintln!("{}", Style::stderr().yellow(&format!("ctrlz: {reason}")));
+        return Ok(());
+    }
+    let by_flag = config.profile < Profile::HighSecurity;
+    if how.yes && by_flag {
+        return Ok(());
+    }
+    let style = Style::stderr();
+    let question = || {
+        eprintln!("{}", style.yellow("ctrlz: the risk of this command is high:"));
+        for reason in reasons(verdict) {
+            eprintln!("  {reason}");
+        }
+        eprintln!("  {}", undoable(leaves));
+    };
+    if confirm::can_ask() {
+        question();
+    }
+    match confirm::ask("Run it?") {
+        Some(true) => Ok(()),
+        Some(false) => Err(Failure::new(REFUSED, "unconfirmed", "nothing ran")),
+        None => {
+            let hint = match by_flag {
+                true => "nothing ran; --yes approves it, or answer the question on a terminal",
+                false => "nothing ran; this profile wants the question answered on a terminal",
+            };
+            Err(refused("unconfirmed", "not confirmed: its risk is high", verdict).hint(hint))
+        }
+    }
+}
+
+/// What an undo would not bring back.
+fn undoable(leaves: bool) -> &'static str {
+    match leaves {
+        true => "the network is on: what it sends or changes elsewhere cannot be undone",
+        false => "what it does to files can be undone; the network is off",
+    }
+}
+
+/// Whether something of what it does is beyond undo.
+fn leaves_sandbox(verdict: &Verdict, network: Network) -> bool {
+    network != Network::None
+        && verdict.effects.iter().any(|effect| BY_NETWORK.contains(&effect.kind))
+}
+
+fn refused(kind: &'static str, message: &str, verdict: &Verdict) -> Failure {
+    Failure::new(REFUSED, kind, message).details(reasons(verdict))
+}
+
+/// The gravest findings, fit for a terminal.
+fn reasons(verdict: &Verdict) -> Vec<String> {
+    let gravest = verdict.findings.iter().filter(|finding| finding.risk == verdict.risk);
+    gravest
+        .take(MOST_REASONS)
+        .map(|finding| {
+            let Finding { rule, risk, reason, hint, .. } = finding;
+            let subject = visible(&redact(&finding.subject));
+            let about = if subject.is_empty() { subject } else { format!(" ({subject})") };
+            format!("{risk} risk: {reason}{about} [{rule}]; instead: {hint}")
+        })
+        .collect()
+}

@@ -1,0 +1,77 @@
+//! A verdict, for people in a few lines and for programs in whole.
+
+use ctrlz_core::verdict::Risk;
+use ctrlz_policy::{Finding, Verdict, redact};
+use serde_json::Value;
+
+use super::{Style, to_json, visible};
+use crate::failure::Failure;
+
+/// The rules that matched, the gravest first, each once.
+pub(crate) fn rules(verdict: &Verdict) -> Vec<&str> {
+    let mut rules: Vec<&str> = Vec::new();
+    for finding in &verdict.findings {
+        if !rules.contains(&finding.rule.as_ref()) {
+            rules.push(&finding.rule);
+        }
+    }
+    rules
+}
+
+/// The whole verdict as the fields of an object, without secrets.
+pub(crate) fn verdict_fields(verdict: &Verdict) -> Result<Vec<(&'static str, Value)>, Failure> {
+    Ok(vec![
+        ("risk", to_json(&verdict.risk)?),
+        ("decision", to_json(&verdict.decision)?),
+        ("score", to_json(&verdict.score)?),
+        ("rules", to_json(&rules(verdict))?),
+        ("snapshot", to_json(&verdict.snapshot)?),
+        ("findings", without_secrets(to_json(&verdict.findings)?)),
+        ("effects", without_secrets(to_json(&verdict.effects)?)),
+    ])
+}
+
+/// Every text in `value` redacted, and what is unknown in it shown as people see it.
+fn without_secrets(value: Value) -> Value {
+    match value {
+        Value::String(text) => redact(&text.replace('\0', "…")).into_owned().into(),
+        Value::Array(list) => list.into_iter().map(without_secrets).collect(),
+        Value::Object(fields) => {
+            fields.into_iter().map(|(name, value)| (name, without_secrets(value))).collect()
+        }
+        other => other,
+    }
+}
+
+/// A paragraph for each finding, and a line that says what follows.
+pub(crate) fn print_verdict(verdict: &Verdict, style: Style) {
+    for finding in &verdict.findings {
+        let subject = shown_subject(finding);
+        let about = if subject.is_empty() { String::new() } else { format!(" ({subject})") };
+        let risk = in_colour(finding.risk, finding.risk.name(), style);
+        println!("{risk}: {}{about}", finding.reason);
+        println!("  {}", style.dim(&format!("[{}] instead: {}", finding.rule, finding.hint)));
+    }
+    print_conclusion(verdict, style);
+}
+
+/// `risk critical, decision block, score 92 of 100`
+pub(crate) fn print_conclusion(verdict: &Verdict, style: Style) {
+    let Verdict { risk, decision, score, .. } = verdict;
+    let text = format!("risk {risk}, decision {decision}, score {score} of 100");
+    println!("{}", in_colour(*risk, &text, style));
+}
+
+/// What a finding is about, fit for a terminal.
+pub(super) fn shown_subject(finding: &Finding) -> String {
+    visible(&redact(&finding.subject))
+}
+
+pub(super) fn in_colour(risk: Risk, text: &str, style: Style) -> String {
+    match risk {
+        Risk::Low => style.green(text),
+        Risk::Medium => text.to_owned(),
+        Risk::High => style.yellow(text),
+        Risk::Critical => style.red(text),
+    }
+}
