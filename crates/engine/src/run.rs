@@ -164,6 +164,10 @@ impl SandboxCore<'_> {
             return Ok(ChangeCounts::default());
         }
         let counts = held.driver.changes(&base, &tree)?.counts();
+        if counts == ChangeCounts::default() {
+            // Layers that undo each other: nothing to throw away, and nothing that ends a redo.
+            return Ok(counts);
+        }
         let outcome = Outcome { counts: Some(counts), ..Outcome::default() };
         let effect = Effect { outcome, ..Effect::tree(base) };
         self.perform(

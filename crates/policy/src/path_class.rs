@@ -264,7 +264,7 @@ fn is_credential_of_home(below: &[u8]) -> bool {
 /// A file whose name says that it holds a secret, wherever it is.
 pub(crate) fn is_credential_name(path: &[u8]) -> bool {
     let name = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
-    if name == b".env" {
+    if matches!(name, b".env" | b".envrc" | b"terraform.tfstate" | b"terraform.tfstate.backup") {
         return true;
     }
     if let Some(kind) = name.strip_prefix(b".env.") {
@@ -300,7 +300,8 @@ pub(crate) fn is_credential_name(path: &[u8]) -> bool {
         || name.ends_with(b".p12")
         || name.ends_with(b"private.pem")
         || name.ends_with(b"_rsa")
-        || name.ends_with(b"private.key")
+        || name.ends_with(b".key")
+        || name.ends_with(b"key.pem")
 }
 
 /// Places that mean the same whoever asks.

@@ -17,11 +17,13 @@ struct Row {
 /// The rows of a file with the risk that was found.
 fn judged(name: &str) -> Vec<(Row, Risk)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora").join(name);
-    let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let text =
+        fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let validator = Validator::new(Context::default());
     text.lines()
         .map(|line| {
-            let row: Row = serde_json::from_str(line).unwrap_or_else(|error| panic!("{name}: {error}"));
+            let row: Row =
+                serde_json::from_str(line).unwrap_or_else(|error| panic!("{name}: {error}"));
             let verdict = match &row.lang {
                 Some(language) => validator.program(language, row.cmd.as_bytes()),
                 None => validator.command(row.cmd.as_bytes()),
@@ -49,8 +51,11 @@ fn reaches(name: &str, label: &str, risk: Risk, percent: usize) {
 /// Checks that at most `thousandths` of the rows are judged high or critical.
 fn stays_quiet(name: &str, thousandths: usize) {
     let rows = judged(name);
-    let flagged: Vec<&str> =
-        rows.iter().filter(|(_, found)| *found >= Risk::High).map(|(row, _)| row.cmd.as_str()).collect();
+    let flagged: Vec<&str> = rows
+        .iter()
+        .filter(|(_, found)| *found >= Risk::High)
+        .map(|(row, _)| row.cmd.as_str())
+        .collect();
     assert!(
         flagged.len() * 1000 <= rows.len() * thousandths,
         "{name}: {} of {} are flagged:\n{}",
@@ -62,9 +67,12 @@ fn stays_quiet(name: &str, thousandths: usize) {
 
 #[test]
 fn ordinary_commands_are_let_through() {
-    for name in
-        ["benign-agents.jsonl", "benign-ci.jsonl", "benign-documentation.jsonl", "benign-oneliners.jsonl"]
-    {
+    for name in [
+        "benign-agents.jsonl",
+        "benign-ci.jsonl",
+        "benign-documentation.jsonl",
+        "benign-oneliners.jsonl",
+    ] {
         stays_quiet(name, 10);
     }
 }

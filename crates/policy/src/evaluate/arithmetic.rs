@@ -214,6 +214,7 @@ impl<'t> Parser<'_, '_, 't> {
         match self.evaluator.scalar(name) {
             Some(value) if value.is_known() => {
                 let text = value.text.trim_ascii().to_vec();
+                self.evaluator.subscript(&text);
                 if text.is_empty() {
                     Some(0)
                 } else {

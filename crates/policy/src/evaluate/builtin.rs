@@ -89,6 +89,7 @@ impl Evaluator<'_> {
             b"trap" => self.trap(arguments, range),
             b"let" => {
                 for field in arguments {
+                    self.subscript(field.text());
                     super::arithmetic::evaluate(self, field.text(), 0);
                 }
             }
@@ -170,6 +171,7 @@ impl Evaluator<'_> {
         let mut reference = false;
         for field in arguments {
             let text = field.text();
+            self.subscript(text);
             if let Some(letters) = text.strip_prefix(b"-") {
                 reference |= letters.contains(&b'n');
                 if letters.contains(&b'f') || letters == b"p" {
@@ -342,6 +344,16 @@ impl Evaluator<'_> {
         {
             self.traps.push((code.clone(), span(arguments, range)));
             self.captured(|evaluator| evaluator.run_code(&code, span(arguments, range)));
+        }
+    }
+
+    /// A subscript is expanded when it is used, also one that comes out of a variable.
+    pub(crate) fn subscript(&mut self, text: &[u8]) {
+        if text.windows(3).any(|window| window == b"[$(") || text.windows(2).any(|window| window == b"[`") {
+            let word = crate::syntax::parse_document(text);
+            self.captured(|evaluator| {
+                evaluator.document(&word.parts);
+            });
         }
     }
 

@@ -46,6 +46,8 @@ struct Builder {
     begun: bool,
     separators: Vec<u8>,
     range: SourceRange,
+    /// There were more fields than are followed.
+    overflowed: bool,
 }
 
 impl Builder {
@@ -98,6 +100,7 @@ impl Builder {
     }
 
     fn split(&mut self) {
+        self.overflowed |= self.begun && self.fields.len() >= MOST_FIELDS;
         if self.begun && self.fields.len() < MOST_FIELDS {
             let mut field = std::mem::take(&mut self.current);
             field.range = self.range;
@@ -117,10 +120,6 @@ impl Builder {
         }
     }
 
-    fn finish(mut self) -> Vec<Field> {
-        self.split();
-        self.fields
-    }
 }
 
 impl Evaluator<'_> {
@@ -195,6 +194,7 @@ impl Evaluator<'_> {
             begun: false,
             separators: Vec::new(),
             range: self.place(range),
+            overflowed: false,
         };
         let mut literal = Vec::new();
         let mut first = true;
@@ -209,7 +209,13 @@ impl Evaluator<'_> {
             }
         }
         self.flush(&mut builder, &mut literal, &mut first, false);
-        builder.finish()
+        builder.split();
+        if builder.overflowed {
+            self.remark(super::RemarkKind::TooLong, builder.range);
+        }
+        let bytes = builder.fields.iter().map(|field| field.text().len()).sum();
+        self.copied(bytes);
+        builder.fields
     }
 
     fn flush(

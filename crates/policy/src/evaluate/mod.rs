@@ -30,6 +30,7 @@ use std::collections::HashMap;
 
 use crate::context::Context;
 use crate::effect::{Effect, EffectKind, Qualities, Target};
+use crate::path_class::PathClass;
 use crate::source_range::SourceRange;
 use crate::syntax;
 use crate::syntax::tree::{Item, List};
@@ -44,8 +45,9 @@ const MOST_STEPS: u32 = 6_000;
 const BYTES_A_STEP: usize = 256;
 /// How deeply lists are evaluated within lists.
 const DEEPEST: u32 = 48;
-/// How many effects are kept: more of the same say nothing new.
-const MOST_EFFECTS: usize = 2_000;
+/// How many effects are kept whatever they are. Of more, those of a new kind are; that the others
+/// were left out is said.
+const MOST_EFFECTS: usize = 1_000;
 
 /// What the evaluation of a text found.
 #[derive(Debug, Default)]
@@ -141,6 +143,8 @@ pub(crate) struct Evaluator<'c> {
     /// The standard streams of the current command lead to the network.
     pub(crate) on_network: bool,
     pipeline: Pipe,
+    /// The kinds of effects that were found, with the places' classes.
+    kinds: std::collections::HashSet<(EffectKind, Option<PathClass>, Qualities)>,
     /// What traps run, and where they were set.
     traps: Vec<(Value, SourceRange)>,
 }
@@ -180,6 +184,7 @@ impl<'c> Evaluator<'c> {
             sockets: HashMap::new(),
             on_network: false,
             pipeline: Pipe::default(),
+            kinds: std::collections::HashSet::new(),
             traps: Vec::new(),
         }
     }
@@ -209,12 +214,27 @@ impl<'c> Evaluator<'c> {
         qualities: Qualities,
         range: SourceRange,
     ) {
-        if self.found.effects.len() >= MOST_EFFECTS {
+        let qualities = self.qualities.with(qualities);
+        let class = match &target {
+            Target::Path { class, .. } => Some(*class),
+            _ => None,
+        };
+        let is_new = self.kinds.insert((kind, class, qualities));
+        if !is_new && self.found.effects.len() >= MOST_EFFECTS {
+            self.remark_once(RemarkKind::TooLong, range);
             return;
         }
-        let effect = Effect { kind, target, qualities: self.qualities.with(qualities), range };
-        if !self.found.effects.contains(&effect) {
+        let effect = Effect { kind, target, qualities, range };
+        // The same is told once: loops and branches say it again and again.
+        let recent = self.found.effects.iter().rev().take(16);
+        if !recent.into_iter().any(|before| *before == effect) {
             self.found.effects.push(effect);
+        }
+    }
+
+    fn remark_once(&mut self, kind: RemarkKind, range: SourceRange) {
+        if !self.found.remarks.iter().any(|remark| remark.kind == kind) {
+            self.remark(kind, range);
         }
     }
 
@@ -236,6 +256,8 @@ impl<'c> Evaluator<'c> {
     pub(crate) fn note_call(&mut self, call: Call) {
         if self.found.calls.len() < MOST_EFFECTS * 8 {
             self.found.calls.push(call);
+        } else {
+            self.remark_once(RemarkKind::TooLong, call.range);
         }
     }
 
@@ -254,9 +276,7 @@ impl<'c> Evaluator<'c> {
             }
             None => {
                 self.steps = 0;
-                if !self.found.remarks.iter().any(|remark| remark.kind == RemarkKind::TooLong) {
-                    self.remark(RemarkKind::TooLong, range);
-                }
+                self.remark_once(RemarkKind::TooLong, range);
                 false
             }
         }
@@ -312,6 +332,7 @@ impl<'c> Evaluator<'c> {
     }
 
     pub(crate) fn write(&mut self, value: &Value) {
+        self.copied(value.text.len() * 2);
         self.stdout.push_value(value);
     }
 
@@ -325,7 +346,7 @@ impl<'c> Evaluator<'c> {
             self.note_too_deep(range);
             return;
         }
-        self.copied(code.text.len());
+        self.copied(code.text.len() * 4);
         self.judge_code_origin(code, range);
         if code.is_wholly_unknown() {
             return;

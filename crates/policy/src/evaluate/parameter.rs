@@ -218,7 +218,7 @@ impl Evaluator<'_> {
     }
 
     /// What is set in nearly every shell, and where.
-    fn usual(&mut self, name: &[u8]) -> Option<Value> {
+    pub(super) fn usual(&mut self, name: &[u8]) -> Option<Value> {
         let home =
             |below: &str| Value::known([self.context.home.as_slice(), below.as_bytes()].concat());
         Some(match name {
@@ -348,6 +348,10 @@ impl Evaluator<'_> {
                 b'L' => value.map(|text| text.to_ascii_lowercase()),
                 b'u' => value.map(|text| change_case(text, b'^', false)),
                 b'E' => value.map(super::filters::text::unescape).tainted(Taint::ASSEMBLED),
+                b'P' if value.is_known() && value.text.iter().any(|byte| matches!(byte, b'$' | b'`')) => {
+                    let word = crate::syntax::parse_document(&value.text);
+                    self.document(&word.parts)
+                }
                 b'P' if value.text.contains(&b'$') => Value::unknown(value.taint),
                 _ => value.clone(),
             },

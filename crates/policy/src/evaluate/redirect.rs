@@ -178,8 +178,9 @@ impl Evaluator<'_> {
     /// What a file holds, as far as it is known; reading it is an effect.
     pub(crate) fn read_file(&mut self, path: &Value, range: SourceRange) -> Value {
         let resolved = self.resolve(path);
-        if let Some(content) = self.files.read(&resolved.text) {
-            return content.clone();
+        if let Some(content) = self.files.read(&resolved.text).cloned() {
+            self.copied(content.text.len());
+            return content;
         }
         if matches!(resolved.text.as_slice(), b"/dev/stdin" | b"/proc/self/fd/0" | b"/dev/fd/0") {
             return self.take_stdin();
@@ -212,6 +213,36 @@ impl Evaluator<'_> {
         let secrets = Qualities::NONE
             .with_if(content.taint.has(Taint::SECRET), Qualities::WITH_SECRETS)
             .with_if(content.taint.has(Taint::NETWORK), Qualities::FROM_NETWORK);
+        let from_file = class == PathClass::Startup
+            && content.is_wholly_unknown()
+            && content.taint.has(Taint::FILE)
+            && !content.taint.has(Taint::NETWORK)
+            && [&b".service"[..], b".timer", b".socket"]
+                .iter()
+                .any(|end| resolved.text.ends_with(end));
+        let secrets = secrets.with_if(from_file, Qualities::USUAL);
+        if resolved.text.starts_with(b"/etc/sysctl") {
+            let hardening = [
+                &b"randomize_va_space"[..],
+                b"ptrace_scope",
+                b"kptr_restrict",
+                b"dmesg_restrict",
+                b"core_pattern",
+                b"sysrq",
+                b"unprivileged",
+            ];
+            if hardening
+                .iter()
+                .any(|key| content.text.windows(key.len()).any(|window| window == *key))
+            {
+                self.emit(
+                    EffectKind::Weaken,
+                    Target::Name("sysctl".into()),
+                    Qualities::NONE,
+                    range,
+                );
+            }
+        }
         let loopback = resolved.text == b"/etc/hosts" && names_only_loopback(&content.text);
         let secrets = secrets.with_if(loopback, Qualities::USUAL);
         let endless = content.taint.has(Taint::ENDLESS);
@@ -235,6 +266,7 @@ impl Evaluator<'_> {
         if class == PathClass::Startup && content.is_known() && !content.is_empty() {
             self.judge_startup(&resolved, content, range);
         }
+        self.copied(content.text.len());
         if append {
             self.files.append(&resolved.text, content);
         } else {

@@ -96,6 +96,10 @@ impl Rule {
 }
 
 fn any(patterns: &Texts, text: &[u8]) -> bool {
+    // What nobody knows is nothing in particular.
+    if text == [crate::effect::UNKNOWN] {
+        return patterns.iter().any(|pattern| pattern == "*");
+    }
     patterns.iter().any(|pattern| {
         let pattern = pattern.as_bytes();
         if pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {
@@ -122,7 +126,9 @@ fn given(call: &Call, option: &str) -> bool {
             Some(letter) => {
                 let cluster = text.strip_prefix(b"-").filter(|rest| !rest.starts_with(b"-"));
                 cluster.is_some_and(|rest| {
+                    let signal = rest.len() >= 3 && rest.iter().all(u8::is_ascii_uppercase);
                     rest.len() <= 6
+                        && !signal
                         && rest.iter().all(u8::is_ascii_alphanumeric)
                         && rest.contains(&letter)
                 })

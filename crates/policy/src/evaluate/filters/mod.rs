@@ -67,10 +67,11 @@ impl Evaluator<'_> {
                 "/tmp/tmp.f\n"
             }),
             "which" | "where" => self.which(call),
+            "stat" | "du" | "df" => Value::unknown(Taint::ENVIRONMENT),
+            "pidof" | "pgrep" => self.processes(call),
             "whoami" | "id" | "hostname" | "uname" | "nproc" | "date" | "arch" | "tty"
             | "logname" => Value::unknown(Taint::ENVIRONMENT),
-            "wc" | "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" | "cksum" | "stat" | "du"
-            | "df" | "expr" | "bc" => {
+            "wc" | "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" | "cksum" | "expr" | "bc" => {
                 self.input(call, "");
                 Value::unknown(Taint::ENVIRONMENT)
             }
@@ -161,6 +162,18 @@ impl Evaluator<'_> {
         }
     }
 
+    /// Processes, by the name that they were asked for.
+    fn processes(&mut self, call: &Call) -> Value {
+        let options = call.options("uUgGtPs", &[]);
+        let mut found = Value::new(Vec::new(), Taint::OUTPUT);
+        match options.operands.first() {
+            Some(name) => found.push_value(&name.value),
+            None => found.push(&[crate::effect::UNKNOWN]),
+        }
+        found.push(b"\n");
+        found
+    }
+
     fn pasted(&mut self, call: &Call) -> Value {
         let options = call.options("d", &["delimiters"]);
         let delimiter = options
@@ -190,12 +203,12 @@ impl Evaluator<'_> {
             if operand.globs {
                 names.push_value(&operand.value);
             } else {
-                names.push(&[crate::effect::UNKNOWN]);
+                names.push(b"./\0");
             }
             names.push(b"\n");
         }
         if options.operands.is_empty() {
-            names.push(&[crate::effect::UNKNOWN]);
+            names.push(b"./\0");
         }
         names
     }

@@ -177,6 +177,7 @@ impl Evaluator<'_> {
         if let [dash, name, rest @ ..] = arguments
             && dash.text() == b"-v"
         {
+            self.subscript(name.text());
             variable = Some(name.text().to_vec());
             arguments = rest;
         }

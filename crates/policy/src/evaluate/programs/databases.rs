@@ -20,7 +20,19 @@ impl Evaluator<'_> {
             options.values("e|c|execute|command|eval|query|q|Q").cloned().collect();
         let keyed = call.name == "redis-cli";
         // A database that is a file: deleting in it is as undoable as the file.
-        let is_file = call.name.starts_with("sqlite");
+        let local = options
+            .value("h|host")
+            .is_some_and(|host| matches!(host.text(), b"localhost" | b"127.0.0.1"));
+        let named_test = call.arguments.iter().any(|field| {
+            let text = field.text();
+            !text.contains(&b' ')
+                && [&b"test"[..], b"dev", b"tmp", b"sandbox"].iter().any(|word| {
+                    text == *word
+                        || text.ends_with(&[b"_", *word].concat())
+                        || text.starts_with(&[*word, b"_"].concat())
+                })
+        });
+        let is_file = call.name.starts_with("sqlite") || local && named_test || named_test;
         if is_file && let Some(file) = options.operands.first().map(|field| (*field).clone()) {
             self.read_file(&file.value, file.range);
         }
@@ -46,7 +58,7 @@ impl Evaluator<'_> {
 
     fn redis(&mut self, text: &Value, range: SourceRange) {
         let upper = text.lossy().to_ascii_uppercase();
-        if upper.starts_with("FLUSHALL") || upper.starts_with("FLUSHDB") {
+        if upper.starts_with("FLUSHALL") {
             self.emit(EffectKind::Remote, Target::Name(upper), Qualities::ALL_OF_THEM, range);
         } else if upper.contains("CONFIG SET DIR")
             || upper.contains("CONFIG SET DBFILENAME")
@@ -141,6 +153,6 @@ pub(crate) fn lost(statement: &str) -> Option<(String, Qualities)> {
             || upper.contains(".DROP()")
             || upper.contains("DELETEMANY({})")
             || upper.contains(".REMOVE({})");
-        script.then(|| ("drop".to_owned(), Qualities::ALL_OF_THEM))
+        script.then(|| ("delete everything".to_owned(), Qualities::ALL_OF_THEM))
     })
 }

@@ -40,7 +40,16 @@ impl Evaluator<'_> {
             }];
         }
         let tests = arguments.get(end..).unwrap_or_default();
-        let texts: Vec<&[u8]> = tests.iter().map(Field::text).collect();
+        let mut texts: Vec<&[u8]> = tests.iter().map(Field::text).collect();
+        // What is left out narrows nothing.
+        for at in 1..texts.len() {
+            if matches!(texts.get(at - 1), Some(&(b"!" | b"-not")))
+                && let Some(test) = texts.get_mut(at)
+                && !matches!(*test, b"-exec" | b"(")
+            {
+                *test = b"-true";
+            }
+        }
         // Names of what is looked for, as far as they narrow it.
         let narrowed = texts.windows(2).any(|two| {
             matches!(two, [b"-name" | b"-iname" | b"-path" | b"-wholename" | b"-regex" | b"-ipath" | b"-newer" | b"-mtime" | b"-ctime" | b"-mmin" | b"-atime" | b"-size" | b"-inum" | b"-user" | b"-empty" | b"-perm", pattern] if *pattern != b"*")

@@ -157,6 +157,15 @@ impl Evaluator<'_> {
                 }
             }
         }
+        let bare = codes.is_empty() && options.operands.is_empty() && self.stdin.is_none();
+        if bare && self.qualities.has(Qualities::PRIVILEGED) && names.is_empty() {
+            self.emit(
+                EffectKind::Privilege,
+                Target::Name("root".into()),
+                Qualities::UNUSUAL,
+                call.range,
+            );
+        }
         if codes.is_empty()
             && let Some(input) = self.stdin.take()
         {
@@ -271,7 +280,7 @@ impl Evaluator<'_> {
 }
 
 /// What stands between quotes or backquotes.
-fn texts_in_quotes(text: &[u8]) -> Vec<Vec<u8>> {
+pub(super) fn texts_in_quotes(text: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(open) = rest.iter().position(|byte| matches!(byte, b'"' | b'\'' | b'`')) {

@@ -86,6 +86,20 @@ impl Evaluator<'_> {
         );
         match verb.text() {
             b"config" => self.git_config(rest),
+            b"show" | b"cat-file" | b"diff" | b"log" | b"stash" | b"blame" => {
+                for field in rest {
+                    let text = field.text();
+                    let path = text.rsplit(|byte| *byte == b':').next().unwrap_or_default();
+                    if !text.starts_with(b"-") && crate::path_class::is_credential_name(path) {
+                        self.emit(
+                            EffectKind::Secret,
+                            Target::Name(field.value.lossy()),
+                            Qualities::NONE,
+                            field.range,
+                        );
+                    }
+                }
+            }
             b"clean" if options.has("f|force") && !options.has("n|dry-run") => {
                 let here = self.environment.directory.clone();
                 let quality =

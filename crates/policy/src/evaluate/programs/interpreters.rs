@@ -64,6 +64,41 @@ pub(crate) fn language_of_script(text: &[u8]) -> Option<Language> {
         .find_map(|word| of(word).map(|interpreter| interpreter.language))
 }
 
+/// The one text that a program prints, if it does nothing else.
+fn shown(code: &[u8]) -> Option<Vec<u8>> {
+    let text = String::from_utf8_lossy(code);
+    let prints = ["print(", "print \"", "print '", "puts ", "console.log(", "echo "].iter().any(|word| text.contains(word));
+    let texts = super::foreign::texts_in_quotes(code);
+    match texts.as_slice() {
+        [one] if prints => Some([one.as_slice(), b"\n"].concat()),
+        _ => None,
+    }
+}
+
+/// Whether statements of a program reach a database that is more than a file or a try.
+fn leaves_this_machine(language: Language, code: &[u8], target: &Target) -> bool {
+    let text = String::from_utf8_lossy(code).to_ascii_lowercase();
+    let name = target.to_string().to_ascii_lowercase();
+    if text.contains("sqlite") || text.contains(":memory:") || name.contains("if exists") {
+        return false;
+    }
+    let databases = [
+        "query",
+        "client",
+        "connection",
+        "pool",
+        "knex",
+        "sequelize",
+        "prisma",
+        "db.",
+        "cursor",
+        "conn",
+        "session",
+        "engine",
+    ];
+    language != Language::JavaScript || databases.iter().any(|word| text.contains(word))
+}
+
 /// What `{print $3, $2 "x"}` prints of an input; none for every other program.
 fn printed(code: &[u8], input: &[u8], separator: Option<u8>) -> Option<Vec<u8>> {
     let code = std::str::from_utf8(code).ok()?.trim();
@@ -138,12 +173,19 @@ impl Evaluator<'_> {
         }
         if !codes.is_empty() {
             for code in &codes {
+                if !code.value.is_known() {
+                    self.judge_code_origin(&code.value, code.range);
+                }
                 self.run_script(interpreter.language, &code.value, code.range, false);
             }
             if is_awk {
                 self.judge_awk_input(&operands, call);
             } else {
-                self.write(&Value::unknown(Taint::OUTPUT));
+                let shown = codes.first().map(|code| shown(code.text())).unwrap_or_default();
+                match shown {
+                    Some(text) => self.write(&Value::new(text, Taint::ASSEMBLED)),
+                    None => self.write(&Value::unknown(Taint::OUTPUT)),
+                }
             }
             return;
         }
@@ -152,6 +194,13 @@ impl Evaluator<'_> {
         if from_input {
             if self.on_network {
                 self.emit(EffectKind::ReverseShell, Target::None, Qualities::NONE, call.range);
+            }
+            if self.stdin.is_none()
+                && self.qualities.has(Qualities::PRIVILEGED)
+                && operands.is_empty()
+            {
+                let target = Target::Name("root".into());
+                self.emit(EffectKind::Privilege, target, Qualities::UNUSUAL, call.range);
             }
             if let Some(code) = self.stdin.take() {
                 self.judge_code_origin(&code, call.range);
@@ -207,6 +256,38 @@ impl Evaluator<'_> {
                 self.captured(|evaluator| evaluator.run_code(&Value::known(command), range));
             }
         }
+        let shows_environment = [
+            "print(os.environ",
+            "print(dict(os.environ",
+            "os.environ.items()",
+            "console.log(process.env",
+            "process.env)",
+            "p ENV",
+            "print %ENV",
+            "getenv()",
+            "ENVIRON",
+            "puts ENV",
+            "print(os.getenv",
+            "pprint(os.environ",
+            "pprint(dict(os.environ",
+        ];
+        let asks_only = code.text.len() < 12 && text.trim() == "process.env";
+        if asks_only || shows_environment.iter().any(|word| text.contains(word)) {
+            let target = Target::Name("the environment".into());
+            self.emit(EffectKind::Secret, target, Qualities::NONE, range);
+        }
+        self.judge_libraries(&text, range);
+        let starts = acts.iter().any(|act| matches!(act, Act::Shell { .. } | Act::Program { .. }));
+        let names = ["os.system", "subprocess.run", "subprocess.call", ".execSync", ".exec", "os.popen", "pty.spawn", "posix.system"];
+        let handed_on = names.iter().any(|name| {
+            [",", ")", "]", ".__call__", "]("].iter().any(|end| text.contains(&format!("{name}{end}")))
+        });
+        if !starts && handed_on {
+            // It is handed on to be called: the texts that it may be called with are judged.
+            for code in super::foreign::texts_in_quotes(&code.text) {
+                self.captured(|evaluator| evaluator.run_code(&Value::known(code), range));
+            }
+        }
         if matches!(language, Language::Python | Language::JavaScript) {
             return;
         }
@@ -228,6 +309,65 @@ impl Evaluator<'_> {
         }
         if language == Language::Lua {
             self.foreign_code(code, range);
+        }
+    }
+
+    /// Libraries for clouds, clusters and other machines: what their calls delete.
+    fn judge_libraries(&mut self, text: &str, range: SourceRange) {
+        let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        let cloud = has(&[
+            "boto3",
+            "aws-sdk",
+            "kubernetes",
+            "google.cloud",
+            "azure.mgmt",
+            "@azure/",
+            "@google-cloud",
+        ]);
+        let deletes = [
+            "delete_bucket",
+            "terminate_instances",
+            "delete_db_",
+            "delete_namespace",
+            ".delete()",
+            "DeleteBucket",
+            "TerminateInstances",
+            "delete_stack",
+            "delete_table",
+            "DeleteDB",
+            "delete_project",
+            "delete_cluster",
+            "deleteNamespace",
+            "DeleteTable",
+            "delete_user",
+            "begin_delete",
+        ];
+        if cloud && has(&deletes) {
+            self.emit(
+                EffectKind::Remote,
+                Target::Name("in the cloud".into()),
+                Qualities::ALL_OF_THEM,
+                range,
+            );
+        }
+        if has(&["privileged=True", "Privileged: true"]) && has(&["docker", "containers.run"]) {
+            self.emit(
+                EffectKind::Breakout,
+                Target::Name("a privileged container".into()),
+                Qualities::NONE,
+                range,
+            );
+        }
+        for part in text.split("exec_command(").skip(1) {
+            let quote = part.chars().next().unwrap_or(' ');
+            let command =
+                part.get(1..).and_then(|rest| rest.split(quote).next()).unwrap_or_default();
+            if matches!(quote, '"' | '\'') {
+                let qualities = self.qualities;
+                self.qualities = qualities.with(Qualities::REMOTE);
+                self.run_elsewhere(&Value::known(command), range);
+                self.qualities = qualities;
+            }
         }
     }
 
@@ -317,6 +457,9 @@ impl Evaluator<'_> {
                             let path = Value::new(text, Taint::NONE);
                             self.touch_path(effect.kind, &path, effect.qualities, place);
                         }
+                        Target::Name(name) if effect.kind == EffectKind::ComputedCode && name.contains("not read") => {
+                            self.remark(crate::evaluate::RemarkKind::TooLong, place);
+                        }
                         target => {
                             // A program that fetches code and runs it has no installer's excuse.
                             let stranger = effect.kind == EffectKind::NetworkCode;
@@ -327,6 +470,11 @@ impl Evaluator<'_> {
                                     forks && effect.kind == EffectKind::Exhaust,
                                     Qualities::ALL_OF_THEM,
                                 );
+                            if effect.kind == EffectKind::Remote
+                                && !leaves_this_machine(language, &code.text, &target)
+                            {
+                                continue;
+                            }
                             self.emit(effect.kind, target, qualities, place);
                         }
                     }

@@ -172,9 +172,25 @@ impl Evaluator<'_> {
             "head" | "tail" | "wc" => {
                 self.input(&call, "nc");
             }
+            "sg" => self.switch_user(&call),
+            "ip" | "mise" | "asdf" | "op" | "aws-vault" | "rr" | "distrobox" | "toolbox" | "bwrap" | "adb" | "wsl" | "aa-exec" | "pipx" | "volta" | "rtx" | "systemd-nspawn" => {
+                self.after_marker(&call);
+            }
             name if foreign::is_foreign(name) => self.foreign(&call),
             _ => self.other(&call),
         }
+    }
+
+    /// A program that starts what stands behind `--`, `exec` or `run`.
+    fn after_marker(&mut self, call: &Call) {
+        let at = call.arguments.iter().rposition(|field| field.text() == b"--").or_else(|| {
+            let verb = call.arguments.iter().position(|field| matches!(field.text(), b"exec" | b"run" | b"enter" | b"shell" | b"record"))?;
+            Some(verb + usize::from(call.name == "ip"))
+        });
+        if let Some(at) = at {
+            self.dispatch(call.arguments.get(at + 1..).unwrap_or_default().to_vec());
+        }
+        self.write(&Value::unknown(Taint::OUTPUT));
     }
 
     /// A program that nobody described: it reads what it names, and prints what nobody knows.
@@ -209,7 +225,6 @@ impl Evaluator<'_> {
             "msgattrib",
             "soelim",
             "troff",
-            "ssh-keygen",
             "ss",
             "zless",
             "bzless",

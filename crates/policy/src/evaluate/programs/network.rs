@@ -160,7 +160,13 @@ impl Evaluator<'_> {
             }
         }
         let names = matches!(call.name.as_str(), "dig" | "host" | "nslookup" | "ping" | "drill");
-        let data = names && call.arguments.iter().any(|field| field.value.taint.has(Taint::FILE));
+        // A host list is read every day; data that leaves is put before a name.
+        let data = names
+            && call.arguments.iter().any(|field| {
+                field.value.taint.has(Taint::FILE)
+                    && field.text().contains(&b'.')
+                    && !field.value.is_known()
+            });
         if sent || data {
             let quality = Qualities::NONE
                 .with_if(sent, Qualities::WITH_SECRETS)

@@ -70,6 +70,14 @@ impl Evaluator<'_> {
         }
         let Some(code) = self.stdin.take() else {
             self.pipeline.shell.get_or_insert(call.range);
+            if self.qualities.has(Qualities::PRIVILEGED) && self.piped == 0 {
+                self.emit(
+                    EffectKind::Privilege,
+                    Target::Name("root".into()),
+                    Qualities::UNUSUAL,
+                    call.range,
+                );
+            }
             self.write(&Value::unknown(Taint::OUTPUT));
             return;
         };

@@ -204,6 +204,14 @@ impl Evaluator<'_> {
             let field = call.arguments.iter().rev().find(|field| field.text().starts_with(name))?;
             Some(crate::evaluate::call::cut(field, name.len()))
         };
+        if call.name == "ddrescue" {
+            let operands: Vec<Field> = call.options("", &[]).operands.into_iter().cloned().collect();
+            if let [source, target, ..] = operands.as_slice() {
+                let content = self.read_file(&source.value, source.range);
+                self.write_file(&target.value, &content, false, target.range);
+            }
+            return;
+        }
         let (source, target, count, size) =
             (value(b"if="), value(b"of="), value(b"count="), value(b"bs="));
         let mut content = match source {
@@ -296,12 +304,11 @@ impl Evaluator<'_> {
         let place = options.value("C|directory").cloned();
         if extracts {
             let folder = place.map_or_else(|| Value::known("."), |field| field.value);
-            self.touch_path(
-                EffectKind::Write,
-                &folder,
-                Qualities::RECURSIVE.with(Qualities::ASKS),
-                call.range,
-            );
+            let resolved = self.resolve(&folder);
+            let class = self.class_of(&resolved, EffectKind::Write);
+            let whole = matches!(class, PathClass::Root | PathClass::System);
+            let quality = Qualities::RECURSIVE.with_if(!whole, Qualities::ASKS);
+            self.touch_path(EffectKind::Write, &folder, quality, call.range);
             return;
         }
         if creates {

@@ -47,6 +47,7 @@ const WRAPPERS: &[Wrapper] = &[
     wrapper("gksudo", "u", &[], 0, ROOT),
     wrapper("kdesudo", "u", &[], 0, ROOT),
     wrapper("sudo-rs", "u", &[], 0, ROOT),
+    wrapper("run0", "ugD", &["user", "group", "chdir"], 0, ROOT),
     wrapper("env", "uCS", &["unset", "chdir", "split-string"], 0, NONE),
     plain("nohup"),
     wrapper("timeout", "ks", &["kill-after", "signal"], 1, NONE),
@@ -131,6 +132,23 @@ const WRAPPERS: &[Wrapper] = &[
     wrapper("dotenv", "fe", &[], 0, NONE),
     wrapper("direnv", "", &[], 2, NONE),
     wrapper("ctrlz", "", &[], 1, NONE),
+    wrapper("gosu", "", &[], 1, NONE),
+    wrapper("su-exec", "", &[], 1, NONE),
+    wrapper("s6-setuidgid", "", &[], 1, NONE),
+    wrapper("setlock", "", &[], 1, NONE),
+    wrapper("chpst", "uUbed/nmdofpc", &[], 0, NONE),
+    plain("tini"),
+    plain("dumb-init"),
+    wrapper("xvfb-run", "nesfpw", &["server-args", "auth-file"], 0, NONE),
+    plain("eatmydata"),
+    plain("chronic"),
+    wrapper("cgexec", "g", &[], 0, NONE),
+    wrapper("sem", "j", &["jobs", "id"], 0, NONE),
+    plain("tsocks"),
+    plain("with-contenv"),
+    plain("heaptrack"),
+    plain("pkgx"),
+    plain("bwrap-run"),
     plain("exec"),
     plain("noglob"),
     plain("nocorrect"),
@@ -293,7 +311,8 @@ impl Evaluator<'_> {
         let name = first.text().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let is_shell =
             matches!(name, b"sh" | b"bash" | b"dash" | b"zsh" | b"ksh" | b"ash" | b"fish");
-        if !is_shell
+        if wrapper.name == "chroot"
+            || !is_shell
             || command
                 .iter()
                 .skip(1)
@@ -381,6 +400,10 @@ impl Evaluator<'_> {
                         Qualities::NONE,
                         call.range,
                     );
+                }
+                if root.as_ref().is_some_and(|root| root.text() != b"/" && !host(root.text())) {
+                    // Another system's root.
+                    self.qualities = Qualities::CONFINED;
                 }
                 if rest.is_empty() && root.is_some_and(|root| root.text() == b"/") {
                     self.emit(
