@@ -130,7 +130,6 @@ const WRAPPERS: &[Wrapper] = &[
     wrapper("scriptlive", "c", &[], 0, NONE),
     wrapper("dotenv", "fe", &[], 0, NONE),
     wrapper("direnv", "", &[], 2, NONE),
-    wrapper("ctrlz", "", &[], 1, NONE),
     plain("exec"),
     plain("noglob"),
     plain("nocorrect"),
@@ -270,10 +269,6 @@ impl Evaluator<'_> {
                 if rest.first().is_some_and(|field| field.text().starts_with(b"--")) =>
             {
                 rest.clear()
-            }
-            "ctrlz" => {
-                self.qualities = qualities;
-                return;
             }
             _ => {}
         }
