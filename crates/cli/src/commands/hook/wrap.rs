@@ -37,8 +37,8 @@ pub(super) fn wrapped(input: &Map<String, Value>, acts: &[Act]) -> Option<Map<St
 /// from it would do so from inside, too.
 fn names_ctrlz(act: &Act) -> bool {
     let named = |text: &str| {
-        let words = text.split(|c: char| c.is_whitespace() || ";|&()<>'\"`/$\\".contains(c));
-        words.into_iter().any(|word| word == "ctrlz")
+        let words = text.split(|c: char| c.is_whitespace() || ";|&()<>'\"`$\\".contains(c));
+        words.into_iter().any(|word| word.rsplit('/').next() == Some("ctrlz"))
     };
     match act {
         Act::Shell(text) => named(text),
