@@ -194,6 +194,10 @@ impl Evaluator<'_> {
             None => values.clone_from(&self.environment.positional),
         }
         for value in values.into_iter().take(MOST_ROUNDS) {
+            if self.steps == 0 {
+                break;
+            }
+            self.copied(super::BYTES_A_STEP);
             self.environment.set(name, Content::Scalar(value), false);
             self.list(body);
         }
@@ -229,9 +233,10 @@ impl Evaluator<'_> {
                 Some(number) => number != 0,
                 None => round == 0 || endless && round < 2,
             };
-            if !goes_on {
+            if !goes_on || self.steps == 0 {
                 break;
             }
+            self.copied(super::BYTES_A_STEP);
             self.list(body);
             self.arithmetic(step);
         }

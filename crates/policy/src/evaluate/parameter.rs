@@ -401,7 +401,7 @@ fn substring(value: &Value, offset: Option<i64>, length: Option<Option<i64>>) ->
 }
 
 /// The longest text in which patterns are replaced.
-const LONGEST_REPLACED: usize = 4096;
+const LONGEST_REPLACED: usize = 1024;
 
 fn replace(text: &[u8], pattern: &[u8], with: &[u8], mode: ReplaceMode) -> Vec<u8> {
     if text.len() > LONGEST_REPLACED || pattern.is_empty() {
@@ -425,7 +425,7 @@ fn replace(text: &[u8], pattern: &[u8], with: &[u8], mode: ReplaceMode) -> Vec<u
                     rest.starts_with(pattern).then_some(pattern.len())
                 } else {
                     // A pattern may match anything: only near ends are tried.
-                    let near = rest.get(..rest.len().min(256)).unwrap_or(rest);
+                    let near = rest.get(..rest.len().min(64)).unwrap_or(rest);
                     pattern::prefix(pattern, near, true)
                 };
                 match end.filter(|end| *end > 0) {

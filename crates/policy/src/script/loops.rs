@@ -44,7 +44,8 @@ impl<'t> Evaluator<'t> {
             Some(items) => {
                 for (at, item) in items.iter().enumerate() {
                     self.repeating += usize::from(at > 0);
-                    let go_on = self.spend(1);
+                    // Looking at the body's text again costs, too.
+                    let go_on = self.spend(1 + text.len() / 64);
                     self.assign(left, item, depth);
                     if go_on || at == 0 {
                         self.value(body, depth);

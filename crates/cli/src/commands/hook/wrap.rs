@@ -13,6 +13,9 @@ const LONGEST: usize = 96 << 10;
 
 /// The tool's input with its command wrapped. `None` when it has none that can be wrapped.
 pub(super) fn wrapped(input: &Map<String, Value>, acts: &[Act]) -> Option<Map<String, Value>> {
+    if acts.iter().any(names_ctrlz) {
+        return None;
+    }
     let (name, _) = ["command", "cmd"].iter().find_map(|name| input.get_key_value(*name))?;
     let ctrlz = own_name()?;
     let command = match acts {
@@ -28,6 +31,20 @@ pub(super) fn wrapped(input: &Map<String, Value>, acts: &[Act]) -> Option<Map<St
     let mut input = input.clone();
     input.insert(name.clone(), command);
     Some(input)
+}
+
+/// Whether ctrlz itself may be called. It does not run inside of itself, and what frees an agent
+/// from it would do so from inside, too.
+fn names_ctrlz(act: &Act) -> bool {
+    let named = |text: &str| {
+        let words = text.split(|c: char| c.is_whitespace() || ";|&()<>'\"`$\\".contains(c));
+        words.into_iter().any(|word| word.rsplit('/').next() == Some("ctrlz"))
+    };
+    match act {
+        Act::Shell(text) => named(text),
+        Act::Program(words) => words.iter().any(|word| named(word)),
+        Act::Write { .. } | Act::Delete { .. } => false,
+    }
 }
 
 fn transaction(ctrlz: &str, shell: &str, text: &str) -> String {

@@ -97,6 +97,20 @@ fn a_risky_command_comes_back_as_a_transaction_that_runs() {
 }
 
 #[test]
+fn an_agent_does_not_free_itself_in_silence() {
+    let scene = Scene::new();
+    for command in [
+        "ctrlz run --allow-critical -- rm -rf /",
+        "ctrlz hook uninstall claude --yes",
+        "rm .claude/settings.json",
+    ] {
+        let text = event(&scene, CLAUDE, json!({ "command": command }));
+        let output = said(hook(&scene, &["claude", "--on-high", "ask"], &text));
+        assert_eq!(output["permissionDecision"], "ask", "{command}");
+    }
+}
+
+#[test]
 fn high_risk_is_asked_about_or_denied_on_demand() {
     let scene = Scene::new();
     let text = event(&scene, CLAUDE, json!({ "command": RISKY }));
@@ -129,6 +143,8 @@ fn files_are_judged_by_their_place_and_scripts_by_what_they_do() {
     }
     let keys = write("/home/user/.ssh/authorized_keys", "ssh-ed25519 AAAA");
     assert_eq!(keys["permissionDecision"], "ask", "{keys}");
+    // What would take the hook itself out.
+    assert_eq!(write(".claude/settings.json", "{}")["permissionDecision"], "ask");
     assert_eq!(write("src/main.rs", "fn main() {}"), json!({}));
     assert_eq!(write("clean.sh", "rm -rf /")["permissionDecision"], "deny");
     assert_eq!(write("notes.md", "rm -rf /"), json!({}));

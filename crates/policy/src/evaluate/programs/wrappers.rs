@@ -131,7 +131,6 @@ const WRAPPERS: &[Wrapper] = &[
     wrapper("scriptlive", "c", &[], 0, NONE),
     wrapper("dotenv", "fe", &[], 0, NONE),
     wrapper("direnv", "", &[], 2, NONE),
-    wrapper("ctrlz", "", &[], 1, NONE),
     wrapper("gosu", "", &[], 1, NONE),
     wrapper("su-exec", "", &[], 1, NONE),
     wrapper("s6-setuidgid", "", &[], 1, NONE),
@@ -288,10 +287,6 @@ impl Evaluator<'_> {
                 if rest.first().is_some_and(|field| field.text().starts_with(b"--")) =>
             {
                 rest.clear()
-            }
-            "ctrlz" => {
-                self.qualities = qualities;
-                return;
             }
             _ => {}
         }
