@@ -18,8 +18,11 @@ use crate::rules::Rule;
 use crate::source_range::SourceRange;
 use crate::verdict::{Finding, Stage};
 
-/// How many conditions are evaluated for one verdict. The rest count as not evaluable.
-const MOST_CONDITIONS: u32 = 2_000;
+/// How much the conditions of one verdict may cost: [`EACH_CONDITION`] for each, and one for each
+/// argument that it sees. The rest count as not evaluable.
+const ALL_CONDITIONS: usize = 10_000;
+/// See [`ALL_CONDITIONS`].
+const EACH_CONDITION: usize = 16;
 /// How many pairs of findings and calls are compared before nothing is allowed any more.
 const MOST_PAIRS: usize = 1_000_000;
 
@@ -37,7 +40,7 @@ pub(crate) struct Application<'p> {
     text: &'p [u8],
     evaluation: &'p Evaluation,
     context: &'p Context,
-    conditions: Cell<u32>,
+    conditions: Cell<usize>,
 }
 
 /// Whether something applies, and what to tell of a condition that could not be evaluated.
@@ -109,11 +112,13 @@ impl<'p> Application<'p> {
 
     fn when(&self, condition: Option<&Condition>, cause: Cause<'_>, loosens: bool) -> Applies {
         let Some(condition) = condition else { return Applies::Yes(None) };
-        let count = self.conditions.get();
-        self.conditions.set(count.saturating_add(1));
-        let answer = match count < MOST_CONDITIONS {
-            true => condition.holds(&self.facts(cause)),
-            false => Err("there are too many to evaluate".to_owned()),
+        let answer = if self.conditions.get() < ALL_CONDITIONS {
+            let facts = self.facts(cause);
+            let cost = EACH_CONDITION.saturating_add(facts.arguments.len());
+            self.conditions.set(self.conditions.get().saturating_add(cost));
+            condition.holds(&facts)
+        } else {
+            Err("there are too many to evaluate".to_owned())
         };
         match answer {
             Ok(true) => Applies::Yes(None),
