@@ -31,7 +31,7 @@ pub(crate) fn policy(arguments: &PolicyArguments, json: bool) -> Answer {
 }
 
 /// The packs in force in the working folder under a configuration, for a validator.
-pub(crate) fn packs(places: &Places, config: &Config) -> Result<Packs, Failure> {
+fn packs(places: &Places, config: &Config) -> Result<Packs, Failure> {
     let found = files(places)?;
     let parsed = found.iter().map(|file| {
         let standing = standing(file.origin, config);
@@ -81,12 +81,28 @@ fn failed(error: PackError) -> Failure {
         .hint("`ctrlz policy test` lists all that is wrong with packs")
 }
 
+/// The packs in force in a folder, under a configuration or the folder's own.
+pub(crate) fn packs_in(folder: &Path, config: Option<&Config>) -> Result<Packs, Failure> {
+    match config {
+        Some(config) => packs(&places_of(folder), config),
+        None => {
+            let (places, config) = in_folder(folder)?;
+            packs(&places, &config)
+        }
+    }
+}
+
+fn places_of(folder: &Path) -> Places {
+    let variable = |name: &str| std::env::var_os(name);
+    Places::of_process(folder.to_owned(), variable("XDG_CONFIG_HOME"), variable("HOME"))
+}
+
 fn here() -> Result<(Places, Config), Failure> {
-    let places = Places::of_process(
-        places::working_folder()?,
-        std::env::var_os("XDG_CONFIG_HOME"),
-        std::env::var_os("HOME"),
-    );
+    in_folder(&places::working_folder()?)
+}
+
+fn in_folder(folder: &Path) -> Result<(Places, Config), Failure> {
+    let places = places_of(folder);
     let config = ctrlz_config::load(&places, &Flags::default())
         .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
     Ok((places, config))

@@ -124,6 +124,23 @@ fn a_projects_pack_and_a_strict_profile_loosen_nothing() {
 }
 
 #[test]
+fn packs_are_asked_by_check_and_run() {
+    let scene = Scene::new();
+    fs::create_dir_all(scene.project.join(".ctrlz/policy")).expect("a folder");
+    scene.write(
+        ".ctrlz/policy/a.yaml",
+        "- {id: a, risk: critical, reason: never this, program: touch, when: '\"x\" in arguments'}\n",
+    );
+    let outcome = scene.run(&["check", "--", "touch", "x"]).code(4);
+    assert!(outcome.out().contains("never this"), "{}", outcome.out());
+    scene.run(&["check", "--", "touch", "y"]).ok();
+    scene.run(&["run", "--", "touch", "x"]).code(123).says(&["never this"]);
+    scene.write(".ctrlz/policy/a.yaml", "- {id: a}");
+    scene.run(&["check", "--", "touch", "x"]).code(125).says(&["rule `a`: "]);
+    scene.run(&["run", "--", "touch", "x"]).code(125).says(&["rule `a`: "]);
+}
+
+#[test]
 fn import_prints_a_pack_that_passes() {
     let scene = Scene::new();
     scene.write(

@@ -261,9 +261,10 @@ impl<'p> Application<'p> {
             .with(Qualities::REMOTE)
             .with(Qualities::HIDDEN)
             .with(Qualities::FROM_NETWORK);
-        let called = String::from_utf8_lossy(&call.path);
-        let named = call.path == call.name.as_bytes()
-            || rule.entry.executable.iter().any(|path| *path == called);
+        // As it is written: a path, quotes or an alias mean another program, or might.
+        let called = self.text.get(call.name_range.start..call.name_range.end).unwrap_or_default();
+        let named = called == call.name.as_bytes()
+            || rule.entry.executable.iter().any(|path| path.as_bytes() == called);
         let words = self.text.get(call.range.start..call.range.end).unwrap_or(b"$");
         let speaks = |byte: &u8| {
             matches!(

@@ -7,6 +7,7 @@
 //! and an error counts against what is judged.
 
 /// The longest expression, in bytes.
+#[cfg(feature = "cel")]
 pub(super) const LONGEST: usize = 1000;
 /// How deeply an expression may nest.
 #[cfg(feature = "cel")]
@@ -20,6 +21,7 @@ const LONGEST_ARGUMENT: usize = 32 << 10;
 
 /// What a condition can ask about.
 #[derive(Debug, Clone, Default)]
+#[cfg_attr(not(feature = "cel"), allow(dead_code, reason = "there is nobody to ask"))]
 pub(super) struct Facts {
     pub(super) program: String,
     pub(super) arguments: Vec<String>,
