@@ -25,11 +25,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     files.sort();
     let mut rules = String::from("&[\n");
     let mut examples = String::from("&[\n");
+    let mut texts = String::from("&[\n");
     for file in files {
         let text = fs::read_to_string(&file)?;
         let family = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default().to_owned();
         let forms: Vec<RuleForm> = serde_saphyr::from_str(&text)
             .map_err(|error| format!("{}: {error}", file.display()))?;
+        let _ = writeln!(texts, "({family:?}, {text:?}),");
         for form in forms {
             rule(&mut rules, &family, &form);
             for (list, expected) in [(&form.matches, true), (&form.no_match, false)] {
@@ -41,8 +43,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     rules.push(']');
     examples.push(']');
+    texts.push(']');
     let out = env::var("OUT_DIR")?;
     fs::write(Path::new(&out).join("rules.rs"), rules)?;
+    fs::write(Path::new(&out).join("texts.rs"), texts)?;
     fs::write(Path::new(&out).join("examples.rs"), examples)?;
     Ok(())
 }

@@ -49,6 +49,11 @@ impl Failure {
         Self { details, ..Self::new(code, kind, error.to_string()) }
     }
 
+    /// What happened, for those who tell it in their own way.
+    pub(crate) fn into_message(self) -> String {
+        self.message
+    }
+
     /// The reasons, one a line.
     pub(crate) fn details(mut self, details: Vec<String>) -> Self {
         self.details = details;

@@ -77,6 +77,7 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::Doctor
         | Command::Check(_)
         | Command::Hook(_)
+        | Command::Policy(_)
         | Command::Config(_)
         | Command::Completions { .. }
         | Command::Man { .. } => Concern::None,

@@ -57,6 +57,13 @@
 //! working folder; another one, such as a stranger's in `/tmp`, is passed over and listed in
 //! [`Config::passed_over`].
 //!
+//! # Packs of rules
+//!
+//! [`policy_files`] finds the packs that the validator asks besides its built-in rules: `*.yaml` in
+//! `/etc/ctrlz/policy`, in `policy` beside the user's file, and in `.ctrlz/policy` of the working
+//! folder and those above it in the project. The rule above holds for them, too: a project's pack
+//! adds rules and tightens others, and never loosens one.
+//!
 //! # Cost
 //!
 //! Where no file exists, [`load`] makes a few stat calls and parses nothing.
@@ -72,6 +79,7 @@ mod file;
 mod flags;
 mod limit;
 mod places;
+mod policy_files;
 mod profile;
 mod reader;
 mod scalar;
@@ -87,6 +95,7 @@ pub use error::{ConfigError, Loosening, Position};
 pub use flags::Flags;
 pub use limit::{Amount, Limit, LimitError};
 pub use places::Places;
+pub use policy_files::{PolicyFile, PolicyFiles, PolicyOrigin, policy_files};
 pub use profile::{
     AuditLogging, CriticalThresholds, MonitoringConfig, Profile, SafetyConstraints, SecurityConfig,
     UnknownWord, ValidationLevel,

@@ -1,6 +1,7 @@
 //! SafetyValidator: the stages in their order.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use ctrlz_core::verdict::Risk;
 
@@ -8,7 +9,8 @@ use crate::content;
 use crate::context::Context;
 use crate::effect::{EffectKind, Target};
 use crate::evaluate::{self, Evaluation};
-use crate::rules::{BuiltIn, Rule};
+use crate::rules::pack::{Application, Cause};
+use crate::rules::{BuiltIn, Packs, Rule};
 use crate::script::Language;
 use crate::source_range::SourceRange;
 use crate::verdict::{Finding, Stage, Verdict};
@@ -20,13 +22,20 @@ const LONGEST: usize = 128 << 10;
 #[derive(Debug, Clone)]
 pub struct Validator {
     context: Context,
+    packs: Option<Arc<Packs>>,
 }
 
 impl Validator {
     /// A validator for operations in a place.
     #[must_use]
     pub fn new(context: Context) -> Self {
-        Self { context }
+        Self { context, packs: None }
+    }
+
+    /// A validator that asks packs besides the built-in rules.
+    #[must_use]
+    pub fn with_packs(context: Context, packs: Packs) -> Self {
+        Self { context, packs: packs.shared() }
     }
 
     /// Judges a text of the shell.
@@ -64,8 +73,10 @@ impl Validator {
 
     fn verdict(&self, text: &[u8], evaluation: Evaluation) -> Verdict {
         let mut findings = content_findings(text);
-        let mut add = |rule: &'static Rule, stage, range, subject: String| {
-            findings.push(Finding {
+        let packs = self.packs.as_deref();
+        let packs = packs.map(|packs| Application::new(packs, text, &evaluation, &self.context));
+        let mut add = |rule: &'static Rule, stage, range, subject: String, cause| {
+            let mut finding = Finding {
                 rule: Cow::Borrowed(&rule.id),
                 stage,
                 risk: rule.risk,
@@ -74,31 +85,34 @@ impl Validator {
                 subject: content::redact(&subject).into_owned(),
                 reason: Cow::Borrowed(&rule.reason),
                 hint: Cow::Borrowed(&rule.hint),
-            });
+            };
+            if let Some(packs) = &packs {
+                packs.overridden(&mut finding, rule, cause);
+            }
+            findings.push(finding);
         };
         for effect in &evaluation.effects {
             for rule in BuiltIn::of_effect(effect.kind) {
                 if rule.is_about(effect, &self.context) {
-                    add(
-                        rule,
-                        stage_of(effect.kind, &effect.target),
-                        effect.range,
-                        effect.target.to_string(),
-                    );
+                    let stage = stage_of(effect.kind, &effect.target);
+                    add(rule, stage, effect.range, effect.target.to_string(), Cause::Effect(effect));
                 }
             }
         }
         for call in &evaluation.calls {
             for rule in BuiltIn::of_program(&call.name) {
                 if rule.is_about_call(call) {
-                    add(rule, Stage::Command, call.range, call.name.clone());
+                    add(rule, Stage::Command, call.range, call.name.clone(), Cause::Call(call));
                 }
             }
         }
         for remark in &evaluation.remarks {
             for rule in BuiltIn::of_remark(remark.kind) {
-                add(rule, Stage::Command, remark.range, String::new());
+                add(rule, Stage::Command, remark.range, String::new(), Cause::Remark(remark));
             }
+        }
+        if let Some(packs) = packs {
+            packs.finish(&mut findings);
         }
         Verdict::from_findings(findings, evaluation.effects)
     }
@@ -137,7 +151,7 @@ fn content_findings(text: &[u8]) -> Vec<Finding> {
     findings
 }
 
-fn stage_of(kind: EffectKind, target: &Target) -> Stage {
+pub(crate) fn stage_of(kind: EffectKind, target: &Target) -> Stage {
     match (kind, target) {
         (EffectKind::Exhaust, _) => Stage::Resources,
         (_, Target::Path { .. }) => Stage::Files,

@@ -2,6 +2,7 @@
 
 mod check;
 mod hook;
+mod policy;
 mod run;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub(crate) use hook::{
     Agent, HookAction, HookArguments, HookOptions, InstallArguments, OnHigh, OnLow,
     SettingsArguments, UninstallArguments,
 };
+pub(crate) use policy::{PolicyAction, PolicyArguments, Tool};
 pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
 
 /// Run anything as a transaction: isolated while it runs, looked at afterwards, kept or undone.
@@ -111,6 +113,8 @@ pub(crate) enum Command {
     /// Critical operations are denied, and so is everything when the hook itself fails: it then
     /// ends with exit code 2, which agents take for a denial.
     Hook(HookArguments),
+    /// Show, check, begin and import rules of the validator
+    Policy(PolicyArguments),
     /// Show the configuration in force
     Config(ConfigArguments),
     /// Print a completion script for a shell

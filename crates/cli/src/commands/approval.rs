@@ -8,7 +8,7 @@ use ctrlz_config::{Config, Profile, ValidationLevel};
 use ctrlz_core::isolation::Network;
 use ctrlz_core::sandbox::Root;
 use ctrlz_core::verdict::Risk;
-use ctrlz_policy::{EffectKind, Finding, Validator, Verdict, redact};
+use ctrlz_policy::{EffectKind, Finding, Packs, Validator, Verdict, redact};
 
 use crate::arguments::CommandArguments;
 use crate::failure::{Failure, REFUSED};
@@ -33,14 +33,20 @@ const BY_NETWORK: [EffectKind; 10] = [
 ];
 
 /// What the validator says of a command that starts in `directory` of a sandbox.
-pub(super) fn verdict(argv: &[OsString], root: &Root, base: &Path, directory: &Path) -> Verdict {
+pub(super) fn verdict(
+    argv: &[OsString],
+    root: &Root,
+    base: &Path,
+    directory: &Path,
+    packs: Packs,
+) -> Verdict {
     let context = match root {
         Root::Host if base != Path::new("/") => judging::in_workspace(base, directory),
         // Its workspace is a whole system, in which not everything is work.
         _ => judging::in_folder(directory),
     };
     let argv: Vec<Vec<u8>> = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
-    Validator::new(context).arguments(&argv)
+    Validator::with_packs(context, packs).arguments(&argv)
 }
 
 /// Lets a command pass, or asks whether it may, or refuses it.

@@ -10,6 +10,7 @@ mod history;
 mod hook;
 mod manage;
 mod manual;
+mod policy;
 mod recover;
 mod rollback;
 mod run;
@@ -50,6 +51,7 @@ pub(crate) fn execute(arguments: Arguments, isolation: NativeDriver) -> Answer {
         Command::Recover => recover::recover(json),
         Command::Check(arguments) => check::check(&arguments, json),
         Command::Hook(arguments) => hook::hook(arguments, json),
+        Command::Policy(arguments) => policy::policy(&arguments, json),
         Command::Config(arguments) => config::config(&arguments, json),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { folder } => manual::manual(&folder),

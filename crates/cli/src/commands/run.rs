@@ -84,7 +84,9 @@ fn judge(
     config: &Config,
     how: &CommandArguments,
 ) -> Result<(), Failure> {
-    let verdict = approval::verdict(command, root, base, &workdir(root, base, how)?);
+    let packs = super::policy::packs_in(&places::working_folder()?, Some(config))?;
+    let directory = workdir(root, base, how)?;
+    let verdict = approval::verdict(command, root, base, &directory, packs);
     approval::approve(&verdict, config, how)
 }
 

@@ -1,6 +1,6 @@
 //! What is conspicuous about how a command is written, whatever it does.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::source_range::SourceRange;
 
@@ -12,7 +12,7 @@ pub(crate) struct Remark {
 }
 
 /// What is conspicuous.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum RemarkKind {
     /// The name of a command is put together from quoted pieces: `r''m`.

@@ -26,8 +26,7 @@ static EFFECTS: OnceLock<HashMap<EffectKind, Vec<u16>>> = OnceLock::new();
 pub(crate) struct BuiltIn;
 
 impl BuiltIn {
-    #[cfg(test)]
-    fn all() -> &'static [Rule] {
+    pub(crate) fn all() -> &'static [Rule] {
         RULES
     }
 

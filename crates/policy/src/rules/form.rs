@@ -5,7 +5,7 @@
 use serde::Deserialize;
 
 /// One rule, as it is written.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(crate) struct RuleForm {
     /// Its name, unique in its pack.
@@ -20,7 +20,7 @@ pub(crate) struct RuleForm {
     pub effect: OneOrMore,
     /// Kinds of places; one is enough.
     pub target: OneOrMore,
-    /// Patterns of the path, of which one must match; `~` is every home folder.
+    /// Patterns of the path, of which one must match; `~/` is every home folder, `./` the workspace.
     pub path: OneOrMore,
     /// Patterns of paths that it is not about.
     pub not_path: OneOrMore,
@@ -66,7 +66,7 @@ pub(crate) struct RuleForm {
 }
 
 /// A text, or a list of them.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct OneOrMore(pub Vec<String>);
 
 impl<'de> Deserialize<'de> for OneOrMore {

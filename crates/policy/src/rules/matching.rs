@@ -29,9 +29,8 @@ impl Rule {
                 if self.paths.is_empty() && self.not_paths.is_empty() {
                     return true;
                 }
-                let path = by_home(path, context);
-                (self.paths.is_empty() || any(&self.paths, path.as_bytes()))
-                    && !any(&self.not_paths, path.as_bytes())
+                (self.paths.is_empty() || is_at(&self.paths, path, context))
+                    && !is_at(&self.not_paths, path, context)
             }
             Target::Host(host) => {
                 self.no_place()
@@ -107,6 +106,17 @@ fn any(patterns: &Texts, text: &[u8]) -> bool {
         } else {
             pattern == text
         }
+    })
+}
+
+/// Whether a path is at one of the places; `./` is the workspace, `~/` every home folder.
+fn is_at(places: &Texts, path: &str, context: &Context) -> bool {
+    if any(places, by_home(path, context).as_bytes()) {
+        return true;
+    }
+    let inside = || path.as_bytes().strip_prefix(context.workspace.as_slice())?.strip_prefix(b"/");
+    places.iter().filter_map(|place| place.strip_prefix("./")).any(|place| {
+        inside().is_some_and(|below| matches_pattern(place.as_bytes(), below))
     })
 }
 

@@ -1,8 +1,11 @@
 //! Rules: what is said of an effect, a call or a spelling.
 
 mod builtin;
+pub(crate) mod form;
 mod matching;
+pub(crate) mod pack;
 mod rule;
 
 pub(crate) use builtin::BuiltIn;
+pub use pack::{Pack, PackError, Packs, Shown, Standing, built_in};
 pub use rule::Rule;

@@ -20,7 +20,8 @@ pub(crate) fn check(arguments: &CheckArguments, json: bool) -> Answer {
         Some(folder) => places::canonical(folder)?,
         None => places::working_folder()?,
     };
-    let validator = Validator::new(judging::in_folder(&folder));
+    let packs = super::policy::packs_in(&folder, None)?;
+    let validator = Validator::with_packs(judging::in_folder(&folder), packs);
     if arguments.jsonl {
         return jsonl::answer(&validator, arguments.lang, json);
     }

@@ -7,6 +7,7 @@ use ctrlz_policy::{Context, Finding, Validator, Verdict, redact};
 
 use super::event::{Act, Event};
 use crate::commands::check::language_of;
+use crate::commands::policy;
 use crate::judging;
 use crate::show::visible;
 
@@ -28,9 +29,11 @@ pub(super) struct Opinion {
 
 pub(super) fn judge(event: &Event) -> Result<Opinion, String> {
     let contexts = contexts(&event.folder);
+    // A pack that cannot be read is an error, and an error denies.
+    let packs = policy::packs_in(&event.folder, None).map_err(|failure| failure.into_message())?;
     let mut opinion = Opinion { has_acts: !event.acts.is_empty(), ..Opinion::default() };
     for context in contexts {
-        let validator = Validator::new(context);
+        let validator = Validator::with_packs(context, packs.clone());
         for act in &event.acts {
             let (verdict, later) = of_act(&validator, act, &event.folder);
             opinion.add(&verdict);

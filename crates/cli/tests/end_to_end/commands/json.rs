@@ -56,6 +56,12 @@ fn of_every_command() {
     has(&scene.json(&["fork", "web", "copy"]), &["/sandbox/name"]);
     has(&scene.json(&["ls"]), &["/sandboxes/0/name", "/sandboxes/2/name"]);
     has(&scene.json(&["rm", "web"]), &["/sandbox", "/freed_bytes"]);
+    has(
+        &scene.json(&["policy", "show", "push-force"]),
+        &["/rules/0/rule", "/rules/0/family", "/rules/0/risk", "/rules/0/yaml", "/rules/0/match/0"],
+    );
+    has(&scene.json(&["policy", "new", "team"]), &["/path"]);
+    has(&scene.json(&["policy", "test"]), &["/packs/0/path", "/packs/0/examples", "/errors"]);
     has(&scene.json(&["state", "put", "k", "v"]), &["/key", "/version"]);
     has(&scene.json(&["state", "get", "k"]), &["/entry/key", "/value"]);
     has(&scene.json(&["state", "list"]), &["/entries/0/key"]);

@@ -10,6 +10,7 @@ mod hook;
 mod json;
 mod limits;
 mod manage;
+mod policy;
 mod roots;
 mod run;
 mod sharing;
