@@ -95,7 +95,13 @@ impl Validator {
             for rule in BuiltIn::of_effect(effect.kind) {
                 if rule.is_about(effect, &self.context) {
                     let stage = stage_of(effect.kind, &effect.target);
-                    add(rule, stage, effect.range, effect.target.to_string(), Cause::Effect(effect));
+                    add(
+                        rule,
+                        stage,
+                        effect.range,
+                        effect.target.to_string(),
+                        Cause::Effect(effect),
+                    );
                 }
             }
         }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ctrlz_config::{Config, Flags, Places, PolicyFile, PolicyOrigin, ValidationLevel};
 use ctrlz_core::isolation::Network;
-use ctrlz_policy::import::{self, ImportError};
+use ctrlz_policy::import::{self};
 use ctrlz_policy::{Pack, PackError, Packs, Shown, Standing};
 use serde_json::json;
 
@@ -269,11 +269,11 @@ fn new(name: &str, json: bool) -> Answer {
 
 fn import(tool: Tool, file: &Path, json: bool) -> Answer {
     let text = read_file(file)?;
-    let (name, read): (&str, fn(&str, &str) -> Result<Pack, ImportError>) = match tool {
-        Tool::Codex => ("codex", import::codex),
-        Tool::Claude => ("claude", import::claude),
+    let read = match tool {
+        Tool::Codex => import::codex("codex", &text),
+        Tool::Claude => import::claude("claude", &text),
     };
-    let pack = read(name, &text).map_err(|error| {
+    let pack = read.map_err(|error| {
         Failure::new(OWN_FAILURE, "import", format!("{}:{error}", file.display()))
     })?;
     if json {

@@ -349,7 +349,9 @@ impl Evaluator<'_> {
 
     /// A subscript is expanded when it is used, also one that comes out of a variable.
     pub(crate) fn subscript(&mut self, text: &[u8]) {
-        if text.windows(3).any(|window| window == b"[$(") || text.windows(2).any(|window| window == b"[`") {
+        if text.windows(3).any(|window| window == b"[$(")
+            || text.windows(2).any(|window| window == b"[`")
+        {
             let word = crate::syntax::parse_document(text);
             self.captured(|evaluator| {
                 evaluator.document(&word.parts);

@@ -119,7 +119,6 @@ impl Builder {
             self.quoted(value);
         }
     }
-
 }
 
 impl Evaluator<'_> {

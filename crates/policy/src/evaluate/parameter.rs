@@ -348,7 +348,9 @@ impl Evaluator<'_> {
                 b'L' => value.map(|text| text.to_ascii_lowercase()),
                 b'u' => value.map(|text| change_case(text, b'^', false)),
                 b'E' => value.map(super::filters::text::unescape).tainted(Taint::ASSEMBLED),
-                b'P' if value.is_known() && value.text.iter().any(|byte| matches!(byte, b'$' | b'`')) => {
+                b'P' if value.is_known()
+                    && value.text.iter().any(|byte| matches!(byte, b'$' | b'`')) =>
+                {
                     let word = crate::syntax::parse_document(&value.text);
                     self.document(&word.parts)
                 }

@@ -83,9 +83,16 @@ impl Evaluator<'_> {
         let in_branch = self.in_branch();
         match &assignment.value {
             AssignedValue::Scalar(word) => {
-                if self.environment.get(&assignment.name, 0).is_none() && mentions(word, &assignment.name) && self.usual(&assignment.name).is_none() {
+                if self.environment.get(&assignment.name, 0).is_none()
+                    && mentions(word, &assignment.name)
+                    && self.usual(&assignment.name).is_none()
+                {
                     // `x=$x$y`: what was not set before is empty.
-                    self.environment.set(&assignment.name, Content::Scalar(Value::default()), false);
+                    self.environment.set(
+                        &assignment.name,
+                        Content::Scalar(Value::default()),
+                        false,
+                    );
                 }
                 let mut value = self.text(word);
                 if assignment.append {
@@ -540,9 +547,9 @@ impl Evaluator<'_> {
 fn mentions(word: &Word, name: &[u8]) -> bool {
     word.parts.iter().any(|part| match part {
         Part::Parameter(parameter) => parameter.name == name,
-        Part::DoubleQuoted(parts) => {
-            parts.iter().any(|part| matches!(part, Part::Parameter(parameter) if parameter.name == name))
-        }
+        Part::DoubleQuoted(parts) => parts
+            .iter()
+            .any(|part| matches!(part, Part::Parameter(parameter) if parameter.name == name)),
         _ => false,
     })
 }

@@ -115,9 +115,10 @@ fn is_at(places: &Texts, path: &str, context: &Context) -> bool {
         return true;
     }
     let inside = || path.as_bytes().strip_prefix(context.workspace.as_slice())?.strip_prefix(b"/");
-    places.iter().filter_map(|place| place.strip_prefix("./")).any(|place| {
-        inside().is_some_and(|below| matches_pattern(place.as_bytes(), below))
-    })
+    places
+        .iter()
+        .filter_map(|place| place.strip_prefix("./"))
+        .any(|place| inside().is_some_and(|below| matches_pattern(place.as_bytes(), below)))
 }
 
 /// Whether an option is given: as it is written, in a cluster of letters, with a value behind `=`.

@@ -19,10 +19,7 @@ impl Evaluator<'_> {
         let mut statements: Vec<Field> =
             options.values("e|c|execute|command|eval|query|q|Q").cloned().collect();
         let keyed = call.name == "redis-cli";
-        // A database that is a file: deleting in it is as undoable as the file.
-        let local = options
-            .value("h|host")
-            .is_some_and(|host| matches!(host.text(), b"localhost" | b"127.0.0.1"));
+        // A database that is a file, or made for trying: deleting in it is as undoable as that.
         let named_test = call.arguments.iter().any(|field| {
             let text = field.text();
             !text.contains(&b' ')
@@ -32,7 +29,7 @@ impl Evaluator<'_> {
                         || text.starts_with(&[*word, b"_"].concat())
                 })
         });
-        let is_file = call.name.starts_with("sqlite") || local && named_test || named_test;
+        let is_file = call.name.starts_with("sqlite") || named_test;
         if is_file && let Some(file) = options.operands.first().map(|field| (*field).clone()) {
             self.read_file(&file.value, file.range);
         }

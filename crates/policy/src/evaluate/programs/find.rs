@@ -129,6 +129,10 @@ impl Evaluator<'_> {
     ) {
         let Some(first) = command.first() else { return };
         let name = first.text().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        if first.text() == b"{}" {
+            // What was found is run, whatever it is.
+            self.remark(crate::evaluate::RemarkKind::ComputedName, first.range);
+        }
         let is_shell = matches!(name, b"sh" | b"bash" | b"dash" | b"zsh" | b"ksh" | b"ash");
         let has_code = command
             .iter()

@@ -67,7 +67,9 @@ pub(crate) fn language_of_script(text: &[u8]) -> Option<Language> {
 /// The one text that a program prints, if it does nothing else.
 fn shown(code: &[u8]) -> Option<Vec<u8>> {
     let text = String::from_utf8_lossy(code);
-    let prints = ["print(", "print \"", "print '", "puts ", "console.log(", "echo "].iter().any(|word| text.contains(word));
+    let prints = ["print(", "print \"", "print '", "puts ", "console.log(", "echo "]
+        .iter()
+        .any(|word| text.contains(word));
     let texts = super::foreign::texts_in_quotes(code);
     match texts.as_slice() {
         [one] if prints => Some([one.as_slice(), b"\n"].concat()),
@@ -278,9 +280,20 @@ impl Evaluator<'_> {
         }
         self.judge_libraries(&text, range);
         let starts = acts.iter().any(|act| matches!(act, Act::Shell { .. } | Act::Program { .. }));
-        let names = ["os.system", "subprocess.run", "subprocess.call", ".execSync", ".exec", "os.popen", "pty.spawn", "posix.system"];
+        let names = [
+            "os.system",
+            "subprocess.run",
+            "subprocess.call",
+            ".execSync",
+            ".exec",
+            "os.popen",
+            "pty.spawn",
+            "posix.system",
+        ];
         let handed_on = names.iter().any(|name| {
-            [",", ")", "]", ".__call__", "]("].iter().any(|end| text.contains(&format!("{name}{end}")))
+            [",", ")", "]", ".__call__", "]("]
+                .iter()
+                .any(|end| text.contains(&format!("{name}{end}")))
         });
         if !starts && handed_on {
             // It is handed on to be called: the texts that it may be called with are judged.
@@ -457,7 +470,10 @@ impl Evaluator<'_> {
                             let path = Value::new(text, Taint::NONE);
                             self.touch_path(effect.kind, &path, effect.qualities, place);
                         }
-                        Target::Name(name) if effect.kind == EffectKind::ComputedCode && name.contains("not read") => {
+                        Target::Name(name)
+                            if effect.kind == EffectKind::ComputedCode
+                                && name.contains("not read") =>
+                        {
                             self.remark(crate::evaluate::RemarkKind::TooLong, place);
                         }
                         target => {

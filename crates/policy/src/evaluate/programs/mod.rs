@@ -173,7 +173,8 @@ impl Evaluator<'_> {
                 self.input(&call, "nc");
             }
             "sg" => self.switch_user(&call),
-            "ip" | "mise" | "asdf" | "op" | "aws-vault" | "rr" | "distrobox" | "toolbox" | "bwrap" | "adb" | "wsl" | "aa-exec" | "pipx" | "volta" | "rtx" | "systemd-nspawn" => {
+            "ip" | "mise" | "asdf" | "op" | "aws-vault" | "rr" | "distrobox" | "toolbox"
+            | "bwrap" | "adb" | "wsl" | "aa-exec" | "pipx" | "volta" | "rtx" | "systemd-nspawn" => {
                 self.after_marker(&call);
             }
             name if foreign::is_foreign(name) => self.foreign(&call),
@@ -184,7 +185,9 @@ impl Evaluator<'_> {
     /// A program that starts what stands behind `--`, `exec` or `run`.
     fn after_marker(&mut self, call: &Call) {
         let at = call.arguments.iter().rposition(|field| field.text() == b"--").or_else(|| {
-            let verb = call.arguments.iter().position(|field| matches!(field.text(), b"exec" | b"run" | b"enter" | b"shell" | b"record"))?;
+            let verb = call.arguments.iter().position(|field| {
+                matches!(field.text(), b"exec" | b"run" | b"enter" | b"shell" | b"record")
+            })?;
             Some(verb + usize::from(call.name == "ip"))
         });
         if let Some(at) = at {

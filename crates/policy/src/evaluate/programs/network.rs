@@ -227,7 +227,9 @@ impl Evaluator<'_> {
         let place = place(host.as_bytes());
         if let Some(stdin) = self.stdin.take() {
             let secret = stdin.taint.has(Taint::SECRET);
-            let file = stdin.taint.has(Taint::FILE) && !place.local;
+            let file = (stdin.taint.has(Taint::FILE)
+                || stdin.taint.has(Taint::OUTPUT) && place.bare)
+                && !place.local;
             if secret || file {
                 let quality = Qualities::NONE
                     .with_if(secret, Qualities::WITH_SECRETS)

@@ -4,6 +4,7 @@ use crate::effect::{EffectKind, Qualities};
 use crate::evaluate::Evaluator;
 use crate::evaluate::call::Call;
 use crate::evaluate::expand::Field;
+use crate::path_class::PathClass;
 
 impl Evaluator<'_> {
     pub(super) fn permissions(&mut self, call: &Call) {
@@ -54,6 +55,15 @@ impl Evaluator<'_> {
                     operand.range,
                 );
             }
+            // A key that others may read is no secret any more.
+            let opens = mode.as_ref().is_some_and(|mode| {
+                mode.text().len() >= 3
+                    && mode.text().iter().all(u8::is_ascii_digit)
+                    && !mode.text().ends_with(b"00")
+            });
+            let secret = self.class_of(&resolved, EffectKind::Read) == PathClass::Credential;
+            let quality = quality
+                .with_if(opens && secret && kind == EffectKind::Permission, Qualities::PUBLIC);
             self.touch_path(kind, &operand.value, quality, operand.range);
         }
     }

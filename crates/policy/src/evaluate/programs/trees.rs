@@ -177,7 +177,8 @@ impl Evaluator<'_> {
             } else {
                 EffectKind::Overwrite
             };
-            self.touch_path(kind, &operand.value, Qualities::NONE, operand.range);
+            let empties = Qualities::NONE.with_if(size == b"0", Qualities::FORCED);
+            self.touch_path(kind, &operand.value, empties, operand.range);
             if huge {
                 self.emit(
                     EffectKind::Exhaust,
@@ -205,7 +206,8 @@ impl Evaluator<'_> {
             Some(crate::evaluate::call::cut(field, name.len()))
         };
         if call.name == "ddrescue" {
-            let operands: Vec<Field> = call.options("", &[]).operands.into_iter().cloned().collect();
+            let operands: Vec<Field> =
+                call.options("", &[]).operands.into_iter().cloned().collect();
             if let [source, target, ..] = operands.as_slice() {
                 let content = self.read_file(&source.value, source.range);
                 self.write_file(&target.value, &content, false, target.range);
