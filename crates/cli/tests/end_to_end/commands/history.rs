@@ -216,6 +216,21 @@ fn discard_is_taken_back() {
 }
 
 #[test]
+fn discarding_what_undid_itself_ends_no_redo() {
+    let scene = Scene::with("echo one > a");
+    scene.inside("echo new > b");
+    scene.inside("rm b");
+    scene.inside("echo new > c");
+    scene.ok(&["undo"]);
+    assert_eq!(scene.counts(), [0; 4]);
+    let before = scene.last();
+    scene.ok(&["discard"]);
+    assert_eq!(scene.last(), before, "nothing was there to discard");
+    scene.ok(&["redo"]);
+    assert_eq!(scene.counts(), [1, 0, 0, 0]);
+}
+
+#[test]
 fn the_log_and_show_tell_what_was_done() {
     let scene = Scene::with("echo one > a");
     scene.inside("echo two > a");
