@@ -59,7 +59,7 @@
 //!
 //! # Packs of rules
 //!
-//! [`policy_files`] finds the packs that the validator asks besides its built-in rules: `*.yaml` in
+//! [`policy_files()`] finds the packs that the validator asks besides its built-in rules: `*.yaml` in
 //! `/etc/ctrlz/policy`, in `policy` beside the user's file, and in `.ctrlz/policy` of the working
 //! folder and those above it in the project. The rule above holds for them, too: a project's pack
 //! adds rules and tightens others, and never loosens one.

@@ -10,7 +10,7 @@ use crate::path_class::PathClass;
 
 type Texts = Cow<'static, [Cow<'static, str>]>;
 
-/// What is said of an effect, a call or a spelling. [`form::RuleForm`](super::form::RuleForm)
+/// What is said of an effect, a call or a spelling. `rules/form.rs`
 /// tells what each field asks; an empty one asks nothing.
 #[derive(Debug, Clone)]
 pub struct Rule {
