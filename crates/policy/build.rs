@@ -1,8 +1,9 @@
 //! Turns the built-in rules into constants, so that a command that is judged pays nothing for
 //! reading them.
 
+use std::collections::{BTreeMap, HashMap};
 use std::error::Error;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::path::Path;
 use std::{env, fs};
 
@@ -23,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
     }
     files.sort();
-    let mut rules = String::from("&[\n");
+    let mut pack = Pack::default();
     let mut examples = String::from("&[\n");
     let mut texts = String::from("&[\n");
     for file in files {
@@ -33,7 +34,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             .map_err(|error| format!("{}: {error}", file.display()))?;
         let _ = writeln!(texts, "({family:?}, {text:?}),");
         for form in forms {
-            rule(&mut rules, &family, &form);
+            pack.add(&family, &form);
             for (list, expected) in [(&form.matches, true), (&form.no_match, false)] {
                 for command in list {
                     let _ = writeln!(examples, "({:?}, {command:?}, {expected}),", form.id);
@@ -41,60 +42,139 @@ fn main() -> Result<(), Box<dyn Error>> {
             }
         }
     }
-    rules.push(']');
     examples.push(']');
     texts.push(']');
     let out = env::var("OUT_DIR")?;
-    fs::write(Path::new(&out).join("rules.rs"), rules)?;
+    fs::write(Path::new(&out).join("rules.rs"), pack.source())?;
     fs::write(Path::new(&out).join("texts.rs"), texts)?;
     fs::write(Path::new(&out).join("examples.rs"), examples)?;
     Ok(())
 }
 
-fn rule(text: &mut String, family: &str, form: &RuleForm) {
-    let _ = writeln!(
-        text,
-        "Rule {{ id: Cow::Borrowed({:?}), family: Cow::Borrowed({family:?}), risk: Risk::{}, \
-         reason: Cow::Borrowed({:?}), hint: Cow::Borrowed({:?}), effects: {}, classes: {}, paths: {}, \
-         not_paths: {}, hosts: {}, named: {}, with: {}, with_any: {}, without: {}, remarks: {}, \
-         programs: {}, not_programs: {}, words: {}, any_words: {}, not_words: {}, options: {}, all_options: {}, \
-         not_options: {}, arguments: {}, all_arguments: {}, not_arguments: {} }},",
-        form.id,
-        camel(&form.risk),
-        form.reason,
-        form.hint,
-        variants("EffectKind", &form.effect),
-        variants("PathClass", &form.target),
-        texts(&form.path),
-        texts(&form.not_path),
-        texts(&form.host),
-        texts(&form.named),
-        qualities(&form.with),
-        qualities(&form.with_any),
-        qualities(&form.without),
-        variants("RemarkKind", &form.remark),
-        texts(&form.program),
-        texts(&form.not_program),
-        texts(&form.word),
-        texts(&form.any_word),
-        texts(&form.not_word),
-        texts(&form.option),
-        texts(&form.all_option),
-        texts(&form.not_option),
-        texts(&form.argument),
-        texts(&form.all_argument),
-        texts(&form.not_argument),
-    );
+/// The source of constants in the making. None of them points to another (see `src/rules/text.rs`).
+#[derive(Default)]
+struct Pack {
+    text: String,
+    places: HashMap<String, usize>,
+    texts: Vec<String>,
+    rules: Vec<String>,
+    effects: Vec<String>,
+    remarks: Vec<String>,
+    programs: BTreeMap<String, Vec<usize>>,
+    patterns: Vec<usize>,
 }
 
-fn texts(list: &OneOrMore) -> String {
-    let items: Vec<String> = list.0.iter().map(|text| format!("Cow::Borrowed({text:?})")).collect();
-    format!("Cow::Borrowed(&[{}])", items.join(", "))
+impl Pack {
+    fn add(&mut self, family: &str, form: &RuleForm) {
+        let number = self.rules.len();
+        let effects = kinds("EffectKind", &form.effect);
+        let remarks = kinds("RemarkKind", &form.remark);
+        let mut source = format!(
+            "Rule {{ id: {}, family: {}, risk: Risk::{}, reason: {}, hint: {}, effects: {effects}, \
+             remarks: {remarks}, classes: {}, with: {}, with_any: {}, without: {}, ",
+            self.text(&form.id),
+            self.text(family),
+            camel(&form.risk),
+            self.text(&form.reason),
+            self.text(&form.hint),
+            kinds("PathClass", &form.target),
+            qualities(&form.with),
+            qualities(&form.with_any),
+            qualities(&form.without),
+        );
+        for (name, list) in [
+            ("paths", &form.path),
+            ("not_paths", &form.not_path),
+            ("hosts", &form.host),
+            ("named", &form.named),
+            ("programs", &form.program),
+            ("not_programs", &form.not_program),
+            ("words", &form.word),
+            ("any_words", &form.any_word),
+            ("not_words", &form.not_word),
+            ("options", &form.option),
+            ("all_options", &form.all_option),
+            ("not_options", &form.not_option),
+            ("arguments", &form.argument),
+            ("all_arguments", &form.all_argument),
+            ("not_arguments", &form.not_argument),
+        ] {
+            let _ = write!(source, "{name}: {}, ", self.list(list));
+        }
+        source.push('}');
+        self.rules.push(source);
+        self.effects.push(effects);
+        self.remarks.push(remarks);
+        let names = &form.program.0;
+        if !form.effect.0.is_empty() {
+            // Found by its effects.
+        } else if names.iter().any(|name| name.contains(['*', '?', '['])) {
+            self.patterns.push(number);
+        } else {
+            for name in names {
+                self.programs.entry(name.clone()).or_default().push(number);
+            }
+        }
+    }
+
+    /// The source of a text.
+    fn text(&mut self, text: &str) -> String {
+        let start = *self.places.entry(text.to_owned()).or_insert_with(|| {
+            self.text.push_str(text);
+            self.text.len() - text.len()
+        });
+        format!("Text::built_in({start}, {})", text.len())
+    }
+
+    /// The source of a list of texts.
+    fn list(&mut self, list: &OneOrMore) -> String {
+        if list.0.is_empty() {
+            return "Texts::NONE".to_owned();
+        }
+        let first = self.texts.len();
+        for text in &list.0 {
+            let text = self.text(text);
+            self.texts.push(text);
+        }
+        format!("Texts::built_in({first}, {})", list.0.len())
+    }
+
+    fn source(mut self) -> String {
+        let mut programs = Vec::new();
+        let mut of_programs = Vec::new();
+        for (name, rules) in std::mem::take(&mut self.programs) {
+            programs.push(format!(
+                "({}, {}, {})",
+                self.text(&name),
+                of_programs.len(),
+                rules.len()
+            ));
+            of_programs.extend(rules);
+        }
+        let mut source = format!("pub(super) static TEXT: &str = {:?};\n", self.text);
+        array(&mut source, "pub(super) static TEXTS", "Text", &self.texts);
+        array(&mut source, "static RULES", "Rule", &self.rules);
+        array(&mut source, "static EFFECTS", "KindSet<EffectKind>", &self.effects);
+        array(&mut source, "static REMARKS", "KindSet<RemarkKind>", &self.remarks);
+        array(&mut source, "static PROGRAMS", "(Text, u16, u16)", &programs);
+        array(&mut source, "static OF_PROGRAMS", "u16", &of_programs);
+        array(&mut source, "static PATTERNS", "u16", &self.patterns);
+        source
+    }
 }
 
-fn variants(kind: &str, list: &OneOrMore) -> String {
-    let items: Vec<String> = list.0.iter().map(|text| format!("{kind}::{}", camel(text))).collect();
-    format!("Cow::Borrowed(&[{}])", items.join(", "))
+fn array<T: Display>(source: &mut String, name: &str, kind: &str, items: &[T]) {
+    let _ = writeln!(source, "{name}: [{kind}; {}] = [", items.len());
+    for item in items {
+        let _ = writeln!(source, "{item},");
+    }
+    source.push_str("];\n");
+}
+
+fn kinds(kind: &str, list: &OneOrMore) -> String {
+    let items: Vec<String> =
+        list.0.iter().map(|text| format!("{kind}::{} as u8", camel(text))).collect();
+    format!("KindSet::of_numbers(&[{}])", items.join(", "))
 }
 
 fn qualities(list: &OneOrMore) -> String {

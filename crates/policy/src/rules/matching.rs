@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 
 use super::Rule;
+use super::text::Text;
 use crate::context::Context;
 use crate::effect::{Effect, Target};
 use crate::evaluate::{Call, matches_pattern};
-
-type Texts = [Cow<'static, str>];
 
 impl Rule {
     /// Whether it is about this effect.
@@ -22,7 +21,7 @@ impl Rule {
         match &effect.target {
             Target::Path { path, class } => {
                 if !self.hosts.is_empty()
-                    || !self.classes.is_empty() && !self.classes.contains(class)
+                    || !self.classes.is_empty() && !self.classes.contains(*class)
                 {
                     return false;
                 }
@@ -71,8 +70,8 @@ impl Rule {
         }
         let arguments = || call.arguments.iter().map(|field| field.text());
         let first = || arguments().find(|text| !text.starts_with(b"-"));
-        let some = |patterns: &Texts| arguments().any(|text| any(patterns, text));
-        let some_part = |patterns: &Texts| {
+        let some = |patterns: &[Text]| arguments().any(|text| any(patterns, text));
+        let some_part = |patterns: &[Text]| {
             arguments().any(|text| {
                 any(patterns, text)
                     || text
@@ -94,10 +93,10 @@ impl Rule {
     }
 }
 
-fn any(patterns: &Texts, text: &[u8]) -> bool {
+fn any(patterns: &[Text], text: &[u8]) -> bool {
     // What nobody knows is nothing in particular.
     if text == [crate::effect::UNKNOWN] {
-        return patterns.iter().any(|pattern| pattern == "*");
+        return patterns.iter().any(|pattern| &**pattern == "*");
     }
     patterns.iter().any(|pattern| {
         let pattern = pattern.as_bytes();
@@ -110,7 +109,7 @@ fn any(patterns: &Texts, text: &[u8]) -> bool {
 }
 
 /// Whether a path is at one of the places; `./` is the workspace, `~/` every home folder.
-fn is_at(places: &Texts, path: &str, context: &Context) -> bool {
+fn is_at(places: &[Text], path: &str, context: &Context) -> bool {
     if any(places, by_home(path, context).as_bytes()) {
         return true;
     }

@@ -2,9 +2,11 @@
 
 mod builtin;
 pub(crate) mod form;
+pub(crate) mod kind_set;
 mod matching;
 pub(crate) mod pack;
 mod rule;
+pub(crate) mod text;
 
 pub(crate) use builtin::BuiltIn;
 pub use pack::{Pack, PackError, Packs, Shown, Standing, built_in};

@@ -346,11 +346,11 @@ impl Pack {
     }
 
     fn of_effect(&self, kind: EffectKind) -> impl Iterator<Item = &PackRule> {
-        self.in_force().filter(move |rule| rule.rule.effects.contains(&kind))
+        self.in_force().filter(move |rule| rule.rule.effects.contains(kind))
     }
 
     fn of_remark(&self, kind: RemarkKind) -> impl Iterator<Item = &PackRule> {
-        self.in_force().filter(move |rule| rule.rule.remarks.contains(&kind))
+        self.in_force().filter(move |rule| rule.rule.remarks.contains(kind))
     }
 
     fn of_program(&self, name: &str) -> impl Iterator<Item = &PackRule> {
@@ -416,7 +416,7 @@ pub fn built_in() -> Vec<Shown> {
         .flat_map(|document| document.rules)
         .map(|written| (written.entry.form.id.clone(), written.entry))
         .collect();
-    let entry = |rule: &Rule| entries.get(rule.id.as_ref()).cloned().unwrap_or_default();
+    let entry = |rule: &Rule| entries.get(&*rule.id).cloned().unwrap_or_default();
     BuiltIn::all().iter().map(|rule| shown_built_in(rule, entry(rule))).collect()
 }
 

@@ -1,31 +1,29 @@
 //! One rule.
 
-use std::borrow::Cow;
-
 use ctrlz_core::verdict::Risk;
 
+use super::kind_set::KindSet;
+use super::text::{Text, Texts};
 use crate::effect::{EffectKind, Qualities};
 use crate::evaluate::RemarkKind;
 use crate::path_class::PathClass;
-
-type Texts = Cow<'static, [Cow<'static, str>]>;
 
 /// What is said of an effect, a call or a spelling. `rules/form.rs`
 /// tells what each field asks; an empty one asks nothing.
 #[derive(Debug, Clone)]
 pub struct Rule {
     /// Its name.
-    pub id: Cow<'static, str>,
+    pub id: Text,
     /// The file that it stands in.
-    pub family: Cow<'static, str>,
+    pub family: Text,
     /// How much it says that is risked.
     pub risk: Risk,
     /// Why.
-    pub reason: Cow<'static, str>,
+    pub reason: Text,
     /// What to do instead.
-    pub hint: Cow<'static, str>,
-    pub(crate) effects: Cow<'static, [EffectKind]>,
-    pub(crate) classes: Cow<'static, [PathClass]>,
+    pub hint: Text,
+    pub(crate) effects: KindSet<EffectKind>,
+    pub(crate) classes: KindSet<PathClass>,
     pub(crate) paths: Texts,
     pub(crate) not_paths: Texts,
     pub(crate) hosts: Texts,
@@ -33,7 +31,7 @@ pub struct Rule {
     pub(crate) with: Qualities,
     pub(crate) with_any: Qualities,
     pub(crate) without: Qualities,
-    pub(crate) remarks: Cow<'static, [RemarkKind]>,
+    pub(crate) remarks: KindSet<RemarkKind>,
     pub(crate) programs: Texts,
     pub(crate) not_programs: Texts,
     pub(crate) words: Texts,

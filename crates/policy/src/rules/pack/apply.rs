@@ -82,7 +82,7 @@ impl<'p> Application<'p> {
         let narrowing = &one.narrowing;
         let fits = match cause {
             Cause::Effect(effect) => {
-                (narrowing.effects.is_empty() || narrowing.effects.contains(&effect.kind))
+                (narrowing.effects.is_empty() || narrowing.effects.contains(effect.kind))
                     && narrowing.is_about(effect, self.context)
             }
             Cause::Call(call) => narrowing.is_about_call(call),
@@ -226,14 +226,14 @@ impl<'p> Application<'p> {
             Cause::Remark(remark) => (Stage::Command, remark.range, String::new()),
         };
         let mut finding = Finding {
-            rule: rule.rule.id.clone(),
+            rule: rule.rule.id.lasting(),
             stage,
             risk: rule.risk,
             share: 0,
             range,
             subject: content::redact(&subject).into_owned(),
-            reason: rule.rule.reason.clone(),
-            hint: rule.rule.hint.clone(),
+            reason: rule.rule.reason.lasting(),
+            hint: rule.rule.hint.lasting(),
         };
         tell(&mut finding, note);
         finding
@@ -327,14 +327,14 @@ impl<'p> Application<'p> {
         let applies = |cause| matches!(self.override_applies(one, cause), Applies::Yes(_));
         let rule = one.built_in;
         self.evaluation.effects.iter().any(|effect| {
-            rule.effects.contains(&effect.kind)
+            rule.effects.contains(effect.kind)
                 && rule.is_about(effect, self.context)
                 && applies(Cause::Effect(effect))
         }) || self
             .evaluation
             .remarks
             .iter()
-            .any(|remark| rule.remarks.contains(&remark.kind) && applies(Cause::Remark(remark)))
+            .any(|remark| rule.remarks.contains(remark.kind) && applies(Cause::Remark(remark)))
             || (rule.effects.is_empty() && rule.remarks.is_empty())
                 && (self.evaluation.calls.iter())
                     .any(|call| rule.is_about_call(call) && applies(Cause::Call(call)))

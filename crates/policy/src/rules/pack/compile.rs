@@ -10,6 +10,8 @@ use super::error::{PackError, quoted, suggestion};
 use super::read::Written;
 use super::words;
 use super::{Override, PackRule, Standing};
+use crate::rules::kind_set::KindSet;
+use crate::rules::text::{Text, Texts};
 use crate::rules::{BuiltIn, Rule};
 
 /// What a rule is about.
@@ -72,15 +74,15 @@ pub(super) fn rule(pack: &str, written: Written) -> Result<PackRule, PackError> 
     }
     check_keys(pack, &written, subject)?;
     let mut rule = conditions(pack, &written)?;
-    rule.id = Cow::Owned(format!("{pack}/{}", entry.form.id));
-    rule.family = Cow::Owned(pack.to_owned());
+    rule.id = Text::from(format!("{pack}/{}", entry.form.id).as_str());
+    rule.family = Text::from(pack);
     // Not `rule.risk`: with one, a dry run would be exempt, which is for the pack to say.
-    rule.reason = Cow::Owned(entry.form.reason.clone());
-    rule.hint = Cow::Owned(entry.form.hint.clone());
+    rule.reason = Text::from(entry.form.reason.as_str());
+    rule.hint = Text::from(entry.form.hint.as_str());
     if subject == Subject::Call && rule.programs.is_empty() {
         let first = entry.prefix.first();
         let names = first.map(|names| names.iter().map(|name| escaped(name)).collect());
-        rule.programs = Cow::Owned(names.unwrap_or_else(|| vec![Cow::Borrowed("*")]));
+        rule.programs = names.unwrap_or_else(every_program);
     }
     let when = condition(pack, &written)?;
     Ok(PackRule { rule, risk, when, line: written.line, entry: written.entry })
@@ -94,8 +96,8 @@ pub(super) fn over(
 ) -> Result<Override, PackError> {
     let fail = |key: &str, message: String| Err(written.error(pack, key, message));
     let entry = &written.entry;
-    let Some(built_in) = BuiltIn::all().iter().find(|rule| rule.id == entry.form.id) else {
-        let near = suggestion(&entry.form.id, BuiltIn::all().iter().map(|rule| rule.id.as_ref()));
+    let Some(built_in) = BuiltIn::all().iter().find(|rule| *rule.id == *entry.form.id) else {
+        let near = suggestion(&entry.form.id, BuiltIn::all().iter().map(|rule| &*rule.id));
         return fail("rule", format!("there is no built-in rule of that name{near}"));
     };
     for key in ["hint", "executable", "prefix", "command"] {
@@ -131,7 +133,7 @@ pub(super) fn over(
     }
     let mut narrowing = conditions(pack, &written)?;
     if narrowing.programs.is_empty() {
-        narrowing.programs = Cow::Borrowed(&[Cow::Borrowed("*")]);
+        narrowing.programs = every_program();
     }
     let when = condition(pack, &written)?;
     Ok(Override { built_in, risk, narrowing, when, line: written.line, entry: written.entry })
@@ -203,27 +205,27 @@ fn condition(pack: &str, written: &Written) -> Result<Option<Condition>, PackErr
 fn conditions(pack: &str, written: &Written) -> Result<Rule, PackError> {
     let Entry { form, .. } = &written.entry;
     let fail = |key: &'static str| move |message: String| written.error(pack, key, message);
-    let texts = |list: &[String]| Cow::Owned(list.iter().cloned().map(Cow::Owned).collect());
+    let texts = |list: &[String]| list.iter().collect::<Texts>();
     let effects = form.effect.0.iter();
-    let effects: Vec<_> = effects
+    let effects: KindSet<_> = effects
         .map(|word| words::variant(word, "effect").map_err(fail("effect")))
         .collect::<Result<_, _>>()?;
     let classes = form.target.0.iter();
-    let classes: Vec<_> = classes
+    let classes: KindSet<_> = classes
         .map(|word| words::variant(word, "kind of place").map_err(fail("target")))
         .collect::<Result<_, _>>()?;
     let remarks = form.remark.0.iter();
-    let remarks: Vec<_> = remarks
+    let remarks: KindSet<_> = remarks
         .map(|word| words::variant(word, "remark").map_err(fail("remark")))
         .collect::<Result<_, _>>()?;
     Ok(Rule {
-        id: Cow::Borrowed(""),
-        family: Cow::Borrowed(""),
+        id: Text::from(""),
+        family: Text::from(""),
         risk: Risk::Low,
-        reason: Cow::Borrowed(""),
-        hint: Cow::Borrowed(""),
-        effects: Cow::Owned(effects),
-        classes: Cow::Owned(classes),
+        reason: Text::from(""),
+        hint: Text::from(""),
+        effects,
+        classes,
         paths: texts(&form.path.0),
         not_paths: texts(&form.not_path.0),
         hosts: texts(&form.host.0),
@@ -231,7 +233,7 @@ fn conditions(pack: &str, written: &Written) -> Result<Rule, PackError> {
         with: words::qualities(&form.with.0).map_err(fail("with"))?,
         with_any: words::qualities(&form.with_any.0).map_err(fail("with_any"))?,
         without: words::qualities(&form.without.0).map_err(fail("without"))?,
-        remarks: Cow::Owned(remarks),
+        remarks,
         programs: texts(&form.program.0),
         not_programs: texts(&form.not_program.0),
         words: texts(&form.word.0),
@@ -244,6 +246,10 @@ fn conditions(pack: &str, written: &Written) -> Result<Rule, PackError> {
         all_arguments: texts(&form.all_argument.0),
         not_arguments: texts(&form.not_argument.0),
     })
+}
+
+fn every_program() -> Texts {
+    ["*"].into_iter().collect()
 }
 
 /// A text as a pattern that only it matches.
