@@ -61,13 +61,27 @@ pub(crate) fn classify(path: &[u8], kind: EffectKind, context: &Context) -> Path
     if is_inside(path, &context.workspace) && context.workspace.len() > 1 {
         return in_workspace(path, all, reads, context);
     }
-    if let Some(class) = known_place(steps, all, reads) {
-        return class;
+    // One's own home folder is one wherever it lies; that of a service may be in /var or /tmp.
+    let own = context.home.as_slice();
+    if own.len() > 1 && is_inside(path, own) {
+        let below = path.get(own.len()..).unwrap_or_default();
+        return in_home(below.strip_prefix(b"/").unwrap_or(below), all, reads);
     }
-    if let Some((home, below)) = home(path, context) {
-        return in_home(home, below, all, reads);
+    match known_place(steps, all, reads) {
+        Some(PathClass::Temporary) if holds(path, own) => return PathClass::Home,
+        Some(PathClass::Temporary) if holds(path, &context.workspace) => return PathClass::Outside,
+        Some(class) => return class,
+        None => {}
+    }
+    if let Some(below) = below_home(path) {
+        return in_home(below, all, reads);
     }
     system_place(steps, all)
+}
+
+/// Whether `folder` lies somewhere below `path`.
+fn holds(path: &[u8], folder: &[u8]) -> bool {
+    folder.len() > path.len() && is_inside(folder, path)
 }
 
 /// The steps of a path, and whether the last one matches everything there is.
@@ -119,11 +133,9 @@ fn in_workspace(path: &[u8], all: bool, reads: bool, context: &Context) -> PathC
     }
 }
 
-/// The home folder that a path lies in, and what is below it.
-fn home<'p>(path: &'p [u8], context: &Context) -> Option<(&'p [u8], &'p [u8])> {
-    let end = if is_inside(path, &context.home) && context.home.len() > 1 {
-        context.home.len()
-    } else if is_inside(path, b"/root") {
+/// What of a path is below a home folder where those usually lie.
+fn below_home(path: &[u8]) -> Option<&[u8]> {
+    let end = if is_inside(path, b"/root") {
         5
     } else {
         let rest = path.strip_prefix(b"/home/")?;
@@ -133,10 +145,10 @@ fn home<'p>(path: &'p [u8], context: &Context) -> Option<(&'p [u8], &'p [u8])> {
     if home == b"/home/" || home.get(6..).is_some_and(matches_everything) {
         return None;
     }
-    Some((home, below.strip_prefix(b"/").unwrap_or(below)))
+    Some(below.strip_prefix(b"/").unwrap_or(below))
 }
 
-fn in_home(_home: &[u8], below: &[u8], all: bool, reads: bool) -> PathClass {
+fn in_home(below: &[u8], all: bool, reads: bool) -> PathClass {
     let top = !below.contains(&b'/');
     if below.is_empty() || all && top {
         return PathClass::Home;
@@ -449,5 +461,29 @@ fn system_place(steps: &[&[u8]], all: bool) -> PathClass {
         }
         (b"srv" | b"run", false) => PathClass::Outside,
         (_, false) => PathClass::SystemFile,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ones_own_home_is_one_wherever_it_lies_and_so_is_what_holds_it() {
+        let context = Context {
+            workspace: b"/tmp/ci/home/project".to_vec(),
+            directory: b"/tmp/ci/home/project".to_vec(),
+            home: b"/tmp/ci/home".to_vec(),
+            ..Context::default()
+        };
+        let class = |path: &[u8]| classify(path, EffectKind::Delete, &context);
+        for path in [&b"/tmp/ci/home"[..], b"/tmp/ci", b"/tmp/ci/home/*"] {
+            assert_eq!(class(path), PathClass::Home);
+        }
+        assert_eq!(class(b"/tmp/ci/home/letter"), PathClass::HomeFile);
+        assert_eq!(class(b"/tmp/ci/home/project/x"), PathClass::Workspace);
+        assert_eq!(class(b"/tmp/other"), PathClass::Temporary);
+        let elsewhere = Context { home: b"/home/u".to_vec(), ..context };
+        assert_eq!(classify(b"/tmp/ci/home", EffectKind::Delete, &elsewhere), PathClass::Outside);
     }
 }
