@@ -17,6 +17,9 @@ use crate::{confirm, places};
 const CODEX_NOTE: &str = "Codex runs a new hook only after you trusted it there with /hooks; older \
 versions want `codex_hooks = true` below [features] in config.toml";
 
+/// Agents go on when a hook cannot be started or is killed; only exit code 2 stops them.
+const OR_BLOCK: &str = " || exit 2";
+
 pub(super) fn install(arguments: &InstallArguments, json: bool) -> Answer {
     let agent = arguments.place.agent;
     let refused = arguments.on_high == Some(OnHigh::Ask) || arguments.on_low == Some(OnLow::Allow);
@@ -34,6 +37,7 @@ pub(super) fn install(arguments: &InstallArguments, json: bool) -> Answer {
             command.push_str(&format!(" {flag} {word}"));
         }
     }
+    command.push_str(OR_BLOCK);
     let entry = Entry::new(agent, command);
     let code = change(&arguments.place, json, |text| settings::with(text, agent, &entry))?;
     if agent == Agent::Codex && !json {

@@ -17,7 +17,7 @@ pub(super) fn wrapped(input: &Map<String, Value>, acts: &[Act]) -> Option<Map<St
         return None;
     }
     let (name, _) = ["command", "cmd"].iter().find_map(|name| input.get_key_value(*name))?;
-    let ctrlz = own_name()?;
+    let ctrlz = own_path()?;
     let command = match acts {
         [Act::Shell(text)] if text.len() <= LONGEST && !text.contains('\0') => {
             Value::String(transaction(&ctrlz, shell(), text))
@@ -56,14 +56,20 @@ fn shell() -> &'static str {
     if in_path("bash").is_some() { "bash" } else { "sh" }
 }
 
-/// How this program is called: by its name where that leads to it, else by its path.
+/// How settings call this program: by its name where that leads to it, else by its path.
 pub(super) fn own_name() -> Option<String> {
     let own = std::env::current_exe().ok()?;
     let named = in_path("ctrlz").and_then(|path| path.canonicalize().ok());
     if named.is_some() && named == own.canonicalize().ok() {
         return Some("ctrlz".to_owned());
     }
-    own.into_os_string().into_string().ok()
+    own_path()
+}
+
+/// Where this program lies. An agent may run its commands in a login shell, whose `PATH` is not
+/// that of the hook.
+fn own_path() -> Option<String> {
+    std::env::current_exe().ok()?.into_os_string().into_string().ok()
 }
 
 fn in_path(name: &str) -> Option<PathBuf> {
@@ -119,6 +125,7 @@ mod tests {
             "ctrlz hook claude",
             "/opt/bin/ctrlz hook claude --on-high ask",
             "'/a b/ctrlz' hook claude",
+            "ctrlz hook claude || exit 2",
         ] {
             assert!(is_own(own, "claude"), "{own}");
         }

@@ -255,6 +255,20 @@ fn the_installed_command_answers() {
     let script = format!("printf '%s' \"$1\" | {command}");
     let outcome = Outcome::of(&mut scene.program("sh", ["-c", &script, "sh", &text]));
     assert_eq!(said(outcome)["permissionDecision"], "deny");
+    // Agents go on when a hook cannot be started, unless that ends with 2, too.
+    let (program, rest) = command.split_once(" hook ").expect("a call");
+    let gone = format!("printf '%s' \"$1\" | {program}-that-was-removed hook {rest}");
+    Outcome::of(&mut scene.program("sh", ["-c", &gone, "sh", &text])).code(2);
+}
+
+#[test]
+fn a_wrapped_command_finds_ctrlz_whatever_path_it_runs_with() {
+    let scene = Scene::new();
+    let text = event(&scene, CODEX, json!({ "command": RISKY }));
+    let script = "PATH=\"$(dirname \"$CTRLZ\"):$PATH\"; printf '%s' \"$1\" | ctrlz hook codex";
+    let output = said(Outcome::of(&mut scene.program("sh", ["-c", script, "sh", &text])));
+    let command = output["updatedInput"]["command"].as_str().expect("a command");
+    assert!(command.starts_with(['/', '\'']), "{command}");
 }
 
 #[test]
