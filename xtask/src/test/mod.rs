@@ -1,5 +1,6 @@
 //! `cargo xtask test`: everything that CI checks, on this machine.
 
+mod agents;
 mod binaries;
 mod outcome;
 mod reach;
@@ -83,6 +84,16 @@ pub(crate) fn test(filter: &[String]) -> Answer {
     } else {
         run(&mut steps, &mut skips, "tests as an ordinary user", &As::Caller);
         skips.note("user", "xtask", "tests as root: not root");
+    }
+    if (filter.is_empty() || filter == ["agents"])
+        && let Some(ctrlz) = built.programs.get("ctrlz")
+        && let Some(ran) =
+            steps.step("coding agents", || agents::all(ctrlz, &built.target, &mut skips))
+    {
+        counts += ran;
+        if ran.failed > 0 {
+            steps.failed.push("coding agents".to_owned());
+        }
     }
     if filter.is_empty()
         && let Some(ran) = steps.step("documentation tests", binaries::documentation)
