@@ -177,6 +177,8 @@ qualities! {
     PRODUCTION = 18, "production";
     /// As every introduction shows it: a loopback name in /etc/hosts.
     USUAL = 19, "usual";
+    /// Only what has a certain name, of a tree.
+    SELECTED = 20, "selected";
 }
 
 impl Qualities {

@@ -97,6 +97,14 @@ impl Evaluator<'_> {
             call.name.as_str(),
             "zpool" | "zfs" | "btrfs" | "vgremove" | "lvremove" | "mdadm" | "pvremove" | "pvcreate"
         );
+        // With nobody's input and no command, it waits for somebody to type.
+        let operands =
+            call.arguments.iter().filter(|field| !field.text().starts_with(b"-")).count();
+        let waits = matches!(call.name.as_str(), "fdisk" | "gdisk" | "cfdisk" | "parted")
+            && operands == 1
+            && self.stdin.is_none()
+            && !has(b"-s");
+        let qualities = Qualities::NONE.with_if(waits, Qualities::ASKS);
         let mut found = false;
         for field in &call.arguments {
             if field.text().starts_with(b"-")
@@ -108,7 +116,7 @@ impl Evaluator<'_> {
             let class = self.class_of(&resolved, EffectKind::Wipe);
             if matches!(class, PathClass::Device | PathClass::Unknown) || named {
                 found = true;
-                self.touch_path(EffectKind::Wipe, &field.value, Qualities::NONE, field.range);
+                self.touch_path(EffectKind::Wipe, &field.value, qualities, field.range);
             } else {
                 // A file with an image in it.
                 found = true;

@@ -2,7 +2,7 @@
 
 use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
 use crate::evaluate::Evaluator;
-use crate::evaluate::call::Call;
+use crate::evaluate::call::{Call, Options};
 use crate::evaluate::expand::Field;
 use crate::evaluate::value::{Taint, Value};
 
@@ -58,11 +58,16 @@ impl Evaluator<'_> {
             [b"-name" | b"-iname", pattern] => Some(pattern.to_vec()),
             _ => None,
         });
+        let selects = name.as_deref().is_some_and(selects);
         if texts.windows(2).any(|two| matches!(two, [b"-perm", mode] if mode.ends_with(b"4000") || mode.ends_with(b"6000") || mode.ends_with(b"u=s") || mode.ends_with(b"2000") || mode.ends_with(b"u+s"))) {
             self.emit(EffectKind::Scan, Target::Name("set-user-id programs".into()), Qualities::NONE, call.range);
         }
         let found = |place: &Field| {
             let mut value = place.value.clone();
+            // find takes no empty place, and none at all is the folder that it stands in.
+            if value.is_wholly_unknown() && value.text.len() == 1 {
+                return value;
+            }
             let suffix = match &name {
                 Some(pattern) => [b"/".as_slice(), pattern].concat(),
                 // All of it, the place itself included.
@@ -77,7 +82,9 @@ impl Evaluator<'_> {
             match *test {
                 b"-delete" => {
                     for place in &places {
-                        let quality = Qualities::RECURSIVE.with(Qualities::FORCED);
+                        let quality = Qualities::RECURSIVE
+                            .with(Qualities::FORCED)
+                            .with_if(selects, Qualities::SELECTED);
                         self.touch_path(
                             EffectKind::Delete,
                             &found(place),
@@ -100,7 +107,8 @@ impl Evaluator<'_> {
                         .position(|field| matches!(field.text(), b";" | b"+"))
                         .unwrap_or(rest.len());
                     let command = rest.get(..length).unwrap_or_default();
-                    self.found_command(call, command, &places, &found);
+                    let quality = Qualities::RECURSIVE.with_if(selects, Qualities::SELECTED);
+                    self.found_command(call, command, &places, quality, &found);
                     index += length + 1;
                 }
                 _ => {}
@@ -125,6 +133,7 @@ impl Evaluator<'_> {
         call: &Call,
         command: &[Field],
         places: &[Field],
+        quality: Qualities,
         found: &impl Fn(&Field) -> Value,
     ) {
         let Some(first) = command.first() else { return };
@@ -151,7 +160,7 @@ impl Evaluator<'_> {
         }
         let braces = |field: &Field| field.text().windows(2).any(|two| two == b"{}");
         let qualities = self.qualities;
-        self.qualities = qualities.with(Qualities::RECURSIVE);
+        self.qualities = qualities.with(quality);
         for place in places {
             let value = found(place);
             let mut fields: Vec<Field> = command
@@ -172,7 +181,7 @@ impl Evaluator<'_> {
 
     pub(super) fn xargs(&mut self, call: &Call) {
         let options = call.options_before_operands(
-            "aEeIiLnPsd",
+            "aEILnPsd",
             &[
                 "arg-file",
                 "delimiter",
@@ -187,7 +196,7 @@ impl Evaluator<'_> {
         let replaced = options
             .value("I|replace")
             .map(|field| field.text().to_vec())
-            .or_else(|| options.has("i").then(|| b"{}".to_vec()));
+            .or_else(|| replaced_by_letter(&call.arguments, &options));
         let command: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
         let zero = options.has("0|null");
         let delimiter =
@@ -315,6 +324,24 @@ fn filled(field: &Field, mark: &[u8], value: &Value) -> Field {
         }
     }
     result
+}
+
+/// What `-i`, or `-iMARK`, of xargs has replaced: the mark stands in the same word, or nowhere.
+fn replaced_by_letter(arguments: &[Field], options: &Options<'_>) -> Option<Vec<u8>> {
+    if !options.has("i") {
+        return None;
+    }
+    let mark = arguments.iter().find_map(|field| {
+        let cluster = field.text().strip_prefix(b"-").filter(|rest| !rest.starts_with(b"-"))?;
+        let at = cluster.iter().position(|byte| *byte == b'i')?;
+        cluster.get(at + 1..)
+    });
+    Some(mark.filter(|mark| !mark.is_empty()).unwrap_or(b"{}").to_vec())
+}
+
+/// Whether a pattern of names is about certain files, and not about nearly all.
+fn selects(pattern: &[u8]) -> bool {
+    pattern.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= 2
 }
 
 fn unquoted(text: &[u8]) -> Vec<u8> {

@@ -258,7 +258,10 @@ impl Evaluator<'_> {
         let after_run = matches!(call.name.as_str(), "poetry" | "pipenv" | "uv" | "conda" | "pixi")
             && options.operands.first().is_some_and(|field| field.text() == b"run");
         if runs_operands {
-            codes.extend(options.operands.iter().map(|field| (field.value.clone(), field.range)));
+            // The first operand of these names machines.
+            let machines = usize::from(matches!(call.name.as_str(), "salt" | "ansible"));
+            let rest = options.operands.iter().skip(machines);
+            codes.extend(rest.map(|field| (field.value.clone(), field.range)));
         }
         if after_run {
             let rest = call

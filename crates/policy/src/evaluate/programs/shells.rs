@@ -214,11 +214,14 @@ impl Evaluator<'_> {
         if options.has("l|r|d|c") {
             return;
         }
+        // Without a text it asks for one.
+        let asks = self.stdin.is_none() && options.value("f").is_none();
+        let quality = Qualities::NONE.with_if(asks, Qualities::ASKS);
         let code = match options.value("f").cloned() {
             Some(file) => self.read_file(&file.value, file.range),
             None => self.take_stdin(),
         };
-        self.emit(EffectKind::Persist, Target::Name("at".into()), Qualities::NONE, call.range);
+        self.emit(EffectKind::Persist, Target::Name("at".into()), quality, call.range);
         self.detached_code(&code, call.range);
     }
 
