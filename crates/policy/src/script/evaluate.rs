@@ -13,7 +13,7 @@ use crate::source_range::SourceRange;
 
 use super::form::{Argument, Form, FunctionId, Key, Pattern, Piece};
 use super::gather::Gather;
-use super::library::{self, Call};
+use super::library;
 use super::loops::Loop;
 use super::parse::{parse, text_of};
 use super::value::{Kind, Origin, Value};
@@ -23,31 +23,29 @@ use super::{Act, Language, constant, javascript, python};
 const DEEPEST: usize = 60;
 /// What may be looked at again.
 const REPEATS: usize = 60_000;
-/// How deep functions are followed into functions.
-const DEEPEST_CALL: usize = 6;
 /// The longest place (`self.socket`) whose value is kept.
-const LONGEST_PLACE: usize = 80;
+pub(super) const LONGEST_PLACE: usize = 80;
 
 #[derive(Debug)]
-struct Function<'t> {
-    parameters: Vec<Node<'t>>,
-    body: Node<'t>,
-    seen: bool,
+pub(super) struct Function<'t> {
+    pub(super) parameters: Vec<Node<'t>>,
+    pub(super) body: Node<'t>,
+    pub(super) seen: bool,
 }
 
 pub(super) struct Evaluator<'t> {
     pub(super) language: Language,
     pub(super) source: &'t [u8],
-    scope: HashMap<Vec<u8>, Value>,
-    functions: Vec<Function<'t>>,
-    identities: HashMap<usize, FunctionId>,
+    pub(super) scope: HashMap<Vec<u8>, Value>,
+    pub(super) functions: Vec<Function<'t>>,
+    pub(super) identities: HashMap<usize, FunctionId>,
     put_off: Vec<Node<'t>>,
     pub(super) gather: Gather,
-    repeats: usize,
+    pub(super) repeats: usize,
     pub(super) repeating: usize,
     pub(super) loops: Vec<Loop>,
     pub(super) calls: Vec<FunctionId>,
-    returned: Option<Value>,
+    pub(super) returned: Option<Value>,
 }
 
 /// What the program would do.
@@ -92,20 +90,20 @@ impl<'t> Evaluator<'t> {
             }
             let Some(function) = self.functions.get_mut(next) else { break };
             if !std::mem::replace(&mut function.seen, true) {
-                self.enter(next, &[], Origin::PARAMETER, 0);
+                self.enter(next, &[], &[], Origin::PARAMETER, 0);
             }
             next += 1;
         }
     }
 
-    fn form(&self, node: Node<'t>) -> Form<'t> {
+    pub(super) fn form(&self, node: Node<'t>) -> Form<'t> {
         match self.language {
             Language::Python => python::form(node, self.source),
             _ => javascript::form(node, self.source),
         }
     }
 
-    fn pattern(&self, node: Node<'t>) -> Pattern<'t> {
+    pub(super) fn pattern(&self, node: Node<'t>) -> Pattern<'t> {
         match self.language {
             Language::Python => python::pattern(node, self.source),
             _ => javascript::pattern(node, self.source),
@@ -169,14 +167,7 @@ impl<'t> Evaluator<'t> {
                 }
                 function
             }
-            Form::Class { body, name } => {
-                // Its methods are functions; what else stands in it runs at once.
-                self.statements(body, depth);
-                if let Some(name) = name {
-                    self.scope.remove(name);
-                }
-                Value::default()
-            }
+            Form::Class { name, bases, body } => self.class(name, bases, body, depth),
             Form::Comprehension { body, left, right, rest } => {
                 self.comprehension(body, left, right, &rest, depth)
             }
@@ -230,7 +221,7 @@ impl<'t> Evaluator<'t> {
     }
 
     /// All that stands in a node. Functions are known from its beginning.
-    fn statements(&mut self, node: Node<'t>, depth: usize) -> Value {
+    pub(super) fn statements(&mut self, node: Node<'t>, depth: usize) -> Value {
         let nodes = super::parse::children(node);
         for one in &nodes {
             if matches!(one.kind(), "function_declaration" | "function_definition")
@@ -247,7 +238,7 @@ impl<'t> Evaluator<'t> {
         self.scope.insert(name.to_vec(), value);
     }
 
-    fn look_up(&mut self, name: &[u8]) -> Option<Value> {
+    pub(super) fn look_up(&mut self, name: &[u8]) -> Option<Value> {
         let value = self.scope.get(name)?;
         let weight = value.weight();
         // Copying what is large costs, even where each place is looked at once.
@@ -339,7 +330,7 @@ impl<'t> Evaluator<'t> {
         chosen.unwrap_or_default()
     }
 
-    fn spread(&mut self, items: &[Argument<'t>], depth: usize) -> Vec<Value> {
+    pub(super) fn spread(&mut self, items: &[Argument<'t>], depth: usize) -> Vec<Value> {
         let mut out = Vec::with_capacity(items.len().min(64));
         for item in items {
             let value = self.value(item.node, depth);
@@ -373,6 +364,9 @@ impl<'t> Evaluator<'t> {
             return value;
         }
         let object = self.value(object, depth);
+        if let Some(value) = self.of_object(&object, name) {
+            return value;
+        }
         library::member(self.language, object, &String::from_utf8_lossy(name))
     }
 
@@ -391,144 +385,32 @@ impl<'t> Evaluator<'t> {
         if place.len() > LONGEST_PLACE { None } else { self.look_up(place) }
     }
 
-    fn call(
-        &mut self,
-        node: Node<'t>,
-        function: Node<'t>,
-        arguments: &[Argument<'t>],
-        depth: usize,
-    ) -> Value {
-        let callee = self.value(function, depth);
-        let mut call = Call {
-            given: Vec::with_capacity(arguments.len().min(64)),
-            named: Vec::new(),
-            range: Self::range(node),
-        };
-        for argument in arguments {
-            match argument.name {
-                Some(name) => {
-                    let value = self.value(argument.node, depth);
-                    call.named.push((name.to_vec(), value));
-                }
-                None => {
-                    let given = self.spread(std::slice::from_ref(argument), depth);
-                    call.given.extend(given);
-                }
-            }
-        }
-        self.dispatch(&callee, &call, depth)
-    }
-
-    /// Calls a value.
-    pub(super) fn dispatch(&mut self, callee: &Value, call: &Call, depth: usize) -> Value {
-        let value = match &callee.kind {
-            Kind::Function(id) => return self.invoke(*id, &call.given, Origin::NONE, depth),
-            _ => library::call(self, callee, call, depth),
-        };
-        // A function that is handed over is called with what its caller has.
-        let origin = callee.origin.with(value.origin);
-        let named = call.named.iter().map(|(_, value)| value);
-        for argument in call.given.iter().chain(named) {
-            if let Kind::Function(id) = argument.kind {
-                self.invoke(id, &[], origin, depth);
-            }
-        }
-        value
-    }
-
-    /// The function at a node.
-    fn function(&mut self, node: Node<'t>) -> Value {
-        let next = self.functions.len();
-        let id = *self.identities.entry(node.id()).or_insert(next);
-        if id == next
-            && let Form::Function { parameters, body, .. } = self.form(node)
-        {
-            self.functions.push(Function { parameters, body, seen: false });
-        }
-        Value { kind: Kind::Function(id), origin: Origin::NONE }
-    }
-
-    /// Follows a call of a function of the program.
-    pub(super) fn invoke(
-        &mut self,
-        id: FunctionId,
-        given: &[Value],
-        origin: Origin,
-        depth: usize,
-    ) -> Value {
-        if self.calls.contains(&id) {
-            self.gather.recursion(id);
-            return Value::default();
-        }
-        if self.calls.len() >= DEEPEST_CALL || self.repeats == 0 {
-            return Value::default();
-        }
-        self.repeating += 1;
-        let value = self.enter(id, given, origin, depth);
-        self.repeating -= 1;
-        if self.repeats > 0
-            && let Some(function) = self.functions.get_mut(id)
-        {
-            function.seen = true;
-        }
-        value
-    }
-
-    fn enter(&mut self, id: FunctionId, given: &[Value], origin: Origin, depth: usize) -> Value {
-        let Some(function) = self.functions.get(id) else { return Value::default() };
-        let (parameters, body) = (function.parameters.clone(), function.body);
-        let before = self.returned.take();
-        let kept: Vec<(Vec<u8>, Option<Value>)> = parameters
-            .iter()
-            .filter_map(|parameter| match self.pattern(*parameter) {
-                Pattern::Name(name) => Some(name.to_vec()),
-                Pattern::Default(name, _) => Some(text_of(name, self.source).to_vec()),
-                _ => None,
-            })
-            .map(|name| {
-                let value = self.scope.get(&name).cloned();
-                (name, value)
-            })
-            .collect();
-        self.calls.push(id);
-        for (at, parameter) in parameters.iter().enumerate() {
-            match (given.get(at), self.pattern(*parameter)) {
-                (None, Pattern::Default(name, value)) => {
-                    let value = self.value(value, depth);
-                    self.assign(name, &value.from(origin), depth);
-                }
-                (Some(value), Pattern::Default(name, _)) => self.assign(name, value, depth),
-                (Some(value), _) => self.assign(*parameter, value, depth),
-                (None, _) => self.assign(*parameter, &Value::unknown(origin), depth),
-            }
-        }
-        let value = self.value(body, depth);
-        self.calls.pop();
-        for (name, value) in kept {
-            match value {
-                Some(value) => self.scope.insert(name, value),
-                None => self.scope.remove(&name),
-            };
-        }
-        let returned = std::mem::replace(&mut self.returned, before);
-        returned.unwrap_or(value)
-    }
-
     pub(super) fn assign(&mut self, target: Node<'t>, value: &Value, depth: usize) {
         if depth > DEEPEST || !self.spend(value.weight() / 16) {
             return;
         }
         match self.pattern(target) {
-            Pattern::Name(name) => self.set(name, value.clone()),
+            Pattern::Name(name) | Pattern::Rest(name) | Pattern::RestNamed(name) => {
+                self.set(name, value.clone());
+            }
             Pattern::Place(place) => {
                 let text = text_of(place, self.source);
                 library::assigned(self, text, value, Self::range(target));
+                self.put_into(place, value);
                 if text.len() <= LONGEST_PLACE {
                     self.set(text, value.clone());
                 }
             }
             Pattern::Items(items) => {
                 for (at, item) in items.into_iter().enumerate() {
+                    if let Pattern::Rest(name) = self.pattern(item) {
+                        let rest = match &value.kind {
+                            Kind::List(all) => Value::list(all.iter().skip(at).cloned().collect()),
+                            _ => Value::unknown(value.origin),
+                        };
+                        self.set(name, rest);
+                        continue;
+                    }
                     let at = Value::number(i64::try_from(at).unwrap_or(i64::MAX));
                     let part = match &value.kind {
                         Kind::List(_) => constant::index(value, &at),

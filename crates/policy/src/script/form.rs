@@ -87,6 +87,8 @@ pub(super) enum Form<'t> {
     },
     Class {
         name: Option<&'t [u8]>,
+        /// What it is derived from, as it is written.
+        bases: &'t [u8],
         body: Node<'t>,
     },
     Comprehension {
@@ -138,6 +140,10 @@ pub(super) enum Pattern<'t> {
     Items(Vec<Node<'t>>),
     /// By key: the key, and what takes the value.
     Entries(Vec<(&'t [u8], Node<'t>)>),
+    /// All positions from here on.
+    Rest(&'t [u8]),
+    /// All names that nothing else takes.
+    RestNamed(&'t [u8]),
     /// A name with a value for when there is none.
     Default(Node<'t>, Node<'t>),
     Other,

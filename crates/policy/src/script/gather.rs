@@ -15,6 +15,9 @@ use super::{Act, Language};
 /// The most acts of one program.
 const MOST_ACTS: usize = 2000;
 
+/// The longest text whose being written is looked at.
+const LONGEST_CONTENT: usize = 16 << 10;
+
 /// What was seen, and where.
 #[derive(Debug, Default)]
 struct Facts {
@@ -29,6 +32,7 @@ struct Facts {
     downloads: Vec<Vec<u8>>,
     forked: Vec<FunctionId>,
     recursive: Vec<FunctionId>,
+    active: Vec<FunctionId>,
     shellcode: u8,
 }
 
@@ -50,6 +54,7 @@ impl Gather {
             Act::Shell { text, range } => (0, text, range).hash(&mut hasher),
             Act::Program { arguments, range } => (1, arguments, range).hash(&mut hasher),
             Act::Code { text, range, .. } => (2, text, range).hash(&mut hasher),
+            Act::Write { path, content, range, .. } => (4, path, content, range).hash(&mut hasher),
             Act::Effect(effect) => {
                 let target = effect.target.to_string();
                 (3, effect.kind, effect.qualities, target, effect.range).hash(&mut hasher);
@@ -83,6 +88,9 @@ impl Gather {
         range: SourceRange,
     ) {
         let mut text = path.to_text();
+        // What calls itself for what it finds goes through a whole tree.
+        let again = self.facts.active.iter().any(|id| self.facts.recursive.contains(id));
+        qualities = qualities.with_if(again && kind == EffectKind::Delete, Qualities::RECURSIVE);
         if path.origin.has(Origin::WALK) {
             // Of all files of a folder, the folder is what tells.
             let known = text.iter().position(|byte| *byte == UNKNOWN).unwrap_or(text.len());
@@ -253,6 +261,26 @@ impl Gather {
             if self.facts.recursive.contains(&id) {
                 self.bomb(range);
             }
+        }
+    }
+
+    /// A function of the program begins.
+    pub(super) fn entered(&mut self, id: FunctionId) {
+        self.facts.active.push(id);
+    }
+
+    /// The function that began last has ended.
+    pub(super) fn left(&mut self) {
+        self.facts.active.pop();
+    }
+
+    /// A text that is known is written to a file, or added to it.
+    pub(super) fn write(&mut self, path: &[u8], content: &Value, adds: bool, range: SourceRange) {
+        let Some(content) = content.as_text().filter(|text| text.len() <= LONGEST_CONTENT) else {
+            return;
+        };
+        if path.first().is_some_and(|byte| *byte != UNKNOWN) {
+            self.push(Act::Write { path: path.to_vec(), content: content.to_vec(), adds, range });
         }
     }
 

@@ -74,7 +74,15 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
             None => Form::Inside,
         },
         "class_declaration" | "class" => match field(node, "body") {
-            Some(body) => Form::Class { name: field(node, "name").map(text), body },
+            Some(body) => Form::Class {
+                name: field(node, "name").map(text),
+                bases: children(node)
+                    .into_iter()
+                    .find(|one| one.kind() == "class_heritage")
+                    .map(text)
+                    .unwrap_or_default(),
+                body,
+            },
             None => Form::Inside,
         },
         "variable_declarator" => match (field(node, "name"), field(node, "value")) {
@@ -139,7 +147,11 @@ pub(super) fn pattern<'t>(node: Node<'t>, source: &'t [u8]) -> Pattern<'t> {
                 _ => Pattern::Other,
             }
         }
-        "rest_pattern" | "namespace_import" => match children(node).first() {
+        "rest_pattern" | "spread_element" => match children(node).first() {
+            Some(inner) => Pattern::Rest(text_of(*inner, source)),
+            None => Pattern::Other,
+        },
+        "namespace_import" => match children(node).first() {
             Some(inner) => Pattern::Name(text_of(*inner, source)),
             None => Pattern::Other,
         },

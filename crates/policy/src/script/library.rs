@@ -45,6 +45,10 @@ impl Call {
 /// Allocations from this size on are no work.
 const HUGE: i64 = 4 << 30;
 
+/// Functions that are looked for among the names of somebody else's module.
+const OF_OS: [&str; 8] =
+    ["system", "popen", "execv", "execve", "execvp", "spawnl", "remove", "unlink"];
+
 /// A name that the program has not set.
 pub(super) fn constant(language: Language, name: &str) -> Option<Value> {
     match (language, name) {
@@ -96,6 +100,9 @@ fn plain(language: Language, name: &str) -> String {
 /// `object.name`
 pub(super) fn member(language: Language, object: Value, name: &str) -> Value {
     let origin = object.origin;
+    if name == "__globals__" {
+        return Value::named_from("globals()", origin);
+    }
     match &object.kind {
         Kind::Named(before) => {
             if name == "__dict__" || name == "default" && language == Language::JavaScript {
@@ -149,6 +156,9 @@ pub(super) fn index(language: Language, object: Value, index: &Value) -> Value {
         (Kind::Named(before), Kind::Text(name)) => {
             let name = String::from_utf8_lossy(name).into_owned();
             match before.as_str() {
+                "globals()" if OF_OS.contains(&name.as_str()) => {
+                    Value::named_from(format!("os.{name}"), object.origin)
+                }
                 "globals()" | "locals()" | "vars()" | "sys.modules" => {
                     Value::named_from(plain(language, &name), object.origin)
                 }
@@ -214,6 +224,12 @@ pub(super) fn call(
     match &callee.kind {
         Kind::Named(name) => {
             let name = plain(language, name);
+            if language == Language::JavaScript
+                && let Some(function) = name.strip_suffix(".bind")
+            {
+                let given = call.given.get(1..).unwrap_or_default().to_vec();
+                return Value::bound(Value::named_from(function, callee.origin), given, Vec::new());
+            }
             let known = match language {
                 Language::Python => {
                     python_library::call(evaluator, &name, call, callee.origin, depth)
@@ -242,18 +258,21 @@ fn method_call(
                 let given = call.given.get(1..).unwrap_or_default();
                 evaluator.invoke(id, given, Origin::NONE, depth)
             }
-            "bind" => receiver.clone(),
+            "bind" => {
+                let given = call.given.get(1..).unwrap_or_default().to_vec();
+                Value::bound(receiver.clone(), given, Vec::new())
+            }
             _ => evaluator.invoke(id, &[], receiver.origin, depth),
         };
     }
     if matches!(name, "append" | "push" | "extend" | "add" | "unshift") {
         growth(evaluator, call.range);
     }
-    let function = call.given.first().and_then(|one| match one.kind {
-        Kind::Function(id) => Some(id),
-        _ => None,
+    let function = call.given.first().filter(|one| {
+        matches!(&one.kind, Kind::Function(_) | Kind::Bound(..))
+            || one.name().is_some_and(|name| name.contains('.'))
     });
-    if let (Some(id), Some(items)) = (function, constant::items(receiver))
+    if let (Some(function), Some(items)) = (function, constant::items(receiver))
         && matches!(name, "map" | "forEach" | "flatMap" | "reduce")
     {
         let mut out = Vec::new();
@@ -267,10 +286,18 @@ fn method_call(
                 }
                 _ => vec![item],
             };
-            let value = evaluator.invoke(id, &given, receiver.origin, depth);
+            let inner = Call { given, named: Vec::new(), range: call.range };
+            let value = evaluator.dispatch(function, &inner, depth).from(receiver.origin);
             if name == "reduce" { sum = Some(value) } else { out.push(value) }
         }
         return if name == "reduce" { sum.unwrap_or_default() } else { Value::list(out) };
+    }
+    if let ("format", Some(text)) = (name, receiver.as_text())
+        && !call.named.is_empty()
+    {
+        let text = with_names(text, &call.named);
+        let filled = Value::text_from(text, receiver.origin.with(call.origin()));
+        return constant::method(&filled, name, &call.given).unwrap_or(filled);
     }
     if let Some(value) = constant::method(receiver, name, &call.given) {
         return value;
@@ -280,6 +307,30 @@ fn method_call(
         _ => node_library::method(evaluator, receiver, name, call, depth),
     };
     known.unwrap_or_else(|| Value::unknown(receiver.origin.with(call.origin())))
+}
+
+/// `"{tool} {place}"`, with those that are named.
+fn with_names(text: &[u8], named: &[(Vec<u8>, Value)]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((byte, after)) = rest.split_first() {
+        let found = named.iter().find_map(|(name, value)| {
+            let behind = after.strip_prefix(name.as_slice())?;
+            let end = behind.strip_prefix(b"}")?;
+            (*byte == b'{').then(|| (value.to_text(), end))
+        });
+        match found {
+            Some((value, end)) if out.len() <= super::value::LONGEST_TEXT => {
+                out.extend(value);
+                rest = end;
+            }
+            _ => {
+                out.push(*byte);
+                rest = after;
+            }
+        }
+    }
+    out
 }
 
 /// The content of a file.

@@ -6,6 +6,7 @@
 //! `node_library`). The other languages are read token by token (`tokens`).
 
 mod awk;
+mod calls;
 mod constant;
 mod decode;
 mod evaluate;
@@ -19,6 +20,7 @@ mod node_files;
 mod node_library;
 mod node_network;
 mod node_processes;
+mod objects;
 mod parse;
 mod perl;
 mod php;
@@ -69,6 +71,8 @@ pub(crate) enum Act {
     Program { arguments: Vec<Vec<u8>>, range: SourceRange },
     /// Runs code of a language that was in a text: `exec("…")`, `eval("…")`.
     Code { language: Language, text: Vec<u8>, range: SourceRange },
+    /// Writes a text to a file, or adds it.
+    Write { path: Vec<u8>, content: Vec<u8>, adds: bool, range: SourceRange },
     /// Anything that no other program is needed for. Paths in its target are as written: they
     /// may be relative, and their class is `Unknown` until the caller resolves them.
     Effect(Effect),

@@ -63,6 +63,7 @@ pub(super) fn call(
             });
             let kind = if appends { EffectKind::Write } else { EffectKind::Overwrite };
             evaluator.gather.path(kind, &first, Qualities::NONE, range);
+            evaluator.gather.write(&first.to_text(), &call.second(), appends, range);
             library::output(evaluator, "disk", range);
             if call.second().origin.has(Origin::NETWORK) {
                 evaluator.gather.downloaded(first.to_text());
@@ -72,6 +73,7 @@ pub(super) fn call(
         "appendFile" => {
             library::output(evaluator, "disk", range);
             evaluator.gather.path(EffectKind::Write, &first, Qualities::NONE, range);
+            evaluator.gather.write(&first.to_text(), &call.second(), true, range);
             Some(Value::default())
         }
         "createWriteStream" => {

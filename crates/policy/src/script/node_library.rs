@@ -251,6 +251,10 @@ fn pure(
             if let Kind::Text(_) = first.kind {
                 evaluator.gather.code(&first, call.range);
             }
+            if let Kind::Bound(..) = first.kind {
+                let inner = Call { range: call.range, ..Call::default() };
+                evaluator.dispatch(&first, &inner, depth);
+            }
             if let Kind::Function(id) = first.kind {
                 // What a timer starts again and again starts without end.
                 let again = name == "setInterval";

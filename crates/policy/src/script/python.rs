@@ -53,10 +53,17 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
             None => Form::Inside,
         },
         "class_definition" => match field(node, "body") {
-            Some(body) => Form::Class { name: field(node, "name").map(text), body },
+            Some(body) => Form::Class {
+                name: field(node, "name").map(text),
+                bases: field(node, "superclasses").map(text).unwrap_or_default(),
+                body,
+            },
             None => Form::Inside,
         },
-        "list_comprehension" | "generator_expression" | "set_comprehension" => comprehension(node),
+        "list_comprehension"
+        | "generator_expression"
+        | "set_comprehension"
+        | "dictionary_comprehension" => comprehension(node),
         "assignment" => match (field(node, "left"), field(node, "right")) {
             (Some(left), Some(right)) => Form::Assign { left, right },
             _ => Form::Nothing,
@@ -120,15 +127,24 @@ pub(super) fn pattern<'t>(node: Node<'t>, source: &'t [u8]) -> Pattern<'t> {
         "attribute" | "subscript" => Pattern::Place(node),
         "pattern_list" | "tuple_pattern" | "list_pattern" | "tuple" | "list"
         | "expression_list" => Pattern::Items(children(node)),
-        "as_pattern_target"
-        | "parenthesized_expression"
-        | "list_splat_pattern"
-        | "dictionary_splat_pattern"
-        | "typed_parameter" => match children(node).first() {
-            Some(inner) if inner.kind() == "identifier" => Pattern::Name(text_of(*inner, source)),
-            Some(inner) if inner.kind() == "tuple" => Pattern::Items(children(*inner)),
-            _ => Pattern::Other,
+        "list_splat_pattern" | "list_splat" => match children(node).first() {
+            Some(inner) => Pattern::Rest(text_of(*inner, source)),
+            None => Pattern::Other,
         },
+        "dictionary_splat_pattern" => match children(node).first() {
+            Some(inner) => Pattern::RestNamed(text_of(*inner, source)),
+            None => Pattern::Other,
+        },
+        "as_pattern_target" | "parenthesized_expression" | "typed_parameter" => {
+            match children(node).first() {
+                Some(inner) if inner.kind() == "identifier" => {
+                    Pattern::Name(text_of(*inner, source))
+                }
+                Some(inner) if inner.kind() == "tuple" => Pattern::Items(children(*inner)),
+                Some(inner) if inner.kind().ends_with("splat_pattern") => pattern(*inner, source),
+                _ => Pattern::Other,
+            }
+        }
         "default_parameter" | "typed_default_parameter" => {
             match (field(node, "name"), field(node, "value")) {
                 (Some(name), Some(value)) => Pattern::Default(name, value),

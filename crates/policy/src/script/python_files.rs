@@ -213,6 +213,7 @@ pub(super) fn method(
         Kind::File(path) => {
             if matches!(name, "write" | "writelines") {
                 library::output(evaluator, "disk", range);
+                evaluator.gather.write(path, &call.first(), true, range);
                 if call.first().origin.has(Origin::NETWORK) {
                     evaluator.gather.downloaded(path.clone());
                 }
@@ -260,6 +261,7 @@ fn path_method(
                 evaluator.gather.downloaded(path.to_vec());
             }
             evaluator.gather.path(EffectKind::Overwrite, receiver, Qualities::NONE, range);
+            evaluator.gather.write(path, &first, false, range);
             Value::default()
         }
         "touch" => done(EffectKind::Write, receiver, Qualities::NONE),

@@ -70,6 +70,9 @@ pub(super) fn value(name: &str) -> Option<Value> {
             Value::text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ")
         }
         "string.digits" => Value::text("0123456789"),
+        "flask.request" | "bottle.request" | "quart.request" => {
+            Value::named_from(name, Origin::NETWORK)
+        }
         "os.environ" => Value::named_from("os.environ", Origin::ENVIRONMENT),
         _ => return None,
     })
@@ -267,6 +270,21 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
         "textwrap.dedent" | "inspect.cleandoc" | "str.strip" | "shlex.quote" | "copy.copy"
         | "copy.deepcopy" | "sys.intern" => first,
         "shlex.split" => constant::method(&first, "split", &[])?,
+        "functools.partial" | "functools.partialmethod" | "partial" => Value::bound(
+            first,
+            call.given.get(1..).unwrap_or_default().to_vec(),
+            call.named.clone(),
+        ),
+        "dataclasses.field" | "attr.ib" | "attrs.field" => {
+            match (call.keyword("default"), call.keyword("default_factory")) {
+                (Some(default), _) => default,
+                (None, Some(factory)) => {
+                    let inner = Call { range: call.range, ..Call::default() };
+                    evaluator.dispatch(&factory, &inner, depth)
+                }
+                (None, None) => Value::default(),
+            }
+        }
         "operator.add" => constant::binary(b"+", &first, &call.second()),
         "os.path.join" => {
             let mut path = first.to_text();
@@ -303,10 +321,10 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
             }
         }
         "os.environ.copy" | "os.environ.items" => Value::unknown(Origin::ENVIRONMENT),
-        "tempfile.mkdtemp"
-        | "tempfile.gettempdir"
-        | "tempfile.TemporaryDirectory"
-        | "tempfile.mktemp" => Value::text("/tmp/\0"),
+        "tempfile.gettempdir" => Value::text("/tmp"),
+        "tempfile.mkdtemp" | "tempfile.TemporaryDirectory" | "tempfile.mktemp" => {
+            Value::text("/tmp/\0")
+        }
         "tempfile.mkstemp" => Value::list(vec![Value::default(), Value::text("/tmp/\0")]),
         "tempfile.NamedTemporaryFile" | "tempfile.TemporaryFile" => {
             Value { kind: Kind::File(b"/tmp/\0".to_vec()), origin: Origin::NONE }

@@ -66,6 +66,12 @@ pub(super) fn call(
             connect(evaluator, &first, range);
             Some(Value::named_from("socket.socket()", Origin::NETWORK))
         }
+        "asyncio.open_connection" => {
+            let address = Value::list(call.given.clone());
+            connect(evaluator, &address, range);
+            let stream = Value::unknown(Origin::NETWORK);
+            Some(Value::list(vec![stream.clone(), stream]))
+        }
         "socket.create_server" => {
             listen(evaluator, &first, range);
             Some(Value::named_from("socket.socket()", Origin::NETWORK))

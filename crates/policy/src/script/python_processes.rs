@@ -305,5 +305,10 @@ fn watching(
     if matches!(what, "keys" | "keyring") {
         evaluator.gather.named(EffectKind::Secret, what, call.range);
     }
+    for (_, handler) in &call.named {
+        if let Kind::Function(id) = handler.kind {
+            evaluator.invoke(id, &[], Origin::WATCHED, 1);
+        }
+    }
     Some(Value::named_from(format!("{name}()"), Origin::WATCHED))
 }

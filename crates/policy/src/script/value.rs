@@ -45,6 +45,11 @@ impl Origin {
         Self(self.0 | other.0)
     }
 
+    /// What is a secret of whoever runs the program, of all this.
+    pub(super) const fn secrets(self) -> Self {
+        Self(self.0 & (Self::SECRET.0 | Self::ENVIRONMENT.0 | Self::WATCHED.0))
+    }
+
     pub(super) const fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
@@ -85,6 +90,8 @@ pub(super) enum Kind {
     Function(FunctionId),
     /// A method of a value, not called yet.
     Method(Box<Value>, String),
+    /// Something to be called, and what it is called with besides: `functools.partial`, `bind`.
+    Bound(Box<Value>, Vec<Value>, Vec<(Vec<u8>, Value)>),
 }
 
 impl Value {
@@ -106,6 +113,19 @@ impl Value {
 
     pub(super) fn number(number: i64) -> Self {
         Self { kind: Kind::Number(number), origin: Origin::NONE }
+    }
+
+    /// `callee`, with these arguments before others.
+    pub(super) fn bound(callee: Self, given: Vec<Self>, named: Vec<(Vec<u8>, Self)>) -> Self {
+        if !within_bounds(given.iter().chain(named.iter().map(|(_, item)| item))) {
+            return Self::unknown(callee.origin);
+        }
+        // A chain of these goes as deep as it is written.
+        if callee.weight() > 64 {
+            return Self::unknown(callee.origin);
+        }
+        let origin = callee.origin;
+        Self { kind: Kind::Bound(Box::new(callee), given, named), origin }
     }
 
     pub(super) fn named(name: impl Into<String>) -> Self {
@@ -156,6 +176,12 @@ impl Value {
                 deep > 0 && entries.iter().all(|(_, item)| item.measure(deep - 1, room))
             }
             Kind::Method(inner, _) => deep > 0 && inner.measure(deep - 1, room),
+            Kind::Bound(inner, given, named) => {
+                deep > 0
+                    && inner.measure(deep - 1, room)
+                    && given.iter().all(|item| item.measure(deep - 1, room))
+                    && named.iter().all(|(_, item)| item.measure(deep - 1, room))
+            }
             _ => true,
         }
     }

@@ -315,7 +315,7 @@ impl Evaluator<'_> {
             Act::Program { arguments, .. } => {
                 arguments.first().is_some_and(|name| name.ends_with(b"sh") || name.contains(&0))
             }
-            Act::Code { .. } => false,
+            Act::Code { .. } | Act::Write { .. } => false,
         });
         if connects && (runs || language == Language::Awk && text.contains("getline")) {
             self.emit(EffectKind::ReverseShell, Target::None, Qualities::NONE, range);
@@ -412,6 +412,14 @@ impl Evaluator<'_> {
         true
     }
 
+    /// A path as a program has it: `~` stands for the home folder.
+    fn path_of_script(&self, mut path: Vec<u8>) -> Value {
+        if path.first() == Some(&b'~') && matches!(path.get(1), None | Some(b'/')) {
+            path.splice(..1, self.context.home.iter().copied());
+        }
+        Value::new(path, Taint::NONE)
+    }
+
     /// What a program in another language does. `in_place`: its ranges are those of the judged text.
     pub(crate) fn run_script(
         &mut self,
@@ -457,17 +465,17 @@ impl Evaluator<'_> {
                     let place = at(range);
                     self.run_script(language, &Value::known(text), place, false);
                 }
+                Act::Write { path, content, adds, range } => {
+                    let place = at(range);
+                    let taint = if content.contains(&0) { Taint::ENVIRONMENT } else { Taint::NONE };
+                    let path = self.path_of_script(path);
+                    self.write_file(&path, &Value::new(content, taint), adds, place);
+                }
                 Act::Effect(effect) => {
                     let place = at(effect.range);
                     match effect.target {
                         Target::Path { path, .. } => {
-                            let mut text = path.into_bytes();
-                            if text.first() == Some(&b'~')
-                                && matches!(text.get(1), None | Some(b'/'))
-                            {
-                                text.splice(..1, self.context.home.iter().copied());
-                            }
-                            let path = Value::new(text, Taint::NONE);
+                            let path = self.path_of_script(path.into_bytes());
                             self.touch_path(effect.kind, &path, effect.qualities, place);
                         }
                         Target::Name(name)
