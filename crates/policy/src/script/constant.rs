@@ -235,7 +235,10 @@ pub(super) fn slice(object: &Value, bounds: [Option<Value>; 3]) -> Value {
         }
         out
     };
-    let hidden = if !(0..=1).contains(&step) { Origin::HIDDEN } else { Origin::NONE };
+    // Turning round what nobody knows hides nothing.
+    let known = matches!(object.kind, Kind::Text(_) | Kind::List(_)) && !object.is_blank()
+        || object.origin.has_any(Origin::FILE.with(Origin::NETWORK).with(Origin::DECODED));
+    let hidden = if known && !(0..=1).contains(&step) { Origin::HIDDEN } else { Origin::NONE };
     let value = match &object.kind {
         Kind::Text(text) => {
             let bytes = chosen(text.len());

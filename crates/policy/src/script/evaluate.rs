@@ -201,7 +201,8 @@ impl<'t> Evaluator<'t> {
                     if local == b"*" {
                         library::import_all(self, &qualified);
                     } else {
-                        self.set(&local, Value::named(qualified));
+                        let value = library::imported(self.language, &qualified);
+                        self.set(&local, value);
                     }
                 }
                 Value::default()

@@ -206,6 +206,15 @@ pub(super) fn node_module(source: &Value) -> Value {
     }
 }
 
+/// What a name of a module means that was imported.
+pub(super) fn imported(language: Language, qualified: &str) -> Value {
+    let known = match language {
+        Language::Python => python_library::value(qualified),
+        _ => node_library::value(qualified),
+    };
+    known.unwrap_or_else(|| Value::named(qualified))
+}
+
 /// `from module import *`
 pub(super) fn import_all(evaluator: &mut Evaluator<'_>, module: &str) {
     for name in python_library::exports(module) {
@@ -391,7 +400,8 @@ pub(super) fn process_started(evaluator: &mut Evaluator<'_>, range: SourceRange)
 
 /// Something grows: without end, it takes all memory.
 pub(super) fn growth(evaluator: &mut Evaluator<'_>, range: SourceRange) {
-    if evaluator.loops.iter().any(|one| one.endless && !one.paced) {
+    // A loop in a loop that begins anew each time grows nothing without end.
+    if evaluator.loops.last().is_some_and(|one| one.endless && !one.paced) {
         let name = Target::Name("memory".to_owned());
         evaluator.gather.effect(EffectKind::Exhaust, name, Qualities::ENDLESS, range);
     }
@@ -435,6 +445,11 @@ const SEARCHED: usize = 4096;
 fn mentions(text: &[u8], words: &[&[u8]]) -> bool {
     let text = text.get(..SEARCHED).unwrap_or(text);
     words.iter().any(|word| text.windows(word.len()).any(|window| window == *word))
+}
+
+/// Whether the body of a loop asks something before it acts.
+pub(super) fn chooses(body: &[u8]) -> bool {
+    mentions(body, &[b"if ", b"if("])
 }
 
 /// Whether the body of a loop says how it ends.

@@ -19,6 +19,8 @@ pub(super) struct Loop {
     pub(super) paced: bool,
     /// It has very many rounds.
     pub(super) long: bool,
+    /// It does not do the same in every round.
+    pub(super) chooses: bool,
 }
 
 impl<'t> Evaluator<'t> {
@@ -35,7 +37,8 @@ impl<'t> Evaluator<'t> {
         let endless = over.name() == Some("itertools.count()");
         let text = text_of(body, self.source);
         let endless = endless && !library::ends(text);
-        self.loops.push(Loop { endless, paced: library::paced(text), long });
+        let chooses = library::chooses(text);
+        self.loops.push(Loop { endless, paced: library::paced(text), long, chooses });
         match items {
             None => {
                 self.assign(left, &Value::unknown(over.origin), depth);
@@ -121,7 +124,7 @@ impl<'t> Evaluator<'t> {
         let Some(body) = body else { return };
         let text = text_of(body, self.source);
         let endless = ending == Ending::Never && !library::ends(text);
-        self.loops.push(Loop { endless, paced: library::paced(text), long: false });
+        self.loops.push(Loop { endless, paced: library::paced(text), ..Loop::default() });
         if endless && library::is_idle(text) {
             let target = Target::Name("processor".to_owned());
             self.gather.effect(EffectKind::Exhaust, target, Qualities::NONE, Self::range(body));

@@ -6,7 +6,7 @@ use crate::effect::UNKNOWN;
 use crate::source_range::SourceRange;
 
 use super::tokens::{Token, TokenKind};
-use super::value::{Origin, Value};
+use super::value::{Kind, Origin, Value};
 use super::{Language, constant, decode, library, secret_names};
 
 /// How deep values stand in values.
@@ -320,6 +320,14 @@ impl Phrases {
             };
             let name = inner.get(..length).unwrap_or_default();
             let value = self.variables.get(name).cloned().unwrap_or_default();
+            let value = match &value.kind {
+                // One of several stands for all of them.
+                Kind::List(items) => {
+                    let all: Vec<Vec<u8>> = items.iter().map(Value::to_text).collect();
+                    Value::text_from(all.join(&b' '), value.origin)
+                }
+                _ => value,
+            };
             origin = origin.with(value.origin);
             if name.starts_with(b"_GET")
                 || name.starts_with(b"_POST")

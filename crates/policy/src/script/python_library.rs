@@ -236,6 +236,10 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
         },
         "range" | "xrange" => match numbers(call) {
             Some(items) => Value::list(items),
+            // How many they are is not known; or they are very many.
+            None if call.given.iter().any(|one| one.as_number().is_none()) => {
+                Value::unknown(origin)
+            }
             None => Value::named_from("range()", origin),
         },
         "bytes.fromhex" | "bytearray.fromhex" | "binascii.unhexlify" | "binascii.a2b_hex"

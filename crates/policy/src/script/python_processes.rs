@@ -25,7 +25,9 @@ pub(super) fn call(
         | "asyncio.create_subprocess_shell"
         | "platform.popen" => {
             let command = call.argument(0, "cmd");
-            library::process_started(evaluator, range);
+            if command.as_text().is_some_and(|text| text.trim_ascii_end().ends_with(b"&")) {
+                library::process_started(evaluator, range);
+            }
             evaluator.gather.shell(&command, range);
             Value::named_from(format!("{name}()"), Origin::FILE)
         }
@@ -34,6 +36,10 @@ pub(super) fn call(
         | "subprocess.Popen"
         | "subprocess.check_call"
         | "subprocess.check_output" => {
+            // The others wait until it has ended.
+            if name == "subprocess.Popen" {
+                library::process_started(evaluator, range);
+            }
             subprocess(evaluator, call);
             // What a program prints is not what was given to it.
             Value::named("subprocess.Popen()")
@@ -103,7 +109,8 @@ pub(super) fn call(
             Value::list(vec![Value::named_from("psutil.Process()", Origin::WALK)])
         }
         "psutil.Process().kill" | "psutil.Process().terminate" => {
-            let all = origin.has(Origin::WALK);
+            let chosen = evaluator.loops.iter().any(|one| one.chooses);
+            let all = origin.has(Origin::WALK) && !chosen;
             let qualities = Qualities::NONE.with_if(all, Qualities::ALL_OF_THEM);
             let target = Target::Name("\0".to_owned());
             evaluator.gather.effect(EffectKind::Kill, target, qualities, range);
@@ -176,7 +183,6 @@ pub(super) fn call(
 fn subprocess(evaluator: &mut Evaluator<'_>, call: &Call) {
     let range = call.range;
     let command = call.argument(0, "args");
-    library::process_started(evaluator, range);
     let shell = call.keyword("shell").is_some();
     match &command.kind {
         Kind::List(items) if shell => {

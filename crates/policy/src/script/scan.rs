@@ -97,6 +97,8 @@ impl Scan {
             TokenKind::Name(name) => {
                 let text = String::from_utf8_lossy(&name).into_owned();
                 self.loops(at, &text);
+                self.items(at, &text);
+                self.found_files(at, &text);
                 let declared = at > 0
                     && matches!(self.phrases.name_at(at - 1), Some(b"def" | b"sub" | b"function"));
                 // `$model->exec`, `a.exec`: a method of something else.
@@ -143,6 +145,92 @@ impl Scan {
         }
         if value.weight() < 1100 {
             self.phrases.variables.insert(name, value);
+        }
+    }
+
+    /// `foreach my $x (…)`, `foreach ($list as $x)`, `list.each { |x| … }`: the variable stands
+    /// for each of the items, and what is done with it is done with all of them.
+    fn items(&mut self, at: usize, name: &str) {
+        let (list, variable) = match (self.phrases.language, name) {
+            (Language::Perl, "foreach" | "for") => {
+                let declared = usize::from(self.phrases.name_at(at + 1) == Some(b"my"));
+                (at + 2 + declared, at + 1 + declared)
+            }
+            (Language::Php, "foreach") => {
+                let (_, end) = self.phrases.value(at + 2, 0);
+                if self.phrases.name_at(end) != Some(b"as") {
+                    return;
+                }
+                let keyed = self.phrases.is_mark(end + 2, b'=');
+                (at + 2, end + 1 + if keyed { 3 } else { 0 })
+            }
+            (Language::Ruby, "for") if self.phrases.name_at(at + 2) == Some(b"in") => {
+                (at + 3, at + 1)
+            }
+            (Language::Ruby, _) => return self.each(at, name),
+            _ => return,
+        };
+        let Some(TokenKind::Variable(variable) | TokenKind::Name(variable)) =
+            self.phrases.kind(variable).cloned()
+        else {
+            return;
+        };
+        let value = self.phrases.value(list, 0).0;
+        self.one_of(variable, value);
+    }
+
+    /// `[…].each { |x| … }`, `list.each do |x|`
+    fn each(&mut self, at: usize, name: &str) {
+        if name != "each" && !name.ends_with(".each") {
+            return;
+        }
+        let bar = at + 2;
+        if !self.phrases.is_mark(bar, b'|') {
+            return;
+        }
+        let Some(variable) = self.phrases.name_at(bar + 1).map(<[u8]>::to_vec) else { return };
+        let value = match name.strip_suffix(".each") {
+            Some(list) => self.phrases.variables.get(list.as_bytes()).cloned().unwrap_or_default(),
+            None => {
+                let open = (at.saturating_sub(100)..at)
+                    .rev()
+                    .find(|it| self.phrases.is_mark(*it, b'['))
+                    .unwrap_or(at);
+                self.phrases.value(open, 0).0
+            }
+        };
+        self.one_of(variable, value);
+    }
+
+    fn one_of(&mut self, variable: Vec<u8>, value: Value) {
+        if matches!(value.kind, Kind::List(_) | Kind::Text(_)) && value.weight() < 100 {
+            self.phrases.variables.insert(variable, value);
+        }
+    }
+
+    /// `finddepth(sub { unlink … }, '/home')`
+    fn found_files(&mut self, at: usize, name: &str) {
+        let finds = matches!(name, "find" | "finddepth" | "File::Find::find");
+        if !finds || self.phrases.language != Language::Perl || !self.phrases.is_mark(at + 1, b'(')
+        {
+            return;
+        }
+        let end = (at..at + 60)
+            .find(|it| self.phrases.is_mark(*it, b';') || self.phrases.kind(*it).is_none())
+            .unwrap_or(at + 60);
+        let deletes =
+            (at..end).any(|it| matches!(self.phrases.name_at(it), Some(b"unlink" | b"rmdir")));
+        if !deletes {
+            return;
+        }
+        let range = self.phrases.range(at, end);
+        for it in at..end {
+            if let Some(TokenKind::Text(..) | TokenKind::Variable(_)) = self.phrases.kind(it) {
+                let place = self.phrases.value(it, 0).0;
+                if place.as_text().is_some_and(|text| text.starts_with(b"/") || text == b"~") {
+                    self.gather.path(EffectKind::Delete, &place, Qualities::RECURSIVE, range);
+                }
+            }
         }
     }
 

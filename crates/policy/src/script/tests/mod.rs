@@ -1,5 +1,6 @@
 //! Programs, and what they are found to do.
 
+mod flow;
 mod javascript;
 mod others;
 mod python;
@@ -15,6 +16,7 @@ fn words(language: Language, text: &str) -> Vec<String> {
             Act::Shell { text, .. } => format!("shell {}", show(&text)),
             Act::Program { arguments, .. } => format!("program {}", show(&arguments.join(&b' '))),
             Act::Code { text, .. } => format!("code {}", show(&text)),
+            Act::Write { path, .. } => format!("Write {}", show(&path)),
             Act::Effect(effect) => {
                 let qualities: Vec<&str> = effect.qualities.names().collect();
                 let kind = format!("{:?}", effect.kind);
