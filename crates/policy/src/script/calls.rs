@@ -14,6 +14,10 @@ use super::{Language, constant};
 const DEEPEST_CALL: usize = 6;
 /// The most items that a function is called for, one after the other.
 const MOST_ITEMS: usize = 64;
+/// How many of the arguments are looked at for functions, and how far what they are given is:
+/// functions that are given functions would be followed without end.
+const MOST_HANDED: usize = 4;
+const DEEPEST_HANDED: usize = 2;
 /// The most items of a list that grows while the program is followed.
 const LONGEST_LIST: usize = 512;
 
@@ -62,6 +66,14 @@ impl<'t> Evaluator<'t> {
         let Form::Member { object, name } = self.form(function) else { return };
         let place = text_of(object, self.source);
         if place.len() > LONGEST_PLACE || matches!(place, b"self" | b"this" | b"cls") {
+            return;
+        }
+        // What is changed again and again is paid for by its size.
+        let weight = self.scope.get(place).map_or(0, |value| match value.kind {
+            Kind::List(_) | Kind::Map(_) => value.weight(),
+            _ => 0,
+        });
+        if !self.spend(weight / 16) {
             return;
         }
         let Some(value) = self.scope.get_mut(place) else { return };
@@ -162,14 +174,18 @@ impl<'t> Evaluator<'t> {
                 }
                 Kind::Function(_) | Kind::Bound(..) | Kind::Named(_)
                     if self.language == Language::Python
+                        && at < MOST_HANDED
+                        && self.handing < DEEPEST_HANDED
                         && !behind.is_empty()
                         && is_action(argument)
                         && calls_what_it_gets(name) =>
                 {
+                    self.handing += 1;
                     for given in groups(name, behind) {
                         let inner = Call { given, named: Vec::new(), range: call.range };
                         self.dispatch(argument, &inner, depth);
                     }
+                    self.handing -= 1;
                 }
                 _ => {}
             }
@@ -187,9 +203,21 @@ impl<'t> Evaluator<'t> {
                 matches!(one.kind(), "keyword_separator" | "positional_separator" | "comment")
             };
             let parameters = parameters.into_iter().filter(|one| !separates(one)).collect();
-            self.functions.push(Function { parameters, body, seen: false });
+            let served = self.is_served(node);
+            self.functions.push(Function { parameters, body, seen: false, served });
         }
         Value { kind: Kind::Function(id), origin: Origin::NONE }
+    }
+
+    /// `@app.get("/x")`: the function answers requests.
+    fn is_served(&self, node: Node<'t>) -> bool {
+        const MARKS: [&[u8]; 6] =
+            [b".get(", b".post(", b".put(", b".delete(", b".route(", b".websocket("];
+        let Some(outer) = node.parent().filter(|it| it.kind() == "decorated_definition") else {
+            return false;
+        };
+        let marks = self.source.get(outer.start_byte()..node.start_byte()).unwrap_or_default();
+        MARKS.iter().any(|mark| marks.windows(mark.len()).any(|window| window == *mark))
     }
 
     /// Follows a call of a function of the program.

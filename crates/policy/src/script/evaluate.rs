@@ -31,6 +31,8 @@ pub(super) struct Function<'t> {
     pub(super) parameters: Vec<Node<'t>>,
     pub(super) body: Node<'t>,
     pub(super) seen: bool,
+    /// A framework calls it with what a client sent.
+    pub(super) served: bool,
 }
 
 pub(super) struct Evaluator<'t> {
@@ -45,6 +47,8 @@ pub(super) struct Evaluator<'t> {
     pub(super) repeating: usize,
     pub(super) loops: Vec<Loop>,
     pub(super) calls: Vec<FunctionId>,
+    /// How many functions that were handed over are being called.
+    pub(super) handing: usize,
     pub(super) returned: Option<Value>,
 }
 
@@ -69,6 +73,7 @@ pub(super) fn acts(language: Language, text: &[u8]) -> Vec<Act> {
         repeating: 0,
         loops: Vec::new(),
         calls: Vec::new(),
+        handing: 0,
         returned: None,
     };
     evaluator.run();
@@ -90,7 +95,8 @@ impl<'t> Evaluator<'t> {
             }
             let Some(function) = self.functions.get_mut(next) else { break };
             if !std::mem::replace(&mut function.seen, true) {
-                self.enter(next, &[], &[], Origin::PARAMETER, 0);
+                let origin = if function.served { Origin::NETWORK } else { Origin::PARAMETER };
+                self.enter(next, &[], &[], origin, 0);
             }
             next += 1;
         }

@@ -55,6 +55,7 @@ impl Gather {
             Act::Program { arguments, range } => (1, arguments, range).hash(&mut hasher),
             Act::Code { text, range, .. } => (2, text, range).hash(&mut hasher),
             Act::Write { path, content, range, .. } => (4, path, content, range).hash(&mut hasher),
+            Act::Enter { path, range } => (5, path, range).hash(&mut hasher),
             Act::Effect(effect) => {
                 let target = effect.target.to_string();
                 (3, effect.kind, effect.qualities, target, effect.range).hash(&mut hasher);
@@ -148,6 +149,15 @@ impl Gather {
         if computed(&first) || first.is_empty() {
             return;
         }
+        // `sh -c` and what comes from elsewhere.
+        if let Kind::List(items) = &arguments.kind
+            && is_shell(&first)
+            && let Some([_, code, ..]) =
+                list.iter().position(|one| one == b"-c").and_then(|at| items.get(at..))
+            && code.is_blank()
+        {
+            self.run(&code.to_text(), code.origin, range);
+        }
         if is_shell(&first) && list.iter().skip(1).all(|one| one.starts_with(b"-") && one != b"-c")
         {
             self.shell_started(range);
@@ -180,7 +190,7 @@ impl Gather {
         self.effect(kind, Target::None, Qualities::NONE.with_if(hidden, Qualities::HIDDEN), range);
     }
 
-    fn started(&mut self, text: &[u8], range: SourceRange) {
+    pub(super) fn started(&mut self, text: &[u8], range: SourceRange) {
         let download = self.facts.downloads.iter().any(|path| {
             text.split(|byte| byte.is_ascii_whitespace() || b";&|'\"".contains(byte))
                 .any(|word| word == path || word.strip_prefix(b"./").is_some_and(|it| it == path))
@@ -261,6 +271,14 @@ impl Gather {
             if self.facts.recursive.contains(&id) {
                 self.bomb(range);
             }
+        }
+    }
+
+    /// The program goes to another folder.
+    pub(super) fn directory(&mut self, path: &Value, range: SourceRange) {
+        let path = path.to_text();
+        if path.first().is_some_and(|byte| *byte != UNKNOWN) {
+            self.push(Act::Enter { path, range });
         }
     }
 

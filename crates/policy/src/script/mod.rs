@@ -13,6 +13,7 @@ mod evaluate;
 mod form;
 mod gather;
 mod javascript;
+mod json;
 mod library;
 mod loops;
 mod lua;
@@ -73,6 +74,8 @@ pub(crate) enum Act {
     Code { language: Language, text: Vec<u8>, range: SourceRange },
     /// Writes a text to a file, or adds it.
     Write { path: Vec<u8>, content: Vec<u8>, adds: bool, range: SourceRange },
+    /// Goes to another folder: what is relative means another place from then on.
+    Enter { path: Vec<u8>, range: SourceRange },
     /// Anything that no other program is needed for. Paths in its target are as written: they
     /// may be relative, and their class is `Unknown` until the caller resolves them.
     Effect(Effect),

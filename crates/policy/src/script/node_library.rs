@@ -267,9 +267,24 @@ fn pure(
         }
         "isNaN" | "Boolean" | "RegExp" | "Symbol" | "Date" | "Date.now" => Value::default(),
         "Math.floor" | "Math.round" => first,
-        "JSON.stringify" | "JSON.parse" | "querystring.stringify" | "URLSearchParams" => {
-            Value::unknown(origin)
+        "JSON.parse" => {
+            let known = text().and_then(super::json::value);
+            known.map_or_else(|| Value::unknown(origin), |value| value.from(origin))
         }
+        "Object.entries" => match &first.kind {
+            Kind::Map(entries) => Value::list(
+                entries
+                    .iter()
+                    .map(|(key, one)| Value::list(vec![Value::text(key.clone()), one.clone()]))
+                    .collect(),
+            ),
+            _ => first,
+        },
+        "process.chdir" => {
+            evaluator.gather.directory(&first, call.range);
+            Value::default()
+        }
+        "JSON.stringify" | "querystring.stringify" | "URLSearchParams" => Value::unknown(origin),
         "screenshot" | "clipboardy.readSync" | "clipboardy.read" => Value::unknown(Origin::WATCHED),
         "iohook.on" | "GlobalKeyboardListener().addListener" => {
             evaluator.gather.named(EffectKind::Secret, "keys", call.range);

@@ -126,6 +126,7 @@ impl Phrases {
             if next <= place {
                 break;
             }
+            let right = all_in_one(right);
             let joined = constant::binary(
                 b"+",
                 &Value::text(value.to_text()),
@@ -320,14 +321,7 @@ impl Phrases {
             };
             let name = inner.get(..length).unwrap_or_default();
             let value = self.variables.get(name).cloned().unwrap_or_default();
-            let value = match &value.kind {
-                // One of several stands for all of them.
-                Kind::List(items) => {
-                    let all: Vec<Vec<u8>> = items.iter().map(Value::to_text).collect();
-                    Value::text_from(all.join(&b' '), value.origin)
-                }
-                _ => value,
-            };
+            let value = all_in_one(value);
             origin = origin.with(value.origin);
             if name.starts_with(b"_GET")
                 || name.starts_with(b"_POST")
@@ -354,6 +348,17 @@ fn environment(key: Option<TokenKind>) -> Value {
 }
 
 /// Functions of all these languages that only compute.
+/// One of several stands for all of them, side by side.
+fn all_in_one(value: Value) -> Value {
+    match &value.kind {
+        Kind::List(items) => {
+            let all: Vec<Vec<u8>> = items.iter().map(Value::to_text).collect();
+            Value::text_from(all.join(&b' '), value.origin)
+        }
+        _ => value,
+    }
+}
+
 fn computed(name: &str, given: &[Value]) -> Option<Value> {
     let first = given.first().cloned().unwrap_or_default();
     let second = given.get(1).cloned().unwrap_or_default();
@@ -432,7 +437,7 @@ fn computed(name: &str, given: &[Value]) -> Option<Value> {
             constant::binary(b"%", &first, &Value::list(given.get(1..)?.to_vec()))
         }
         "trim" | "lc" | "strtolower" | "string.lower" | ".strip" | ".chomp" | ".to_s"
-        | ".freeze" | "escapeshellarg" | "String" | "File.expand_path" => first,
+        | ".freeze" | "escapeshellarg" | "escapeshellcmd" | "String" | "File.expand_path" => first,
         "File.join" => {
             let parts: Vec<Vec<u8>> = given.iter().map(Value::to_text).collect();
             Value::text_from(parts.join(&b'/'), origin)

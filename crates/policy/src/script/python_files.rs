@@ -69,11 +69,17 @@ pub(super) fn call(
             done(EffectKind::Owner, &first, Qualities::NONE)
         }
         "os.setxattr" => done(EffectKind::Permission, &first, Qualities::NONE),
-        "os.chdir" | "os.makedirs" | "os.mkdir" => Some(Value::default()),
+        "os.chdir" => {
+            evaluator.gather.directory(&first, range);
+            Some(Value::default())
+        }
+        "os.makedirs" | "os.mkdir" => Some(Value::default()),
         "os.walk" | "os.fwalk" => Some(walk(evaluator, &first)),
         "os.listdir" => {
             evaluator.gather.walked(first.to_text());
-            Some(Value::list(vec![Value::text_from([UNKNOWN], Origin::WALK)]))
+            let here = call.given.is_empty() || first.to_text() == b".";
+            let name = if here { b"./\0".to_vec() } else { vec![UNKNOWN] };
+            Some(Value::list(vec![Value::text_from(name, Origin::WALK)]))
         }
         "os.scandir" => Some(below(evaluator, &first)),
         "glob.glob" | "glob.iglob" => {

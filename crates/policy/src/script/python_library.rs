@@ -289,6 +289,11 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
                 (None, None) => Value::default(),
             }
         }
+        "json.loads" => {
+            let known = text().and_then(super::json::value);
+            known.map_or_else(|| Value::unknown(origin), |value| value.from(origin))
+        }
+        "sqlalchemy.text" | "sqlalchemy.sql.text" => first,
         "operator.add" => constant::binary(b"+", &first, &call.second()),
         "os.path.join" => {
             let mut path = first.to_text();

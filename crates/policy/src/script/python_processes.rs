@@ -132,6 +132,10 @@ pub(super) fn call(
             }
             Value::default()
         }
+        "importlib.util.spec_from_file_location" => {
+            evaluator.gather.started(&call.second().to_text(), range);
+            Value::default()
+        }
         "code.interact" | "pdb.set_trace" => Value::default(),
         "pickle.loads" | "pickle.load" | "cPickle.loads" | "marshal.loads" | "dill.loads"
         | "cloudpickle.loads" | "yaml.load" | "yaml.unsafe_load" | "jsonpickle.decode"

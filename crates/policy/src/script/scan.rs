@@ -157,10 +157,10 @@ impl Scan {
                 (at + 2 + declared, at + 1 + declared)
             }
             (Language::Php, "foreach") => {
-                let (_, end) = self.phrases.value(at + 2, 0);
-                if self.phrases.name_at(end) != Some(b"as") {
+                let Some(end) = (at..at + 100).find(|it| self.phrases.name_at(*it) == Some(b"as"))
+                else {
                     return;
-                }
+                };
                 let keyed = self.phrases.is_mark(end + 2, b'=');
                 (at + 2, end + 1 + if keyed { 3 } else { 0 })
             }
@@ -175,8 +175,22 @@ impl Scan {
         else {
             return;
         };
-        let value = self.phrases.value(list, 0).0;
+        let value = match self.phrases.is_mark(list, b'[') {
+            true => self.texts_in_list(list),
+            false => self.phrases.value(list, 0).0,
+        };
         self.one_of(variable, value);
+    }
+
+    /// The texts between two brackets.
+    fn texts_in_list(&self, open: usize) -> Value {
+        let texts = (open + 1..open + 100)
+            .take_while(|it| !self.phrases.is_mark(*it, b']'))
+            .filter_map(|it| match self.phrases.kind(it) {
+                Some(TokenKind::Text(text, false)) => Some(Value::text(text.clone())),
+                _ => None,
+            });
+        Value::list(texts.collect())
     }
 
     /// `[…].each { |x| … }`, `list.each do |x|`

@@ -315,7 +315,7 @@ impl Evaluator<'_> {
             Act::Program { arguments, .. } => {
                 arguments.first().is_some_and(|name| name.ends_with(b"sh") || name.contains(&0))
             }
-            Act::Code { .. } | Act::Write { .. } => false,
+            Act::Code { .. } | Act::Write { .. } | Act::Enter { .. } => false,
         });
         if connects && (runs || language == Language::Awk && text.contains("getline")) {
             self.emit(EffectKind::ReverseShell, Target::None, Qualities::NONE, range);
@@ -436,6 +436,8 @@ impl Evaluator<'_> {
         self.qualities = qualities.with_if(code.taint.has(Taint::DECODED), Qualities::HIDDEN);
         let acts = script::acts(language, &code.text);
         self.judge_together(language, &acts, code, range);
+        // Where the program goes, whoever started it does not.
+        let directory = self.environment.directory.clone();
         for act in acts {
             let at = |inner: SourceRange| if in_place { inner } else { range };
             match act {
@@ -464,6 +466,10 @@ impl Evaluator<'_> {
                 Act::Code { language, text, range } => {
                     let place = at(range);
                     self.run_script(language, &Value::known(text), place, false);
+                }
+                Act::Enter { path, .. } => {
+                    let path = self.path_of_script(path);
+                    self.environment.directory = self.resolve(&path);
                 }
                 Act::Write { path, content, adds, range } => {
                     let place = at(range);
@@ -505,6 +511,7 @@ impl Evaluator<'_> {
                 }
             }
         }
+        self.environment.directory = directory;
         self.qualities = qualities;
         self.script_depth -= 1;
     }

@@ -16,6 +16,7 @@ fn words(language: Language, text: &str) -> Vec<String> {
             Act::Shell { text, .. } => format!("shell {}", show(&text)),
             Act::Program { arguments, .. } => format!("program {}", show(&arguments.join(&b' '))),
             Act::Code { text, .. } => format!("code {}", show(&text)),
+            Act::Enter { path, .. } => format!("Enter {}", show(&path)),
             Act::Write { path, .. } => format!("Write {}", show(&path)),
             Act::Effect(effect) => {
                 let qualities: Vec<&str> = effect.qualities.names().collect();
@@ -50,7 +51,7 @@ fn assert_quiet(language: Language, table: &[&str]) {
     let quiet = |word: &str| {
         let outside = ["/etc", "/dev", "/usr", "~", "/root", "/boot", ".."];
         let path = word.split(' ').nth(1).unwrap_or_default();
-        ["Read", "Write", "Overwrite", "Fetch", "program", "shell", "code", "Connect"]
+        ["Enter", "Read", "Write", "Overwrite", "Fetch", "program", "shell", "code", "Connect"]
             .iter()
             .any(|kind| word.split(' ').next() == Some(kind))
             && !outside.iter().any(|start| path.starts_with(start))
