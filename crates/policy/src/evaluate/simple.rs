@@ -6,6 +6,7 @@ use super::Evaluator;
 use super::call::Call;
 use super::environment::Content;
 use super::expand::Field;
+use super::programs::{Shell, shell_in};
 use super::remark::RemarkKind;
 use super::value::{Taint, Value};
 use crate::content;
@@ -225,7 +226,18 @@ impl Evaluator<'_> {
             | b"BROWSER"
             | b"LESSOPEN"
             | b"SUDO_EDITOR"
-            | b"PERL5DB" => self.captured_code(value, range),
+            | b"PERL5DB" => {
+                if matches!(shell_in(&value.text), Some(Shell::Bare)) {
+                    self.shell_started(&String::from_utf8_lossy(name), range);
+                }
+                self.captured_code(value, range);
+            }
+            // `RESTIC_PASSWORD_COMMAND` and the like.
+            _ if name.ends_with(b"_COMMAND")
+                && matches!(shell_in(&value.text), Some(Shell::Bare)) =>
+            {
+                self.shell_started(&String::from_utf8_lossy(name), range);
+            }
             // Prompts are expanded like a text in double quotes.
             b"PS1" | b"PS4" | b"PS2"
                 if value.text.iter().any(|byte| matches!(byte, b'$' | b'`')) =>

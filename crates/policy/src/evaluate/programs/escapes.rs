@@ -120,6 +120,7 @@ impl Evaluator<'_> {
     fn quoted_shells(&mut self, call: &Call) {
         for field in &call.arguments {
             let text = field.text();
+            self.named_credentials(text, field.range);
             let has = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
             let starts = has(b"system(")
                 || has(b"exec(")

@@ -230,7 +230,10 @@ impl Evaluator<'_> {
             range: call.name_range,
             ..Field::default()
         };
-        let bare_shell = command.len() == 1
+        let bare_shell = command
+            .iter()
+            .skip(1)
+            .all(|field| field.text().starts_with(b"-") && !field.text().contains(&b'c'))
             && command.first().is_some_and(|field| {
                 matches!(field.text(), b"sh" | b"bash" | b"/bin/sh" | b"/bin/bash")
             })

@@ -5,6 +5,7 @@ use crate::effect::{EffectKind, Qualities, Target};
 use crate::evaluate::Evaluator;
 use crate::evaluate::call::Call;
 use crate::evaluate::value::{Taint, Value};
+use crate::path_class::PathClass;
 use crate::source_range::SourceRange;
 
 /// How many texts in quotes are looked at.
@@ -180,6 +181,7 @@ impl Evaluator<'_> {
     /// Code of a language that is not read: its texts in quotes are judged as commands.
     pub(super) fn foreign_code(&mut self, code: &Value, range: SourceRange) {
         let text = code.lossy();
+        self.named_credentials(text.as_bytes(), range);
         let starts = STARTERS.iter().any(|word| text.contains(word));
         let connects =
             ["socket", "Socket", "net.Dial", "connect(", "TCPClient", "TcpClient", "gen_tcp"]
@@ -230,6 +232,21 @@ impl Evaluator<'_> {
         }
         if self.found.effects.len() == before && (text.contains("sh\"")) {
             self.emit(EffectKind::ShellEscape, Target::None, Qualities::NONE, range);
+        }
+    }
+
+    /// Files with credentials that a text names: whatever the program does with them.
+    pub(super) fn named_credentials(&mut self, text: &[u8], range: SourceRange) {
+        let is_path = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-~".contains(byte);
+        for path in text.split(|byte| !is_path(byte)).take(MOST_TEXTS * 8) {
+            if !path.starts_with(b"/etc/") && !path.starts_with(b"/root/") {
+                continue;
+            }
+            let path = Value::known(path);
+            let resolved = self.resolve(&path);
+            if self.class_of(&resolved, EffectKind::Read) == PathClass::Credential {
+                self.touch_path(EffectKind::Read, &path, Qualities::NONE, range);
+            }
         }
     }
 

@@ -15,10 +15,12 @@ mod permissions;
 mod shells;
 mod transfer;
 mod trees;
+mod unknown;
 mod wrappers;
 
 pub(super) use interpreters::language_of_script;
 pub(super) use trees::bytes;
+pub(super) use unknown::{Shell, shell_in};
 
 use super::Evaluator;
 use super::call::Call;
@@ -107,6 +109,9 @@ impl Evaluator<'_> {
             return;
         }
         self.note_call(wrappers::own_part(&call));
+        if !starts_others(&call.name) {
+            self.judge_arguments(&call);
+        }
         if self.filter(&call) {
             return;
         }
@@ -195,62 +200,6 @@ impl Evaluator<'_> {
         }
         self.write(&Value::unknown(Taint::OUTPUT));
     }
-
-    /// A program that nobody described: it reads what it names, and prints what nobody knows.
-    fn other(&mut self, call: &Call) {
-        self.judge_sent(call);
-        const READERS: &[&str] = &[
-            "diff",
-            "cmp",
-            "file",
-            "jq",
-            "yq",
-            "view",
-            "od",
-            "hexyl",
-            "comm",
-            "join",
-            "look",
-            "pr",
-            "split",
-            "csplit",
-            "ul",
-            "aspell",
-            "cupsfilter",
-            "base58",
-            "dialog",
-            "eqn",
-            "genisoimage",
-            "hd",
-            "highlight",
-            "ksh",
-            "mtr",
-            "msgattrib",
-            "soelim",
-            "troff",
-            "ss",
-            "zless",
-            "bzless",
-            "xmllint",
-            "tbl",
-            "nroff",
-            "pandoc",
-            "gawk-read",
-            "ccrypt",
-            "unhide",
-            "uuencode",
-        ];
-        if READERS.contains(&call.name.as_str()) {
-            let options = call.options("", &[]);
-            for operand in options.operands {
-                let content = self.read_file(&operand.value, operand.range);
-                if content.taint.has(Taint::SECRET) {
-                    self.write(&content);
-                }
-            }
-        }
-        self.write(&Value::unknown(Taint::OUTPUT));
-    }
 }
 
 /// Whether a call only prints how to use the program.
@@ -263,4 +212,69 @@ fn asks_for_help(call: &Call) -> bool {
             "echo" | "printf" | "find" | "xargs" | "ssh" | "sh" | "bash"
         )
         && call.arguments.iter().take(3).any(|field| only(field.text()))
+}
+
+/// Whether a program starts others by trade, or runs code that is read as such.
+fn starts_others(name: &str) -> bool {
+    wrappers::is_wrapper(name)
+        || interpreters::is_interpreter(name)
+        || matches!(
+            name,
+            "sh" | "bash"
+                | "dash"
+                | "zsh"
+                | "ksh"
+                | "mksh"
+                | "ash"
+                | "fish"
+                | "rbash"
+                | "csh"
+                | "tcsh"
+                | "su"
+                | "runuser"
+                | "ssh"
+                | "mosh"
+                | "sshpass"
+                | "docker"
+                | "podman"
+                | "nerdctl"
+                | "kubectl"
+                | "oc"
+                | "k"
+                | "crictl"
+                | "lxc"
+                | "docker-compose"
+                | "ctr"
+                | "buildah"
+                | "incus"
+                | "find"
+                | "xargs"
+                | "parallel"
+                | "echo"
+                | "printf"
+                | "crontab"
+                | "grep"
+                | "egrep"
+                | "fgrep"
+                | "rg"
+                | "sed"
+                | "cat"
+                | "head"
+                | "tail"
+                | "which"
+                | "where"
+                | "readlink"
+                | "realpath"
+                | "basename"
+                | "dirname"
+                | "stat"
+                | "expr"
+                | "jq"
+                | "md5sum"
+                | "sha1sum"
+                | "sha256sum"
+                | "sha512sum"
+                | "cksum"
+                | "strings"
+        )
 }

@@ -71,7 +71,7 @@ const WRAPPERS: &[Wrapper] = &[
     wrapper("flock", "wEc", &["timeout", "wait"], 1, NONE),
     wrapper(
         "systemd-run",
-        "pueHMtEC",
+        "puHMEC",
         &[
             "unit",
             "property",
@@ -120,7 +120,7 @@ const WRAPPERS: &[Wrapper] = &[
     plain("ld.so"),
     plain("catchsegv"),
     plain("aoss"),
-    plain("choom"),
+    wrapper("choom", "np", &["adjust", "pid"], 0, NONE),
     wrapper("softlimit", "acdflmnoprst", &[], 0, NONE),
     wrapper("perf", "", &[], 1, NONE),
     wrapper("logsave", "", &[], 1, NONE),
@@ -238,6 +238,9 @@ impl Evaluator<'_> {
                         self.run_code(&code, call.range);
                     }
                 }
+            }
+            "systemd-run" if options.has("S|shell") => {
+                self.shell_started("systemd-run", call.range);
             }
             "setsid" | "nohup" | "daemonize" | "start-stop-daemon" => {
                 self.qualities = self.qualities.with(Qualities::DETACHED);

@@ -1,0 +1,480 @@
+//! What the arguments of any program tell, whatever it does: a shell that it is handed, a command
+//! behind its options, a file that only root may read, a file of the system that it writes.
+
+use crate::effect::{EffectKind, Qualities, Target};
+use crate::evaluate::Evaluator;
+use crate::evaluate::call::Call;
+use crate::evaluate::expand::Field;
+use crate::evaluate::value::{Taint, Value};
+use crate::path_class::PathClass;
+use crate::source_range::SourceRange;
+
+/// How many arguments of a call are looked at.
+const MOST_ARGUMENTS: usize = 48;
+
+/// Shells, as the last step of a path.
+const SHELLS: &[&[u8]] = &[
+    b"sh", b"bash", b"dash", b"zsh", b"ksh", b"mksh", b"ash", b"fish", b"csh", b"tcsh", b"rbash",
+];
+
+/// Programs to which a shell is a file or a setting like others, or which say themselves what they
+/// do with it.
+const CARRIERS: &[&str] = &[
+    "add-shell",
+    "adduser",
+    "ansible",
+    "ansible-playbook",
+    "apk",
+    "apt-file",
+    "auditctl",
+    "aws",
+    "az",
+    "bats",
+    "bwrap",
+    "chcon",
+    "chezmoi",
+    "chgrp",
+    "chmod",
+    "chown",
+    "chsh",
+    "cmake",
+    "cmp",
+    "code",
+    "conda",
+    "cp",
+    "cpio",
+    "debootstrap",
+    "diff",
+    "dnf",
+    "dpkg",
+    "dpkg-divert",
+    "dpkg-query",
+    "dracut",
+    "file",
+    "fly",
+    "flyctl",
+    "fuser",
+    "gcc",
+    "gcloud",
+    "getcap",
+    "getent",
+    "getfacl",
+    "gh",
+    "git",
+    "glab",
+    "heroku",
+    "hg-commit",
+    "install",
+    "killall",
+    "ldd",
+    "ln",
+    "logger",
+    "ls",
+    "lsattr",
+    "lsof",
+    "ltrace",
+    "luseradd",
+    "make",
+    "meson",
+    "mkinitcpio",
+    "mktorrent",
+    "mv",
+    "newusers",
+    "nix",
+    "nm",
+    "notify-send",
+    "objcopy",
+    "objdump",
+    "ostree",
+    "pacman",
+    "patchelf",
+    "pgrep",
+    "pkill",
+    "qemu-system-x86_64",
+    "readelf",
+    "remove-shell",
+    "restorecon",
+    "rm",
+    "rpmquery",
+    "rsync",
+    "scp",
+    "semanage",
+    "setcap",
+    "setfacl",
+    "shellcheck",
+    "shfmt",
+    "strip",
+    "systemctl",
+    "systemd-nspawn",
+    "tar",
+    "test",
+    "touch",
+    "tree",
+    "tldr",
+    "update-alternatives",
+    "useradd",
+    "usermod",
+    "vagrant",
+    "virt-customize",
+    "xdg-open",
+    "yum",
+    "zypper",
+];
+
+/// Programs that name files without reading them.
+const NAMING: &[&str] = &[
+    "ansible",
+    "auditctl",
+    "chcon",
+    "chgrp",
+    "chmod",
+    "chown",
+    "dpkg",
+    "dpkg-statoverride",
+    "getfacl",
+    "git",
+    "inotifywait",
+    "ls",
+    "lsattr",
+    "chattr",
+    "setfacl",
+    "restorecon",
+    "rm",
+    "rpm",
+    "semanage",
+    "stat",
+    "test",
+    "visudo",
+    "logger",
+    "gh",
+];
+
+/// Files that only root may read, whoever asks.
+const ROOT_ONLY: &[&[u8]] =
+    &[b"/etc/shadow", b"/etc/gshadow", b"/etc/shadow-", b"/etc/gshadow-", b"/etc/master.passwd"];
+
+impl Evaluator<'_> {
+    /// A program that nobody described: it reads what it names, and prints what nobody knows.
+    pub(super) fn other(&mut self, call: &Call) {
+        self.judge_sent(call);
+        self.behind_options(call);
+        for operand in call.options("", &[]).operands.iter().take(MOST_ARGUMENTS) {
+            let text = operand.text();
+            let of_system = text.starts_with(b"/etc/")
+                || text.starts_with(b"/root/")
+                || text.starts_with(b"/proc/");
+            if READERS.contains(&call.name.as_str())
+                || of_system && !NAMING.contains(&call.name.as_str())
+            {
+                self.read_by_name(call, operand);
+            }
+        }
+        self.write(&Value::unknown(Taint::OUTPUT));
+    }
+
+    fn read_by_name(&mut self, call: &Call, operand: &Field) {
+        let reader = READERS.contains(&call.name.as_str());
+        let resolved = self.resolve(&operand.value);
+        let class = self.class_of(&resolved, EffectKind::Read);
+        if !reader && !matches!(class, PathClass::Credential | PathClass::Accounts) {
+            return;
+        }
+        let content = self.read_file(&operand.value, operand.range);
+        if content.taint.has(Taint::SECRET) {
+            self.write(&content);
+        }
+    }
+
+    /// What the arguments of a program tell that is neither a shell nor starts others by trade.
+    pub(super) fn judge_arguments(&mut self, call: &Call) {
+        self.outputs(call);
+        if !NAMING.contains(&call.name.as_str()) {
+            self.root_only_files(call);
+        }
+        if !CARRIERS.contains(&call.name.as_str()) {
+            self.handed_shells(call);
+        }
+    }
+
+    fn root_only_files(&mut self, call: &Call) {
+        for field in call.arguments.iter().take(MOST_ARGUMENTS) {
+            let text = field.text();
+            let start = text
+                .iter()
+                .rposition(|byte| matches!(byte, b'=' | b'@' | b':'))
+                .map_or(0, |at| at + 1);
+            let path = text.get(start..).unwrap_or_default();
+            // `file:///etc/shadow`
+            let path = path.strip_prefix(b"//").unwrap_or(path);
+            if ROOT_ONLY.contains(&path) {
+                let path = Value::known(path);
+                self.touch_path(EffectKind::Read, &path, Qualities::NONE, field.range);
+            }
+        }
+    }
+
+    /// `-o FILE` and the like, where the file is one that decides who may do what.
+    fn outputs(&mut self, call: &Call) {
+        const NAMES: [&[u8]; 14] = [
+            b"-o",
+            b"-O",
+            b"-w",
+            b"-out",
+            b"-L",
+            b"--output",
+            b"--out",
+            b"--outfile",
+            b"--outFile",
+            b"--output-file",
+            b"--output-document",
+            b"--log-file",
+            b"--logfile",
+            b"--filename",
+        ];
+        let mut after_name = false;
+        for field in call.arguments.iter().take(MOST_ARGUMENTS) {
+            let text = field.text();
+            let at = text.iter().position(|byte| *byte == b'=').map_or(0, |at| at + 1);
+            let named = text.get(..at.saturating_sub(1)).is_some_and(|name| {
+                NAMES.contains(&name) || name.ends_with(b"filename") || name.ends_with(b"output")
+            });
+            let path = match (after_name, named && at > 0) {
+                (true, _) => text,
+                (false, true) => text.get(at..).unwrap_or_default(),
+                (false, false) => b"",
+            };
+            after_name = NAMES.contains(&text);
+            if !path.starts_with(b"/") && !path.starts_with(b"~") {
+                continue;
+            }
+            let path = Value::new(path.to_vec(), field.value.taint);
+            let resolved = self.resolve(&path);
+            let class = self.class_of(&resolved, EffectKind::Overwrite);
+            if matches!(class, PathClass::Accounts | PathClass::Startup | PathClass::Credential) {
+                self.touch_path(EffectKind::Overwrite, &path, Qualities::NONE, field.range);
+            }
+        }
+    }
+
+    /// A shell in an argument: alone it is started for whoever sits there, with code it runs that.
+    fn handed_shells(&mut self, call: &Call) {
+        let arguments = call.arguments.get(..MOST_ARGUMENTS).unwrap_or(&call.arguments);
+        for (at, field) in arguments.iter().enumerate() {
+            let as_setting = at
+                .checked_sub(1)
+                .and_then(|before| arguments.get(before))
+                .is_some_and(|before| before.text().to_ascii_lowercase().ends_with(b"shell"))
+                || field.text().to_ascii_lowercase().windows(6).any(|part| part == b"shell=");
+            if as_setting {
+                continue;
+            }
+            let rest = call.arguments.get(at..).unwrap_or_default();
+            if is_shell_with_code(rest) {
+                let command = rest.to_vec();
+                self.captured(|evaluator| evaluator.dispatch(command));
+                return;
+            }
+            if let Some(shell) = shell_in(field.text()) {
+                self.handed_shell(call, field, shell);
+            } else {
+                self.written_file(call, field);
+            }
+        }
+    }
+
+    fn handed_shell(&mut self, call: &Call, field: &Field, shell: Shell) {
+        match shell {
+            Shell::WithCode(start) => {
+                let code = crate::evaluate::call::cut(field, start);
+                self.captured(|evaluator| evaluator.run_code(&code.value, field.range));
+            }
+            Shell::Bare => self.shell_started(&call.name, field.range),
+        }
+    }
+
+    /// A file that these commands wrote and that tells the program to start a shell.
+    fn written_file(&mut self, call: &Call, field: &Field) {
+        let text = field.text();
+        let start = text.iter().rposition(|b| matches!(b, b'=' | b'@')).map_or(0, |at| at + 1);
+        let path = text.get(start..).unwrap_or_default();
+        if path.is_empty() || path.starts_with(b"-") {
+            return;
+        }
+        let resolved = self.resolve(&Value::known(path));
+        let Some(content) = self.files.read(&resolved.text) else { return };
+        let first = content.text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+        let skip = if first.starts_with(b"#!") { first.len() } else { 0 };
+        let body = content.text.get(skip..).unwrap_or_default();
+        if matches!(shell_in(body), Some(Shell::Bare)) {
+            self.shell_started(&call.name, field.range);
+        }
+    }
+
+    pub(crate) fn shell_started(&mut self, name: &str, range: SourceRange) {
+        self.emit(EffectKind::ShellEscape, Target::Name(name.to_owned()), Qualities::NONE, range);
+    }
+
+    /// A command behind the options of a program that may start it: `wrap -n 5 -- rm -rf /`.
+    pub(super) fn behind_options(&mut self, call: &Call) {
+        for at in 0..call.arguments.len().min(MOST_ARGUMENTS) {
+            let rest = call.arguments.get(at..).unwrap_or_default();
+            if destroys(rest) {
+                let command = rest.to_vec();
+                self.captured(|evaluator| evaluator.dispatch(command));
+                return;
+            }
+        }
+    }
+}
+
+/// What stands behind the path of a shell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shell {
+    /// Nothing that it would run: it reads from whoever sits there.
+    Bare,
+    /// `-c` and code; the shell's path starts there.
+    WithCode(usize),
+}
+
+/// The first path of a shell that a text names as a command, not as a word of a sentence.
+pub(crate) fn shell_in(text: &[u8]) -> Option<Shell> {
+    let mut from = 0;
+    while let Some(at) = text
+        .get(from..)
+        .and_then(|rest| rest.windows(5).position(|part| part == b"/bin/"))
+        .map(|at| from + at)
+    {
+        let name_at = at + 5;
+        from = name_at;
+        let after = text.get(name_at..).unwrap_or_default();
+        let length = after
+            .iter()
+            .position(|byte| !(byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.')))
+            .unwrap_or(after.len());
+        let Some((name, behind)) = after.split_at_checked(length) else { continue };
+        let before = text.get(..at).unwrap_or_default();
+        let start = before
+            .iter()
+            .rposition(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/' | b'_' | b'-')))
+            .map_or(0, |at| at + 1);
+        let folder = before.get(start..).unwrap_or_default();
+        let of_system = matches!(folder, b"" | b"/usr" | b"/usr/local")
+            || folder.split(|byte| *byte == b'/').all(|step| step == b"..");
+        let shebang = before.ends_with(b"#!");
+        if !SHELLS.contains(&name) || !of_system || shebang {
+            continue;
+        }
+        let behind = behind.trim_ascii_start();
+        if behind.strip_prefix(b",").unwrap_or(behind).starts_with(b"-c") {
+            return Some(Shell::WithCode(start));
+        }
+        let ends = match behind.first() {
+            None => true,
+            Some(byte) => !byte.is_ascii_alphabetic() && !matches!(byte, b'/' | b':' | b'$' | b'.'),
+        };
+        if ends {
+            return Some(Shell::Bare);
+        }
+    }
+    None
+}
+
+fn last_step(text: &[u8]) -> &[u8] {
+    text.rsplit(|byte| *byte == b'/').next().unwrap_or_default()
+}
+
+/// `sh -c CODE`, with or without a path.
+fn is_shell_with_code(words: &[Field]) -> bool {
+    let [name, option, _, ..] = words else { return false };
+    SHELLS.contains(&last_step(name.text()))
+        && option.text().starts_with(b"-")
+        && !option.text().starts_with(b"--")
+        && option.text().ends_with(b"c")
+}
+
+/// Whether words are a command that deletes, overwrites or formats.
+fn destroys(words: &[Field]) -> bool {
+    let Some((name, arguments)) = words.split_first() else { return false };
+    let options = |letters: &[u8]| {
+        arguments.iter().any(|field| {
+            let text = field.text();
+            text.starts_with(b"-")
+                && !text.starts_with(b"--")
+                && letters.iter().any(|letter| text.contains(letter))
+        })
+    };
+    let has = |start: &[u8]| arguments.iter().any(|field| field.text().starts_with(start));
+    match last_step(name.text()) {
+        b"rm" => options(b"rR") || has(b"--recursive"),
+        b"chmod" | b"chown" => options(b"R") || has(b"--recursive"),
+        b"dd" => has(b"of="),
+        b"find" => has(b"-delete") || has(b"-exec"),
+        b"shred" | b"wipefs" | b"blkdiscard" => has(b"/"),
+        name if name == b"mkfs" || name.starts_with(b"mkfs.") => has(b"/dev/"),
+        _ => false,
+    }
+}
+
+/// Programs that print what they read.
+const READERS: &[&str] = &[
+    "diff",
+    "cmp",
+    "file",
+    "jq",
+    "yq",
+    "view",
+    "od",
+    "hexyl",
+    "comm",
+    "join",
+    "look",
+    "pr",
+    "split",
+    "csplit",
+    "ul",
+    "aspell",
+    "cupsfilter",
+    "base58",
+    "dialog",
+    "eqn",
+    "genisoimage",
+    "hd",
+    "highlight",
+    "ksh",
+    "mtr",
+    "msgattrib",
+    "soelim",
+    "troff",
+    "ss",
+    "zless",
+    "bzless",
+    "xmllint",
+    "tbl",
+    "nroff",
+    "pandoc",
+    "gawk-read",
+    "ccrypt",
+    "unhide",
+    "uuencode",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_is_told_from_a_word_about_it() {
+        let start = Some(Shell::Bare);
+        assert_eq!(shell_in(b"/bin/sh"), start);
+        assert_eq!(shell_in(b"--exec=/usr/bin/bash -p"), start);
+        assert_eq!(shell_in(b"!/bin/sh"), start);
+        assert_eq!(shell_in(b"../../bin/sh"), start);
+        assert_eq!(shell_in(b"run /bin/sh 0<&2 1>&2"), start);
+        assert_eq!(shell_in(b"x=/bin/sh -c 'id'"), Some(Shell::WithCode(2)));
+        assert_eq!(shell_in(b"#!/bin/sh"), None);
+        assert_eq!(shell_in(b"why /bin/sh is not bash"), None);
+        assert_eq!(shell_in(b"/opt/tool/bin/sh"), None);
+        assert_eq!(shell_in(b"/bin/shellcheck"), None);
+        assert_eq!(shell_in(b"/usr/bin:/bin/"), None);
+    }
+}
