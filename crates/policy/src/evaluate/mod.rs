@@ -13,6 +13,7 @@ mod environment;
 mod expand;
 mod files;
 mod filters;
+mod guess;
 mod parameter;
 mod path;
 mod pattern;
@@ -147,6 +148,10 @@ pub(crate) struct Evaluator<'c> {
     kinds: std::collections::HashSet<(EffectKind, Option<PathClass>, Qualities)>,
     /// What traps run, and where they were set.
     traps: Vec<(Value, SourceRange)>,
+    /// What programs read last, of which unknown code may be made.
+    inputs: Vec<Vec<u8>>,
+    guessing: bool,
+    guesses: u32,
 }
 
 /// What stands together in a pipeline.
@@ -186,6 +191,9 @@ impl<'c> Evaluator<'c> {
             pipeline: Pipe::default(),
             kinds: std::collections::HashSet::new(),
             traps: Vec::new(),
+            inputs: Vec::new(),
+            guessing: false,
+            guesses: 0,
         }
     }
 
@@ -349,6 +357,9 @@ impl<'c> Evaluator<'c> {
         self.copied(code.text.len() * 4);
         self.judge_code_origin(code, range);
         if code.is_wholly_unknown() {
+            if !code.taint.has(Taint::NETWORK) {
+                self.guess_code(range);
+            }
             return;
         }
         let (origin, qualities) = (self.origin, self.qualities);

@@ -325,8 +325,11 @@ impl Evaluator<'_> {
 
     /// Everything that the current command can read.
     pub(crate) fn take_stdin(&mut self) -> Value {
-        match &mut self.stdin {
-            Some(value) => std::mem::take(value),
+        match self.stdin.as_mut().map(std::mem::take) {
+            Some(value) => {
+                self.note_input(&value);
+                value
+            }
             None => Value::unknown(Taint::TYPED),
         }
     }

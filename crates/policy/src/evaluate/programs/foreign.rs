@@ -300,7 +300,7 @@ impl Evaluator<'_> {
 }
 
 /// What stands between quotes or backquotes.
-pub(super) fn texts_in_quotes(text: &[u8]) -> Vec<Vec<u8>> {
+pub(in crate::evaluate) fn texts_in_quotes(text: &[u8]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     let mut rest = text;
     while let Some(open) = rest.iter().position(|byte| matches!(byte, b'"' | b'\'' | b'`')) {

@@ -225,7 +225,9 @@ impl Evaluator<'_> {
         let files: Vec<Field> =
             operands.iter().filter(|field| !field.text().contains(&b'=')).cloned().collect();
         let input = if files.is_empty() {
-            self.stdin.take().unwrap_or_default()
+            let input = self.stdin.take().unwrap_or_default();
+            self.note_input(&input);
+            input
         } else {
             self.contents(&files, call)
         };
@@ -435,6 +437,15 @@ impl Evaluator<'_> {
         let qualities = self.qualities;
         self.qualities = qualities.with_if(code.taint.has(Taint::DECODED), Qualities::HIDDEN);
         let acts = script::acts(language, &code.text);
+        let followed = acts.iter().any(|act| match act {
+            Act::Shell { text, .. } => !text.contains(&0),
+            Act::Program { arguments, .. } => !arguments.iter().any(|text| text.contains(&0)),
+            Act::Code { .. } => true,
+            Act::Effect(effect) => effect.kind != EffectKind::ComputedCode,
+        });
+        if !followed {
+            self.guess_from(&code.text, range);
+        }
         self.judge_together(language, &acts, code, range);
         // Where the program goes, whoever started it does not.
         let directory = self.environment.directory.clone();

@@ -101,8 +101,10 @@ const CARRIERS: &[&str] = &[
     "semanage",
     "setcap",
     "setfacl",
+    "salloc",
     "shellcheck",
     "shfmt",
+    "srun",
     "strip",
     "systemctl",
     "systemd-nspawn",
@@ -132,7 +134,6 @@ const NAMING: &[&str] = &[
     "dpkg",
     "dpkg-statoverride",
     "getfacl",
-    "git",
     "inotifywait",
     "ls",
     "lsattr",
@@ -187,6 +188,12 @@ impl Evaluator<'_> {
 
     /// What the arguments of a program tell that is neither a shell nor starts others by trade.
     pub(super) fn judge_arguments(&mut self, call: &Call) {
+        if let Some(input) = self.stdin.clone() {
+            self.note_input(&input);
+            if !CARRIERS.contains(&call.name.as_str()) && !is_filter(&call.name) {
+                self.guess_from(&input.text, call.range);
+            }
+        }
         self.outputs(call);
         if !NAMING.contains(&call.name.as_str()) {
             self.root_only_files(call);
@@ -271,9 +278,16 @@ impl Evaluator<'_> {
             let rest = call.arguments.get(at..).unwrap_or_default();
             if is_shell_with_code(rest) {
                 let command = rest.to_vec();
+                let starts = rest.iter().skip(1).any(|field| {
+                    field.text().len() > 7 && matches!(shell_in(field.text()), Some(Shell::Bare))
+                });
+                if starts {
+                    self.shell_started(&call.name, field.range);
+                }
                 self.captured(|evaluator| evaluator.dispatch(command));
                 return;
             }
+            self.guess_from(field.text(), field.range);
             if let Some(shell) = shell_in(field.text()) {
                 self.handed_shell(call, field, shell);
             } else {
@@ -305,9 +319,12 @@ impl Evaluator<'_> {
         let first = content.text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let skip = if first.starts_with(b"#!") { first.len() } else { 0 };
         let body = content.text.get(skip..).unwrap_or_default();
-        if matches!(shell_in(body), Some(Shell::Bare)) {
+        let starts = matches!(shell_in(body), Some(Shell::Bare));
+        let body = body.to_vec();
+        if starts {
             self.shell_started(&call.name, field.range);
         }
+        self.guess_from(&body, field.range);
     }
 
     pub(crate) fn shell_started(&mut self, name: &str, range: SourceRange) {
@@ -325,6 +342,16 @@ impl Evaluator<'_> {
             }
         }
     }
+}
+
+/// Programs that pass on what they read, and do nothing with it.
+fn is_filter(name: &str) -> bool {
+    matches!(
+        name,
+        "tee" | "sort" | "uniq" | "tr" | "cut" | "wc" | "head" | "tail" | "jq" | "yq" | "base64"
+            | "less" | "more" | "rev" | "xxd" | "paste" | "column" | "nl" | "tac" | "fold" | "gzip"
+            | "mail" | "xclip" | "pbcopy" | "curl" | "sponge" | "dd" | "openssl" | "gpg" | "read"
+    )
 }
 
 /// What stands behind the path of a shell.
@@ -357,7 +384,10 @@ pub(crate) fn shell_in(text: &[u8]) -> Option<Shell> {
             .iter()
             .rposition(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'.' | b'/' | b'_' | b'-')))
             .map_or(0, |at| at + 1);
-        let folder = before.get(start..).unwrap_or_default();
+        // `-e/bin/sh`: an option of one letter and its value.
+        let attached = before.get(start) == Some(&b'-') && at == start + 2;
+        let start = if attached { at } else { start };
+        let folder = before.get(start..at).unwrap_or_default();
         let of_system = matches!(folder, b"" | b"/usr" | b"/usr/local")
             || folder.split(|byte| *byte == b'/').all(|step| step == b"..");
         let shebang = before.ends_with(b"#!");

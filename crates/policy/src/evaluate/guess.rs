@@ -1,0 +1,150 @@
+//! Code that cannot be followed, judged by the texts that the command brings along.
+//!
+//! `jq -r .x <<< '{"x": "rm -rf /"}' | sh` runs what jq prints. What that is, only jq knows; but a
+//! text that would destroy something stands there, and nothing else explains what it is for.
+
+use super::programs::texts_in_quotes;
+use super::value::{Taint, Value};
+use super::{EffectKind, Evaluator};
+use crate::source_range::SourceRange;
+
+/// How many calls before the code are looked at, and how long their texts may be.
+const MOST_CALLS: usize = 6;
+const LONGEST: usize = 1024;
+/// The longest text that is tried: what hides one command is short.
+const LONGEST_TRIED: usize = 320;
+/// How many texts are tried for one piece of code, and in one whole command, and how much work
+/// each of them is worth.
+const MOST_TEXTS: usize = 24;
+const MOST_IN_ALL: u32 = 100;
+const STEPS_EACH: u32 = 100;
+
+/// Words by which languages start programs.
+const STARTERS: [&[u8]; 12] = [
+    b"system",
+    b"exec",
+    b"spawn",
+    b"popen",
+    b"Popen",
+    b"subprocess",
+    b"child_process",
+    b"shell",
+    b"Process",
+    b"qx",
+    b"fork",
+    b"Command",
+];
+
+impl Evaluator<'_> {
+    /// Keeps what a program was given to read, for code that may be made of it.
+    pub(super) fn note_input(&mut self, input: &Value) {
+        if input.text.len() <= LONGEST && !input.is_wholly_unknown() && !input.is_empty() {
+            if self.inputs.len() >= MOST_CALLS {
+                self.inputs.remove(0);
+            }
+            self.inputs.push(input.text.clone());
+        }
+    }
+
+    /// Code of unknown text is run: the texts that stand near it are judged in its place.
+    pub(super) fn guess_code(&mut self, range: SourceRange) {
+        let calls = &self.found.calls;
+        let recent = calls.get(calls.len().saturating_sub(MOST_CALLS)..).unwrap_or_default();
+        let mut texts: Vec<Vec<u8>> = recent
+            .iter()
+            .flat_map(|call| &call.arguments)
+            .map(|field| field.text().to_vec())
+            .filter(|text| text.len() <= LONGEST && text.len() > 3)
+            .collect();
+        texts.extend(self.inputs.iter().cloned());
+        let candidates = texts.iter().flat_map(|text| candidates(text)).take(MOST_TEXTS).collect();
+        self.judge_candidates(candidates, range);
+    }
+
+    /// A program in another language that starts something which could not be followed.
+    pub(crate) fn guess_from(&mut self, code: &[u8], range: SourceRange) {
+        if code.len() > LONGEST {
+            return;
+        }
+        let names = |part: &[u8]| code.windows(part.len()).any(|window| window == part);
+        if code.starts_with(b"!") || STARTERS.iter().any(|word| names(word)) {
+            self.judge_candidates(candidates(code), range);
+        }
+    }
+
+    fn judge_candidates(&mut self, candidates: Vec<Vec<u8>>, range: SourceRange) {
+        if self.guessing {
+            return;
+        }
+        self.guessing = true;
+        for text in candidates {
+            if self.guesses >= MOST_IN_ALL || !may_harm(&text) {
+                continue;
+            }
+            self.guesses += 1;
+            let (effects, calls, remarks) =
+                (self.found.effects.len(), self.found.calls.len(), self.found.remarks.len());
+            let environment = self.environment.clone();
+            let steps = self.steps.saturating_sub(1);
+            self.steps = steps.min(STEPS_EACH);
+            self.captured(|evaluator| evaluator.run_code(&Value::new(text, Taint::NONE), range));
+            self.environment = environment;
+            self.steps = steps;
+            // Only what destroys is believed: the rest of a text may mean anything.
+            let mut at = 0;
+            self.found.effects.retain(|effect| {
+                at += 1;
+                at <= effects || destroys(effect.kind)
+            });
+            self.found.calls.truncate(calls);
+            self.found.remarks.truncate(remarks);
+        }
+        self.guessing = false;
+    }
+}
+
+fn destroys(kind: EffectKind) -> bool {
+    matches!(
+        kind,
+        EffectKind::Delete
+            | EffectKind::Wipe
+            | EffectKind::Overwrite
+            | EffectKind::ReverseShell
+            | EffectKind::BindShell
+            | EffectKind::NetworkCode
+            | EffectKind::Exhaust
+            | EffectKind::Permission
+            | EffectKind::Owner
+    )
+}
+
+/// The texts that a text holds: in quotes, in quotes within quotes, behind a mark, and all of
+/// those in quotes in a row, as a list of arguments has them.
+fn candidates(text: &[u8]) -> Vec<Vec<u8>> {
+    let quoted = texts_in_quotes(text);
+    let mut found = quoted.clone();
+    for inner in &quoted {
+        found.extend(texts_in_quotes(inner));
+    }
+    if quoted.len() > 1 {
+        found.push(quoted.join(&b' '));
+        found.push(quoted.concat());
+    }
+    let bare = text.trim_ascii();
+    found.push(bare.strip_prefix(b"!").unwrap_or(bare).to_vec());
+    // What stands behind a word may be all that is left of the text.
+    let spaces = bare.iter().enumerate().filter(|(_, byte)| byte.is_ascii_whitespace());
+    found.extend(spaces.take(8).map(|(at, _)| bare.get(at + 1..).unwrap_or_default().to_vec()));
+    found
+}
+
+/// Whether a text may be a command at all that is worth a try.
+fn may_harm(text: &[u8]) -> bool {
+    const MARKS: [&[u8]; 16] = [
+        b"rm ", b"dd ", b"mkfs", b"shred", b"chmod", b"chown", b"find ", b"wipefs", b"/dev/", b"nc ",
+        b"ncat", b"curl", b"wget", b"mv ", b"|", b"bash",
+    ];
+    (5..=LONGEST_TRIED).contains(&text.len())
+        && !text.contains(&b'\n')
+        && MARKS.iter().any(|mark| text.windows(mark.len()).any(|part| part == *mark))
+}
