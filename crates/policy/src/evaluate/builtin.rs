@@ -19,6 +19,12 @@ impl Evaluator<'_> {
                 if name == b"[" {
                     values.pop();
                 }
+                // `test -v 'a[$(command)]'` expands the subscript.
+                if values.iter().any(|value| value.text == b"-v") {
+                    for value in &values {
+                        self.subscript(&value.text);
+                    }
+                }
                 self.status = test(&values);
             }
             b"cd" | b"pushd" => self.change_directory(arguments),
@@ -214,6 +220,7 @@ impl Evaluator<'_> {
                     range,
                 );
             }
+            self.subscript(field.text());
             self.environment.unset(field.text());
             self.environment.functions.remove(field.text());
         }

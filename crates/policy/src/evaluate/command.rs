@@ -270,6 +270,11 @@ impl Evaluator<'_> {
 
     fn condition(&mut self, words: &[Word]) {
         let values: Vec<Value> = words.iter().map(|word| self.text(word)).collect();
+        if values.iter().any(|value| value.text == b"-v") {
+            for value in &values {
+                self.subscript(&value.text);
+            }
+        }
         self.status = super::builtin::test(&values);
     }
 }

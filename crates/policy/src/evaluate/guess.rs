@@ -66,6 +66,8 @@ impl Evaluator<'_> {
         if code.len() > LONGEST {
             return;
         }
+        let code = without_comments(code);
+        let code = code.as_slice();
         let names = |part: &[u8]| code.windows(part.len()).any(|window| window == part);
         if code.starts_with(b"!") || STARTERS.iter().any(|word| names(word)) {
             self.judge_candidates(candidates(code), range);
@@ -136,6 +138,15 @@ fn candidates(text: &[u8]) -> Vec<Vec<u8>> {
     let spaces = bare.iter().enumerate().filter(|(_, byte)| byte.is_ascii_whitespace());
     found.extend(spaces.take(8).map(|(at, _)| bare.get(at + 1..).unwrap_or_default().to_vec()));
     found
+}
+
+/// The lines of a program that do something.
+fn without_comments(code: &[u8]) -> Vec<u8> {
+    let lines = code.split(|byte| *byte == b'\n').filter(|line| {
+        let line = line.trim_ascii_start();
+        !line.starts_with(b"#") && !line.starts_with(b"//") && !line.starts_with(b"--")
+    });
+    lines.collect::<Vec<_>>().join(&b'\n')
 }
 
 /// Whether a text may be a command at all that is worth a try.

@@ -204,10 +204,12 @@ impl Evaluator<'_> {
             self.captured_code(&code, range);
         }
         match name {
-            b"PYTHONSTARTUP" | b"PERL5OPT" | b"RUBYOPT" if !value.is_empty() => {
+            b"PYTHONSTARTUP" if !value.is_empty() => {
                 let content = self.read_file(value, range);
                 self.run_script(crate::script::Language::Python, &content, range, false);
             }
+            b"PERL5OPT" | b"RUBYOPT" | b"NODE_OPTIONS" | b"JAVA_TOOL_OPTIONS" | b"_JAVA_OPTIONS"
+            | b"PYTHONWARNINGS" => self.guess_from(&value.text, range),
             b"LD_PRELOAD" | b"LD_AUDIT" | b"DYLD_INSERT_LIBRARIES" if !value.is_empty() => {
                 let target = Target::Name(value.lossy());
                 self.emit(EffectKind::Inject, target, Qualities::NONE, range);

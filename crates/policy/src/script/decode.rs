@@ -118,6 +118,24 @@ pub(super) fn percent(text: &[u8]) -> Vec<u8> {
     out
 }
 
+/// The most that is unpacked.
+const LONGEST_UNPACKED: u64 = 64 << 10;
+
+/// What zlib, gzip or deflate packed; what is no text stays unknown.
+pub(super) fn inflated(bytes: &[u8]) -> Option<Vec<u8>> {
+    use std::io::Read;
+    let read = |reader: &mut dyn Read| {
+        let mut out = Vec::new();
+        reader.take(LONGEST_UNPACKED).read_to_end(&mut out).ok()?;
+        (!out.is_empty() && !out.contains(&0)).then_some(out)
+    };
+    match bytes {
+        [0x1f, 0x8b, ..] => read(&mut flate2::read::GzDecoder::new(bytes)),
+        _ => read(&mut flate2::read::ZlibDecoder::new(bytes))
+            .or_else(|| read(&mut flate2::read::DeflateDecoder::new(bytes))),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -131,6 +149,8 @@ mod tests {
         assert_eq!(base85(b"Xk~0{Zv", false).as_deref(), Some(&b"hello"[..]));
         assert_eq!(rot13(b"ez -es"), b"rm -rf");
         assert_eq!(percent(b"a%20b%zz%4"), b"a b%zz%4");
+        let packed = base64(b"eJwrylXQLUpT0AcADXgCrQ==").unwrap_or_default();
+        assert_eq!(inflated(&packed).as_deref(), Some(&b"rm -rf /"[..]));
     }
 
     #[test]

@@ -384,6 +384,15 @@ fn computed(name: &str, given: &[Value]) -> Option<Value> {
         "urldecode" | "rawurldecode" | "uri_unescape" => {
             decoded(known(&first).map(|text| decode::percent(&text)))
         }
+        "gzinflate" | "gzuncompress" | "gzdecode" | "Zlib::Inflate.inflate"
+            if first.origin.has(Origin::DECODED) && matches!(first.kind, Kind::Text(_)) =>
+        {
+            let bytes = match &first.kind {
+                Kind::Text(bytes) => decode::inflated(bytes),
+                _ => None,
+            };
+            decoded(bytes)
+        }
         "gzinflate"
         | "gzuncompress"
         | "gzdecode"

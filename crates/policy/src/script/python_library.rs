@@ -257,6 +257,9 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
             constant::method(&first, "decode", call.given.get(1..).unwrap_or_default())
                 .unwrap_or_else(|| Value::unknown(origin.with(Origin::DECODED)))
         }
+        "zlib.decompress" | "gzip.decompress" if packed(&first).is_some() => {
+            decoded(packed(&first).and_then(decode::inflated))
+        }
         "zlib.decompress" | "gzip.decompress" | "bz2.decompress" | "lzma.decompress"
         | "marshal.loads"
             if !origin.has(Origin::NETWORK) =>
@@ -385,4 +388,12 @@ fn maketrans(call: &Call) -> Value {
             .map(|(from, to)| (from.to_string().into_bytes(), Value::text([*to])))
             .collect(),
     )
+}
+
+/// Bytes that were decoded before, whatever they are.
+pub(super) fn packed(value: &Value) -> Option<&[u8]> {
+    match &value.kind {
+        Kind::Text(bytes) if value.origin.has(Origin::DECODED) => Some(bytes),
+        _ => None,
+    }
 }

@@ -225,7 +225,7 @@ fn execute(evaluator: &mut Evaluator<'_>, program: &Value, arguments: &Value, ra
 
 fn kill(evaluator: &mut Evaluator<'_>, process: &Value, range: SourceRange) {
     let each = evaluator.loops.iter().any(|one| one.long) || process.origin.has(Origin::WALK);
-    let everything = process.as_number() == Some(-1) || each;
+    let everything = matches!(process.as_number(), Some(-1 | 1)) || each;
     if process.is_blank() && !each {
         return;
     }

@@ -35,7 +35,8 @@ impl Evaluator<'_> {
             "head" | "tail" => self.ends(call),
             "paste" => self.pasted(call),
             "ls" | "dir" | "exa" | "eza" | "lsd" => self.listed(call),
-            "dig" | "nslookup" | "host" | "drill" => {
+            "dig" | "nslookup" | "host" | "drill" | "whois" | "finger" | "rlogin" | "gopher"
+            | "tftp" | "kdig" | "doggo" => {
                 self.judge_sent(call);
                 Value::unknown(Taint::NETWORK.with(Taint::STRANGER))
             }

@@ -85,6 +85,7 @@ impl Evaluator<'_> {
             "emacs" => {
                 let options = call.options("", &["eval", "execute", "load"]);
                 for code in options.values("eval|execute").cloned().collect::<Vec<_>>() {
+                    self.foreign_code(&code.value, code.range);
                     let text = String::from_utf8_lossy(code.text()).into_owned();
                     for part in
                         ["(term \"", "(shell-command \"", "(call-process \"", "(ansi-term \""]

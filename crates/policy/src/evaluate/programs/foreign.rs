@@ -182,6 +182,7 @@ impl Evaluator<'_> {
     pub(super) fn foreign_code(&mut self, code: &Value, range: SourceRange) {
         let text = code.lossy();
         self.named_credentials(text.as_bytes(), range);
+        self.deletes_trees(text.as_bytes(), range);
         let starts = STARTERS.iter().any(|word| text.contains(word));
         let connects =
             ["socket", "Socket", "net.Dial", "connect(", "TCPClient", "TcpClient", "gen_tcp"]
@@ -230,8 +231,31 @@ impl Evaluator<'_> {
         {
             self.touch_path(EffectKind::Delete, &Value::known("/"), Qualities::RECURSIVE, range);
         }
-        if self.found.effects.len() == before && (text.contains("sh\"")) {
+        let bare = matches!(super::shell_in(text.as_bytes()), Some(super::Shell::Bare));
+        if self.found.effects.len() == before && (bare || text.contains("sh\"")) {
             self.emit(EffectKind::ShellEscape, Target::None, Qualities::NONE, range);
+        }
+    }
+
+    /// Folders that a text names besides a word that deletes whole trees.
+    fn deletes_trees(&mut self, text: &[u8], range: SourceRange) {
+        const WORDS: [&[u8]; 9] = [
+            b"recursive=TRUE",
+            b"recursive = TRUE",
+            b"delete-directory",
+            b"REMOVE_RECURSE",
+            b"rm_rf",
+            b"rmtree",
+            b"deleteDir",
+            b"rm-rf",
+            b"rmdir-recursive",
+        ];
+        if !WORDS.iter().any(|word| text.windows(word.len()).any(|part| part == *word)) {
+            return;
+        }
+        let separators = |byte: &u8| byte.is_ascii_whitespace() || b"\"'(),".contains(byte);
+        for path in text.split(separators).filter(|path| path.starts_with(b"/")).take(MOST_TEXTS) {
+            self.touch_path(EffectKind::Delete, &Value::known(path), Qualities::RECURSIVE, range);
         }
     }
 

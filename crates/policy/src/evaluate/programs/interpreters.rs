@@ -146,6 +146,9 @@ impl Evaluator<'_> {
     pub(super) fn interpreter(&mut self, call: &Call) {
         let Some(interpreter) = of(&call.name) else { return };
         let is_awk = interpreter.language == Language::Awk;
+        if let Some(input) = self.stdin.clone() {
+            self.note_input(&input);
+        }
         let options = call.options_before_operands(interpreter.letters, interpreter.words);
         if interpreter.language == Language::Python && self.module(call, &options) {
             return;
@@ -443,8 +446,16 @@ impl Evaluator<'_> {
             Act::Code { .. } => true,
             Act::Effect(effect) => effect.kind != EffectKind::ComputedCode,
         });
-        if !followed {
+        if !followed && shown(&code.text).is_none() {
             self.guess_from(&code.text, range);
+        }
+        let computes = |act: &Act| match act {
+            Act::Effect(effect) => effect.kind == EffectKind::ComputedCode,
+            Act::Shell { text, .. } => text.contains(&0),
+            _ => false,
+        };
+        if acts.iter().any(computes) {
+            self.guess_code(range);
         }
         self.judge_together(language, &acts, code, range);
         // Where the program goes, whoever started it does not.

@@ -112,6 +112,8 @@ impl Evaluator<'_> {
         self.note_call(wrappers::own_part(&call));
         if !starts_others(&call.name) {
             self.judge_arguments(&call);
+        } else if wrappers::is_wrapper(&call.name) || interpreters::is_interpreter(&call.name) {
+            self.judge_files(&wrappers::own_part(&call));
         }
         if self.filter(&call) {
             return;
@@ -119,7 +121,7 @@ impl Evaluator<'_> {
         match call.name.as_str() {
             name if wrappers::is_wrapper(name) => self.wrapper(&call),
             "sh" | "bash" | "dash" | "zsh" | "ksh" | "mksh" | "ash" | "fish" | "rbash" | "csh"
-            | "tcsh" | "pwsh" | "yash" | "elvish" | "ksh93" | "xonsh" => self.shell(&call),
+            | "tcsh" | "yash" | "elvish" | "ksh93" | "xonsh" => self.shell(&call),
             "su" | "runuser" => self.switch_user(&call),
             "ssh" | "mosh" | "autossh" | "sshpass" | "dbclient" | "plink" | "rsh" => {
                 self.remote_shell(&call)
@@ -162,7 +164,7 @@ impl Evaluator<'_> {
             "chmod" | "chown" | "chgrp" | "setfacl" | "chattr" | "chcon" => self.permissions(&call),
             "git" => self.git(&call),
             "curl" | "wget" | "wget2" | "aria2c" | "http" | "https" | "xh" | "axel" | "fetch"
-            | "lynx" | "w3m" | "links" | "GET" | "POST" => {
+            | "lynx" | "w3m" | "links" | "elinks" | "GET" | "POST" => {
                 self.transfer(&call);
             }
             "nc" | "ncat" | "netcat" | "nc.traditional" | "nc.openbsd" | "socat" | "telnet"

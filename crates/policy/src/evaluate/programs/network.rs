@@ -421,6 +421,15 @@ impl Evaluator<'_> {
                 target.range,
             );
         }
+        if options.has("remove-source-files")
+            && !options.has("n|dry-run")
+            && let Some((_, sources)) = operands.split_last()
+        {
+            for source in sources.iter().filter(|source| !is_remote(source.text())) {
+                let quality = Qualities::RECURSIVE.with(Qualities::UNUSUAL);
+                self.touch_path(EffectKind::Delete, &source.value, quality, source.range);
+            }
+        }
         self.between_machines(call, &operands);
     }
 

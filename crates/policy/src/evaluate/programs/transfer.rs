@@ -63,6 +63,9 @@ impl Evaluator<'_> {
             "retry-delay",
             "retry-max-time",
         ];
+        // Of the browsers, `-source` is a word.
+        let browser = matches!(call.name.as_str(), "lynx" | "w3m" | "links" | "elinks");
+        let letters = if browser { String::new() } else { letters };
         let options = call.options(&letters, words);
         if wget && let Some(program) = options.value("use-askpass").cloned() {
             self.emit(

@@ -20,6 +20,8 @@ const SHELLS: &[&[u8]] = &[
 /// Programs to which a shell is a file or a setting like others, or which say themselves what they
 /// do with it.
 const CARRIERS: &[&str] = &[
+    "$",
+    "-",
     "add-shell",
     "adduser",
     "ansible",
@@ -158,7 +160,9 @@ impl Evaluator<'_> {
     /// A program that nobody described: it reads what it names, and prints what nobody knows.
     pub(super) fn other(&mut self, call: &Call) {
         self.judge_sent(call);
-        self.behind_options(call);
+        if call.name != "ctrlz" {
+            self.behind_options(call);
+        }
         for operand in call.options("", &[]).operands.iter().take(MOST_ARGUMENTS) {
             let text = operand.text();
             let of_system = text.starts_with(b"/etc/")
@@ -194,12 +198,17 @@ impl Evaluator<'_> {
                 self.guess_from(&input.text, call.range);
             }
         }
+        self.judge_files(call);
+        if !CARRIERS.contains(&call.name.as_str()) {
+            self.handed_shells(call);
+        }
+    }
+
+    /// The files that the arguments name.
+    pub(super) fn judge_files(&mut self, call: &Call) {
         self.outputs(call);
         if !NAMING.contains(&call.name.as_str()) {
             self.root_only_files(call);
-        }
-        if !CARRIERS.contains(&call.name.as_str()) {
-            self.handed_shells(call);
         }
     }
 

@@ -200,6 +200,7 @@ impl Evaluator<'_> {
                     self.qualities = qualities;
                     return;
                 }
+                rest.retain(|field| field.text() != b"-");
                 self.strip_assignments(&mut rest);
                 if let Some(folder) = options.value("C|chdir").cloned() {
                     self.environment.directory = self.resolve(&folder.value);
