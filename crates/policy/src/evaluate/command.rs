@@ -139,7 +139,7 @@ impl Evaluator<'_> {
                 break false;
             }
             let before = self.steps;
-            if rounds == 0 {
+            if rounds == 0 || goes_on == Some(true) {
                 self.list(body)
             } else {
                 self.branch(body)

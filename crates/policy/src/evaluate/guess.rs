@@ -74,6 +74,11 @@ impl Evaluator<'_> {
         }
     }
 
+    /// A text that somebody may mean as a command.
+    pub(super) fn guess_text(&mut self, text: Vec<u8>, range: SourceRange) {
+        self.judge_candidates(vec![text], range);
+    }
+
     fn judge_candidates(&mut self, candidates: Vec<Vec<u8>>, range: SourceRange) {
         if self.guessing {
             return;

@@ -5,12 +5,14 @@ use super::value::{Taint, Value};
 use crate::effect::{EffectKind, Qualities, Target};
 use crate::path_class::PathClass;
 use crate::source_range::SourceRange;
-use crate::syntax::tree::{Command, CommandKind, List, Redirect, RedirectKind, Word};
+use crate::syntax::tree::{Command, CommandKind, List, Part, Redirect, RedirectKind, Word};
 
 /// Where output goes.
 enum Sink {
     /// To a file, from the start or behind what is there.
     File { path: Value, append: bool, range: SourceRange },
+    /// To commands that read it: `> >(sh)`.
+    Process(List),
     /// To nowhere that is read again: another descriptor, the network.
     Elsewhere,
 }
@@ -35,8 +37,16 @@ impl Evaluator<'_> {
         } else {
             let output = self.captured(run);
             for sink in sinks {
-                if let Sink::File { path, append, range } = sink {
-                    self.write_file(&path, &output, append, range);
+                match sink {
+                    Sink::File { path, append, range } => {
+                        self.write_file(&path, &output, append, range);
+                    }
+                    Sink::Process(list) => {
+                        let before = self.stdin.replace(output.clone());
+                        self.process_substitution(true, &list);
+                        self.stdin = before;
+                    }
+                    Sink::Elsewhere => {}
                 }
             }
         }
@@ -125,6 +135,12 @@ impl Evaluator<'_> {
         range: SourceRange,
         sinks: &mut Vec<Sink>,
     ) {
+        if let ([Part::ProcessSubstitution { output: true, list }], None | Some(1)) =
+            (word.parts.as_slice(), descriptor)
+        {
+            sinks.push(Sink::Process(list.clone()));
+            return;
+        }
         let path = self.text(word);
         if let Some(stranger) = self.socket(&path, range) {
             self.connect_descriptor(descriptor.unwrap_or(1), stranger);

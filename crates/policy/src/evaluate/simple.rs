@@ -371,6 +371,15 @@ impl Evaluator<'_> {
     }
 
     fn run(&mut self, name: Field, arguments: Vec<Field>) {
+        if let Some(parted) = with_plain_spaces(name.text()) {
+            // No shell parts words there; who reads it, and many a program, does.
+            let code = arguments.iter().fold(parted, |mut code, argument| {
+                code.push(b' ');
+                code.extend_from_slice(argument.text());
+                code
+            });
+            self.guess_text(code, name.range);
+        }
         if name.value.text.contains(&UNKNOWN) && !self.name_is_known_enough(&name) {
             self.computed(&name, &arguments);
             return;
@@ -555,6 +564,16 @@ impl Evaluator<'_> {
         self.callers.pop();
         (self.environment.positional, self.environment.positional_unknown) = (before, unknown);
     }
+}
+
+/// A text with usual spaces in place of the unusual ones that it has, if it has any.
+fn with_plain_spaces(text: &[u8]) -> Option<Vec<u8>> {
+    if text.is_ascii() && !text.contains(&b' ') {
+        return None;
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    let unusual = |letter: char| letter.is_whitespace() || letter == '\u{2800}';
+    text.contains(unusual).then(|| text.replace(unusual, " ").into_bytes())
 }
 
 /// Whether a word expands the variable `name`.

@@ -108,7 +108,7 @@ pub(super) fn call(
         }
         "process.kill" => {
             if !first.is_blank() {
-                let everything = first.as_number() == Some(-1);
+                let everything = matches!(first.as_number(), Some(-1 | 1));
                 let name = String::from_utf8_lossy(&first.to_text()).into_owned();
                 let qualities = Qualities::NONE.with_if(everything, Qualities::ALL_OF_THEM);
                 evaluator.gather.effect(EffectKind::Kill, Target::Name(name), qualities, range);

@@ -292,6 +292,9 @@ impl Evaluator<'_> {
                 (words.clone(), items.collect())
             }
         };
+        if items.is_empty() && !command.is_empty() {
+            self.behind_options(call);
+        }
         for item in items.iter().take(MOST_COMMANDS) {
             let has_mark = command.iter().any(|part| part.text().contains(&b'{'));
             let mut parts: Vec<Field> =

@@ -174,6 +174,10 @@ impl Evaluator<'_> {
             codes.push((input, call.range));
         }
         for (code, range) in codes {
+            if matches!(call.name.as_str(), "pwsh" | "powershell") {
+                // It starts the programs of the system by their names, like any shell.
+                self.captured(|evaluator| evaluator.run_code(&code, range));
+            }
             self.foreign_code(&code, range);
         }
     }
@@ -208,7 +212,11 @@ impl Evaluator<'_> {
         {
             self.touch_path(EffectKind::Delete, &Value::known(path), Qualities::RECURSIVE, range);
         }
-        let found = texts_in_quotes(text.as_bytes());
+        let mut found = texts_in_quotes(text.as_bytes());
+        // Tcl quotes with braces.
+        found.extend(text.split('{').skip(1).take(4).filter_map(|part| {
+            part.split('}').next().filter(|part| part.contains(' ')).map(|part| part.into())
+        }));
         let joined = found.join(&b' ');
         let before = self.found.effects.len();
         for code in found.into_iter().chain([joined]) {

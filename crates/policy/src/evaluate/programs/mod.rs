@@ -200,6 +200,8 @@ impl Evaluator<'_> {
         });
         if let Some(at) = at {
             self.dispatch(call.arguments.get(at + 1..).unwrap_or_default().to_vec());
+        } else {
+            self.behind_options(call);
         }
         self.write(&Value::unknown(Taint::OUTPUT));
     }

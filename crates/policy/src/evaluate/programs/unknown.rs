@@ -344,7 +344,7 @@ impl Evaluator<'_> {
     pub(super) fn behind_options(&mut self, call: &Call) {
         for at in 0..call.arguments.len().min(MOST_ARGUMENTS) {
             let rest = call.arguments.get(at..).unwrap_or_default();
-            if destroys(rest) {
+            if destroys(rest) || is_shell_with_code(rest) {
                 let command = rest.to_vec();
                 self.captured(|evaluator| evaluator.dispatch(command));
                 return;
