@@ -91,7 +91,12 @@ impl Evaluator<'_> {
                     self.environment.aliases.remove(field.text());
                 }
             }
-            b"read" | b"mapfile" | b"readarray" => self.read(name, arguments, range),
+            b"read" | b"mapfile" | b"readarray" => {
+                for field in arguments {
+                    self.subscript(field.text());
+                }
+                self.read(name, arguments, range);
+            }
             b"trap" => self.trap(arguments, range),
             b"let" => {
                 for field in arguments {
@@ -110,11 +115,27 @@ impl Evaluator<'_> {
                     );
                     self.captured(|evaluator| evaluator.run_code(&code, range));
                 }
+                if let Some(words) = options.value("W").cloned() {
+                    let word = crate::syntax::parse_document(words.text());
+                    self.captured(|evaluator| {
+                        evaluator.document(&word.parts);
+                    });
+                }
                 self.note_builtin(name, arguments, range);
             }
-            b"fc" => self.note_builtin(name, arguments, range),
+            b"fc" | b"bind" => {
+                let options = super::call::Options::read(arguments, "ex", &[], false);
+                if let Some(code) = options.value("e|x").cloned() {
+                    // `"\C-a": command`
+                    let text = code.text();
+                    let at = text.windows(2).position(|two| two == b"\":").map_or(0, |at| at + 2);
+                    let code = super::call::cut(&code, at);
+                    self.captured(|evaluator| evaluator.run_code(&code.value, code.range));
+                }
+                self.note_builtin(name, arguments, range);
+            }
             b"ulimit" | b"umask" | b"wait" | b"jobs" | b"disown" | b"bg" | b"return" | b"exit"
-            | b"break" | b"continue" | b"times" | b"getopts" | b"shopt" | b"enable" | b"bind"
+            | b"break" | b"continue" | b"times" | b"getopts" | b"shopt" | b"enable"
             | b"logout" | b"suspend" | b"dirs" | b"help" | b"caller" => {
                 self.note_builtin(name, arguments, range)
             }

@@ -20,7 +20,7 @@ const MOST_IN_ALL: u32 = 100;
 const STEPS_EACH: u32 = 100;
 
 /// Words by which languages start programs.
-const STARTERS: [&[u8]; 12] = [
+const STARTERS: [&[u8]; 13] = [
     b"system",
     b"exec",
     b"spawn",
@@ -30,6 +30,7 @@ const STARTERS: [&[u8]; 12] = [
     b"child_process",
     b"shell",
     b"Process",
+    b"process",
     b"qx",
     b"fork",
     b"Command",
@@ -69,7 +70,10 @@ impl Evaluator<'_> {
         let code = without_comments(code);
         let code = code.as_slice();
         let names = |part: &[u8]| code.windows(part.len()).any(|window| window == part);
-        if code.starts_with(b"!") || STARTERS.iter().any(|word| names(word)) {
+        // The word itself may be put together.
+        let joined = texts_in_quotes(code).concat();
+        let put_together = |word: &[u8]| joined.windows(word.len()).any(|part| part == word);
+        if code.starts_with(b"!") || STARTERS.iter().any(|word| names(word) || put_together(word)) {
             self.judge_candidates(candidates(code), range);
         }
     }
@@ -137,6 +141,13 @@ fn candidates(text: &[u8]) -> Vec<Vec<u8>> {
         found.push(quoted.join(&b' '));
         found.push(quoted.concat());
     }
+    let decoded: Vec<Vec<u8>> = quoted.iter().filter_map(|inner| decoded(inner)).collect();
+    found.extend(decoded);
+    if let [b's', delimiter, rest @ ..] = text
+        && delimiter.is_ascii_punctuation()
+    {
+        found.extend(rest.split(|byte| byte == delimiter).map(<[u8]>::to_vec));
+    }
     let bare = text.trim_ascii();
     found.push(bare.strip_prefix(b"!").unwrap_or(bare).to_vec());
     // What stands behind a word may be all that is left of the text.
@@ -145,11 +156,31 @@ fn candidates(text: &[u8]) -> Vec<Vec<u8>> {
     found
 }
 
+/// What a text in hexadecimal digits or base64 says, if that can be read.
+fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+    if text.len() < 8 {
+        return None;
+    }
+    let hexadecimal = text.len().is_multiple_of(2) && text.iter().all(u8::is_ascii_hexdigit);
+    let base64 = || {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte);
+        text.iter().all(plain).then(|| super::filters::base64(text)).flatten()
+    };
+    let bytes = if hexadecimal {
+        let digit = |byte: u8| char::from(byte).to_digit(16).map_or(0, |digit| digit.to_le_bytes()[0]);
+        let pair = |pair: &[u8]| Some(digit(*pair.first()?) << 4 | digit(*pair.last()?));
+        text.chunks(2).filter_map(pair).collect()
+    } else {
+        base64()?
+    };
+    bytes.iter().all(|byte| (b' '..=b'~').contains(byte) || *byte == b'\n').then_some(bytes)
+}
+
 /// The lines of a program that do something.
 fn without_comments(code: &[u8]) -> Vec<u8> {
     let lines = code.split(|byte| *byte == b'\n').filter(|line| {
         let line = line.trim_ascii_start();
-        !line.starts_with(b"#") && !line.starts_with(b"//") && !line.starts_with(b"--")
+        !line.starts_with(b"#") && !line.starts_with(b"//") && !line.starts_with(b"-- ")
     });
     lines.collect::<Vec<_>>().join(&b'\n')
 }

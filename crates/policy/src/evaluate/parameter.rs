@@ -142,7 +142,12 @@ impl Evaluator<'_> {
     }
 
     fn element(&mut self, name: &[u8], index: &Word) -> Option<Value> {
-        match self.content(name)? {
+        let Some(content) = self.content(name) else {
+            // The subscript is expanded whatever the variable holds.
+            self.number(index);
+            return None;
+        };
+        match content {
             Content::Map(map) => {
                 let key = self.text(index);
                 map.get(&key.text).cloned()

@@ -65,6 +65,9 @@ impl Evaluator<'_> {
                 range,
             );
         }
+        for one in alternatives(&path.text) {
+            self.touch_path(kind, &Value::new(one, path.taint), qualities, range);
+        }
         let resolved = self.resolve(path);
         let class = self.class_of(&resolved, kind);
         if class == PathClass::HarmlessDevice && kind != EffectKind::Delete {
@@ -82,6 +85,24 @@ impl Evaluator<'_> {
         let path = String::from_utf8_lossy(&resolved.text).into_owned();
         self.emit(kind, Target::Path { path, class }, qualities, range);
     }
+}
+
+/// The paths of a pattern with one list of alternatives: `/@(etc|usr)`.
+fn alternatives(path: &[u8]) -> Vec<Vec<u8>> {
+    let open = path
+        .windows(2)
+        .position(|two| matches!(two, [b'@' | b'+' | b'?' | b'*', b'(']));
+    let close = path.iter().rposition(|byte| *byte == b')');
+    let (Some(open), Some(close)) = (open, close) else { return Vec::new() };
+    let (Some(start), Some(inner), Some(end)) =
+        (path.get(..open), path.get(open + 2..close), path.get(close + 1..))
+    else {
+        return Vec::new();
+    };
+    if inner.contains(&b'(') || path.len() > 1024 {
+        return Vec::new();
+    }
+    inner.split(|byte| *byte == b'|').take(8).map(|one| [start, one, end].concat()).collect()
 }
 
 /// What follows `/proc/PROCESS/root`, which is the root.

@@ -28,8 +28,9 @@ pub(super) fn call(
         }
         "os.open" => {
             let flags = call.second();
-            let writes = flags.is_blank() && call.given.len() > 1;
-            let mode = if writes { Value::text("r") } else { Value::text("r+") };
+            let names = flags.name().unwrap_or_default();
+            let reads = call.given.len() < 2 || names.contains("RDONLY") || names.is_empty();
+            let mode = if reads { Value::text("r") } else { Value::text("r+") };
             Some(open(evaluator, &first, &mode, range))
         }
         "os.remove" | "os.unlink" | "os.rmdir" => done(EffectKind::Delete, &first, Qualities::NONE),
@@ -39,7 +40,7 @@ pub(super) fn call(
         }
         "send2trash.send2trash" => Some(Value::default()),
         "os.rename" | "os.replace" | "shutil.move" => {
-            done(EffectKind::Delete, &first, Qualities::UNUSUAL);
+            done(EffectKind::Delete, &first, Qualities::UNUSUAL.with(Qualities::RECURSIVE));
             done(EffectKind::Overwrite, &call.second(), Qualities::NONE)
         }
         "shutil.copy" | "shutil.copyfile" | "shutil.copy2" => {

@@ -5,6 +5,8 @@ mod encoding;
 mod fields;
 pub(crate) mod text;
 
+pub(super) use encoding::base64;
+
 use super::call::Call;
 use super::expand::Field;
 use super::value::{Taint, Value};

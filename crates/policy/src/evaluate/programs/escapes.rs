@@ -33,7 +33,11 @@ impl Evaluator<'_> {
             "vi" | "vim" | "view" | "rvim" | "nvim" | "ex" => self.editor(call),
             "ed" => self.lines_with_bang(call),
             "gdb" => self.debugger(call),
-            "make" | "gmake" => self.make(call),
+            "make" | "gmake" => {
+                let before = self.environment.directory.clone();
+                self.make(call);
+                self.environment.directory = before;
+            }
             "man" => {
                 let options = call.options("PCMSseLmpr", &["pager", "html"]);
                 for code in options.values("P|pager|H|html").cloned().collect::<Vec<_>>() {
@@ -246,7 +250,16 @@ impl Evaluator<'_> {
     fn lines_with_bang(&mut self, call: &Call) {
         let stdin = self.stdin.take();
         for field in call.options("p", &[]).operands {
-            self.touch_path(EffectKind::Read, &field.value, Qualities::ASKS, field.range);
+            let writes = stdin.as_ref().is_some_and(|input| {
+                let mut lines = input.text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+                lines.any(|line| matches!(line, b"w" | b"wq" | b"w!"))
+            });
+            let (kind, quality) = if writes {
+                (EffectKind::Overwrite, Qualities::NONE)
+            } else {
+                (EffectKind::Read, Qualities::ASKS)
+            };
+            self.touch_path(kind, &field.value, quality, field.range);
         }
         self.lines_with_bang_from(stdin, call);
     }
@@ -313,6 +326,9 @@ impl Evaluator<'_> {
     /// make with a makefile that the command itself brings along.
     fn make(&mut self, call: &Call) {
         let options = call.options("fCjIoWl", &["file", "makefile", "directory", "jobs", "eval"]);
+        if let Some(folder) = options.value("C|directory").cloned() {
+            self.environment.directory = self.resolve(&folder.value);
+        }
         let mut texts: Vec<(Value, SourceRange)> = Vec::new();
         for field in options.values("f|file|makefile").cloned().collect::<Vec<_>>() {
             let content = if field.text() == b"-" {
@@ -419,6 +435,13 @@ impl Evaluator<'_> {
             "screen" => {
                 let options = call.options_before_operands("SceThpst", &[]);
                 let rest: Vec<Field> = options.operands.iter().map(|f| (*f).clone()).collect();
+                if let [verb, code, ..] = rest.as_slice()
+                    && options.has("X")
+                    && matches!(verb.text(), b"stuff" | b"exec")
+                {
+                    let code = code.clone();
+                    self.captured(|evaluator| evaluator.run_code(&code.value, code.range));
+                }
                 if !options.has("X|r|x|ls") && !rest.is_empty() {
                     let qualities = self.qualities;
                     self.qualities = qualities.with(Qualities::DETACHED);

@@ -246,7 +246,7 @@ impl Evaluator<'_> {
     }
 
     /// Folders that a text names besides a word that deletes whole trees.
-    fn deletes_trees(&mut self, text: &[u8], range: SourceRange) {
+    pub(super) fn deletes_trees(&mut self, text: &[u8], range: SourceRange) {
         const WORDS: [&[u8]; 9] = [
             b"recursive=TRUE",
             b"recursive = TRUE",

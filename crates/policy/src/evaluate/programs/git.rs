@@ -54,7 +54,7 @@ impl Evaluator<'_> {
                 call.range,
             );
         }
-        let directory = outer.value("C").cloned();
+        let directory = outer.value("C|work-tree").cloned();
         let words: Vec<Field> = outer.operands.iter().map(|field| (*field).clone()).collect();
         let Some((verb, rest)) = words.split_first() else { return };
         let before = self.environment.directory.clone();

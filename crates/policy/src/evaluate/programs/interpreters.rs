@@ -146,9 +146,6 @@ impl Evaluator<'_> {
     pub(super) fn interpreter(&mut self, call: &Call) {
         let Some(interpreter) = of(&call.name) else { return };
         let is_awk = interpreter.language == Language::Awk;
-        if let Some(input) = self.stdin.clone() {
-            self.note_input(&input);
-        }
         let options = call.options_before_operands(interpreter.letters, interpreter.words);
         if interpreter.language == Language::Python && self.module(call, &options) {
             return;
@@ -175,6 +172,19 @@ impl Evaluator<'_> {
         let from_file = is_awk && options.has("f|file");
         if is_awk && codes.is_empty() && !from_file && !operands.is_empty() {
             codes.push(operands.remove(0));
+        }
+        if is_awk && let Some(file) = options.value("f|file").cloned() {
+            let content = self.read_file(&file.value, file.range);
+            self.run_script(interpreter.language, &content, file.range, false);
+        }
+        let in_place = matches!(interpreter.language, Language::Perl | Language::Ruby)
+            && options.has("i")
+            && !codes.is_empty();
+        if in_place {
+            for file in &operands {
+                let quality = Qualities::NONE;
+                self.touch_path(EffectKind::Overwrite, &file.value, quality, file.range);
+            }
         }
         if !codes.is_empty() {
             for code in &codes {

@@ -110,6 +110,9 @@ impl Evaluator<'_> {
             return;
         }
         self.note_call(wrappers::own_part(&call));
+        if let Some(input) = self.stdin.clone() {
+            self.note_input(&input);
+        }
         if !starts_others(&call.name) {
             self.judge_arguments(&call);
         } else if wrappers::is_wrapper(&call.name) || interpreters::is_interpreter(&call.name) {

@@ -197,7 +197,7 @@ impl Evaluator<'_> {
             self.run_elsewhere(&code, range);
         }
         self.qualities = qualities;
-        self.write(&Value::unknown(Taint::OUTPUT));
+        self.write(&Value::unknown(Taint::OUTPUT.with(Taint::NETWORK)));
     }
 
     /// Code that runs where other files are: in an environment of its own.

@@ -39,7 +39,6 @@ const CARRIERS: &[&str] = &[
     "chmod",
     "chown",
     "chsh",
-    "cmake",
     "cmp",
     "code",
     "conda",
@@ -193,7 +192,6 @@ impl Evaluator<'_> {
     /// What the arguments of a program tell that is neither a shell nor starts others by trade.
     pub(super) fn judge_arguments(&mut self, call: &Call) {
         if let Some(input) = self.stdin.clone() {
-            self.note_input(&input);
             if !CARRIERS.contains(&call.name.as_str()) && !is_filter(&call.name) {
                 self.guess_from(&input.text, call.range);
             }
@@ -334,6 +332,7 @@ impl Evaluator<'_> {
             self.shell_started(&call.name, field.range);
         }
         self.guess_from(&body, field.range);
+        self.deletes_trees(&body, field.range);
     }
 
     pub(crate) fn shell_started(&mut self, name: &str, range: SourceRange) {
