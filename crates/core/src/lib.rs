@@ -20,4 +20,5 @@ pub mod state;
 pub mod store;
 pub mod time;
 pub mod verdict;
+pub mod verdict_record;
 pub mod workspace;

@@ -8,6 +8,7 @@ use crate::limits::{LimitKind, Limits};
 use crate::snapshot::Point;
 use crate::span::Span;
 use crate::time::Timestamp;
+use crate::verdict_record::VerdictRecord;
 
 /// What kind of operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -75,6 +76,8 @@ pub enum Status {
     Recovered,
     /// It took effect and was taken back later.
     Undone,
+    /// It was not let run: it changed nothing, and there is nothing to undo.
+    Blocked,
 }
 
 impl Status {
@@ -87,6 +90,7 @@ impl Status {
             Self::Failed => "failed",
             Self::Recovered => "recovered",
             Self::Undone => "undone",
+            Self::Blocked => "blocked",
         }
     }
 }
@@ -160,6 +164,8 @@ pub struct Request {
     pub limits: Limits,
     /// The operation that this one undoes, redoes or returns to.
     pub target: Option<OperationId>,
+    /// What the validator said of it; `None` for what it is not asked about.
+    pub verdict: Option<VerdictRecord>,
 }
 
 /// What came of an operation.

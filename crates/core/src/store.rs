@@ -199,6 +199,13 @@ pub trait Store {
         durability: Durability,
     ) -> Result<(), StoreError>;
 
+    /// Writes down an operation that was not let run, with the reason, as [`Status::Blocked`]. The
+    /// sandbox stays as it is, and what is under way in it goes on: no lock is needed.
+    ///
+    /// # Errors
+    /// A failure to write.
+    fn refuse(&self, request: &Request, reason: &str) -> Result<Operation, StoreError>;
+
     /// One operation.
     ///
     /// # Errors

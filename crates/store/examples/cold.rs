@@ -73,6 +73,7 @@ fn once(dir: &Path) -> Result<(), Box<dyn Error>> {
         kind: OperationKind::Run,
         title: "cargo build --release".into(),
         limits: Limits::default(),
+        verdict: None,
         target: None,
     };
     let operation = store.begin(&request, Durability::Process)?;

@@ -15,7 +15,7 @@ use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, Transaction, Transacti
 
 use crate::creation;
 use crate::fault::{DatabaseError, Fault};
-use crate::schema::{APPLICATION_ID, FORMAT};
+use crate::schema::{APPLICATION_ID, FORMAT, UPGRADES};
 
 /// How long a process waits for others before it gives up. A write takes well under a
 /// millisecond, so this is only reached when a process is stopped in the middle of one.
@@ -95,10 +95,26 @@ impl Database {
             return Err(open(OpenError::Foreign(self.path.clone())));
         }
         let found = number("PRAGMA user_version")?;
-        if found != FORMAT {
+        if !(1..=FORMAT).contains(&found) {
             return Err(StoreError::Format { path: dir.to_owned(), found, supported: FORMAT });
         }
-        self.set_synchronous("NORMAL").map_err(|source| cannot_open(dir, &self.path, source))
+        self.set_synchronous("NORMAL").map_err(|source| cannot_open(dir, &self.path, source))?;
+        if found < FORMAT { self.upgrade() } else { Ok(()) }
+    }
+
+    /// Brings an older database to [`FORMAT`], at once or not at all. An older ctrlz that has it
+    /// open can go on; one that opens it later says that it is too new.
+    fn upgrade(&self) -> Result<(), StoreError> {
+        // Flushed, so that no machine's death takes it back after somebody relied on it.
+        self.write("upgrade the store", Durability::Machine, |tx| {
+            // Another process may have done it meanwhile.
+            let found: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+            let first = usize::try_from(found - 1).unwrap_or(usize::MAX);
+            for upgrade in UPGRADES.get(first..).unwrap_or_default() {
+                tx.execute_batch(upgrade)?;
+            }
+            Ok(tx.pragma_update(None, "user_version", FORMAT)?)
+        })
     }
 
     /// Reads in one statement or, when `step` needs several that agree, in a transaction that it

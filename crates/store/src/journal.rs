@@ -5,6 +5,7 @@ use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::{Operation, OperationKind, Outcome, Request, Status};
 use ctrlz_core::snapshot::Point;
 use ctrlz_core::store::StoreError;
+use ctrlz_core::time::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 
 use crate::fault::{Fault, Refusal};
@@ -17,34 +18,12 @@ pub(crate) fn begin(tx: &Transaction<'_>, request: &Request) -> Result<Operation
     if let Some(operation) = open {
         return Err(Refusal::OperationOpen { sandbox, operation }.into());
     }
-    // Most operations have no limits; then there is nothing to write and to read.
-    let limits = if request.limits == Limits::default() {
-        None
-    } else {
-        Some(json(&request.limits, "limits")?)
-    };
     let started = rows::now();
-    tx.prepare_cached(
-        "INSERT INTO operations(sandbox, kind, title, limits, target, status, before_tree,
-                                before_version, started)
-         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
-    )?
-    .execute(params![
-        sandbox.0,
-        request.kind.word(),
-        request.title,
-        limits,
-        request.target.map(|target| target.0),
-        Status::Open.word(),
-        before.tree.0,
-        sql_version(before.state_version),
-        started.0,
-    ])?;
-    let id = tx.last_insert_rowid();
+    let id = insert(tx, request, Status::Open, &before, started)?;
     tx.prepare_cached("UPDATE sandboxes SET open_operation = ?2, used = ?3 WHERE id = ?1")?
-        .execute(params![sandbox.0, id, started.0])?;
+        .execute(params![sandbox.0, id.0, started.0])?;
     Ok(Operation {
-        id: OperationId(id),
+        id,
         request: request.clone(),
         status: Status::Open,
         before,
@@ -53,6 +32,65 @@ pub(crate) fn begin(tx: &Transaction<'_>, request: &Request) -> Result<Operation
         finished: None,
         outcome: Outcome::default(),
     })
+}
+
+/// Writes down an operation that begins and ends with not being let run.
+pub(crate) fn refuse(
+    tx: &Transaction<'_>,
+    request: &Request,
+    reason: &str,
+) -> Result<Operation, Fault> {
+    let (before, _) = sandboxes::standing(tx, request.sandbox)?;
+    let now = rows::now();
+    let id = insert(tx, request, Status::Blocked, &before, now)?;
+    let outcome = Outcome { error: Some(reason.to_owned()), ..Outcome::default() };
+    tx.execute(
+        "UPDATE operations SET outcome = ?2, finished = ?3 WHERE id = ?1",
+        params![id.0, json(&outcome, "an outcome")?, now.0],
+    )?;
+    Ok(Operation {
+        id,
+        request: request.clone(),
+        status: Status::Blocked,
+        before,
+        after: None,
+        started: now,
+        finished: Some(now),
+        outcome,
+    })
+}
+
+fn insert(
+    tx: &Transaction<'_>,
+    request: &Request,
+    status: Status,
+    before: &Point,
+    started: Timestamp,
+) -> Result<OperationId, Fault> {
+    // Most operations have no limits; then there is nothing to write and to read.
+    let limits = match request.limits == Limits::default() {
+        true => None,
+        false => Some(json(&request.limits, "limits")?),
+    };
+    let verdict = request.verdict.as_ref().map(|verdict| json(verdict, "a verdict")).transpose()?;
+    tx.prepare_cached(
+        "INSERT INTO operations(sandbox, kind, title, limits, target, status, before_tree,
+                                before_version, started, verdict)
+         VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?
+    .execute(params![
+        request.sandbox.0,
+        request.kind.word(),
+        request.title,
+        limits,
+        request.target.map(|target| target.0),
+        status.word(),
+        before.tree.0,
+        sql_version(before.state_version),
+        started.0,
+        verdict,
+    ])?;
+    Ok(OperationId(tx.last_insert_rowid()))
 }
 
 pub(crate) fn finish(

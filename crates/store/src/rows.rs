@@ -24,7 +24,7 @@ pub(crate) const SANDBOX: &str =
 
 /// The columns that [`operation`] reads, in its order.
 pub(crate) const OPERATION: &str = "id, sandbox, kind, title, limits, target, status, before_tree, \
-     before_version, after_tree, after_version, started, finished, outcome";
+     before_version, after_tree, after_version, started, finished, outcome, verdict";
 
 /// The columns that [`snapshot`] reads, in its order.
 pub(crate) const SNAPSHOT: &str =
@@ -82,6 +82,7 @@ pub(crate) fn operation(row: &Row<'_>) -> Result<Operation, Fault> {
             title: row.get(3)?,
             limits: optional_json(row, 4, "limits")?,
             target: row.get::<_, Option<i64>>(5)?.map(OperationId),
+            verdict: optional_json(row, 14, "a verdict")?,
         },
         status: word(row, 6, "a status")?,
         before: Point { tree: Tree(row.get(7)?), state_version: version(row, 8)? },
@@ -200,7 +201,7 @@ mod tests {
         ] {
             assert_eq!(read::<K>(kind.word()), kind);
         }
-        for status in [S::Open, S::Done, S::Failed, S::Recovered, S::Undone] {
+        for status in [S::Open, S::Done, S::Failed, S::Recovered, S::Undone, S::Blocked] {
             assert_eq!(read::<S>(status.word()), status);
         }
         for kind in [N::Manual, N::Automatic, N::PreOperation, N::PreRollback] {

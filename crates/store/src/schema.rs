@@ -4,7 +4,11 @@
 //! must, and there are only those indices that a frequent question needs.
 
 /// The newest format that this code reads and writes, in the file's `user_version`.
-pub(crate) const FORMAT: i64 = 1;
+pub(crate) const FORMAT: i64 = 2;
+
+/// How each older format becomes the next one: `UPGRADES[0]` makes a 2 of a 1. A database that was
+/// upgraded has the same columns as a new one, if in another order.
+pub(crate) const UPGRADES: &[&str] = &["ALTER TABLE operations ADD COLUMN verdict TEXT"];
 
 /// The file's `application_id`: "ctlz". A database without it is not ours.
 pub(crate) const APPLICATION_ID: i64 = 0x6374_6c7a;
@@ -47,7 +51,8 @@ CREATE TABLE operations(
   after_version INT,
   started INT,
   finished INT,
-  outcome TEXT
+  outcome TEXT,
+  verdict TEXT
 );
 CREATE INDEX operations_by_sandbox ON operations(sandbox);
 CREATE TABLE snapshots(

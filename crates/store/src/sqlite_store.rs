@@ -103,6 +103,12 @@ impl Store for SqliteStore {
         })
     }
 
+    fn refuse(&self, request: &Request, reason: &str) -> Result<Operation, StoreError> {
+        self.db.write("refuse an operation", Durability::Process, |tx| {
+            journal::refuse(tx, request, reason)
+        })
+    }
+
     fn operation(&self, id: OperationId) -> Result<Operation, StoreError> {
         self.db.read("read an operation", |db| journal::operation(db, id))
     }

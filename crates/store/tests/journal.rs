@@ -24,6 +24,8 @@ use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::{Point, SnapshotKind, Tree};
 use ctrlz_core::state::Expected;
 use ctrlz_core::store::{Durability, NewSandbox, Store, StoreError};
+use ctrlz_core::verdict::{Decision, Risk};
+use ctrlz_core::verdict_record::{EffectRecord, VerdictRecord};
 use ctrlz_store::SqliteStore;
 use fixture::{assert_sound, key, new_sandbox, number, request, sandbox, store};
 
@@ -101,6 +103,37 @@ fn sandboxes_are_listed_by_name_and_those_of_a_folder_by_use() {
     let names: Vec<_> =
         store.sandboxes().unwrap().into_iter().map(|s| s.name.to_string()).collect();
     assert_eq!(names, ["a", "b", "c", "named"]);
+}
+
+#[test]
+fn what_was_refused_is_written_down_beside_what_is_under_way() {
+    let (dir, store) = store();
+    let made = sandbox(&store, "web");
+    let open = store.begin(&request(made.id, OperationKind::Run), Durability::Process).unwrap();
+    let during = store.sandbox(made.id).unwrap();
+    let verdict = VerdictRecord {
+        risk: Risk::Critical,
+        decision: Decision::Block,
+        score: 92,
+        rules: vec!["delete-root".into()],
+        effects: vec![EffectRecord {
+            kind: "delete".into(),
+            target: "/".into(),
+            program: "rm".into(),
+        }],
+        ..VerdictRecord::default()
+    };
+    let asked = Request { verdict: Some(verdict), ..request(made.id, OperationKind::Run) };
+    let refused = store.refuse(&asked, "blocked").unwrap();
+    assert_eq!((refused.status, refused.after.as_ref()), (Status::Blocked, None));
+    assert_eq!(refused.outcome.error.as_deref(), Some("blocked"));
+    assert_eq!(store.operation(refused.id).unwrap(), refused);
+    assert_eq!(store.operations(made.id, 1).unwrap(), [refused]);
+    assert_eq!(store.sandbox(made.id).unwrap(), during, "the sandbox is as it was");
+    store.finish(open.id, Status::Failed, &Outcome::default(), None, Durability::Process).unwrap();
+    let gone = request(SandboxId(99), OperationKind::Run);
+    assert!(matches!(store.refuse(&gone, "x"), Err(StoreError::NoSandbox(_))));
+    assert_sound(&dir.path().join("a/store"));
 }
 
 #[test]

@@ -14,9 +14,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ctrlz_core::operation::OperationKind;
+use ctrlz_core::operation::{OperationKind, Request};
 use ctrlz_core::state::Expected;
 use ctrlz_core::store::{Durability, Store, StoreError};
+use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_store::SqliteStore;
 use fixture::{assert_sound, assignment, key, request, sandbox, this_test_binary};
 
@@ -117,7 +118,52 @@ fn a_newer_format_is_refused() {
     behind.execute_batch("PRAGMA user_version=7").unwrap();
     drop(behind);
     let error = refused(dir.path());
-    assert!(matches!(error, StoreError::Format { found: 7, supported: 1, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Format { found: 7, supported: 2, .. }), "{error:?}");
+}
+
+/// A database as the first format had it, with an operation in it.
+fn older(dir: &Path) -> ctrlz_core::operation::Operation {
+    let store = SqliteStore::open(dir).unwrap();
+    let id = sandbox(&store, "web").id;
+    store.begin(&request(id, OperationKind::Run), Durability::Process).unwrap();
+    let before = store.operations(id, 1).unwrap().pop().unwrap();
+    drop(store);
+    let behind = rusqlite::Connection::open(dir.join("store.db")).unwrap();
+    behind
+        .execute_batch("ALTER TABLE operations DROP COLUMN verdict; PRAGMA user_version=1")
+        .unwrap();
+    before
+}
+
+#[test]
+fn an_older_format_is_brought_up_and_keeps_what_it_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = older(dir.path());
+    for _ in 0..2 {
+        let store = SqliteStore::open(dir.path()).unwrap();
+        assert_eq!(store.operation(before.id).unwrap(), before);
+        let verdict = Some(VerdictRecord { score: 60, ..VerdictRecord::default() });
+        let asked = Request { verdict, ..request(before.request.sandbox, OperationKind::Run) };
+        let refused = store.refuse(&asked, "no").unwrap();
+        assert_eq!(store.operation(refused.id).unwrap(), refused);
+        assert_eq!(fixture::number(dir.path(), "PRAGMA user_version"), 2);
+    }
+    assert_sound(dir.path());
+}
+
+#[test]
+fn of_many_that_open_an_older_format_one_brings_it_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let before = older(dir.path());
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let store = SqliteStore::open(dir.path()).unwrap();
+                assert_eq!(store.operation(before.id).unwrap(), before);
+            });
+        }
+    });
+    assert_sound(dir.path());
 }
 
 #[test]

@@ -160,6 +160,10 @@ impl<S: Store> Store for FaultStore<S> {
         })
     }
 
+    fn refuse(&self, request: &Request, reason: &str) -> Result<Operation, StoreError> {
+        self.pass("refuse an operation", |store| store.refuse(request, reason))
+    }
+
     fn operation(&self, id: OperationId) -> Result<Operation, StoreError> {
         self.pass("read an operation", |store| store.operation(id))
     }
