@@ -243,3 +243,106 @@ impl fmt::Display for Target {
         }
     }
 }
+
+impl EffectKind {
+    /// All of them.
+    pub const ALL: &'static [Self] = &[
+        Self::Read,
+        Self::Write,
+        Self::Overwrite,
+        Self::Delete,
+        Self::Wipe,
+        Self::Permission,
+        Self::Owner,
+        Self::NetworkCode,
+        Self::DecodedCode,
+        Self::ComputedCode,
+        Self::ShellEscape,
+        Self::ReverseShell,
+        Self::BindShell,
+        Self::Listen,
+        Self::Send,
+        Self::Fetch,
+        Self::Connect,
+        Self::Scan,
+        Self::Privilege,
+        Self::Persist,
+        Self::Kill,
+        Self::Halt,
+        Self::History,
+        Self::Remote,
+        Self::Install,
+        Self::Exhaust,
+        Self::Conceal,
+        Self::Weaken,
+        Self::Kernel,
+        Self::Mount,
+        Self::Account,
+        Self::Inject,
+        Self::Breakout,
+        Self::Service,
+        Self::Secret,
+    ];
+
+    /// The word for it in rules, in the journal and as JSON.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Overwrite => "overwrite",
+            Self::Delete => "delete",
+            Self::Wipe => "wipe",
+            Self::Permission => "permission",
+            Self::Owner => "owner",
+            Self::NetworkCode => "network-code",
+            Self::DecodedCode => "decoded-code",
+            Self::ComputedCode => "computed-code",
+            Self::ShellEscape => "shell-escape",
+            Self::ReverseShell => "reverse-shell",
+            Self::BindShell => "bind-shell",
+            Self::Listen => "listen",
+            Self::Send => "send",
+            Self::Fetch => "fetch",
+            Self::Connect => "connect",
+            Self::Scan => "scan",
+            Self::Privilege => "privilege",
+            Self::Persist => "persist",
+            Self::Kill => "kill",
+            Self::Halt => "halt",
+            Self::History => "history",
+            Self::Remote => "remote",
+            Self::Install => "install",
+            Self::Exhaust => "exhaust",
+            Self::Conceal => "conceal",
+            Self::Weaken => "weaken",
+            Self::Kernel => "kernel",
+            Self::Mount => "mount",
+            Self::Account => "account",
+            Self::Inject => "inject",
+            Self::Breakout => "breakout",
+            Self::Service => "service",
+            Self::Secret => "secret",
+        }
+    }
+
+    /// The kind that `word` names.
+    #[must_use]
+    pub fn named(word: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|kind| kind.word() == word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_those_of_the_rules() {
+        for kind in EffectKind::ALL {
+            assert_eq!(serde_json::to_value(kind).unwrap(), kind.word());
+            assert_eq!(EffectKind::named(kind.word()), Some(*kind));
+        }
+        assert_eq!(EffectKind::named("destroy"), None);
+    }
+}

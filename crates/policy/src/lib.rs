@@ -7,8 +7,12 @@
 
 mod content;
 mod context;
+mod coverage;
+mod demand;
 mod effect;
 mod evaluate;
+mod file_name;
+mod history;
 pub mod import;
 mod path_class;
 mod rules;
@@ -19,8 +23,10 @@ mod validator;
 mod verdict;
 
 pub use content::{redact, redact_bytes};
-pub use context::Context;
+pub use context::{Context, Outside, Surroundings};
+pub use coverage::{Coverage, Covered};
 pub use effect::{Effect, EffectKind, Qualities, Target};
+pub use history::{Deletions, History};
 pub use path_class::PathClass;
 pub use rules::{Pack, PackError, Packs, Rule, Shown, Standing, built_in};
 pub use source_range::SourceRange;

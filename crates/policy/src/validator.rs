@@ -7,8 +7,11 @@ use ctrlz_core::verdict::Risk;
 
 use crate::content;
 use crate::context::Context;
+use crate::coverage::Coverage;
+use crate::demand;
 use crate::effect::{EffectKind, Target};
-use crate::evaluate::{self, Evaluation};
+use crate::evaluate::{self, Call, Evaluation};
+use crate::file_name;
 use crate::rules::pack::{Application, Cause};
 use crate::rules::{BuiltIn, Packs, Rule};
 use crate::script::Language;
@@ -17,6 +20,9 @@ use crate::verdict::{Finding, Stage, Verdict};
 
 /// The longest text that is judged to its end. What is longer is risky for that alone.
 const LONGEST: usize = 128 << 10;
+
+/// How many programs are told, and for how many findings.
+const MOST_PROGRAMS: usize = 32;
 
 /// Judges operations.
 #[derive(Debug, Clone)]
@@ -73,6 +79,7 @@ impl Validator {
 
     fn verdict(&self, text: &[u8], evaluation: Evaluation) -> Verdict {
         let mut findings = content_findings(text);
+        let programs = programs(&evaluation);
         let packs = self.packs.as_deref();
         let packs = packs.map(|packs| Application::new(packs, text, &evaluation, &self.context));
         let mut add = |rule: &'static Rule, stage, range, subject: String, cause| {
@@ -83,6 +90,14 @@ impl Validator {
                 share: 0,
                 range,
                 subject: content::redact(&subject).into_owned(),
+                effect: match cause {
+                    Cause::Effect(effect) => Some(effect.kind),
+                    _ => None,
+                },
+                program: match cause {
+                    Cause::Call(call) => call.name.clone(),
+                    _ => String::new(),
+                },
                 reason: Cow::Borrowed(&rule.reason),
                 hint: Cow::Borrowed(&rule.hint),
             };
@@ -120,7 +135,48 @@ impl Validator {
         if let Some(packs) = packs {
             packs.finish(&mut findings);
         }
-        Verdict::from_findings(findings, evaluation.effects)
+        file_name::inspect(&evaluation, &mut findings);
+        let coverage = match &self.context.surroundings {
+            Some(surroundings) => {
+                demand::over_limits(&evaluation, &surroundings.limits, &mut findings);
+                demand::network(&evaluation, surroundings.network, &mut findings);
+                let coverage = Coverage::of(&evaluation.effects, surroundings);
+                coverage.weigh(&mut findings, surroundings);
+                coverage
+            }
+            None => Coverage::default(),
+        };
+        let mut verdict = Verdict::from_findings(findings, evaluation.effects);
+        name_programs(&mut verdict.findings, &evaluation.calls);
+        Verdict { coverage, programs, ..verdict }.in_light_of(&self.context.history)
+    }
+}
+
+/// The programs that are called, each once, as far as [`MOST_PROGRAMS`].
+fn programs(evaluation: &Evaluation) -> Vec<String> {
+    let mut programs: Vec<String> = Vec::new();
+    for call in &evaluation.calls {
+        if programs.len() == MOST_PROGRAMS {
+            break;
+        }
+        if !programs.contains(&call.name) {
+            programs.push(call.name.clone());
+        }
+    }
+    programs
+}
+
+/// Says which program has an effect: the innermost call that the effect stands in, of those the
+/// one that was met last. Only for the gravest findings, since it takes time for each.
+fn name_programs(findings: &mut [Finding], calls: &[Call]) {
+    let about = findings.iter_mut().filter(|f| f.effect.is_some() && f.program.is_empty());
+    for finding in about.take(MOST_PROGRAMS) {
+        let around = calls.iter().rev().filter(|call| {
+            call.range.start <= finding.range.start && finding.range.end <= call.range.end
+        });
+        if let Some(call) = around.min_by_key(|call| call.range.end - call.range.start) {
+            finding.program.clone_from(&call.name);
+        }
     }
 }
 
@@ -133,25 +189,23 @@ fn content_findings(text: &[u8]) -> Vec<Finding> {
         .into_iter()
         .map(|found| Finding {
             rule: Cow::Borrowed(found.kind.name()),
-            stage: Stage::Content,
             risk: found.risk,
-            share: 0,
             range: found.range,
             subject: found.excerpt,
             reason: Cow::Borrowed(found.kind.reason()),
             hint: Cow::Borrowed(found.kind.hint()),
+            ..Finding::of(Stage::Content)
         })
         .collect();
     if text.len() > LONGEST {
         findings.push(Finding {
             rule: Cow::Borrowed("too-large"),
-            stage: Stage::Content,
             risk: Risk::High,
-            share: 0,
             range: SourceRange::new(LONGEST, text.len()),
             subject: format!("{} bytes", text.len()),
             reason: Cow::Borrowed("it is longer than what is judged to its end"),
             hint: Cow::Borrowed("split it, or put its data into files"),
+            ..Finding::of(Stage::Content)
         });
     }
     findings

@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use ctrlz_core::verdict::{Decision, Risk};
 use serde::Serialize;
 
-use crate::effect::Effect;
+use crate::coverage::Coverage;
+use crate::effect::{Effect, EffectKind};
 use crate::source_range::SourceRange;
 
 /// What the validator says of an operation.
@@ -23,6 +24,10 @@ pub struct Verdict {
     pub findings: Vec<Finding>,
     /// What it would do, as far as its text tells.
     pub effects: Vec<Effect>,
+    /// The programs that it calls, as far as its text tells, each once; not all of very many.
+    pub programs: Vec<String>,
+    /// What the sandbox around it holds back, and what no undo brings back.
+    pub coverage: Coverage,
 }
 
 /// What must be kept before an operation runs (the decision matrix).
@@ -54,6 +59,12 @@ pub struct Finding {
     pub range: SourceRange,
     /// What it is about: a path, a program, an excerpt without secrets.
     pub subject: String,
+    /// The effect that it is about, if it is about one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub effect: Option<EffectKind>,
+    /// The program that it is about, if that is known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub program: String,
     /// Why it is dangerous.
     pub reason: Cow<'static, str>,
     /// What to do instead.
@@ -72,6 +83,26 @@ pub enum Stage {
     Files,
     /// The commands that it runs.
     Command,
+    /// What came before it, and what the sandbox can take back.
+    Risk,
+}
+
+impl Finding {
+    /// A finding of a stage that says nothing yet.
+    pub(crate) fn of(stage: Stage) -> Self {
+        Self {
+            rule: Cow::Borrowed(""),
+            stage,
+            risk: Risk::Low,
+            share: 0,
+            range: SourceRange::default(),
+            subject: String::new(),
+            effect: None,
+            program: String::new(),
+            reason: Cow::Borrowed(""),
+            hint: Cow::Borrowed(""),
+        }
+    }
 }
 
 /// How much one finding weighs. Two of a kind weigh more than one, and never less.
@@ -121,7 +152,13 @@ impl Verdict {
             },
             findings,
             effects,
+            programs: Vec::new(),
+            coverage: Coverage::default(),
         }
+    }
+
+    pub(crate) fn with_programs(self, programs: Vec<String>) -> Self {
+        Self { programs, ..self }
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Only what needs more than a look at the words stands here; everything else is a rule.
 
+mod archives;
 mod containers;
 mod databases;
 mod disks;
@@ -154,6 +155,11 @@ impl Evaluator<'_> {
             "tee" | "sponge" => self.tee(&call),
             "dd" | "dcfldd" | "pv" | "ddrescue" | "gdd" => self.dd(&call),
             "tar" | "bsdtar" | "gtar" => self.tar(&call),
+            "unzip" | "unar" | "unrar" | "7z" | "7za" | "7zr" | "cpio"
+                if archives::unpacks(&call) =>
+            {
+                self.unpack(&call);
+            }
             "zip" | "7z" | "rar" | "cpio" | "ar" => self.pack(&call),
             "less" | "more" | "most" | "vi" | "vim" | "view" | "rvim" | "nvim" | "ex" | "nano"
             | "pico" | "emacs" | "ed" | "gdb" | "man" | "ftp" | "sftp" | "mysql" | "mariadb"

@@ -227,13 +227,20 @@ impl<'p> Application<'p> {
         };
         let mut finding = Finding {
             rule: rule.rule.id.lasting(),
-            stage,
             risk: rule.risk,
-            share: 0,
             range,
             subject: content::redact(&subject).into_owned(),
             reason: rule.rule.reason.lasting(),
             hint: rule.rule.hint.lasting(),
+            effect: match cause {
+                Cause::Effect(effect) => Some(effect.kind),
+                _ => None,
+            },
+            program: match cause {
+                Cause::Call(call) => call.name.clone(),
+                _ => String::new(),
+            },
+            ..Finding::of(stage)
         };
         tell(&mut finding, note);
         finding
