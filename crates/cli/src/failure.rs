@@ -54,6 +54,17 @@ impl Failure {
         self.message
     }
 
+    /// What happened.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// One more line.
+    pub(crate) fn detail(mut self, line: String) -> Self {
+        self.details.push(line);
+        self
+    }
+
     /// The reasons, one a line.
     pub(crate) fn details(mut self, details: Vec<String>) -> Self {
         self.details = details;
@@ -121,6 +132,9 @@ impl From<EngineError> for Failure {
             }
             EngineError::ForeignSnapshot { .. } => failed("foreign-snapshot")
                 .hint("`ctrlz snapshots` lists the snapshots of a sandbox"),
+            EngineError::NotApproved => {
+                refused("approval").hint("run it again, and look at the question anew")
+            }
             EngineError::Uncommitted { sandbox } => refused("uncommitted").hint(format!(
                 "look with `ctrlz diff {sandbox}`, keep with `ctrlz commit {sandbox}`, or remove \
                  with `ctrlz rm --force {sandbox}`"

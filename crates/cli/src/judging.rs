@@ -3,8 +3,10 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
+use ctrlz_config::{Config, ValidationLevel};
+use ctrlz_core::sandbox::Root;
 use ctrlz_core::verdict::Decision;
-use ctrlz_policy::Context;
+use ctrlz_policy::{Context, Outside, Surroundings};
 
 use crate::places;
 
@@ -71,6 +73,17 @@ pub(crate) fn in_workspace(workspace: &Path, directory: &Path) -> Context {
         directory: directory.as_os_str().as_bytes().to_vec(),
         home: home().into_os_string().into_encoded_bytes(),
         by_root: rustix::process::geteuid().is_root(),
+        ..Context::default()
+    }
+}
+
+/// What a sandbox with that root means for a command in it.
+pub(crate) fn surroundings(root: &Root, config: &Config) -> Surroundings {
+    Surroundings {
+        network: config.network,
+        outside: if root.is_workspace() { Outside::CopyOnWrite } else { Outside::ReadOnly },
+        limits: config.limits,
+        strict: config.security_config.validation_level == ValidationLevel::Strict,
     }
 }
 

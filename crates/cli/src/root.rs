@@ -30,8 +30,8 @@ pub(crate) fn choose(root: Option<&Path>, folder: &Path) -> Result<BaseChoice, F
     }
 }
 
-/// What [`choose`] will answer, as far as that is told without reading or unpacking anything: a
-/// root of its own is named by the path that the user gave.
+/// What [`choose`] will answer, as far as that is told without unpacking anything: a root of its
+/// own is named by the folder or file that the user gave.
 pub(crate) fn expected(root: Option<&Path>, folder: &Path) -> BaseChoice {
     match root.map(|root| (root, root.to_str())) {
         None | Some((_, Some("host"))) if folder != Path::new("/") => {
@@ -39,7 +39,8 @@ pub(crate) fn expected(root: Option<&Path>, folder: &Path) -> BaseChoice {
         }
         None | Some((_, Some("host" | "overlay"))) => overlay(),
         Some((path, _)) => {
-            let path = path.to_owned();
+            // Critical or not is told even of a command whose root is not there.
+            let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
             BaseChoice { root: Root::Directory { path: path.clone() }, base: path }
         }
     }

@@ -72,6 +72,9 @@ pub enum EngineError {
         /// The sandbox.
         sandbox: String,
     },
+    /// What would run is not what was approved.
+    #[error("what was approved is not what would run now, so nothing ran")]
+    NotApproved,
     /// The sandbox holds changes that would be lost.
     #[error("sandbox `{sandbox}` has uncommitted changes")]
     Uncommitted {

@@ -2,6 +2,7 @@
 //! and no store.
 #![forbid(unsafe_code)]
 
+mod approval;
 mod commit;
 mod core;
 mod effect;
@@ -16,6 +17,7 @@ mod undo;
 
 pub use self::core::{SandboxCore, Waiting};
 pub use self::error::EngineError;
+pub use approval::{Approved, SANDBOX_VARIABLE, refuse};
 pub use commit::{CommitOptions, CommitReport};
 pub use initializer::{BaseChoice, NewNamed};
 pub use recovery::Recovered;

@@ -38,7 +38,8 @@ impl SandboxCore<'_> {
         effect: impl FnOnce(&Operation) -> Result<Effect, EngineError>,
     ) -> Result<Operation, EngineError> {
         let sandbox = held.sandbox.id;
-        let request = Request { sandbox, kind, title, limits: Limits::default(), target };
+        let limits = Limits::default();
+        let request = Request { sandbox, kind, title, limits, target, verdict: None };
         let operation = self.store.begin(&request, durability)?;
         let effect = match effect(&operation) {
             Ok(effect) => effect,

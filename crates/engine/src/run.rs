@@ -11,6 +11,7 @@ use ctrlz_core::operation::{CommandReport, Operation, OperationKind, Outcome, Re
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::snapshot::{Point, SnapshotKind};
 use ctrlz_core::store::Durability;
+use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_core::workspace::{Head, WorkspaceDriver};
 
 use crate::commit::{CommitOptions, CommitReport};
@@ -43,6 +44,13 @@ pub struct RunRequest {
     pub fresh: bool,
     /// Commit when the command succeeds, take its changes back when it fails.
     pub commit: Option<CommitOptions>,
+    /// The profile by whose rules it was judged.
+    pub profile: String,
+    /// What the folder or the image was known by; see [`crate::Approved::identity`]. Only looked at
+    /// when somebody approved the command.
+    pub identity: String,
+    /// What the validator said of it, and who approved it; `None` when nobody asked the validator.
+    pub verdict: Option<VerdictRecord>,
 }
 
 /// What came of a command.
@@ -64,11 +72,13 @@ impl SandboxCore<'_> {
     /// Runs a command in `sandbox`.
     ///
     /// # Errors
-    /// When the command could not be run; the sandbox is then as before. With
+    /// When the command could not be run, or is not the one that was approved; the sandbox is then
+    /// as before. With
     /// [`RunRequest::commit`] also when the commit failed; the command's changes are then kept in
     /// the sandbox, uncommitted.
     pub fn run(&self, sandbox: &Sandbox, request: RunRequest) -> Result<RunReport, EngineError> {
         let mut held = self.hold(sandbox)?;
+        Self::check_approval(&held.sandbox, &request)?;
         if request.fresh {
             self.discard_held(&mut held)?;
         }
@@ -86,6 +96,7 @@ impl SandboxCore<'_> {
             title: request.title.clone(),
             limits: request.limits,
             target: None,
+            verdict: request.verdict.clone(),
         };
         let operation = self.store.begin(&journaled, Durability::Process)?;
         if request.snapshot {

@@ -236,6 +236,7 @@ fn undoable<'h>(
         }
         Status::Undone => "it was undone already".to_owned(),
         Status::Failed | Status::Recovered => "it had no effect".to_owned(),
+        Status::Blocked => "it was not let run, so it had no effect".to_owned(),
         Status::Open => "it is still running".to_owned(),
         Status::Done => return Ok(target),
     };

@@ -8,7 +8,8 @@ use ctrlz_config::{Config, Profile, ValidationLevel};
 use ctrlz_core::isolation::Network;
 use ctrlz_core::sandbox::Root;
 use ctrlz_core::verdict::Risk;
-use ctrlz_policy::{EffectKind, Finding, Packs, Validator, Verdict, redact};
+use ctrlz_core::verdict_record::Approver;
+use ctrlz_policy::{Context, Coverage, Covered, Finding, Packs, Validator, Verdict, redact};
 
 use crate::arguments::CommandArguments;
 use crate::failure::{Failure, REFUSED};
@@ -17,20 +18,8 @@ use crate::{confirm, judging};
 
 /// How many reasons are told.
 const MOST_REASONS: usize = 4;
-
-/// Effects that reach beyond the sandbox as soon as the network is on.
-const BY_NETWORK: [EffectKind; 10] = [
-    EffectKind::NetworkCode,
-    EffectKind::ReverseShell,
-    EffectKind::BindShell,
-    EffectKind::Listen,
-    EffectKind::Send,
-    EffectKind::Connect,
-    EffectKind::Scan,
-    EffectKind::Remote,
-    EffectKind::History,
-    EffectKind::Secret,
-];
+/// How many effects that cannot be undone, and how many that cannot happen.
+const MOST_COVERED: usize = 4;
 
 /// What the validator says of a command that starts in `directory` of a sandbox.
 pub(super) fn verdict(
@@ -39,24 +28,28 @@ pub(super) fn verdict(
     base: &Path,
     directory: &Path,
     packs: Packs,
+    config: &Config,
 ) -> Verdict {
     let context = match root {
         Root::Host if base != Path::new("/") => judging::in_workspace(base, directory),
         // Its workspace is a whole system, in which not everything is work.
         _ => judging::in_folder(directory),
     };
+    let surroundings = Some(judging::surroundings(root, config));
+    let context = Context { surroundings, ..context };
     let argv: Vec<Vec<u8>> = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
     Validator::with_packs(context, packs).arguments(&argv)
 }
 
-/// Lets a command pass, or asks whether it may, or refuses it.
+/// Lets a command pass, or asks whether it may, or refuses it. Answers who approved it, when
+/// somebody had to.
 pub(super) fn approve(
     verdict: &Verdict,
     config: &Config,
     how: &CommandArguments,
-) -> Result<(), Failure> {
+) -> Result<Option<Approver>, Failure> {
     match verdict.risk {
-        Risk::Low | Risk::Medium => Ok(()),
+        Risk::Low | Risk::Medium => Ok(None),
         Risk::High => approve_high(verdict, config, how),
         Risk::Critical => approve_critical(verdict, config, how),
     }
@@ -66,7 +59,7 @@ fn approve_critical(
     verdict: &Verdict,
     config: &Config,
     how: &CommandArguments,
-) -> Result<(), Failure> {
+) -> Result<Option<Approver>, Failure> {
     let allows = config.profile == Profile::Development;
     if how.allow_critical && allows {
         let style = Style::stderr();
@@ -74,7 +67,7 @@ fn approve_critical(
         for reason in reasons(verdict) {
             eprintln!("  {}", style.red(&reason));
         }
-        return Ok(());
+        return Ok(Some(Approver::AllowCritical));
     }
     let hint = match (how.allow_critical, allows) {
         (true, _) => format!("--allow-critical has no effect in the profile {}", config.profile),
@@ -84,20 +77,24 @@ fn approve_critical(
     Err(refused("blocked", "blocked: its risk is critical", verdict).hint(hint))
 }
 
-fn approve_high(verdict: &Verdict, config: &Config, how: &CommandArguments) -> Result<(), Failure> {
+fn approve_high(
+    verdict: &Verdict,
+    config: &Config,
+    how: &CommandArguments,
+) -> Result<Option<Approver>, Failure> {
     let security = &config.security_config;
-    let leaves = leaves_sandbox(verdict, config.network);
+    let leaves = !verdict.coverage.beyond_undo.is_empty();
     let asks = security.require_confirmation
         || security.validation_level > ValidationLevel::Relaxed
         || leaves;
     if !asks {
         let reason = reasons(verdict).into_iter().next().unwrap_or_default();
         eprintln!("{}", Style::stderr().yellow(&format!("ctrlz: {reason}")));
-        return Ok(());
+        return Ok(None);
     }
     let by_flag = config.profile < Profile::HighSecurity;
     if how.yes && by_flag {
-        return Ok(());
+        return Ok(Some(Approver::Yes));
     }
     let style = Style::stderr();
     let question = || {
@@ -105,13 +102,15 @@ fn approve_high(verdict: &Verdict, config: &Config, how: &CommandArguments) -> R
         for reason in reasons(verdict) {
             eprintln!("  {reason}");
         }
-        eprintln!("  {}", undoable(leaves));
+        for line in coverage(verdict, config.network) {
+            eprintln!("  {line}");
+        }
     };
     if confirm::can_ask() {
         question();
     }
     match confirm::ask("Run it?") {
-        Some(true) => Ok(()),
+        Some(true) => Ok(Some(Approver::Terminal)),
         Some(false) => Err(Failure::new(REFUSED, "unconfirmed", "nothing ran")),
         None => {
             let hint = match by_flag {
@@ -123,18 +122,23 @@ fn approve_high(verdict: &Verdict, config: &Config, how: &CommandArguments) -> R
     }
 }
 
-/// What an undo would not bring back.
-fn undoable(leaves: bool) -> &'static str {
-    match leaves {
-        true => "the network is on: what it sends or changes elsewhere cannot be undone",
-        false => "what it does to files can be undone; the network is off",
-    }
-}
-
-/// Whether something of what it does is beyond undo.
-fn leaves_sandbox(verdict: &Verdict, network: Network) -> bool {
-    network != Network::None
-        && verdict.effects.iter().any(|effect| BY_NETWORK.contains(&effect.kind))
+/// What an undo would not bring back, and what the sandbox does not let happen anyway.
+fn coverage(verdict: &Verdict, network: Network) -> Vec<String> {
+    let Coverage { held, beyond_undo } = &verdict.coverage;
+    let told = |word: &'static str, list: &[Covered]| -> Vec<String> {
+        let told = list.iter().take(MOST_COVERED);
+        told.map(|one| format!("{word}: {}", visible(&one.to_string()))).collect()
+    };
+    let mut lines = told("cannot be undone", beyond_undo);
+    lines.extend(told("the sandbox holds it back", held));
+    lines.push(match (beyond_undo.is_empty(), network) {
+        (false, _) => {
+            "the network is on: what it sends or changes elsewhere cannot be undone".into()
+        }
+        (true, Network::None) => "what it does to files can be undone; the network is off".into(),
+        (true, Network::Host) => "what it does to files can be undone; the network is on".into(),
+    });
+    lines
 }
 
 fn refused(kind: &'static str, message: &str, verdict: &Verdict) -> Failure {

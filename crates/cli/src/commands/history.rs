@@ -1,6 +1,7 @@
 //! `ctrlz log` and `ctrlz show`.
 
 use ctrlz_core::operation::{Exit, Operation, Status};
+use ctrlz_core::verdict_record::{Approval, VerdictRecord};
 
 use crate::Answer;
 use crate::arguments::{LogArguments, ShowArguments};
@@ -47,6 +48,22 @@ fn result(operation: &Operation) -> String {
     }
 }
 
+/// What the validator said, and who let it run.
+fn print_record(verdict: &VerdictRecord) {
+    let VerdictRecord { risk, decision, score, .. } = verdict;
+    let rules = match verdict.rules.as_slice() {
+        [] => String::new(),
+        rules => format!(": {}", plain(&rules.join(", "))),
+    };
+    println!("  verdict   {risk} risk ({score} of 100), {decision}{rules}");
+    for line in &verdict.beyond_undo {
+        println!("  no undo   {}", plain(line));
+    }
+    if let Some(Approval { by, hash }) = &verdict.approval {
+        println!("  approved  by {by} ({})", plain(hash));
+    }
+}
+
 pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let operation = context.store().operation(arguments.operation)?;
@@ -68,6 +85,9 @@ pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
     println!("  result    {}", result(&operation));
     if let Some(error) = &operation.outcome.error {
         println!("  error     {error}");
+    }
+    if let Some(verdict) = &operation.request.verdict {
+        print_record(verdict);
     }
     println!("  started   {}", operation.started.rfc3339());
     if let Some(finished) = operation.finished {

@@ -10,12 +10,14 @@ mod history;
 mod hook;
 mod manage;
 mod manual;
+mod past;
 mod policy;
 mod recover;
 mod rollback;
 mod run;
 mod snapshot;
 mod state;
+mod task;
 mod undo;
 
 pub(crate) use hook::BLOCKS;

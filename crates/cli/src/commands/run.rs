@@ -10,10 +10,13 @@ use ctrlz_config::{Capability, Config, Flags, Limit, Places, Profile};
 use ctrlz_core::limits::LimitKind;
 use ctrlz_core::operation::{Exit, Stopped};
 use ctrlz_core::sandbox::{Root, Sandbox};
-use ctrlz_engine::{CommitOptions, RunReport, RunRequest};
+use ctrlz_core::store::Store;
+use ctrlz_core::verdict_record::VerdictRecord;
+use ctrlz_engine::{RunReport, RunRequest};
 use ctrlz_isolation::native::NativeDriver;
 
-use super::approval;
+use super::past;
+use super::task::Task;
 use crate::Answer;
 use crate::arguments::{
     CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen,
@@ -21,39 +24,31 @@ use crate::arguments::{
 use crate::context::{Context, WhenBusy};
 use crate::failure::{Failure, OWN_FAILURE, TIMED_OUT};
 use crate::show::{self, Style, counts_in_words};
-use crate::{places, root, secrets};
-
-/// What package managers need to be root inside a root of their own. They reach no further than
-/// the user namespace.
-const OWN_ROOT_CAPABILITIES: [&str; 11] = [
-    "AUDIT_WRITE",
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "NET_BIND_SERVICE",
-    "SETFCAP",
-    "SETGID",
-    "SETUID",
-    "SYS_CHROOT",
-];
+use crate::{places, root};
 
 pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) -> Answer {
     let folder = places::working_folder()?;
     let config = configuration(&arguments.how, &folder)?;
-    // Before anything is unpacked or made: what is refused leaves nothing behind.
+    let RunArguments { fresh, how, command, .. } = &arguments;
+    let task = Task { argv: command, config: &config, how, fresh: *fresh };
+    // Before anything is unpacked or made: what is refused leaves nothing behind but a line in the
+    // history of a sandbox that is there.
     let expected = root::expected(arguments.root.as_deref(), &folder);
-    judge(&arguments.command, &expected.root, &expected.base, &config, &arguments.how)?;
+    let (root, base) = (&expected.root, &expected.base);
+    let verdict = task.verdict(root, base)?;
+    let past = match verdict.wants_history() {
+        true => past::of_folder(&folder, &expected)?,
+        false => None,
+    };
+    let past = past.as_ref().map(|(store, sandbox)| (store as &dyn Store, sandbox));
+    let verdict = task.approved(root, base, verdict, past)?;
+    task.is_still_approved(root, base, &verdict)?;
     let choice = root::choose(arguments.root.as_deref(), &folder)?;
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
-    let when_busy = when_busy(&arguments.how);
-    context.with_core(when_busy, |core| {
+    context.with_core(when_busy(how), |core| {
         let sandbox = core.open_folder(&folder, &choice)?;
-        let request =
-            request(&context, &sandbox, &config, &arguments.how, arguments.command.clone())?;
-        let request = RunRequest { fresh: arguments.fresh, ..request };
-        carry_out(core, &sandbox, request, &arguments.how, json)
+        let request = task.request(&context, &sandbox, Some(verdict))?;
+        carry_out(core, &sandbox, request, how, json)
     })
 }
 
@@ -61,8 +56,12 @@ pub(crate) fn exec(arguments: ExecArguments, isolation: NativeDriver, json: bool
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
     let sandbox = context.sandbox(Some(&arguments.sandbox))?;
     let config = configuration(&arguments.how, &places::working_folder()?)?;
-    judge(&arguments.command, &sandbox.root, &sandbox.base, &config, &arguments.how)?;
-    in_sandbox(&context, &sandbox, &config, &arguments.how, arguments.command, json)
+    let task =
+        Task { argv: &arguments.command, config: &config, how: &arguments.how, fresh: false };
+    let (root, base) = (&sandbox.root, &sandbox.base);
+    let past = Some((context.store(), &sandbox));
+    let verdict = task.approved(root, base, task.verdict(root, base)?, past)?;
+    in_sandbox(&context, &sandbox, task, Some(verdict), json)
 }
 
 pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bool) -> Answer {
@@ -73,34 +72,20 @@ pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bo
         std::env::var_os("SHELL").filter(|_| matches!(sandbox.root, Root::Host | Root::Overlay));
     let shell = own.unwrap_or_else(|| OsString::from("/bin/sh"));
     let config = configuration(&arguments.how, &places::working_folder()?)?;
-    in_sandbox(&context, &sandbox, &config, &arguments.how, vec![shell], json)
-}
-
-/// The first step: a command that may not run goes no further.
-fn judge(
-    command: &[OsString],
-    root: &Root,
-    base: &Path,
-    config: &Config,
-    how: &CommandArguments,
-) -> Result<(), Failure> {
-    let packs = super::policy::packs_in(&places::working_folder()?, Some(config))?;
-    let directory = workdir(root, base, how)?;
-    let verdict = approval::verdict(command, root, base, &directory, packs);
-    approval::approve(&verdict, config, how)
+    let task = Task { argv: &[shell], config: &config, how: &arguments.how, fresh: false };
+    in_sandbox(&context, &sandbox, task, None, json)
 }
 
 fn in_sandbox(
     context: &Context,
     sandbox: &Sandbox,
-    config: &Config,
-    how: &CommandArguments,
-    command: Vec<OsString>,
+    task: Task<'_>,
+    verdict: Option<VerdictRecord>,
     json: bool,
 ) -> Answer {
-    context.with_core(when_busy(how), |core| {
-        let request = request(context, sandbox, config, how, command)?;
-        carry_out(core, sandbox, request, how, json)
+    context.with_core(when_busy(task.how), |core| {
+        let request = task.request(context, sandbox, verdict)?;
+        carry_out(core, sandbox, request, task.how, json)
     })
 }
 
@@ -276,56 +261,4 @@ fn variable(text: &OsStr) -> Option<(OsString, OsString)> {
         }
         None => std::env::var_os(text).map(|value| (text.to_owned(), value)),
     }
-}
-
-fn request(
-    context: &Context,
-    sandbox: &Sandbox,
-    config: &Config,
-    how: &CommandArguments,
-    argv: Vec<OsString>,
-) -> Result<RunRequest, Failure> {
-    let title =
-        argv.iter().map(|word| word.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
-    let mut keep: Vec<String> = config.cap_add.iter().map(ToString::to_string).collect();
-    if sandbox.root.is_workspace() {
-        keep.extend(OWN_ROOT_CAPABILITIES.map(str::to_owned));
-    }
-    let commit =
-        config.commit.then(|| CommitOptions { paths: Vec::new(), strategy: how.conflict.into() });
-    Ok(RunRequest {
-        title,
-        argv,
-        env: environment(config, sandbox),
-        workdir: workdir(&sandbox.root, &sandbox.base, how)?,
-        limits: config.limits,
-        network: config.network,
-        hidden: secrets::existing(&config.hidden, &context.directory),
-        keep_capabilities: keep,
-        snapshot: config.snapshot,
-        fresh: false,
-        commit,
-    })
-}
-
-fn environment(config: &Config, sandbox: &Sandbox) -> Vec<(OsString, OsString)> {
-    let mut env: Vec<(OsString, OsString)> = std::env::vars_os()
-        .filter(|(name, _)| config.env_passes(name) && !config.env.contains_key(name))
-        .collect();
-    env.extend(config.env.iter().map(|(name, value)| (name.clone(), value.clone())));
-    env.retain(|(name, _)| name != "CTRLZ_SANDBOX");
-    env.push(("CTRLZ_SANDBOX".into(), sandbox.name.as_str().into()));
-    env
-}
-
-/// The folder the user stands in when the workspace shows it, else the workspace's own place.
-fn workdir(root: &Root, base: &Path, how: &CommandArguments) -> Result<PathBuf, Failure> {
-    let here = places::working_folder()?;
-    let start = match root {
-        Root::Host if here.starts_with(base) => here,
-        Root::Host => base.to_owned(),
-        Root::Overlay => here,
-        Root::Directory { .. } | Root::Image { .. } => PathBuf::from("/"),
-    };
-    Ok(how.workdir.as_ref().map_or(start.clone(), |folder| start.join(folder)))
 }

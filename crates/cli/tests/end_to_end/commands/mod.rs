@@ -18,4 +18,5 @@ mod signals;
 mod snapshots;
 mod streams;
 mod terminal;
+mod verdicts;
 mod waiting;

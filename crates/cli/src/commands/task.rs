@@ -1,0 +1,227 @@
+//! A command on its way: judged, approved, and bound to what was approved.
+
+use std::ffi::OsString;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use ctrlz_config::Config;
+use ctrlz_core::sandbox::{Root, Sandbox};
+use ctrlz_core::store::Store;
+use ctrlz_core::verdict::Risk;
+use ctrlz_core::verdict_record::{Approval, VerdictRecord};
+use ctrlz_engine::{Approved, CommitOptions, EngineError, RunRequest, SANDBOX_VARIABLE};
+use ctrlz_policy::{Verdict, redact};
+
+use super::{approval, past};
+use crate::arguments::CommandArguments;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::{places, secrets};
+
+/// What package managers need to be root inside a root of their own. They reach no further than
+/// the user namespace.
+const OWN_ROOT_CAPABILITIES: [&str; 11] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+/// A command, and how the user wants it to run.
+#[derive(Clone, Copy)]
+pub(super) struct Task<'a> {
+    pub(super) argv: &'a [OsString],
+    pub(super) config: &'a Config,
+    pub(super) how: &'a CommandArguments,
+    /// Throw away uncommitted changes first.
+    pub(super) fresh: bool,
+}
+
+impl Task<'_> {
+    /// What the validator says of it in a sandbox with that root.
+    pub(super) fn verdict(&self, root: &Root, base: &Path) -> Result<Verdict, Failure> {
+        let packs = super::policy::packs_in(&places::working_folder()?, Some(self.config))?;
+        let directory = workdir(root, base, self.how)?;
+        Ok(approval::verdict(self.argv, root, base, &directory, packs, self.config))
+    }
+
+    /// The first step: a command that may not run goes no further, which is kept in the history of
+    /// the sandbox when there is one. Answers what the journal keeps of a verdict and its approval.
+    pub(super) fn approved(
+        &self,
+        root: &Root,
+        base: &Path,
+        verdict: Verdict,
+        past: Option<(&dyn Store, &Sandbox)>,
+    ) -> Result<VerdictRecord, Failure> {
+        let verdict = match past {
+            Some((store, sandbox)) if verdict.wants_history() => {
+                verdict.in_light_of(&past::history(store, sandbox)?)
+            }
+            _ => verdict,
+        };
+        let mut record = verdict.record();
+        // Before anybody is asked: the answer counts for what is there now.
+        let hash = match verdict.risk {
+            Risk::Low | Risk::Medium => String::new(),
+            Risk::High | Risk::Critical => self.hash(root, base, &record)?,
+        };
+        match approval::approve(&verdict, self.config, self.how) {
+            Ok(None) => Ok(record),
+            Ok(Some(by)) => {
+                record.approval = Some(Approval { by, hash });
+                Ok(record)
+            }
+            Err(failure) => match past {
+                None => Err(failure),
+                Some((store, sandbox)) => Err(self.refused(store, sandbox, record, failure)),
+            },
+        }
+    }
+
+    fn refused(
+        &self,
+        store: &dyn Store,
+        sandbox: &Sandbox,
+        record: VerdictRecord,
+        failure: Failure,
+    ) -> Failure {
+        let (title, limits) = (self.title(), self.config.limits);
+        match ctrlz_engine::refuse(store, sandbox, title, limits, record, failure.message()) {
+            Ok(_) => failure,
+            // It does not run, whether that can be written down or not.
+            Err(error) => failure.detail(format!("and the journal cannot keep that: {error}")),
+        }
+    }
+
+    /// The hash of everything that an approval is bound to, as things are now.
+    fn hash(&self, root: &Root, base: &Path, verdict: &VerdictRecord) -> Result<String, Failure> {
+        Ok(Approved {
+            argv: self.argv,
+            env: &self.environment(),
+            workdir: &workdir(root, base, self.how)?,
+            root,
+            base,
+            identity: &identity(root, base),
+            limits: &self.config.limits,
+            network: self.config.network,
+            keep_capabilities: &self.capabilities(root),
+            fresh: self.fresh,
+            commit: self.config.commit,
+            profile: self.config.profile.word(),
+            verdict,
+        }
+        .hash())
+    }
+
+    /// Looks again whether this is still what was approved, before anything is made for it. The
+    /// engine looks once more when the sandbox is its own.
+    pub(super) fn is_still_approved(
+        &self,
+        root: &Root,
+        base: &Path,
+        verdict: &VerdictRecord,
+    ) -> Result<(), Failure> {
+        match &verdict.approval {
+            Some(approval) if self.hash(root, base, verdict)? != approval.hash => {
+                Err(EngineError::NotApproved.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// One line for people, without secrets.
+    fn title(&self) -> String {
+        let words: Vec<_> = self.argv.iter().map(|word| word.to_string_lossy()).collect();
+        redact(&words.join(" ")).into_owned()
+    }
+
+    pub(super) fn request(
+        &self,
+        context: &Context,
+        sandbox: &Sandbox,
+        verdict: Option<VerdictRecord>,
+    ) -> Result<RunRequest, Failure> {
+        let config = self.config;
+        let commit = config
+            .commit
+            .then(|| CommitOptions { paths: Vec::new(), strategy: self.how.conflict.into() });
+        let mut env = self.environment();
+        env.push((SANDBOX_VARIABLE.into(), sandbox.name.as_str().into()));
+        Ok(RunRequest {
+            title: self.title(),
+            argv: self.argv.to_vec(),
+            env,
+            workdir: workdir(&sandbox.root, &sandbox.base, self.how)?,
+            limits: config.limits,
+            network: config.network,
+            hidden: secrets::existing(&config.hidden, &context.directory),
+            keep_capabilities: self.capabilities(&sandbox.root),
+            snapshot: config.snapshot,
+            fresh: self.fresh,
+            commit,
+            profile: config.profile.word().to_owned(),
+            identity: match &verdict {
+                Some(VerdictRecord { approval: Some(_), .. }) => {
+                    identity(&sandbox.root, &sandbox.base)
+                }
+                _ => String::new(),
+            },
+            verdict,
+        })
+    }
+
+    fn capabilities(&self, root: &Root) -> Vec<String> {
+        let mut keep: Vec<String> = self.config.cap_add.iter().map(ToString::to_string).collect();
+        if root.is_workspace() {
+            keep.extend(OWN_ROOT_CAPABILITIES.map(str::to_owned));
+        }
+        keep
+    }
+
+    /// The whole environment but the sandbox's name.
+    fn environment(&self) -> Vec<(OsString, OsString)> {
+        let config = self.config;
+        let mut env: Vec<(OsString, OsString)> = std::env::vars_os()
+            .filter(|(name, _)| config.env_passes(name) && !config.env.contains_key(name))
+            .collect();
+        env.extend(config.env.iter().map(|(name, value)| (name.clone(), value.clone())));
+        env.retain(|(name, _)| name != SANDBOX_VARIABLE);
+        env
+    }
+}
+
+/// What the kernel knows the place by that a workspace starts from: the same name may stand for
+/// another folder later. Empty for what cannot be looked at.
+fn identity(root: &Root, base: &Path) -> String {
+    let place = match root {
+        Root::Image { source, .. } => source,
+        Root::Directory { path } => path,
+        Root::Host | Root::Overlay => base,
+    };
+    let Ok(metadata) = place.metadata() else { return String::new() };
+    let folder = format!("{}:{}", metadata.dev(), metadata.ino());
+    if metadata.is_dir() && !place.join("oci-layout").exists() {
+        return folder;
+    }
+    format!("{folder}:{}:{}.{}", metadata.size(), metadata.mtime(), metadata.mtime_nsec())
+}
+
+/// The folder the user stands in when the workspace shows it, else the workspace's own place.
+fn workdir(root: &Root, base: &Path, how: &CommandArguments) -> Result<PathBuf, Failure> {
+    let here = places::working_folder()?;
+    let start = match root {
+        Root::Host if here.starts_with(base) => here,
+        Root::Host => base.to_owned(),
+        Root::Overlay => here,
+        Root::Directory { .. } | Root::Image { .. } => PathBuf::from("/"),
+    };
+    Ok(how.workdir.as_ref().map_or(start.clone(), |folder| start.join(folder)))
+}
