@@ -13,6 +13,7 @@ mod fault;
 mod journal;
 mod lock;
 mod occupant;
+pub mod reserve;
 mod rows;
 mod sandboxes;
 mod schema;

@@ -129,6 +129,16 @@ pub(crate) enum Command {
     },
 }
 
+impl Command {
+    /// Whether somebody whose disk is full would turn to it.
+    pub(crate) fn gives_space_back(&self) -> bool {
+        matches!(
+            self,
+            Self::Discard(_) | Self::Undo(_) | Self::Rollback(_) | Self::Rm(_) | Self::Recover
+        )
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct SandboxArgument {
     /// The sandbox; that of this folder when left out

@@ -23,14 +23,28 @@ mod undo;
 pub(crate) use hook::BLOCKS;
 
 use ctrlz_isolation::native::NativeDriver;
+use ctrlz_store::reserve;
 
 use crate::Answer;
 use crate::arguments::{Arguments, Command};
+use crate::places;
 
 /// Carries out what the command line asks.
 pub(crate) fn execute(arguments: Arguments, isolation: NativeDriver) -> Answer {
     let json = arguments.json;
-    match arguments.command {
+    if !arguments.command.gives_space_back() {
+        return carry_out(arguments.command, isolation, json);
+    }
+    // Without a reserve it may fail for want of space, which it tells itself.
+    let store = places::store()?;
+    let _ = reserve::spend(&store);
+    let answer = carry_out(arguments.command, isolation, json);
+    let _ = reserve::refill(&store);
+    answer
+}
+
+fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
+    match command {
         Command::Run(arguments) => run::run(arguments, isolation, json),
         Command::Exec(arguments) => run::exec(arguments, isolation, json),
         Command::Shell(arguments) => run::shell(arguments, isolation, json),

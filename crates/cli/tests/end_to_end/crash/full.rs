@@ -109,3 +109,20 @@ fn a_command_that_meets_a_full_disk_sees_the_error_itself() {
          relieve big; \"$CTRLZ\" discard; \"$CTRLZ\" recover; \"$CTRLZ\" run -- sh -c 'echo fine > f'; \"$CTRLZ\" commit; is fine cat f",
     );
 }
+
+#[test]
+fn a_full_store_still_gives_space_back() {
+    let scene = Scene::with("echo base > a");
+    on_small_disks(
+        &scene,
+        "mkdir ../store; mount -t tmpfs -o size=24m,mode=700 t ../store; \
+         \"$CTRLZ\" new other; \
+         \"$CTRLZ\" run -- sh -c 'echo first > a; head -c 2000000 /dev/urandom > big'; \
+         cat /dev/zero > ../store/ballast 2>/dev/null || true; \
+         fails \"$CTRLZ\" run -- sh -c 'echo second > a'; \
+         \"$CTRLZ\" undo; is base cat a; \"$CTRLZ\" rm other; \
+         \"$CTRLZ\" diff > ../out; ! grep -q first ../out; \
+         rm ../store/ballast; \"$CTRLZ\" redo; \"$CTRLZ\" discard; test -s ../store/reserve; \
+         is base \"$CTRLZ\" run -- cat a",
+    );
+}
