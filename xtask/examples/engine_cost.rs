@@ -75,5 +75,8 @@ fn request(base: &std::path::Path, script: &str) -> RunRequest {
         snapshot: true,
         fresh: false,
         commit: None,
+        profile: "development".to_owned(),
+        identity: String::new(),
+        verdict: None,
     }
 }

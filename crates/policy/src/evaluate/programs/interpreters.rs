@@ -453,7 +453,8 @@ impl Evaluator<'_> {
         let followed = acts.iter().any(|act| match act {
             Act::Shell { text, .. } => !text.contains(&0),
             Act::Program { arguments, .. } => !arguments.iter().any(|text| text.contains(&0)),
-            Act::Code { .. } => true,
+            Act::Code { .. } | Act::Write { .. } => true,
+            Act::Enter { .. } => false,
             Act::Effect(effect) => effect.kind != EffectKind::ComputedCode,
         });
         if !followed && shown(&code.text).is_none() {
