@@ -123,6 +123,14 @@ impl Evaluator<'_> {
                 }
                 self.note_builtin(name, arguments, range);
             }
+            b"enable" => {
+                let options = super::call::Options::read(arguments, "f", &[], false);
+                if let Some(library) = options.value("f").filter(|f| f.text().contains(&b'/')) {
+                    let target = Target::Name(library.value.lossy());
+                    self.emit(EffectKind::Inject, target, Qualities::NONE, library.range);
+                }
+                self.note_builtin(name, arguments, range);
+            }
             b"fc" | b"bind" => {
                 let options = super::call::Options::read(arguments, "ex", &[], false);
                 if let Some(code) = options.value("e|x").cloned() {
@@ -135,7 +143,7 @@ impl Evaluator<'_> {
                 self.note_builtin(name, arguments, range);
             }
             b"ulimit" | b"umask" | b"wait" | b"jobs" | b"disown" | b"bg" | b"return" | b"exit"
-            | b"break" | b"continue" | b"times" | b"getopts" | b"shopt" | b"enable"
+            | b"break" | b"continue" | b"times" | b"getopts" | b"shopt"
             | b"logout" | b"suspend" | b"dirs" | b"help" | b"caller" => {
                 self.note_builtin(name, arguments, range)
             }

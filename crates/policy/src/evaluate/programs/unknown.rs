@@ -33,8 +33,12 @@ const CARRIERS: &[&str] = &[
     "az",
     "bats",
     "bwrap",
+    "cc",
     "chcon",
     "chezmoi",
+    "clang",
+    "g++",
+    "ld",
     "chgrp",
     "chmod",
     "chown",
@@ -198,6 +202,7 @@ impl Evaluator<'_> {
         }
         self.judge_files(call);
         if !CARRIERS.contains(&call.name.as_str()) {
+            self.loaded_libraries(call);
             self.handed_shells(call);
         }
     }
@@ -270,6 +275,24 @@ impl Evaluator<'_> {
         }
     }
 
+    /// A library in a folder where everybody may write.
+    fn loaded_libraries(&mut self, call: &Call) {
+        let mut before: &[u8] = b"";
+        for field in call.arguments.iter().take(MOST_ARGUMENTS) {
+            let text = field.text();
+            let start = text.iter().rposition(|b| matches!(b, b'=' | b',')).map_or(0, |at| at + 1);
+            let path = text.get(start..).unwrap_or_default();
+            let public = [&b"/tmp/"[..], b"/dev/shm/", b"/var/tmp/"]
+                .iter()
+                .any(|folder| path.starts_with(folder));
+            if public && path.ends_with(b".so") && !matches!(before, b"-o" | b"--output") {
+                let target = Target::Name(String::from_utf8_lossy(path).into_owned());
+                self.emit(EffectKind::Inject, target, Qualities::NONE, field.range);
+            }
+            before = text;
+        }
+    }
+
     /// A shell in an argument: alone it is started for whoever sits there, with code it runs that.
     fn handed_shells(&mut self, call: &Call) {
         let arguments = call.arguments.get(..MOST_ARGUMENTS).unwrap_or(&call.arguments);
@@ -331,8 +354,14 @@ impl Evaluator<'_> {
         if starts {
             self.shell_started(&call.name, field.range);
         }
-        self.guess_from(&body, field.range);
-        self.deletes_trees(&body, field.range);
+        // A test or a module mentions what it guards against; a list of commands runs it.
+        let is_module = [&b".py"[..], b".js", b".ts", b".rb", b".rs", b".go", b".md", b".txt"]
+            .iter()
+            .any(|end| text.ends_with(end));
+        if !is_module {
+            self.guess_from(&body, field.range);
+            self.deletes_trees(&body, field.range);
+        }
     }
 
     pub(crate) fn shell_started(&mut self, name: &str, range: SourceRange) {
