@@ -143,8 +143,8 @@ impl Evaluator<'_> {
                 self.note_builtin(name, arguments, range);
             }
             b"ulimit" | b"umask" | b"wait" | b"jobs" | b"disown" | b"bg" | b"return" | b"exit"
-            | b"break" | b"continue" | b"times" | b"getopts" | b"shopt"
-            | b"logout" | b"suspend" | b"dirs" | b"help" | b"caller" => {
+            | b"break" | b"continue" | b"times" | b"getopts" | b"shopt" | b"logout"
+            | b"suspend" | b"dirs" | b"help" | b"caller" => {
                 self.note_builtin(name, arguments, range)
             }
             _ => return false,

@@ -167,7 +167,8 @@ fn decoded(text: &[u8]) -> Option<Vec<u8>> {
         text.iter().all(plain).then(|| super::filters::base64(text)).flatten()
     };
     let bytes = if hexadecimal {
-        let digit = |byte: u8| char::from(byte).to_digit(16).map_or(0, |digit| digit.to_le_bytes()[0]);
+        let digit =
+            |byte: u8| char::from(byte).to_digit(16).map_or(0, |digit| digit.to_le_bytes()[0]);
         let pair = |pair: &[u8]| Some(digit(*pair.first()?) << 4 | digit(*pair.last()?));
         text.chunks(2).filter_map(pair).collect()
     } else {
@@ -188,10 +189,20 @@ fn without_comments(code: &[u8]) -> Vec<u8> {
 /// Whether a text may be a command at all that is worth a try.
 fn may_harm(text: &[u8]) -> bool {
     const MARKS: [&[u8]; 16] = [
-        b"rm ", b"dd ", b"mkfs", b"shred", b"chmod", b"chown", b"find ", b"wipefs", b"/dev/", b"nc ",
-        b"ncat", b"curl", b"wget", b"mv ", b"|", b"bash",
+        b"rm ", b"dd ", b"mkfs", b"shred", b"chmod", b"chown", b"find ", b"wipefs", b"/dev/",
+        b"nc ", b"ncat", b"curl", b"wget", b"mv ", b"|", b"bash",
     ];
     (5..=LONGEST_TRIED).contains(&text.len())
         && !text.contains(&b'\n')
         && MARKS.iter().any(|mark| text.windows(mark.len()).any(|part| part == *mark))
+}
+
+/// A text with usual spaces in place of the unusual ones that it has, if it has any.
+pub(super) fn with_plain_spaces(text: &[u8]) -> Option<Vec<u8>> {
+    if text.is_ascii() && !text.contains(&b' ') {
+        return None;
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    let unusual = |letter: char| letter.is_whitespace() || letter == '\u{2800}';
+    text.contains(unusual).then(|| text.replace(unusual, " ").into_bytes())
 }

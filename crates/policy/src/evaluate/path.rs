@@ -89,9 +89,7 @@ impl Evaluator<'_> {
 
 /// The paths of a pattern with one list of alternatives: `/@(etc|usr)`.
 fn alternatives(path: &[u8]) -> Vec<Vec<u8>> {
-    let open = path
-        .windows(2)
-        .position(|two| matches!(two, [b'@' | b'+' | b'?' | b'*', b'(']));
+    let open = path.windows(2).position(|two| matches!(two, [b'@' | b'+' | b'?' | b'*', b'(']));
     let close = path.iter().rposition(|byte| *byte == b')');
     let (Some(open), Some(close)) = (open, close) else { return Vec::new() };
     let (Some(start), Some(inner), Some(end)) =

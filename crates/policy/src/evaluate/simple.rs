@@ -208,8 +208,8 @@ impl Evaluator<'_> {
                 let content = self.read_file(value, range);
                 self.run_script(crate::script::Language::Python, &content, range, false);
             }
-            b"PERL5OPT" | b"RUBYOPT" | b"NODE_OPTIONS" | b"JAVA_TOOL_OPTIONS" | b"_JAVA_OPTIONS"
-            | b"PYTHONWARNINGS" => self.guess_from(&value.text, range),
+            b"PERL5OPT" | b"RUBYOPT" | b"NODE_OPTIONS" | b"JAVA_TOOL_OPTIONS"
+            | b"_JAVA_OPTIONS" | b"PYTHONWARNINGS" => self.guess_from(&value.text, range),
             b"LD_PRELOAD" | b"LD_AUDIT" | b"DYLD_INSERT_LIBRARIES" if !value.is_empty() => {
                 let target = Target::Name(value.lossy());
                 self.emit(EffectKind::Inject, target, Qualities::NONE, range);
@@ -371,7 +371,7 @@ impl Evaluator<'_> {
     }
 
     fn run(&mut self, name: Field, arguments: Vec<Field>) {
-        if let Some(parted) = with_plain_spaces(name.text()) {
+        if let Some(parted) = super::guess::with_plain_spaces(name.text()) {
             // No shell parts words there; who reads it, and many a program, does.
             let code = arguments.iter().fold(parted, |mut code, argument| {
                 code.push(b' ');
@@ -564,16 +564,6 @@ impl Evaluator<'_> {
         self.callers.pop();
         (self.environment.positional, self.environment.positional_unknown) = (before, unknown);
     }
-}
-
-/// A text with usual spaces in place of the unusual ones that it has, if it has any.
-fn with_plain_spaces(text: &[u8]) -> Option<Vec<u8>> {
-    if text.is_ascii() && !text.contains(&b' ') {
-        return None;
-    }
-    let text = std::str::from_utf8(text).ok()?;
-    let unusual = |letter: char| letter.is_whitespace() || letter == '\u{2800}';
-    text.contains(unusual).then(|| text.replace(unusual, " ").into_bytes())
 }
 
 /// Whether a word expands the variable `name`.

@@ -61,8 +61,7 @@ impl Evaluator<'_> {
         if let Some(directory) = directory {
             self.environment.directory = self.resolve(&directory.value);
         }
-        let letters =
-            if verb.text() == b"rebase" { "mCcbuSXsoGnex" } else { "mCcbuSXsoGne" };
+        let letters = if verb.text() == b"rebase" { "mCcbuSXsoGnex" } else { "mCcbuSXsoGne" };
         let options = Options::read(
             rest,
             letters,

@@ -13,9 +13,8 @@ use crate::source_range::SourceRange;
 const MOST_ARGUMENTS: usize = 48;
 
 /// Shells, as the last step of a path.
-const SHELLS: &[&[u8]] = &[
-    b"sh", b"bash", b"dash", b"zsh", b"ksh", b"mksh", b"ash", b"fish", b"csh", b"tcsh", b"rbash",
-];
+const SHELLS: &[&[u8]] =
+    &[b"sh", b"bash", b"dash", b"zsh", b"ksh", b"mksh", b"ash", b"fish", b"csh", b"tcsh", b"rbash"];
 
 /// Programs to which a shell is a file or a setting like others, or which say themselves what they
 /// do with it.
@@ -385,9 +384,36 @@ impl Evaluator<'_> {
 fn is_filter(name: &str) -> bool {
     matches!(
         name,
-        "tee" | "sort" | "uniq" | "tr" | "cut" | "wc" | "head" | "tail" | "jq" | "yq" | "base64"
-            | "less" | "more" | "rev" | "xxd" | "paste" | "column" | "nl" | "tac" | "fold" | "gzip"
-            | "mail" | "xclip" | "pbcopy" | "curl" | "sponge" | "dd" | "openssl" | "gpg" | "read"
+        "tee"
+            | "sort"
+            | "uniq"
+            | "tr"
+            | "cut"
+            | "wc"
+            | "head"
+            | "tail"
+            | "jq"
+            | "yq"
+            | "base64"
+            | "less"
+            | "more"
+            | "rev"
+            | "xxd"
+            | "paste"
+            | "column"
+            | "nl"
+            | "tac"
+            | "fold"
+            | "gzip"
+            | "mail"
+            | "xclip"
+            | "pbcopy"
+            | "curl"
+            | "sponge"
+            | "dd"
+            | "openssl"
+            | "gpg"
+            | "read"
     )
 }
 
