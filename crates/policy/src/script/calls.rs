@@ -16,10 +16,12 @@ const DEEPEST_CALL: usize = 6;
 const MOST_ITEMS: usize = 64;
 /// How many of the arguments are looked at for functions, and how far what they are given is:
 /// functions that are given functions would be followed without end.
-const MOST_HANDED: usize = 4;
+const MOST_HANDED: usize = 2;
 const DEEPEST_HANDED: usize = 2;
+/// How many arguments of a call go on to what is handed over.
+const MOST_GIVEN: usize = 16;
 /// The most items of a list that grows while the program is followed.
-const LONGEST_LIST: usize = 512;
+const LONGEST_LIST: usize = 256;
 
 impl<'t> Evaluator<'t> {
     pub(super) fn call(
@@ -73,7 +75,7 @@ impl<'t> Evaluator<'t> {
             Kind::List(_) | Kind::Map(_) => value.weight(),
             _ => 0,
         });
-        if !self.spend(weight / 16) {
+        if !self.spend(weight / 4) {
             return;
         }
         let Some(value) = self.scope.get_mut(place) else { return };
@@ -368,7 +370,7 @@ fn groups(name: &str, behind: &[Value]) -> Vec<Vec<Value>> {
             .map(|item| constant::items(item).unwrap_or_default())
             .collect(),
         "apply" | "Timer" | "start_new_thread" => vec![items()],
-        _ => vec![behind.to_vec()],
+        _ => vec![behind.iter().take(MOST_GIVEN).cloned().collect()],
     }
 }
 

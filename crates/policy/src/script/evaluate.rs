@@ -49,6 +49,8 @@ pub(super) struct Evaluator<'t> {
     pub(super) calls: Vec<FunctionId>,
     /// How many functions that were handed over are being called.
     pub(super) handing: usize,
+    /// How many classes took over what another class has.
+    pub(super) heirs: usize,
     pub(super) returned: Option<Value>,
 }
 
@@ -74,6 +76,7 @@ pub(super) fn acts(language: Language, text: &[u8]) -> Vec<Act> {
         loops: Vec::new(),
         calls: Vec::new(),
         handing: 0,
+        heirs: 0,
         returned: None,
     };
     evaluator.run();

@@ -10,6 +10,9 @@ use super::library::Call;
 use super::parse::{children, field, text_of};
 use super::value::{Kind, Origin, Value};
 
+/// The most classes that take over what another class has.
+const MOST_HEIRS: usize = 32;
+
 impl<'t> Evaluator<'t> {
     /// A class. Its methods are functions; what else stands in it runs at once.
     pub(super) fn class(
@@ -92,6 +95,11 @@ impl<'t> Evaluator<'t> {
         else {
             return;
         };
+        // Each looks through all names that are known.
+        if self.heirs >= MOST_HEIRS {
+            return;
+        }
+        self.heirs += 1;
         let start = [b"object:".as_slice(), base, b"."].concat();
         let members: Vec<(Vec<u8>, Value)> = self
             .scope

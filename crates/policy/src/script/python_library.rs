@@ -293,7 +293,8 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
             }
         }
         "json.loads" => {
-            let known = text().and_then(super::json::value);
+            let cost = text().map_or(0, |text| text.len() / 8);
+            let known = text().filter(|_| evaluator.spend(cost)).and_then(super::json::value);
             known.map_or_else(|| Value::unknown(origin), |value| value.from(origin))
         }
         "sqlalchemy.text" | "sqlalchemy.sql.text" => first,

@@ -120,8 +120,8 @@ impl Value {
         if !within_bounds(given.iter().chain(named.iter().map(|(_, item)| item))) {
             return Self::unknown(callee.origin);
         }
-        // A chain of these goes as deep as it is written.
-        if callee.weight() > 64 {
+        // A chain of these would go as deep as it is written.
+        if !within_bounds(std::iter::once(&callee)) {
             return Self::unknown(callee.origin);
         }
         let origin = callee.origin;
