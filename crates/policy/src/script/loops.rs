@@ -34,7 +34,7 @@ impl<'t> Evaluator<'t> {
         let over = self.value(right, depth);
         let items = constant::items(&over);
         let long = items.as_ref().map_or(over.name() == Some("range()"), |it| it.len() > 500);
-        let endless = over.name() == Some("itertools.count()");
+        let endless = is_endless(&over);
         let text = text_of(body, self.source);
         let endless = endless && !library::ends(text);
         let chooses = library::chooses(text);
@@ -77,7 +77,7 @@ impl<'t> Evaluator<'t> {
         let over = self.value(right, depth);
         let items = constant::items(&over).filter(|items| !items.is_empty());
         let long = over.name() == Some("range()");
-        self.loops.push(Loop { long, ..Loop::default() });
+        self.loops.push(Loop { long, endless: is_endless(&over), ..Loop::default() });
         let mut out = Vec::new();
         let items = items.unwrap_or_else(|| vec![Value::unknown(over.origin)]);
         for (at, item) in items.iter().enumerate() {
@@ -132,4 +132,9 @@ impl<'t> Evaluator<'t> {
         self.value(body, depth);
         self.loops.pop();
     }
+}
+
+/// Whether a value gives one item after the other without end.
+fn is_endless(over: &Value) -> bool {
+    matches!(over.name(), Some("itertools.count()" | "itertools.cycle()" | "itertools.repeat()"))
 }

@@ -68,6 +68,11 @@ pub(super) fn method(
             library::output(evaluator, "disk", call.range);
             Value::default()
         }
+        // However somebody came by the module, only its functions have these names.
+        (Kind::Unknown, "execSync" | "spawnSync" | "execFileSync" | "execFile") => {
+            let name = format!("child_process.{name}");
+            return node_processes::call(evaluator, &name, call, receiver.origin);
+        }
         (Kind::Unknown, "query" | "execute" | "$executeRawUnsafe" | "raw") => {
             super::python_network::sql(evaluator, &call.first(), call.range);
             Value::unknown(receiver.origin)

@@ -24,7 +24,6 @@ pub(super) fn call(
         | "execa.commandSync"
         | "shelljs.exec"
         | "shell.exec"
-        | "Deno.run"
         | "cp.exec"
         | "cp.execSync" => {
             library::process_started(evaluator, range);
@@ -33,6 +32,13 @@ pub(super) fn call(
                 true => Value::named_from("child_process.execSync()", Origin::NONE),
                 false => Value::named("child_process.spawn()"),
             })
+        }
+        "Deno.run" => {
+            let Kind::Map(entries) = &first.kind else { return None };
+            library::process_started(evaluator, range);
+            let arguments = constant::entry(entries, b"cmd").unwrap_or_default();
+            evaluator.gather.program(&arguments, range);
+            child()
         }
         "child_process.spawn"
         | "child_process.spawnSync"

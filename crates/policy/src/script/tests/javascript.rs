@@ -16,6 +16,11 @@ fn ordinary_javascript_is_quiet() {
 }
 
 const DANGEROUS: &[(&str, &str)] = &[
+    (
+        "this.constructor.constructor('return process')().mainModule.require('child_process').execSync('rm -rf /')",
+        "shell rm -rf /",
+    ),
+    ("Deno.run({ cmd: ['rm', '-rf', '/'] })", "program rm -rf /"),
     ("require('child_process').exec('rm -rf /')", "shell rm -rf /"),
     (
         "const cp = require('child_process'); cp.execSync('dd if=/dev/zero of=/dev/sda')",
