@@ -36,7 +36,9 @@ cargo xtask TASK
                        --strict: fail when a goal is missed
   soak [--minutes N] [--seed N]
                        random operations and random kills against the real binary
-  fuzz                 tell which fuzz targets there are, and run them
+  fuzz [--minutes N] [TARGET…]
+                       run the fuzz targets below fuzz/ on bytes that nobody thought of; needs a
+                       nightly compiler and cargo-fuzz
   dist                 build the release, shell completions and man pages into target/dist
   architecture         check the rules of docs/architecture.md
 ";
@@ -67,7 +69,7 @@ fn carry_out(arguments: &[String]) -> Answer {
         "corpus" => corpus::corpus(rest),
         "demo" => demo::demo(),
         "dist" => dist::dist(),
-        "fuzz" => fuzz::fuzz(),
+        "fuzz" => fuzz::fuzz(rest),
         "architecture" => architecture::check(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");
