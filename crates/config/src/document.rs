@@ -10,7 +10,10 @@ use crate::profile::Profile;
 use crate::reader::Field;
 use crate::scalar;
 use crate::settings::{Document, Given};
-use crate::yaml;
+use ctrlz_yaml::Limits;
+
+/// More values than any configuration has.
+const LIMITS: Limits = Limits { noun: "configuration", most_nodes: 20_000 };
 
 const TOP: &[&str] =
     &["profile", "run", "profiles", "development", "testing", "production", "high-security"];
@@ -65,7 +68,7 @@ pub(crate) struct PathRoots<'p> {
 
 /// Reads a file's keys.
 pub(crate) fn read(file: &FileText, roots: PathRoots<'_>) -> Result<Document, ConfigError> {
-    let root = yaml::parse(&file.text).map_err(|error| ConfigError::Syntax {
+    let root = ctrlz_yaml::parse(&file.text, LIMITS).map_err(|error| ConfigError::Syntax {
         at: Position { path: file.path.clone(), line: error.at.line, column: error.at.column },
         reason: error.reason,
     })?;

@@ -85,7 +85,6 @@ mod reader;
 mod scalar;
 mod settings;
 mod trust;
-mod yaml;
 
 pub use capability::{Capability, CapabilityError};
 pub use config::{Config, load};

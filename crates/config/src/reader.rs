@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::entry::{Source, Sourced};
 use crate::error::{ConfigError, Position, escaped};
 use crate::profile::nearest;
-use crate::yaml::{Content, Mark, Node};
+use ctrlz_yaml::{Content, Mark, Node};
 
 /// A node with the way to it.
 pub(crate) struct Field<'n> {

@@ -10,11 +10,12 @@ use crate::project;
 
 /// What each crate may depend on, outside its tests. One that is not listed may exist only
 /// together with a line here.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("core", &[]),
     ("sys", &[]),
-    ("policy", &["core"]),
-    ("config", &["core"]),
+    ("yaml", &[]),
+    ("policy", &["core", "yaml"]),
+    ("config", &["core", "yaml"]),
     ("store", &["core"]),
     ("archive", &["core"]),
     ("workspace", &["core", "sys"]),

@@ -34,7 +34,6 @@ mod error;
 mod read;
 mod words;
 mod write;
-mod yaml;
 
 use std::collections::HashMap;
 use std::sync::Arc;

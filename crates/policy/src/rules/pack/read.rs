@@ -2,7 +2,10 @@
 
 use super::entry::{Entry, OF_A_RULE};
 use super::error::{PackError, quoted, suggestion};
-use super::yaml::{self, Content, Mark, Name, Node};
+use ctrlz_yaml::{Content, Limits, Mark, Name, Node};
+
+/// More values than any pack has.
+const LIMITS: Limits = Limits { noun: "pack", most_nodes: 200_000 };
 
 /// What a pack's text holds.
 #[derive(Debug, Default)]
@@ -48,7 +51,7 @@ pub(super) fn document(pack: &str, text: &str) -> Result<Document, PackError> {
         key: (!key.is_empty()).then(|| key.to_owned()),
         message,
     };
-    let root = yaml::parse(text).map_err(|error| at(error.at, "", error.reason))?;
+    let root = ctrlz_yaml::parse(text, LIMITS).map_err(|error| at(error.at, "", error.reason))?;
     let mut document = Document::default();
     let entries = match root.content {
         Content::Nothing => return Ok(document),
@@ -57,7 +60,7 @@ pub(super) fn document(pack: &str, text: &str) -> Result<Document, PackError> {
             return Ok(document);
         }
         Content::Mapping(entries) => entries,
-        Content::Scalar(_) => {
+        Content::Scalar { .. } => {
             let message = "a pack is a list of rules, or a mapping with `rules:`".to_owned();
             return Err(at(root.at, "", message));
         }
@@ -75,7 +78,7 @@ pub(super) fn document(pack: &str, text: &str) -> Result<Document, PackError> {
         };
         match name.text.as_str() {
             "version" => match &node.content {
-                Content::Scalar(version) if version == "1" => {}
+                Content::Scalar { text: version, .. } if version == "1" => {}
                 _ => {
                     let message = "this ctrlz reads version 1".to_owned();
                     return Err(at(node.at, "version", message));
@@ -109,7 +112,7 @@ fn entry(pack: &str, node: Node, id: &str) -> Result<Written, PackError> {
     };
     // The name first, so that every error can tell it.
     for (name, value) in &pairs {
-        if let (true, Content::Scalar(text)) = (name.text == id, &value.content) {
+        if let (true, Content::Scalar { text, .. }) = (name.text == id, &value.content) {
             written.entry.form.id.clone_from(text);
         }
     }
@@ -163,7 +166,7 @@ fn set(entry: &mut Entry, key: &str, id: &str, value: Node) -> Result<(), String
 
 fn text(node: Node) -> Result<String, String> {
     match node.content {
-        Content::Scalar(text) => Ok(text),
+        Content::Scalar { text, .. } => Ok(text),
         _ => Err("expected a text".to_owned()),
     }
 }
@@ -171,14 +174,14 @@ fn text(node: Node) -> Result<String, String> {
 /// A text, or a list of them.
 fn texts(node: Node) -> Result<Vec<String>, (Mark, &'static str)> {
     let items = match node.content {
-        Content::Scalar(text) => return Ok(vec![text]),
+        Content::Scalar { text, .. } => return Ok(vec![text]),
         Content::List(items) => items,
         _ => return Err((node.at, "expected a text or a list of texts")),
     };
     items
         .into_iter()
         .map(|item| match item.content {
-            Content::Scalar(text) => Ok(text),
+            Content::Scalar { text, .. } => Ok(text),
             _ => Err((item.at, "expected a text")),
         })
         .collect()

@@ -5,16 +5,24 @@
 
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
-/// Nesting beyond anything a configuration has.
+/// Nesting beyond anything a configuration or a pack has.
 const DEEPEST: usize = 16;
-/// More values than any configuration has. It bounds memory to a small multiple of the file.
-const MOST_NODES: usize = 20_000;
+/// What a document may be.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// What it is, for errors: `configuration`, `pack`.
+    pub noun: &'static str,
+    /// How many values it may have. It bounds memory to a small multiple of the text.
+    pub most_nodes: usize,
+}
 
 /// A place in the text: line and column from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Mark {
-    pub(crate) line: usize,
-    pub(crate) column: usize,
+pub struct Mark {
+    /// The line.
+    pub line: usize,
+    /// The column, in characters.
+    pub column: usize,
 }
 
 impl Mark {
@@ -25,18 +33,25 @@ impl Mark {
 
 /// A node of the document.
 #[derive(Debug)]
-pub(crate) struct Node {
-    pub(crate) at: Mark,
-    pub(crate) content: Content,
+pub struct Node {
+    /// Where it begins.
+    pub at: Mark,
+    /// What it holds.
+    pub content: Content,
 }
 
 /// What a node holds.
 #[derive(Debug)]
-pub(crate) enum Content {
+pub enum Content {
     /// Nothing: an empty value, `~` or `null`.
     Nothing,
-    /// A word, number or text; `plain` when it stands without quotes.
-    Scalar { text: String, plain: bool },
+    /// A word, number or text.
+    Scalar {
+        /// What it says, quotes and escapes undone.
+        text: String,
+        /// Whether it stands without quotes.
+        plain: bool,
+    },
     /// A list.
     List(Vec<Node>),
     /// A mapping, in the order of the file. A key may stand twice.
@@ -45,27 +60,35 @@ pub(crate) enum Content {
 
 /// A key of a mapping.
 #[derive(Debug)]
-pub(crate) struct Name {
-    pub(crate) at: Mark,
-    pub(crate) text: String,
+pub struct Name {
+    /// Where it stands.
+    pub at: Mark,
+    /// The key.
+    pub text: String,
 }
 
 /// Why a text is no document.
 #[derive(Debug)]
-pub(crate) struct SyntaxError {
-    pub(crate) at: Mark,
-    pub(crate) reason: String,
+pub struct SyntaxError {
+    /// Where.
+    pub at: Mark,
+    /// What is wrong there.
+    pub reason: String,
 }
 
 /// Reads the one document of `text`; an empty text is [`Content::Nothing`].
-pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
+///
+/// # Errors
+///
+/// The first thing that is no YAML, or more of it than is read here.
+pub fn parse(text: &str, limits: Limits) -> Result<Node, SyntaxError> {
     let options = granit_parser::options! {
         disallow_directives: true,
         flow_nesting_limit: DEEPEST,
         block_nesting_limit: DEEPEST,
     };
-    let mut tree =
-        Tree { events: Parser::new_from_str_with_options(text, options), nodes: 0, depth: 0 };
+    let events = Parser::new_from_str_with_options(text, options);
+    let mut tree = Tree { events, limits, nodes: 0, depth: 0 };
     let start = Mark { line: 1, column: 1 };
     let mut root = None;
     loop {
@@ -77,7 +100,7 @@ pub(crate) fn parse(text: &str) -> Result<Node, SyntaxError> {
                 let (event, span) = tree.next()?;
                 root = Some(tree.node(event, span)?);
             }
-            _ => return Err(refuse(span, "a second document; a configuration is one")),
+            _ => return Err(refuse(span, &format!("a second document; a {} is one", limits.noun))),
         }
     }
     Ok(root.unwrap_or(Node { at: start, content: Content::Nothing }))
@@ -89,6 +112,7 @@ fn refuse(span: Span, reason: &str) -> SyntaxError {
 
 struct Tree<'t> {
     events: Parser<'t, granit_parser::StrInput<'t>>,
+    limits: Limits,
     nodes: usize,
     depth: usize,
 }
@@ -108,8 +132,9 @@ impl<'t> Tree<'t> {
     /// limits together.
     fn node(&mut self, event: Event<'t>, span: Span) -> Result<Node, SyntaxError> {
         self.nodes += 1;
-        if self.nodes > MOST_NODES {
-            return Err(refuse(span, "more values than a configuration can have"));
+        if self.nodes > self.limits.most_nodes {
+            let reason = format!("more values than a {} can have", self.limits.noun);
+            return Err(refuse(span, &reason));
         }
         let at = Mark::of(span.start);
         let (anchor, tag) = match &event {
@@ -178,14 +203,16 @@ fn scalar(text: String, style: ScalarStyle) -> Content {
 mod tests {
     use super::*;
 
+    const LIMITS: Limits = Limits { noun: "configuration", most_nodes: 20_000 };
+
     fn error(text: &str) -> String {
-        let error = parse(text).expect_err(text);
+        let error = parse(text, LIMITS).expect_err(text);
         format!("{}:{}: {}", error.at.line, error.at.column, error.reason)
     }
 
     #[test]
     fn keeps_positions() {
-        let root = parse("# note\nrun:\n  memory: 1G\n").unwrap();
+        let root = parse("# note\nrun:\n  memory: 1G\n", LIMITS).unwrap();
         let Content::Mapping(top) = root.content else { panic!("no mapping") };
         assert_eq!(top[0].0.at, Mark { line: 2, column: 1 });
         let Content::Mapping(run) = &top[0].1.content else { panic!("no mapping") };
@@ -195,14 +222,14 @@ mod tests {
     #[test]
     fn an_empty_document_is_nothing() {
         for text in ["", "\n", "# only a comment\n", "---\n", "\u{feff}", "null"] {
-            let node = parse(text).expect(text);
+            let node = parse(text, LIMITS).expect(text);
             assert!(matches!(node.content, Content::Nothing), "{text:?}: {node:?}");
         }
     }
 
     #[test]
     fn a_byte_order_mark_is_no_part_of_a_key() {
-        let root = parse("\u{feff}run:\n").unwrap();
+        let root = parse("\u{feff}run:\n", LIMITS).unwrap();
         let Content::Mapping(top) = root.content else { panic!("no mapping") };
         assert_eq!(top[0].0.text, "run");
     }
@@ -236,7 +263,7 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn never_panics(text in "[-a: \\n\\t\\[\\]{}&*!|>'\"%#?,~\u{feff}]{0,80}") {
-            let _ = parse(&text);
+            let _ = parse(&text, LIMITS);
         }
     }
 }
