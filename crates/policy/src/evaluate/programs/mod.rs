@@ -11,6 +11,7 @@ mod find;
 mod foreign;
 mod git;
 mod interpreters;
+mod itself;
 mod network;
 mod permissions;
 mod shells;
@@ -110,7 +111,10 @@ impl Evaluator<'_> {
             self.write(&Value::unknown(Taint::OUTPUT));
             return;
         }
-        self.note_call(wrappers::own_part(&call));
+        self.note_call(match call.name.as_str() {
+            "ctrlz" => itself::own_part(&call),
+            _ => wrappers::own_part(&call),
+        });
         if let Some(input) = self.stdin.clone() {
             self.note_input(&input);
         }
@@ -171,6 +175,7 @@ impl Evaluator<'_> {
             | "isql" | "influx" => self.with_escapes(&call),
             name if disks::is_formatter(name) => self.format_disk(&call),
             "chmod" | "chown" | "chgrp" | "setfacl" | "chattr" | "chcon" => self.permissions(&call),
+            "ctrlz" => self.itself(&call),
             "git" => self.git(&call),
             "curl" | "wget" | "wget2" | "aria2c" | "http" | "https" | "xh" | "axel" | "fetch"
             | "lynx" | "w3m" | "links" | "elinks" | "GET" | "POST" => {
@@ -223,7 +228,7 @@ fn asks_for_help(call: &Call) -> bool {
         && !wrappers::is_wrapper(&call.name)
         && !matches!(
             call.name.as_str(),
-            "echo" | "printf" | "find" | "xargs" | "ssh" | "sh" | "bash"
+            "ctrlz" | "echo" | "printf" | "find" | "xargs" | "ssh" | "sh" | "bash"
         )
         && call.arguments.iter().take(3).any(|field| only(field.text()))
 }
