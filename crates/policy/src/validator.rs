@@ -9,7 +9,7 @@ use crate::content;
 use crate::context::Context;
 use crate::coverage::Coverage;
 use crate::demand;
-use crate::effect::{EffectKind, Target};
+use crate::effect::{Effect, EffectKind, Target};
 use crate::evaluate::{self, Call, Evaluation};
 use crate::file_name;
 use crate::rules::pack::{Application, Cause};
@@ -56,7 +56,13 @@ impl Validator {
     #[must_use]
     pub fn arguments(&self, arguments: &[Vec<u8>]) -> Verdict {
         let text = arguments.join(&b' ');
-        let evaluation = evaluate::arguments(arguments, &self.context);
+        let mut left = LONGEST;
+        let judged = arguments.iter().take_while(|argument| {
+            left = left.saturating_sub(argument.len() + 1);
+            left > 0
+        });
+        let judged = arguments.get(..judged.count()).unwrap_or_default();
+        let evaluation = evaluate::arguments(judged, &self.context);
         self.verdict(&text, evaluation)
     }
 
@@ -146,7 +152,9 @@ impl Validator {
             }
             None => Coverage::default(),
         };
-        let mut verdict = Verdict::from_findings(findings, evaluation.effects);
+        let mut effects = evaluation.effects;
+        conceal(start_of(text), &mut findings, &mut effects);
+        let mut verdict = Verdict::from_findings(findings, effects);
         name_programs(&mut verdict.findings, &evaluation.calls);
         Verdict { coverage, programs, ..verdict }.in_light_of(&self.context.history)
     }
@@ -176,6 +184,27 @@ fn name_programs(findings: &mut [Finding], calls: &[Call]) {
         });
         if let Some(call) = around.min_by_key(|call| call.range.end - call.range.start) {
             finding.program.clone_from(&call.name);
+        }
+    }
+}
+
+/// Takes the secrets of the text out of all that is told about it.
+fn conceal(text: &[u8], findings: &mut [Finding], effects: &mut [Effect]) {
+    // Most texts hold none.
+    if !findings.iter().any(|finding| finding.stage == Stage::Content) {
+        return;
+    }
+    let found = content::Found::of(text);
+    let hide = |told: &mut String| {
+        if let Cow::Owned(concealed) = found.concealed(told) {
+            *told = concealed;
+        }
+    };
+    findings.iter_mut().for_each(|finding| hide(&mut finding.subject));
+    for effect in effects {
+        match &mut effect.target {
+            Target::None => {}
+            Target::Path { path: told, .. } | Target::Host(told) | Target::Name(told) => hide(told),
         }
     }
 }

@@ -6,6 +6,7 @@
 //! made only over text with bytes that are not printable ASCII.
 
 mod character;
+mod conceal;
 mod finding;
 mod homoglyph;
 mod payload;
@@ -17,6 +18,7 @@ mod secret;
 use crate::source_range::SourceRange;
 use ctrlz_core::verdict::Risk;
 
+pub(crate) use conceal::Found;
 pub(crate) use finding::{ContentFinding, ContentKind};
 pub(crate) use homoglyph::skeleton;
 pub use redact::{redact, redact_bytes};
