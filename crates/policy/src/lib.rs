@@ -21,6 +21,7 @@ mod source_range;
 mod syntax;
 mod validator;
 mod verdict;
+mod work;
 
 pub use content::{redact, redact_bytes};
 pub use context::{Context, Outside, Surroundings};

@@ -1,6 +1,7 @@
 //! Brace expansion: `{a,b}` and `{1..3}`, before any other expansion.
 
 use crate::syntax::tree::{Part, Word};
+use crate::work::Work;
 
 /// How many words one word may become, and how deeply braces are nested.
 const MOST_WORDS: usize = 512;
@@ -16,7 +17,7 @@ pub(crate) enum Unit<'a> {
 }
 
 /// The words that `word` becomes; none if it has no braces.
-pub(crate) fn expand(word: &Word) -> Option<Vec<Vec<Unit<'_>>>> {
+pub(crate) fn expand<'w>(word: &'w Word, work: &mut Work) -> Option<Vec<Vec<Unit<'w>>>> {
     let has_braces = word.parts.iter().any(
         |part| matches!(part, Part::Literal(text) if text.contains(&b'{') && text.len() <= LONGEST),
     );
@@ -30,27 +31,31 @@ pub(crate) fn expand(word: &Word) -> Option<Vec<Vec<Unit<'_>>>> {
             other => units.push(Unit::Part(other)),
         }
     }
-    let words = alternatives(&units, 0);
+    let words = alternatives(&units, 0, work);
     (words.len() > 1).then_some(words)
 }
 
-fn alternatives<'a>(units: &[Unit<'a>], depth: u32) -> Vec<Vec<Unit<'a>>> {
+fn alternatives<'a>(units: &[Unit<'a>], depth: u32, work: &mut Work) -> Vec<Vec<Unit<'a>>> {
     let unchanged = || vec![units.to_vec()];
-    if depth > DEEPEST {
+    // An opening brace without an end is looked for to the end.
+    let opens = units.iter().filter(|unit| matches!(unit, Unit::Byte(b'{'))).count();
+    if depth > DEEPEST || !work.spend((opens + 1).saturating_mul(units.len()) / 8) {
         return unchanged();
     }
     let Some((open, close, choices)) = first_group(units) else { return unchanged() };
+    work.spend(choices.len() * 8);
     let (before, after) = (units.get(..open), units.get(close + 1..));
     let (Some(before), Some(after)) = (before, after) else { return unchanged() };
     let mut middles = Vec::new();
     for choice in choices {
-        middles.extend(alternatives(&choice, depth + 1));
+        middles.extend(alternatives(&choice, depth + 1, work));
         if middles.len() > MOST_WORDS {
             return unchanged();
         }
     }
-    let ends = alternatives(after, depth + 1);
-    if middles.len() * ends.len() > MOST_WORDS {
+    let ends = alternatives(after, depth + 1, work);
+    let count = middles.len() * ends.len();
+    if count > MOST_WORDS || !work.spend(count * units.len() / 2) {
         return unchanged();
     }
     let mut words = Vec::with_capacity(middles.len() * ends.len());

@@ -1,8 +1,11 @@
 //! The shell's own commands.
 
+use std::rc::Rc;
+
 use super::Evaluator;
 use super::environment::Content;
 use super::expand::Field;
+use super::pattern;
 use super::value::{Taint, Value};
 use crate::effect::{EffectKind, Qualities, Target};
 use crate::source_range::SourceRange;
@@ -25,7 +28,7 @@ impl Evaluator<'_> {
                         self.subscript(&value.text);
                     }
                 }
-                self.status = test(&values);
+                self.status = self.tested(&values);
             }
             b"cd" | b"pushd" => self.change_directory(arguments),
             b"popd" => self.environment.directory = self.environment.previous_directory.clone(),
@@ -152,6 +155,15 @@ impl Evaluator<'_> {
         true
     }
 
+    /// What `[ … ]` answers; nothing when there is too much to compare.
+    pub(super) fn tested(&mut self, values: &[Value]) -> Option<bool> {
+        let cost = match values {
+            [left, _, right] => pattern::cost(&right.text, &left.text),
+            _ => 0,
+        };
+        if self.work.spend(cost) { test(values) } else { None }
+    }
+
     /// Builtins are rules' business, too: `history -c`, `ulimit -u unlimited`.
     fn note_builtin(&mut self, name: &[u8], arguments: &[Field], range: SourceRange) {
         self.note_call(super::Call {
@@ -164,13 +176,15 @@ impl Evaluator<'_> {
     }
 
     fn without_functions(&mut self, fields: Vec<Field>) {
-        let functions = std::mem::take(&mut self.environment.functions);
+        let functions = self.environment.functions.emptied();
         self.dispatch(fields);
         let defined = std::mem::replace(&mut self.environment.functions, functions);
+        let defined = defined.iter().map(|(name, body)| (name.clone(), Rc::clone(body)));
         self.environment.functions.extend(defined);
     }
 
     fn change_directory(&mut self, arguments: &[Field]) {
+        self.copied(4 * self.environment.directory.text.len() + self.files.links());
         let options = super::call::Options::read(arguments, "", &[], false);
         let target = match options.operands.first() {
             None => Value::known(self.context.home.clone()),
@@ -315,6 +329,7 @@ impl Evaluator<'_> {
         }
         let delimiter =
             options.value("d").map_or(b'\n', |field| field.text().first().copied().unwrap_or(0));
+        self.copied(self.stdin.as_ref().map_or(0, |input| input.text.len() / 64));
         let line = match &mut self.stdin {
             None => Value::unknown(Taint::TYPED),
             Some(input) if input.text.is_empty() => {
@@ -421,7 +436,7 @@ pub(crate) fn span(arguments: &[Field], otherwise: SourceRange) -> SourceRange {
 }
 
 /// What `[ … ]` answers, if everything in it is known and asks no file.
-pub(super) fn test(values: &[Value]) -> Option<bool> {
+fn test(values: &[Value]) -> Option<bool> {
     if values.iter().any(|value| !value.is_known()) {
         return None;
     }
@@ -437,8 +452,8 @@ pub(super) fn test(values: &[Value]) -> Option<bool> {
         [text] => Some(!text.is_empty()),
         [b"-n", text] => Some(!text.is_empty()),
         [b"-z", text] => Some(text.is_empty()),
-        [left, b"=" | b"==", right] => Some(super::pattern::matches(right, left)),
-        [left, b"!=", right] => Some(!super::pattern::matches(right, left)),
+        [left, b"=" | b"==", right] => Some(pattern::matches(right, left)),
+        [left, b"!=", right] => Some(!pattern::matches(right, left)),
         [left, operator, right] => {
             let (left, right) = (number(left)?, number(right)?);
             match *operator {

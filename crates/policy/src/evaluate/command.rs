@@ -8,6 +8,7 @@ use super::{Evaluator, Pipe, arithmetic, pattern};
 use crate::effect::{EffectKind, Qualities, Target};
 use crate::source_range::SourceRange;
 use crate::syntax::tree::{Command, CommandKind, List, Part, Pipeline, Word};
+use crate::work::Work;
 
 /// How often a loop's body is evaluated at most.
 const MOST_ROUNDS: usize = 48;
@@ -26,6 +27,7 @@ impl Evaluator<'_> {
 
     fn connected(&mut self, commands: &[Command]) {
         let outer = std::mem::take(&mut self.pipeline);
+        self.copied(self.stdin.as_ref().map_or(0, |stdin| stdin.text.len() / 16));
         let stdin = self.stdin.clone();
         self.parallel += 1;
         self.piped += 1;
@@ -70,6 +72,7 @@ impl Evaluator<'_> {
                 self.simple(assignments, words, command.range);
             }
             CommandKind::Subshell(list) => {
+                self.copied(self.environment.weight());
                 let environment = self.environment.clone();
                 self.list(list);
                 // Functions and files stay known: forgetting them would only hide things.
@@ -119,8 +122,8 @@ impl Evaluator<'_> {
         self.status = None;
     }
 
-    fn define(&mut self, name: &[u8], body: &Command) {
-        self.environment.functions.insert(name.to_vec(), Rc::new(body.clone()));
+    fn define(&mut self, name: &[u8], body: &Rc<Command>) {
+        self.environment.functions.insert(name.to_vec(), Rc::clone(body));
         self.status = Some(true);
     }
 
@@ -138,7 +141,7 @@ impl Evaluator<'_> {
                 }
                 break false;
             }
-            let before = self.steps;
+            let before = self.work.left();
             if rounds == 0 || goes_on == Some(true) {
                 self.list(body)
             } else {
@@ -148,7 +151,7 @@ impl Evaluator<'_> {
             let read = left.is_some() && left != self.stdin.as_ref().map(|stdin| stdin.text.len());
             let counts = self.status.is_some() || goes_on.is_some();
             if rounds >= MOST_ROUNDS
-                || before == self.steps
+                || before == self.work.left()
                 || !(read || counts && goes_on.is_some())
             {
                 break goes_on == Some(true) && is_always_true(condition, until);
@@ -157,11 +160,11 @@ impl Evaluator<'_> {
                 break true;
             }
         };
-        if endless && !may_leave(body) {
+        if endless && !may_leave(body, &mut self.work) {
             let forks = body.items.iter().any(|item| item.background);
             let name = if forks { "processes" } else { "processor" };
             let target = Target::Name(name.to_owned());
-            if forks || !rests(body) {
+            if forks || !rests(body, &mut self.work) {
                 let range = self.place(range);
                 self.emit(
                     EffectKind::Exhaust,
@@ -194,10 +197,10 @@ impl Evaluator<'_> {
             None => values.clone_from(&self.environment.positional),
         }
         for value in values.into_iter().take(MOST_ROUNDS) {
-            if self.steps == 0 {
+            if self.work.left() == 0 {
                 break;
             }
-            self.copied(super::BYTES_A_STEP);
+            self.copied(super::A_COMMAND);
             self.environment.set(name, Content::Scalar(value), false);
             self.list(body);
         }
@@ -233,14 +236,14 @@ impl Evaluator<'_> {
                 Some(number) => number != 0,
                 None => round == 0 || endless && round < 2,
             };
-            if !goes_on || self.steps == 0 {
+            if !goes_on || self.work.left() == 0 {
                 break;
             }
-            self.copied(super::BYTES_A_STEP);
+            self.copied(super::A_COMMAND);
             self.list(body);
             self.arithmetic(step);
         }
-        if endless && !may_leave(body) && !rests(body) {
+        if endless && !may_leave(body, &mut self.work) && !rests(body, &mut self.work) {
             let target = Target::Name("processor".to_owned());
             let range = self.place(range);
             self.emit(EffectKind::Exhaust, target, Qualities::ENDLESS, range);
@@ -255,7 +258,8 @@ impl Evaluator<'_> {
         for (patterns, body) in arms {
             let fits = patterns.iter().any(|word| {
                 let pattern = self.pattern(word);
-                pattern::matches(&pattern.text, &subject.text)
+                self.work.spend(pattern::cost(&pattern.text, &subject.text))
+                    && pattern::matches(&pattern.text, &subject.text)
             });
             // An arm that is not taken is looked at, but what it sets is one of several ways.
             if known && fits && !taken {
@@ -275,7 +279,7 @@ impl Evaluator<'_> {
                 self.subscript(&value.text);
             }
         }
-        self.status = super::builtin::test(&values);
+        self.status = self.tested(&values);
     }
 }
 
@@ -300,12 +304,12 @@ fn is_always_true(condition: &List, until: bool) -> bool {
 }
 
 /// Whether a loop's body says how it may end.
-fn may_leave(body: &List) -> bool {
-    has_command(body, &[b"break", b"exit", b"return", b"exec", b"kill"])
+fn may_leave(body: &List, work: &mut Work) -> bool {
+    has_command(body, &[b"break", b"exit", b"return", b"exec", b"kill"], work)
 }
 
 /// Whether a loop's body waits now and then.
-fn rests(body: &List) -> bool {
+fn rests(body: &List, work: &mut Work) -> bool {
     has_command(
         body,
         &[
@@ -321,29 +325,37 @@ fn rests(body: &List) -> bool {
             b"nc",
             b"ping",
         ],
+        work,
     )
 }
 
-fn has_command(list: &List, names: &[&[u8]]) -> bool {
+fn has_command(list: &List, names: &[&[u8]], work: &mut Work) -> bool {
     list.items.iter().any(|item| {
+        work.spend(4);
         let pipelines =
             std::iter::once(&item.first).chain(item.rest.iter().map(|(_, pipeline)| pipeline));
         pipelines.flat_map(|pipeline| &pipeline.commands).any(|command| match &command.kind {
             CommandKind::Simple { words, .. } => {
                 words.first().is_some_and(|word| names.iter().any(|name| word.is_literal(name)))
             }
-            CommandKind::Subshell(list) | CommandKind::Group(list) => has_command(list, names),
+            CommandKind::Subshell(list) | CommandKind::Group(list) => {
+                has_command(list, names, work)
+            }
             CommandKind::If { branches, otherwise } => {
-                branches.iter().any(|(a, b)| has_command(a, names) || has_command(b, names))
-                    || otherwise.as_ref().is_some_and(|list| has_command(list, names))
+                branches
+                    .iter()
+                    .any(|(a, b)| has_command(a, names, work) || has_command(b, names, work))
+                    || otherwise.as_ref().is_some_and(|list| has_command(list, names, work))
             }
             CommandKind::Loop { condition, body, .. } => {
-                has_command(condition, names) || has_command(body, names)
+                has_command(condition, names, work) || has_command(body, names, work)
             }
             CommandKind::For { body, .. } | CommandKind::ArithmeticFor { body, .. } => {
-                has_command(body, names)
+                has_command(body, names, work)
             }
-            CommandKind::Case { arms, .. } => arms.iter().any(|(_, list)| has_command(list, names)),
+            CommandKind::Case { arms, .. } => {
+                arms.iter().any(|(_, list)| has_command(list, names, work))
+            }
             _ => false,
         })
     })

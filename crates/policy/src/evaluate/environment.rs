@@ -1,6 +1,8 @@
 //! What a shell knows while it runs: variables, functions, aliases, the folder it stands in.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
 use super::value::{Taint, Value};
@@ -22,6 +24,19 @@ pub(crate) enum Content {
 }
 
 impl Content {
+    /// What copying it costs.
+    pub(crate) fn weight(&self) -> usize {
+        let all = |values: &mut dyn Iterator<Item = &Value>| -> usize {
+            values.map(|value| ENTRY + value.text.len() / 8).sum()
+        };
+        match self {
+            Self::Scalar(value) => value.text.len(),
+            Self::Array(values) => all(&mut values.values()),
+            Self::Map(values) => 2 * all(&mut values.values()),
+            Self::Reference(_) => ENTRY,
+        }
+    }
+
     /// The values, in order.
     pub(crate) fn values(&self) -> Vec<Value> {
         match self {
@@ -40,12 +55,60 @@ struct Variable {
     others: Vec<Content>,
 }
 
+impl Variable {
+    fn weight(&self) -> usize {
+        ENTRY + self.others.iter().chain([&self.content]).map(|c| c.weight() / 8).sum::<usize>()
+    }
+}
+
+/// What copying one entry of a map costs.
+const ENTRY: usize = 16;
+
+/// A map that subshells share until one of them changes it. What the copies cost is counted.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared<V> {
+    map: Rc<HashMap<Vec<u8>, V>>,
+    weigh: fn(&V) -> usize,
+    copied: Rc<Cell<usize>>,
+}
+
+impl<V> Shared<V> {
+    fn new(weigh: fn(&V) -> usize, copied: &Rc<Cell<usize>>) -> Self {
+        Self { map: Rc::default(), weigh, copied: Rc::clone(copied) }
+    }
+
+    /// All of it; nothing stays.
+    pub(crate) fn emptied(&mut self) -> Self {
+        let empty = Self::new(self.weigh, &self.copied);
+        std::mem::replace(self, empty)
+    }
+}
+
+impl<V> Deref for Shared<V> {
+    type Target = HashMap<Vec<u8>, V>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.map
+    }
+}
+
+impl<V: Clone> DerefMut for Shared<V> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        if Rc::strong_count(&self.map) > 1 {
+            let weight: usize = self.map.values().map(self.weigh).sum();
+            self.copied.set(self.copied.get().saturating_add(weight));
+        }
+        Rc::make_mut(&mut self.map)
+    }
+}
+
 /// The shell's state.
 #[derive(Debug, Clone)]
 pub(crate) struct Environment {
-    variables: HashMap<Vec<u8>, Variable>,
-    pub(crate) functions: HashMap<Vec<u8>, Rc<Command>>,
-    pub(crate) aliases: HashMap<Vec<u8>, Vec<u8>>,
+    variables: Shared<Variable>,
+    pub(crate) functions: Shared<Rc<Command>>,
+    pub(crate) aliases: Shared<Vec<u8>>,
+    copied: Rc<Cell<usize>>,
     /// `$0`
     pub(crate) zero: Value,
     /// `$1` and so on.
@@ -59,16 +122,34 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) fn new(directory: &[u8]) -> Self {
+        let copied = Rc::default();
         Self {
-            variables: HashMap::new(),
-            functions: HashMap::new(),
-            aliases: HashMap::new(),
+            variables: Shared::new(Variable::weight, &copied),
+            functions: Shared::new(|_| ENTRY, &copied),
+            aliases: Shared::new(|text| ENTRY + text.len() / 8, &copied),
+            copied,
             zero: Value::known("bash"),
             positional: Vec::new(),
             positional_unknown: true,
             directory: Value::known(directory),
             previous_directory: Value::unknown(Taint::ENVIRONMENT),
         }
+    }
+
+    /// What a copy costs.
+    pub(crate) fn weight(&self) -> usize {
+        let positional = self.positional.iter().map(|value| ENTRY + value.text.len() / 8);
+        ENTRY + positional.sum::<usize>() + self.directory.text.len() / 8
+    }
+
+    /// What copies cost since it was asked last.
+    pub(crate) fn take_copied(&self) -> usize {
+        self.copied.take()
+    }
+
+    /// How many variables there are.
+    pub(crate) fn len(&self) -> usize {
+        self.variables.len()
     }
 
     /// What `name` holds, in the `choice`-th of its possible ways.
@@ -108,7 +189,9 @@ impl Environment {
     }
 
     pub(crate) fn unset(&mut self, name: &[u8]) {
-        self.variables.remove(name);
+        if self.variables.contains_key(name) {
+            self.variables.remove(name);
+        }
     }
 
     /// The names that begin with `start`, in order.

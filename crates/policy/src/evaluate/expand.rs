@@ -2,7 +2,7 @@
 
 use super::brace::{self, Unit};
 use super::value::{Taint, Value};
-use super::{Evaluator, arithmetic};
+use super::{A_FIELD, Evaluator, arithmetic};
 use crate::effect::UNKNOWN;
 use crate::source_range::SourceRange;
 use crate::syntax::tree::{Part, Word};
@@ -127,6 +127,7 @@ impl Evaluator<'_> {
         if let [Part::Literal(text)] = word.parts.as_slice()
             && !text.iter().any(|byte| matches!(byte, b'{' | b'~'))
         {
+            self.copied(A_FIELD + text.len() / 16);
             let globs = has_pattern(text);
             let range = self.place(word.range);
             return vec![Field {
@@ -136,7 +137,7 @@ impl Evaluator<'_> {
                 range,
             }];
         }
-        match brace::expand(word) {
+        match brace::expand(word, &mut self.work) {
             Some(words) => {
                 let mut fields = Vec::new();
                 for units in words {
@@ -212,8 +213,8 @@ impl Evaluator<'_> {
         if builder.overflowed {
             self.remark(super::RemarkKind::TooLong, builder.range);
         }
-        let bytes = builder.fields.iter().map(|field| field.text().len()).sum();
-        self.copied(bytes);
+        let bytes: usize = builder.fields.iter().map(|field| A_FIELD + field.text().len()).sum();
+        self.copied(bytes + units.len() * A_FIELD);
         builder.fields
     }
 
@@ -343,6 +344,7 @@ impl Evaluator<'_> {
 
     fn double_quoted(&mut self, parts: &[Part]) -> Value {
         let mut value = Value::default();
+        self.copied(parts.len() * A_FIELD);
         for part in parts {
             match part {
                 Part::Literal(text) | Part::Quoted(text) => value.push(text),

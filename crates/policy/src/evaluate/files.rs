@@ -64,6 +64,11 @@ impl Files {
         }
     }
 
+    /// How many links there are to follow.
+    pub(crate) fn links(&self) -> usize {
+        self.links.len()
+    }
+
     /// The path with a link at its start replaced by what the link stands for.
     pub(crate) fn followed(&self, path: &[u8]) -> Option<Vec<u8>> {
         self.links.iter().rev().find_map(|(link, target)| {

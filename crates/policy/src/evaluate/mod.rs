@@ -35,15 +35,21 @@ use crate::path_class::PathClass;
 use crate::source_range::SourceRange;
 use crate::syntax;
 use crate::syntax::tree::{Item, List};
+use crate::work::Work;
 use environment::{Content, Environment};
 use files::Files;
 use value::{Taint, Value};
 
-/// How much is evaluated at most: a command, or 256 bytes that are copied, is one step. What is
-/// beyond is not judged, and that is said.
-const MOST_STEPS: u32 = 6_000;
-/// How many bytes are copied in one step.
-const BYTES_A_STEP: usize = 256;
+/// How much is done at most for one text. What is beyond is not judged, and that is said.
+const MOST_WORK: usize = 5_000 * A_COMMAND;
+/// How many arguments of one command are looked at.
+const MOST_ARGUMENTS: usize = 4_096;
+/// What an effect costs besides the length of its path.
+const AN_EFFECT: usize = 64;
+/// What a command costs, whatever it is.
+const A_COMMAND: usize = 192;
+/// What a field costs, whatever it holds.
+pub(crate) const A_FIELD: usize = 8;
 /// How deeply lists are evaluated within lists.
 const DEEPEST: u32 = 48;
 /// How many effects are kept whatever they are. Of more, those of a new kind are; that the others
@@ -134,7 +140,7 @@ pub(crate) struct Evaluator<'c> {
     depth: u32,
     /// How deeply code of other languages is nested.
     script_depth: u32,
-    steps: u32,
+    pub(crate) work: Work,
     last_argument: Value,
     /// The functions that are being called, and how parallel it was when they were.
     callers: Vec<(Vec<u8>, u32)>,
@@ -182,7 +188,7 @@ impl<'c> Evaluator<'c> {
             piped: 0,
             depth: 0,
             script_depth: 0,
-            steps: MOST_STEPS,
+            work: Work::new(MOST_WORK),
             last_argument: Value::default(),
             callers: Vec::new(),
             called: std::collections::HashSet::new(),
@@ -197,7 +203,11 @@ impl<'c> Evaluator<'c> {
         }
     }
 
-    fn end(self) -> Evaluation {
+    fn end(mut self) -> Evaluation {
+        if self.work.left() == 0 {
+            let range = self.origin.unwrap_or_default();
+            self.remark_once(RemarkKind::TooLong, range);
+        }
         self.found
     }
 
@@ -227,6 +237,11 @@ impl<'c> Evaluator<'c> {
             Target::Path { class, .. } => Some(*class),
             _ => None,
         };
+        let length = match &target {
+            Target::None => 0,
+            Target::Path { path: text, .. } | Target::Host(text) | Target::Name(text) => text.len(),
+        };
+        self.copied(AN_EFFECT + length);
         let is_new = self.kinds.insert((kind, class, qualities));
         if !is_new && self.found.effects.len() >= MOST_EFFECTS {
             self.remark_once(RemarkKind::TooLong, range);
@@ -271,23 +286,17 @@ impl<'c> Evaluator<'c> {
 
     /// Counts bytes that are copied as work.
     pub(crate) fn copied(&mut self, bytes: usize) {
-        let steps = u32::try_from(bytes / BYTES_A_STEP).unwrap_or(u32::MAX);
-        self.steps = self.steps.saturating_sub(steps);
+        self.work.spend(bytes);
     }
 
     /// Whether another command may be evaluated.
     fn step(&mut self, range: SourceRange) -> bool {
-        match self.steps.checked_sub(1) {
-            Some(left) => {
-                self.steps = left;
-                true
-            }
-            None => {
-                self.steps = 0;
-                self.remark_once(RemarkKind::TooLong, range);
-                false
-            }
+        let copied = self.environment.take_copied();
+        let goes_on = self.work.spend(A_COMMAND + copied);
+        if !goes_on {
+            self.remark_once(RemarkKind::TooLong, range);
         }
+        goes_on
     }
 
     /// Evaluates commands in sequence; what they write joins the current output.
@@ -325,6 +334,8 @@ impl<'c> Evaluator<'c> {
 
     /// What `list` writes, as a command substitution takes it.
     pub(crate) fn substitute(&mut self, list: &List) -> Value {
+        let waiting = self.stdin.as_ref().map_or(0, |stdin| stdin.text.len());
+        self.copied(self.environment.weight() + waiting / 16);
         let (environment, stdin) = (self.environment.clone(), self.stdin.clone());
         let output = self.captured(|evaluator| evaluator.list(list));
         self.environment = environment;

@@ -6,6 +6,7 @@ use super::environment::Content;
 use super::pattern;
 use super::value::{Taint, Value};
 use crate::syntax::tree::{Parameter, ParameterOperator, ReplaceMode, Word};
+use crate::work::Work;
 
 impl Parameter {
     /// Whether the index between brackets is just `text`.
@@ -23,6 +24,7 @@ impl Evaluator<'_> {
     /// stands for one.
     pub(crate) fn list_of(&mut self, parameter: &Parameter) -> Option<Vec<Value>> {
         if parameter.operator == ParameterOperator::Names {
+            self.copied(self.environment.len() * super::A_FIELD);
             let names = self.environment.names(&parameter.name);
             return Some(names.into_iter().map(Value::known).collect());
         }
@@ -42,7 +44,10 @@ impl Evaluator<'_> {
             b"@" | b"*" if self.environment.positional_unknown => {
                 return Some(vec![Value::unknown(Taint::ENVIRONMENT)]);
             }
-            b"@" | b"*" => self.environment.positional.clone(),
+            b"@" | b"*" => {
+                self.copied(self.environment.weight());
+                self.environment.positional.clone()
+            }
             name => match self.content(name) {
                 Some(content) => content.values(),
                 None => return Some(self.default_list(parameter)),
@@ -67,6 +72,7 @@ impl Evaluator<'_> {
             return Some(values.into_iter().skip(start).take(length.unwrap_or(0)).collect());
         }
         let operator = &parameter.operator;
+        self.copied(values.len() * super::A_FIELD);
         Some(
             values
                 .into_iter()
@@ -181,13 +187,7 @@ impl Evaluator<'_> {
                 found => {
                     let found = found.cloned();
                     if let Some(content) = &found {
-                        let bytes = match content {
-                            Content::Scalar(value) => value.text.len(),
-                            Content::Array(array) => array.len() * 64,
-                            Content::Map(map) => map.len() * 128,
-                            Content::Reference(_) => 0,
-                        };
-                        self.copied(bytes);
+                        self.copied(super::A_FIELD + content.weight());
                     }
                     return found;
                 }
@@ -327,21 +327,22 @@ impl Evaluator<'_> {
             ParameterOperator::RemovePrefix { longest, pattern: word } => {
                 let pattern = self.pattern(word);
                 // Of a text whose start is known, that start can be taken off.
-                match pattern::prefix(&pattern.text, &value.text, *longest) {
+                match pattern::prefix(&pattern.text, &value.text, *longest, &mut self.work) {
                     Some(end) => cut(value, value.text.get(end..)),
                     None => value.clone(),
                 }
             }
             ParameterOperator::RemoveSuffix { longest, pattern: word } => {
                 let pattern = self.pattern(word);
-                match pattern::suffix(&pattern.text, &value.text, *longest) {
+                match pattern::suffix(&pattern.text, &value.text, *longest, &mut self.work) {
                     Some(start) => cut(value, value.text.get(..start)),
                     None => value.clone(),
                 }
             }
             ParameterOperator::Replace { mode, pattern: word, replacement } => {
                 let (pattern, with) = (self.pattern(word), self.text(replacement));
-                let mut changed = value.map(|text| replace(text, &pattern.text, &with.text, *mode));
+                let mut changed = value
+                    .map(|text| replace(text, &pattern.text, &with.text, *mode, &mut self.work));
                 changed.taint = changed.taint.with(with.taint).with(Taint::ASSEMBLED);
                 changed
             }
@@ -410,16 +411,22 @@ fn substring(value: &Value, offset: Option<i64>, length: Option<Option<i64>>) ->
 /// The longest text in which patterns are replaced.
 const LONGEST_REPLACED: usize = 1024;
 
-fn replace(text: &[u8], pattern: &[u8], with: &[u8], mode: ReplaceMode) -> Vec<u8> {
+fn replace(
+    text: &[u8],
+    pattern: &[u8],
+    with: &[u8],
+    mode: ReplaceMode,
+    work: &mut Work,
+) -> Vec<u8> {
     if text.len() > LONGEST_REPLACED || pattern.is_empty() {
         return text.to_vec();
     }
     match mode {
-        ReplaceMode::Start => match pattern::prefix(pattern, text, true) {
+        ReplaceMode::Start => match pattern::prefix(pattern, text, true, work) {
             Some(end) => [with, text.get(end..).unwrap_or_default()].concat(),
             None => text.to_vec(),
         },
-        ReplaceMode::End => match pattern::suffix(pattern, text, true) {
+        ReplaceMode::End => match pattern::suffix(pattern, text, true, work) {
             Some(start) => [text.get(..start).unwrap_or_default(), with].concat(),
             None => text.to_vec(),
         },
@@ -433,17 +440,18 @@ fn replace(text: &[u8], pattern: &[u8], with: &[u8], mode: ReplaceMode) -> Vec<u
                 } else {
                     // A pattern may match anything: only near ends are tried.
                     let near = rest.get(..rest.len().min(64)).unwrap_or(rest);
-                    pattern::prefix(pattern, near, true)
+                    pattern::prefix(pattern, near, true, work)
                 };
                 match end.filter(|end| *end > 0) {
-                    Some(end) => {
+                    // What is put in may be far longer than what it replaces.
+                    Some(end) if work.spend(with.len()) => {
                         result.extend_from_slice(with);
                         rest = rest.get(end..).unwrap_or_default();
                         if mode == ReplaceMode::First {
                             break;
                         }
                     }
-                    None => {
+                    _ => {
                         result.push(*first);
                         rest = after;
                     }

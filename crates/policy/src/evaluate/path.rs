@@ -69,6 +69,7 @@ impl Evaluator<'_> {
             self.touch_path(kind, &Value::new(one, path.taint), qualities, range);
         }
         let resolved = self.resolve(path);
+        self.copied(2 * resolved.text.len() + self.files.links());
         let class = self.class_of(&resolved, kind);
         if class == PathClass::HarmlessDevice && kind != EffectKind::Delete {
             return;

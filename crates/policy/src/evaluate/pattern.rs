@@ -1,6 +1,7 @@
 //! Pathname patterns: `*`, `?`, `[…]`, as fnmatch(3) has them.
 
 use crate::effect::UNKNOWN;
+use crate::work::Work;
 
 /// Whether `pattern` matches the whole of `text`. Takes time in the product of the lengths at
 /// most, without recursion.
@@ -95,31 +96,129 @@ fn named(name: &[u8], byte: u8) -> bool {
     }
 }
 
+/// What [`matches`] costs at most.
+pub(crate) fn cost(pattern: &[u8], text: &[u8]) -> usize {
+    // Behind the last star, the pattern is compared at each place.
+    let star = pattern.iter().rposition(|byte| *byte == b'*');
+    let again = star.map_or(0, |_| pattern.len());
+    (pattern.len() + text.len() + again.saturating_mul(text.len())) / 16
+}
+
+/// What one byte is compared with.
+#[derive(Debug, Clone, Copy)]
+enum Token<'p> {
+    Star,
+    /// What [`one`] understands.
+    One(&'p [u8]),
+}
+
+fn tokens(pattern: &[u8]) -> Vec<Token<'_>> {
+    let mut tokens = Vec::new();
+    let mut rest = pattern;
+    while let Some(first) = rest.first() {
+        let length = match (first, rest) {
+            (b'[', [_, inside @ ..]) => class(inside, 0).map_or(1, |(_, length)| length + 1),
+            (b'\\', [_, _, ..]) => 2,
+            _ => 1,
+        };
+        let (token, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+        tokens.push(if *first == b'*' { Token::Star } else { Token::One(token) });
+        rest = after;
+    }
+    tokens
+}
+
+/// How much of the bytes, taken from the beginning, the tokens match: all ways are followed at
+/// once. None also when there is too much work.
+fn reach(
+    tokens: &[Token<'_>],
+    bytes: impl Iterator<Item = u8>,
+    longest: bool,
+    work: &mut Work,
+) -> Option<usize> {
+    let mut now = States::new(tokens.len());
+    let mut next = States::new(tokens.len());
+    now.enter(tokens, 0);
+    let mut found = now.done.then_some(0);
+    for (at, byte) in bytes.enumerate() {
+        if now.list.is_empty() || found.is_some() && !longest {
+            break;
+        }
+        if !work.spend(2 + now.list.len()) {
+            return None;
+        }
+        next.clear();
+        for state in &now.list {
+            match tokens.get(*state) {
+                Some(Token::Star) => next.enter(tokens, *state),
+                Some(Token::One(token)) if one(token, byte).is_some() => {
+                    next.enter(tokens, state + 1);
+                }
+                _ => {}
+            }
+        }
+        std::mem::swap(&mut now, &mut next);
+        if now.done {
+            found = Some(at + 1);
+        }
+    }
+    found
+}
+
+/// Places in a pattern at which a match may stand.
+struct States {
+    list: Vec<usize>,
+    /// Which are in the list, as of the round.
+    seen: Vec<usize>,
+    round: usize,
+    /// Whether the end of the pattern is reached.
+    done: bool,
+}
+
+impl States {
+    fn new(tokens: usize) -> Self {
+        Self { list: Vec::new(), seen: vec![0; tokens], round: 1, done: false }
+    }
+
+    fn clear(&mut self) {
+        self.list.clear();
+        self.round += 1;
+        self.done = false;
+    }
+
+    /// Adds a place, and those behind stars, which match nothing, too.
+    fn enter(&mut self, tokens: &[Token<'_>], mut state: usize) {
+        loop {
+            match self.seen.get_mut(state) {
+                None => {
+                    self.done = true;
+                    return;
+                }
+                Some(seen) if *seen == self.round => return,
+                Some(seen) => *seen = self.round,
+            }
+            self.list.push(state);
+            match tokens.get(state) {
+                Some(Token::Star) => state += 1,
+                _ => return,
+            }
+        }
+    }
+}
+
 /// The longest or shortest start of `text` that `pattern` matches.
-pub(crate) fn prefix(pattern: &[u8], text: &[u8], longest: bool) -> Option<usize> {
-    choose(0..=text.len(), longest, |end| matches(pattern, text.get(..end).unwrap_or_default()))
+pub(crate) fn prefix(pattern: &[u8], text: &[u8], longest: bool, work: &mut Work) -> Option<usize> {
+    work.spend(pattern.len());
+    reach(&tokens(pattern), text.iter().copied(), longest, work)
 }
 
 /// Where the longest or shortest end of `text` begins that `pattern` matches.
-pub(crate) fn suffix(pattern: &[u8], text: &[u8], longest: bool) -> Option<usize> {
-    choose(0..=text.len(), !longest, |start| {
-        matches(pattern, text.get(start..).unwrap_or_default())
-    })
-}
-
-/// How far a pattern is compared at most: comparing each of many starts is quadratic.
-const MOST_TRIED: usize = 4096;
-
-fn choose(
-    range: std::ops::RangeInclusive<usize>,
-    from_the_end: bool,
-    mut fits: impl FnMut(usize) -> bool,
-) -> Option<usize> {
-    if *range.end() > MOST_TRIED {
-        return None;
-    }
-    let mut range = range;
-    if from_the_end { range.rfind(|at| fits(*at)) } else { range.find(|at| fits(*at)) }
+pub(crate) fn suffix(pattern: &[u8], text: &[u8], longest: bool, work: &mut Work) -> Option<usize> {
+    work.spend(pattern.len());
+    let mut tokens = tokens(pattern);
+    tokens.reverse();
+    let length = reach(&tokens, text.iter().rev().copied(), longest, work)?;
+    text.len().checked_sub(length)
 }
 
 #[cfg(test)]
@@ -146,9 +245,37 @@ mod tests {
         {
             assert!(!matches(pattern.as_bytes(), text.as_bytes()), "{pattern} {text}");
         }
-        assert_eq!(prefix(b"*/", b"a/b/c", true), Some(4));
-        assert_eq!(prefix(b"*/", b"a/b/c", false), Some(2));
-        assert_eq!(suffix(b".*", b"a.b.c", false), Some(3));
-        assert_eq!(suffix(b".*", b"a.b.c", true), Some(1));
+        let work = &mut Work::new(10_000);
+        assert_eq!(prefix(b"*/", b"a/b/c", true, work), Some(4));
+        assert_eq!(prefix(b"*/", b"a/b/c", false, work), Some(2));
+        assert_eq!(prefix(b"x*", b"a/b/c", false, work), None);
+        assert_eq!(prefix(b"", b"a", true, work), Some(0));
+        assert_eq!(suffix(b".*", b"a.b.c", false, work), Some(3));
+        assert_eq!(suffix(b".*", b"a.b.c", true, work), Some(1));
+        assert_eq!(suffix(b"[.,]c", b"a.b.c", true, work), Some(3));
+    }
+
+    #[test]
+    fn comparing_in_all_ways_ends_when_there_is_no_work_left() {
+        let (pattern, text) = ([b"*a".repeat(500), b"b".to_vec()].concat(), b"a".repeat(4000));
+        let mut work = Work::new(100_000);
+        assert_eq!(prefix(&pattern, &text, true, &mut work), None);
+        assert_eq!(work.left(), 0);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_start_or_an_end_is_found_where_the_whole_of_it_matches(
+            pattern in "[ab*?\\[\\]\\\\!-]{0,8}", text in "[ab]{0,8}",
+        ) {
+            let (pattern, text) = (pattern.as_bytes(), text.as_bytes());
+            let work = &mut Work::new(usize::MAX);
+            let starts = || (0..=text.len()).filter(|end| matches(pattern, &text[..*end]));
+            let ends = || (0..=text.len()).filter(|start| matches(pattern, &text[*start..]));
+            proptest::prop_assert_eq!(prefix(pattern, text, true, work), starts().max());
+            proptest::prop_assert_eq!(prefix(pattern, text, false, work), starts().min());
+            proptest::prop_assert_eq!(suffix(pattern, text, true, work), ends().min());
+            proptest::prop_assert_eq!(suffix(pattern, text, false, work), ends().max());
+        }
     }
 }

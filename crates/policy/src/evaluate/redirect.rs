@@ -27,6 +27,9 @@ impl Evaluator<'_> {
         let (stdin, on_network) = (self.stdin.clone(), self.on_network);
         let mut sinks = Vec::new();
         for redirect in redirects {
+            if !self.work.spend(super::A_COMMAND) {
+                break;
+            }
             self.redirect(redirect, &mut sinks);
         }
         // `exec 5<>/dev/tcp/…` keeps its redirections; so does `exec < file`.

@@ -57,6 +57,9 @@ impl Evaluator<'_> {
         });
         let mut restored = Vec::new();
         for assignment in assignments {
+            if self.work.left() == 0 {
+                break;
+            }
             if !declares {
                 let before = self.environment.get(&assignment.name, 0).cloned();
                 restored.push((assignment.name.clone(), before));
@@ -81,6 +84,7 @@ impl Evaluator<'_> {
     }
 
     pub(super) fn assign(&mut self, assignment: &Assignment) {
+        self.copied(super::AN_EFFECT);
         let in_branch = self.in_branch();
         match &assignment.value {
             AssignedValue::Scalar(word) => {
@@ -323,6 +327,9 @@ impl Evaluator<'_> {
                 self.remark(RemarkKind::PiecedName, range);
             }
         }
+        if word.coded {
+            self.remark(RemarkKind::CodedName, range);
+        }
         if assembled > 0 {
             self.remark(RemarkKind::AssembledName, range);
         }
@@ -355,9 +362,14 @@ impl Evaluator<'_> {
     pub(crate) fn dispatch(&mut self, fields: Vec<Field>) {
         let mut fields = fields.into_iter();
         let Some(name) = fields.next() else { return };
-        let arguments: Vec<Field> = fields.collect();
+        let mut arguments: Vec<Field> = fields.collect();
+        if arguments.len() > super::MOST_ARGUMENTS {
+            arguments.truncate(super::MOST_ARGUMENTS);
+            self.remark_once(RemarkKind::TooLong, name.range);
+        }
         self.status = None;
-        self.copied(arguments.iter().map(|field| field.text().len() + 64).sum());
+        let bytes: usize = arguments.iter().map(|field| field.text().len() + 64).sum();
+        self.copied(bytes + self.files.links());
         if !self.step(name.range) {
             return;
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::Rule;
 use super::text::Text;
 use crate::context::Context;
-use crate::effect::{Effect, Target};
+use crate::effect::{Effect, Target, UNKNOWN};
 use crate::evaluate::{Call, matches_pattern};
 
 impl Rule {
@@ -60,14 +60,6 @@ impl Rule {
         if call.qualities.has_any(self.without) || !call.qualities.has(self.with) {
             return false;
         }
-        let tries = |text: &[u8]| {
-            text.starts_with(b"--dry-run") || matches!(text, b"--dryrun" | b"--noop" | b"--what-if")
-        };
-        if call.arguments.iter().any(|field| tries(field.text()))
-            && self.risk >= ctrlz_core::verdict::Risk::Medium
-        {
-            return false;
-        }
         let arguments = || call.arguments.iter().map(|field| field.text());
         let first = || arguments().find(|text| !text.starts_with(b"-"));
         let some = |patterns: &[Text]| arguments().any(|text| any(patterns, text));
@@ -81,6 +73,9 @@ impl Rule {
                         .is_some_and(|value| any(patterns, value))
             })
         };
+        let tries = |text: &[u8]| {
+            text.starts_with(b"--dry-run") || matches!(text, b"--dryrun" | b"--noop" | b"--what-if")
+        };
         (self.words.is_empty() || first().is_some_and(|text| any(&self.words, text)))
             && (self.any_words.is_empty() || some(&self.any_words))
             && !some(&self.not_words)
@@ -90,16 +85,23 @@ impl Rule {
             && (self.arguments.is_empty() || some_part(&self.arguments))
             && self.all_arguments.iter().all(|pattern| some_part(std::slice::from_ref(pattern)))
             && !some(&self.not_arguments)
+            && !(self.risk >= ctrlz_core::verdict::Risk::Medium && arguments().any(tries))
     }
 }
 
 fn any(patterns: &[Text], text: &[u8]) -> bool {
     // What nobody knows is nothing in particular.
-    if text == [crate::effect::UNKNOWN] {
+    if text == [UNKNOWN] {
         return patterns.iter().any(|pattern| &**pattern == "*");
     }
     patterns.iter().any(|pattern| {
         let pattern = pattern.as_bytes();
+        // Most differ at once.
+        let (wanted, first) = (pattern.first(), text.first());
+        let is_sign = |byte: &u8| matches!(*byte, b'*' | b'?' | b'[' | b'\\' | UNKNOWN);
+        if wanted != first && !wanted.is_some_and(is_sign) && first != Some(&UNKNOWN) {
+            return false;
+        }
         if pattern.iter().any(|byte| matches!(byte, b'*' | b'?' | b'[')) {
             matches_pattern(pattern, text)
         } else {

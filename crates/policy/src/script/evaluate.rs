@@ -10,6 +10,7 @@ use tree_sitter::Node;
 
 use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
 use crate::source_range::SourceRange;
+use crate::work::Work;
 
 use super::form::{Argument, Form, FunctionId, Key, Pattern, Piece};
 use super::gather::Gather;
@@ -55,9 +56,9 @@ pub(super) struct Evaluator<'t> {
 }
 
 /// What the program would do.
-pub(super) fn acts(language: Language, text: &[u8]) -> Vec<Act> {
+pub(super) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act> {
     let everything = SourceRange::new(0, text.len());
-    let Some((tree, length)) = parse(language, text) else {
+    let Some((tree, length)) = parse(language, text, work) else {
         let mut gather = Gather::new(language);
         let unread = Target::Name("text that no parser reads".to_owned());
         gather.effect(EffectKind::ComputedCode, unread, Qualities::HIDDEN, everything);

@@ -42,6 +42,7 @@ mod tests;
 
 use crate::effect::Effect;
 use crate::source_range::SourceRange;
+use crate::work::Work;
 
 /// A language that is not the shell's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,10 +82,14 @@ pub(crate) enum Act {
     Effect(Effect),
 }
 
-/// What the program `text` would do, in the order in which it says so.
-pub(crate) fn acts(language: Language, text: &[u8]) -> Vec<Act> {
+/// What the program `text` would do, in the order in which it says so; nothing when there is not
+/// enough work left to look through it.
+pub(crate) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act> {
+    if !work.spend(500 + text.len() * 8) {
+        return Vec::new();
+    }
     match language {
-        Language::Python | Language::JavaScript => evaluate::acts(language, text),
+        Language::Python | Language::JavaScript => evaluate::acts(language, text, work),
         Language::Perl | Language::Ruby | Language::Php | Language::Lua | Language::Awk => {
             scan::acts(language, text)
         }

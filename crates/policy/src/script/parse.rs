@@ -5,12 +5,15 @@ use std::ops::ControlFlow;
 use tree_sitter::{Node, ParseOptions, Parser, Tree};
 
 use super::Language;
+use crate::work::Work;
 
 /// The longest text that is parsed. What stands behind it is reported as not read.
 pub(super) const LONGEST_PROGRAM: usize = 16 * 1024;
 /// What the parser may spend: one for each hundred steps. Ordinary text takes about one hundred
 /// steps for each forty bytes.
-const BUDGET: usize = 600;
+const BUDGET: usize = 500;
+/// What a hundred steps cost in the units of [`Work`].
+const WORK: usize = 700;
 /// What a hundred steps cost once there was an error: then the parser tries several ways at
 /// once, and a step takes up to ten times as long.
 const COST_AFTER_ERROR: usize = 18;
@@ -18,24 +21,24 @@ const COST_AFTER_ERROR: usize = 18;
 const SHORT: usize = 512;
 
 /// The tree of as much of `text` as can be parsed within bounds, and how much that is.
-pub(super) fn parse(language: Language, text: &[u8]) -> Option<(Tree, usize)> {
+pub(super) fn parse(language: Language, text: &[u8], work: &mut Work) -> Option<(Tree, usize)> {
     let longest = text.len().min(LONGEST_PROGRAM);
-    let reached = match attempt(language, text.get(..longest)?, BUDGET) {
+    let reached = match attempt(language, text.get(..longest)?, BUDGET, work) {
         Ok(tree) => return Some((tree, longest)),
         Err(reached) => reached.min(longest),
     };
     // What the parser got through once, or a good part of it, it gets through again.
     let part = reached / 8 * 3;
-    if let Ok(tree) = attempt(language, text.get(..part)?, BUDGET / 2) {
+    if let Ok(tree) = attempt(language, text.get(..part)?, BUDGET / 2, work) {
         return Some((tree, part));
     }
     let beginning = longest.min(SHORT);
-    let tree = attempt(language, text.get(..beginning)?, BUDGET).ok()?;
+    let tree = attempt(language, text.get(..beginning)?, BUDGET / 2, work).ok()?;
     Some((tree, beginning))
 }
 
 /// The tree, or how far the parser got.
-fn attempt(language: Language, text: &[u8], budget: usize) -> Result<Tree, usize> {
+fn attempt(language: Language, text: &[u8], budget: usize, work: &mut Work) -> Result<Tree, usize> {
     let mut parser = Parser::new();
     let grammar = match language {
         Language::Python => tree_sitter_python::LANGUAGE,
@@ -49,11 +52,11 @@ fn attempt(language: Language, text: &[u8], budget: usize) -> Result<Tree, usize
         erred |= state.has_error();
         let cost = if erred { COST_AFTER_ERROR } else { 1 };
         match left.checked_sub(cost) {
-            Some(rest) => {
+            Some(rest) if work.spend(cost * WORK) => {
                 left = rest;
                 ControlFlow::Continue(())
             }
-            None => ControlFlow::Break(()),
+            _ => ControlFlow::Break(()),
         }
     };
     let options = ParseOptions::new().progress_callback(&mut progress);

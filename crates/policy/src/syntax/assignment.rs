@@ -61,7 +61,11 @@ impl Parser<'_> {
             let value = self.word(Until::Word);
             // An empty value stands where the assignment ends, not behind joined lines.
             if value.parts.is_empty() {
-                AssignedValue::Scalar(Word { parts: Vec::new(), range: self.range(end, end) })
+                AssignedValue::Scalar(Word {
+                    parts: Vec::new(),
+                    range: self.range(end, end),
+                    coded: false,
+                })
             } else {
                 end = self.place.map_or(value.range.end, |_| self.at);
                 AssignedValue::Scalar(value)

@@ -257,6 +257,6 @@ impl Parser<'_> {
 }
 
 fn standard_error_too(range: crate::source_range::SourceRange) -> Redirect {
-    let word = Word { parts: vec![Part::Literal(b"1".to_vec())], range };
+    let word = Word { parts: vec![Part::Literal(b"1".to_vec())], range, coded: false };
     Redirect { descriptor: Some(2), kind: RedirectKind::Duplicate { output: true, word }, range }
 }

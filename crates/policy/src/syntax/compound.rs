@@ -1,5 +1,7 @@
 //! Compound commands.
 
+use std::rc::Rc;
+
 use super::character;
 use super::cursor::Parser;
 use super::keyword::{Closers, Keyword};
@@ -37,7 +39,7 @@ impl Parser<'_> {
     fn expression(&mut self, start: usize, end: usize) -> Word {
         let parts = self.within(start, end, |parser| parser.text_parts(Text::Expression));
         self.at = end + 2;
-        Word { parts, range: self.range(start, end) }
+        Word { parts, range: self.range(start, end), coded: false }
     }
 
     fn keyword_command(&mut self, keyword: Keyword) -> CommandKind {
@@ -230,7 +232,7 @@ impl Parser<'_> {
         let end = self.at;
         self.skip_lines();
         let body = self.command().unwrap_or_else(|| self.empty_command(end));
-        CommandKind::Function { name, body: Box::new(body) }
+        CommandKind::Function { name, body: Rc::new(body) }
     }
 
     fn coprocess(&mut self) -> CommandKind {

@@ -84,7 +84,7 @@ impl Parser<'_> {
             bytes.extend(self.peek());
             self.at += 1;
         }
-        Word { parts: vec![Part::Literal(bytes)], range: self.range(start, self.at) }
+        Word { parts: vec![Part::Literal(bytes)], range: self.range(start, self.at), coded: false }
     }
 }
 

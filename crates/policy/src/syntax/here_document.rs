@@ -28,9 +28,10 @@ impl Parser<'_> {
         let expands = !word.parts.iter().any(quoted);
         let delimiter = plain_text(&word.parts).unwrap_or_else(|| source.to_vec());
         let number = self.documents.len();
-        self.documents.push(Word { parts: Vec::new(), range: self.range(end, end) });
+        self.documents.push(Word { parts: Vec::new(), range: self.range(end, end), coded: false });
         self.pending.push(Pending { number, delimiter, expands, strip_tabs });
-        let body = Word { parts: Vec::new(), range: SourceRange::new(number, ELSEWHERE) };
+        let body =
+            Word { parts: Vec::new(), range: SourceRange::new(number, ELSEWHERE), coded: false };
         (RedirectKind::HereDocument { body, expands }, end)
     }
 
@@ -56,7 +57,7 @@ impl Parser<'_> {
             self.pending.clear();
             let range = self.range(start, end);
             if let Some(document) = self.documents.get_mut(pending.number) {
-                *document = Word { parts, range };
+                *document = Word { parts, range, coded: false };
             }
             self.at = next;
         }

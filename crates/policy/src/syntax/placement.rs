@@ -3,6 +3,8 @@
 //! A text is read when its line ends; the redirection that it belongs to may then stand in a
 //! command that is long finished or in one that is not finished yet.
 
+use std::rc::Rc;
+
 use super::cursor::Parser;
 use super::here_document::ELSEWHERE;
 use super::tree::{
@@ -79,9 +81,9 @@ impl Placement {
                     self.list(list);
                 }
             }
-            CommandKind::Function { body, .. } | CommandKind::Coprocess { command: body, .. } => {
-                self.command(body)
-            }
+            // Nobody else has it yet.
+            CommandKind::Function { body, .. } => self.command(Rc::make_mut(body)),
+            CommandKind::Coprocess { command, .. } => self.command(command),
             CommandKind::Condition(words) => self.words(words),
             CommandKind::Arithmetic(word) => self.word(word),
             CommandKind::Broken(_) => {}

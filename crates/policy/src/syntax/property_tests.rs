@@ -88,7 +88,8 @@ impl Ranges {
                     self.list(list, outer);
                 }
             }
-            CommandKind::Function { body, .. } | CommandKind::Coprocess { command: body, .. } => {
+            CommandKind::Function { body, .. } => self.command(body, outer),
+            CommandKind::Coprocess { command: body, .. } => {
                 self.command(body, outer);
             }
             CommandKind::Condition(words) => words.iter().for_each(|word| self.word(word, outer)),

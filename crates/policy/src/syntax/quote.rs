@@ -22,7 +22,7 @@ impl<'text> Parser<'text> {
     /// The whole text as a document.
     pub(super) fn document(&mut self) -> Word {
         let parts = self.text_parts(Text::Document { strip_tabs: false });
-        let mut word = Word { parts, range: self.range(0, self.end) };
+        let mut word = Word { parts, range: self.range(0, self.end), coded: false };
         self.place_documents_in_word(&mut word);
         word
     }

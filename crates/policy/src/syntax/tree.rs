@@ -1,5 +1,7 @@
 //! The syntax tree of a shell program, with the place of everything in the text.
 
+use std::rc::Rc;
+
 use crate::source_range::SourceRange;
 
 /// Commands in sequence.
@@ -61,7 +63,7 @@ pub(crate) enum CommandKind {
     /// `case WORD in …`
     Case { word: Word, arms: Vec<(Vec<Word>, List)> },
     /// `name() …` and `function name …`; the body with its redirections.
-    Function { name: Vec<u8>, body: Box<Command> },
+    Function { name: Vec<u8>, body: Rc<Command> },
     /// `[[ … ]]`: its words and operators, in order.
     Condition(Vec<Word>),
     /// `(( … ))`: the expression, as parts like those of a double-quoted text.
@@ -94,6 +96,8 @@ pub(crate) enum AssignedValue {
 pub(crate) struct Word {
     pub(crate) parts: Vec<Part>,
     pub(crate) range: SourceRange,
+    /// Characters of it are written as codes: `$'\x72\155'`.
+    pub(crate) coded: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -218,7 +222,7 @@ pub(crate) enum RedirectKind {
 impl Word {
     /// A word that means `text`.
     pub(crate) fn literal(text: Vec<u8>) -> Self {
-        Self { parts: vec![Part::Quoted(text)], range: SourceRange::default() }
+        Self { parts: vec![Part::Quoted(text)], ..Self::default() }
     }
 
     /// Whether it is written as `text`, without quotes.

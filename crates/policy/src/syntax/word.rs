@@ -82,6 +82,12 @@ struct Nesting {
     questions: usize,
 }
 
+/// Whether `$'…'` holds a character as its number.
+fn has_codes(text: &[u8]) -> bool {
+    let code = |pair: &[u8]| matches!(pair, [b'\\', b'x' | b'u' | b'U' | b'0'..=b'7']);
+    text.starts_with(b"$'") && text.windows(2).any(code)
+}
+
 impl Parser<'_> {
     /// Reads a word, which may be empty.
     pub(super) fn word(&mut self, until: Until) -> Word {
@@ -90,6 +96,7 @@ impl Parser<'_> {
         let mut end = start;
         let mut nesting = Nesting::default();
         let mut parts = Parts::default();
+        let mut coded = false;
         loop {
             self.plain_run(until, &nesting, &mut parts, &mut end);
             let Some(byte) = self.peek() else { break };
@@ -102,10 +109,12 @@ impl Parser<'_> {
             if self.ends(byte, until, &mut nesting, &parts) {
                 break;
             }
+            let begin = self.at;
             self.word_part(byte, until, &mut parts);
             end = self.at;
+            coded |= byte == b'$' && has_codes(self.slice(begin, end));
         }
-        Word { parts: parts.finish(), range: self.range(start, end) }
+        Word { parts: parts.finish(), range: self.range(start, end), coded }
     }
 
     #[inline]

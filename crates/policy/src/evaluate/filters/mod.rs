@@ -103,6 +103,7 @@ impl Evaluator<'_> {
             };
             joined.push_value(&content);
         }
+        self.copied(joined.text.len());
         self.judge_endless(joined.taint, call);
         joined
     }

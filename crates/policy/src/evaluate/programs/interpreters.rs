@@ -449,7 +449,7 @@ impl Evaluator<'_> {
         self.script_depth += 1;
         let qualities = self.qualities;
         self.qualities = qualities.with_if(code.taint.has(Taint::DECODED), Qualities::HIDDEN);
-        let acts = script::acts(language, &code.text);
+        let acts = script::acts(language, &code.text, &mut self.work);
         let followed = acts.iter().any(|act| match act {
             Act::Shell { text, .. } => !text.contains(&0),
             Act::Program { arguments, .. } => !arguments.iter().any(|text| text.contains(&0)),
