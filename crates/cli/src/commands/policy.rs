@@ -216,7 +216,24 @@ fn test(paths: &[PathBuf], json: bool) -> Answer {
                 })
             })
             .collect();
-        show::print_json(&[("packs", packs.into()), ("errors", errors.into())]);
+        let mut fields = vec![("packs", packs.into()), ("errors", errors.into())];
+        if code > 0 {
+            let message = match wrong.len() {
+                1 => "a pack is wrong in 1 place".to_owned(),
+                places => format!("packs are wrong in {places} places"),
+            };
+            let details: Vec<String> = wrong.iter().map(ToString::to_string).collect();
+            let hint = "each of `errors` tells its place";
+            fields.extend([
+                ("ok", false.into()),
+                ("exit_code", code.into()),
+                (
+                    "error",
+                    json!({ "kind": "policy", "message": message, "details": details, "hint": hint }),
+                ),
+            ]);
+        }
+        show::print_json(&fields);
         return Ok(code);
     }
     for error in &wrong {

@@ -26,7 +26,7 @@ use serde_json::{Value, json};
 use crate::Answer;
 use crate::failure::{Failure, OWN_FAILURE};
 
-/// Prints `{"ok": true, KEY: VALUE, ...}`.
+/// Prints `{"ok": true, KEY: VALUE, ...}`; a field `ok` replaces the first.
 pub(crate) fn print_json(fields: &[(&str, Value)]) {
     let mut object = json!({ "ok": true });
     if let Some(map) = object.as_object_mut() {

@@ -88,6 +88,8 @@ fn test_lists_what_is_wrong_with_packs_and_answers_1() {
     let object = scene.run(&["--json", "policy", "test", "a.yaml"]).code(1).json();
     assert_eq!(object["errors"][0]["rule"], "a");
     assert_eq!(object["errors"][0]["line"], 1);
+    assert_eq!((&object["ok"], &object["exit_code"]), (&false.into(), &1.into()));
+    assert_eq!(object["error"]["kind"], "policy");
     scene.run(&["policy", "test", "none.yaml"]).code(125).says(&["cannot read none.yaml"]);
     prints(&scene, &["test"], 0, &["there are no packs"]);
 }
