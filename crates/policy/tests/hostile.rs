@@ -13,8 +13,8 @@ fn no_hostile_text_overflows_the_stack_of_a_thread() {
     let judge = || {
         let validator = Validator::new(Context::default());
         for hostile in hostile::all() {
-            // Code that is not optimized is slow, and the structure shows in the shorter ones.
-            if hostile.text.len() <= 20_000 {
+            // What is not nested overflows nothing, and takes its time without optimization.
+            if hostile.name.contains("deep") && !hostile.name.contains("many") {
                 let verdict = validator.program(hostile.language, &hostile.text);
                 assert!(verdict.score <= 100, "{}", hostile.name);
             }
