@@ -242,10 +242,18 @@ impl Verdict {
         let mut seen = HashSet::new();
         let rules = self.findings.iter().map(|finding| finding.rule.as_ref());
         let rules = rules.filter(|rule| seen.insert(*rule)).take(MOST_RECORDED).map(short);
-        let about = self.findings.iter().filter(|finding| finding.risk > Risk::Low);
-        let about = about.filter(|finding| !matches!(finding.stage, Stage::Content | Stage::Risk));
+        // Only what makes it as risky as it is: what else stands in the same text was not refused.
+        let about = || {
+            let findings = self.findings.iter().filter(|finding| finding.risk > Risk::Low);
+            findings.filter(|finding| !matches!(finding.stage, Stage::Content | Stage::Risk))
+        };
+        let lifted = |finding: &Finding| finding.stage == Stage::Risk && finding.risk == self.risk;
+        let gravest = match self.findings.iter().any(lifted) {
+            true => about().map(|finding| finding.risk).max().unwrap_or(self.risk),
+            false => self.risk,
+        };
         let mut effects: Vec<EffectRecord> = Vec::new();
-        for finding in about {
+        for finding in about().filter(|finding| finding.risk == gravest) {
             let effect = EffectRecord {
                 kind: finding.effect.map(EffectKind::word).unwrap_or_default().to_owned(),
                 target: short(&finding.subject.replace('\0', "…")),

@@ -7,6 +7,7 @@ use super::programs::texts_in_quotes;
 use super::value::{Taint, Value};
 use super::{EffectKind, Evaluator};
 use crate::source_range::SourceRange;
+use crate::work::Work;
 
 /// How many calls before the code are looked at, and how long their texts may be.
 const MOST_CALLS: usize = 6;
@@ -17,7 +18,7 @@ const LONGEST_TRIED: usize = 320;
 /// each of them is worth.
 const MOST_TEXTS: usize = 24;
 const MOST_IN_ALL: u32 = 100;
-const STEPS_EACH: u32 = 100;
+const WORK_EACH: usize = 100 * super::A_COMMAND;
 
 /// Words by which languages start programs.
 const STARTERS: [&[u8]; 13] = [
@@ -96,11 +97,13 @@ impl Evaluator<'_> {
             let (effects, calls, remarks) =
                 (self.found.effects.len(), self.found.calls.len(), self.found.remarks.len());
             let environment = self.environment.clone();
-            let steps = self.steps.saturating_sub(1);
-            self.steps = steps.min(STEPS_EACH);
+            let part = self.work.left().min(WORK_EACH);
+            let whole = std::mem::replace(&mut self.work, Work::new(part));
             self.captured(|evaluator| evaluator.run_code(&Value::new(text, Taint::NONE), range));
             self.environment = environment;
-            self.steps = steps;
+            let done = part - self.work.left();
+            self.work = whole;
+            self.work.spend(done);
             // Only what destroys is believed: the rest of a text may mean anything.
             let mut at = 0;
             self.found.effects.retain(|effect| {

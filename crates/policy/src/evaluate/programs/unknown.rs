@@ -194,10 +194,11 @@ impl Evaluator<'_> {
 
     /// What the arguments of a program tell that is neither a shell nor starts others by trade.
     pub(super) fn judge_arguments(&mut self, call: &Call) {
-        if let Some(input) = self.stdin.clone() {
-            if !CARRIERS.contains(&call.name.as_str()) && !is_filter(&call.name) {
-                self.guess_from(&input.text, call.range);
-            }
+        if let Some(input) = self.stdin.clone()
+            && !CARRIERS.contains(&call.name.as_str())
+            && !is_filter(&call.name)
+        {
+            self.guess_from(&input.text, call.range);
         }
         self.judge_files(call);
         if !CARRIERS.contains(&call.name.as_str()) {
