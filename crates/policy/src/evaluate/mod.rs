@@ -41,7 +41,7 @@ use files::Files;
 use value::{Taint, Value};
 
 /// How much is done at most for one text. What is beyond is not judged, and that is said.
-const MOST_WORK: usize = 5_000 * A_COMMAND;
+const MOST_WORK: usize = 4_000 * A_COMMAND;
 /// How many arguments of one command are looked at.
 const MOST_ARGUMENTS: usize = 4_096;
 /// What an effect costs besides the length of its path.

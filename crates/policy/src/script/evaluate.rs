@@ -24,6 +24,8 @@ use super::{Act, Language, constant, javascript, python};
 const DEEPEST: usize = 60;
 /// What may be looked at again.
 const REPEATS: usize = 60_000;
+/// How much work that is.
+const A_REPEAT: usize = 48;
 /// The longest place (`self.socket`) whose value is kept.
 pub(super) const LONGEST_PLACE: usize = 80;
 
@@ -64,6 +66,8 @@ pub(super) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act>
         gather.effect(EffectKind::ComputedCode, unread, Qualities::HIDDEN, everything);
         return gather.finish();
     };
+    // At most half of what is left, so that one program with long loops is judged to its end.
+    let repeats = REPEATS.min(work.left() / (2 * A_REPEAT));
     let mut evaluator = Evaluator {
         language,
         source: text,
@@ -72,7 +76,7 @@ pub(super) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act>
         identities: HashMap::new(),
         put_off: vec![tree.root_node()],
         gather: Gather::new(language),
-        repeats: REPEATS,
+        repeats,
         repeating: 0,
         loops: Vec::new(),
         calls: Vec::new(),
@@ -81,6 +85,7 @@ pub(super) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act>
         returned: None,
     };
     evaluator.run();
+    work.spend((repeats - evaluator.repeats) * A_REPEAT);
     if length < text.len() {
         let rest = SourceRange::new(length, text.len());
         let unread = Target::Name("text that was not read".to_owned());

@@ -91,7 +91,7 @@ pub(crate) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act>
     match language {
         Language::Python | Language::JavaScript => evaluate::acts(language, text, work),
         Language::Perl | Language::Ruby | Language::Php | Language::Lua | Language::Awk => {
-            scan::acts(language, text)
+            scan::acts(language, text, work)
         }
     }
 }

@@ -18,7 +18,7 @@ pub(super) struct Phrases {
     pub(super) language: Language,
     pub(super) tokens: Vec<Token>,
     pub(super) variables: HashMap<Vec<u8>, Value>,
-    /// How much may still be copied.
+    /// How much may still be copied, in bytes.
     room: usize,
 }
 
@@ -36,8 +36,12 @@ impl Arguments {
 }
 
 impl Phrases {
-    pub(super) fn new(language: Language, tokens: Vec<Token>) -> Self {
-        Self { language, tokens, variables: HashMap::new(), room: 4 << 20 }
+    pub(super) fn new(language: Language, tokens: Vec<Token>, room: usize) -> Self {
+        Self { language, tokens, variables: HashMap::new(), room }
+    }
+
+    pub(super) fn room(&self) -> usize {
+        self.room
     }
 
     pub(super) fn kind(&self, at: usize) -> Option<&TokenKind> {

@@ -2,6 +2,7 @@
 
 use crate::effect::{EffectKind, Qualities, Target};
 use crate::source_range::SourceRange;
+use crate::work::Work;
 
 use super::gather::Gather;
 use super::phrase::{Arguments, Phrases};
@@ -56,16 +57,19 @@ struct Scan {
 }
 
 /// What the program would do.
-pub(super) fn acts(language: Language, text: &[u8]) -> Vec<Act> {
+pub(super) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act> {
     let read = text.get(..LONGEST_PROGRAM).unwrap_or(text);
+    // At most half of what is left, so that one program is read to its end.
+    let room = work.left() / 2;
     let mut scan = Scan {
-        phrases: Phrases::new(language, tokens(language, read)),
+        phrases: Phrases::new(language, tokens(language, read), room),
         gather: Gather::new(language),
         endless_until: 0,
     };
     for at in 0..scan.phrases.tokens.len() {
         scan.token(at);
     }
+    work.spend(room - scan.phrases.room());
     if read.len() < text.len() {
         let rest = SourceRange::new(read.len(), text.len());
         let unread = Target::Name("text that was not read".to_owned());
