@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::source_range::SourceRange;
+use crate::syntax::tree::{Part, Word};
 
 /// One thing that is conspicuous.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,4 +36,16 @@ pub(crate) enum RemarkKind {
     TooDeep,
     /// More commands than are judged.
     TooLong,
+}
+
+/// `build\tests.exe`: a path of Windows, its separators taken for escapes.
+pub(super) fn is_windows_path(word: &Word) -> bool {
+    let escapes = |part: &Part| match part {
+        Part::Literal(_) => true,
+        Part::Quoted(text) => text.len() == 1,
+        _ => false,
+    };
+    let Some(Part::Literal(last)) = word.parts.last() else { return false };
+    word.parts.iter().all(escapes)
+        && [&b".exe"[..], b".bat", b".cmd", b".ps1", b".com"].iter().any(|end| last.ends_with(end))
 }

@@ -321,7 +321,12 @@ impl Evaluator<'_> {
         // `\rm` and `'rm'` only keep aliases out.
         let only_escaped_start =
             matches!(word.parts.as_slice(), [Part::Quoted(_), Part::Literal(_)]);
-        if letters_outside && letters_quoted && !only_escaped_start && word.parts.len() > 1 {
+        if letters_outside
+            && letters_quoted
+            && !only_escaped_start
+            && word.parts.len() > 1
+            && !super::remark::is_windows_path(word)
+        {
             let has_path = word.parts.iter().any(|part| matches!(part, Part::Parameter(_)));
             if !has_path {
                 self.remark(RemarkKind::PiecedName, range);

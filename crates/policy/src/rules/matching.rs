@@ -138,7 +138,9 @@ fn given(call: &Call, option: &str) -> bool {
             Some(letter) => {
                 let cluster = text.strip_prefix(b"-").filter(|rest| !rest.starts_with(b"-"));
                 cluster.is_some_and(|rest| {
-                    let signal = rest.len() >= 3 && rest.iter().all(u8::is_ascii_uppercase);
+                    // `-KILL`, `-USR1`
+                    let signal = rest.len() >= 3
+                        && rest.iter().all(|it| it.is_ascii_uppercase() || it.is_ascii_digit());
                     rest.len() <= 6
                         && !signal
                         && rest.iter().all(u8::is_ascii_alphanumeric)

@@ -347,7 +347,8 @@ fn replaced_by_letter(arguments: &[Field], options: &Options<'_>) -> Option<Vec<
 
 /// Whether a pattern of names is about certain files, and not about nearly all.
 fn selects(pattern: &[u8]) -> bool {
-    pattern.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= 2
+    // `*~`: what editors leave behind.
+    pattern == b"*~" || pattern.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= 2
 }
 
 fn unquoted(text: &[u8]) -> Vec<u8> {

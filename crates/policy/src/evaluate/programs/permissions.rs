@@ -41,8 +41,13 @@ impl Evaluator<'_> {
             quality = quality
                 .with_if(is_public(mode.text()) && call.name != "chattr", Qualities::PUBLIC)
                 .with_if(is_nothing(mode.text()), Qualities::FORCED)
-                .with_if(is_setuid(mode.text()) && call.name == "chmod", Qualities::SETUID);
+                .with_if(
+                    is_setuid(mode.text()) && !only_group(mode.text()) && call.name == "chmod",
+                    Qualities::SETUID,
+                );
         }
+        let group = call.name == "chmod"
+            && mode.as_ref().is_some_and(|mode| is_setuid(mode.text()) && only_group(mode.text()));
         let kind = if owner { EffectKind::Owner } else { EffectKind::Permission };
         for operand in operands {
             let resolved = self.resolve(&operand.value);
@@ -63,7 +68,8 @@ impl Evaluator<'_> {
             });
             let secret = self.class_of(&resolved, EffectKind::Read) == PathClass::Credential;
             let quality = quality
-                .with_if(opens && secret && kind == EffectKind::Permission, Qualities::PUBLIC);
+                .with_if(opens && secret && kind == EffectKind::Permission, Qualities::PUBLIC)
+                .with_if(group && is_program_place(&resolved.text), Qualities::SETUID);
             self.touch_path(kind, &operand.value, quality, operand.range);
         }
     }
@@ -103,4 +109,23 @@ pub(super) fn is_setuid(mode: &[u8]) -> bool {
         let at = clause.iter().position(|byte| matches!(byte, b'+' | b'='));
         at.and_then(|at| clause.get(at..)).is_some_and(|what| what.contains(&b's'))
     })
+}
+
+/// Whether only the set-group-id bit is set. On folders it hands the group down, which teams
+/// use for what they share; on a program it gives the group's rights.
+fn only_group(mode: &[u8]) -> bool {
+    if mode.iter().all(|byte| matches!(byte, b'0'..=b'7')) {
+        return mode.len().checked_sub(4).and_then(|at| mode.get(at)) == Some(&b'2');
+    }
+    mode.split(|byte| *byte == b',')
+        .filter(|clause| clause.contains(&b's'))
+        .all(|clause| clause.starts_with(b"g+") || clause.starts_with(b"g="))
+}
+
+/// Whether programs lie there, as far as the path tells.
+fn is_program_place(path: &[u8]) -> bool {
+    let mut steps = path.split(|byte| *byte == b'/').rev();
+    let last = steps.next().unwrap_or_default();
+    matches!(last, b"sh" | b"bash" | b"dash" | b"zsh" | b"ksh")
+        || steps.any(|step| matches!(step, b"bin" | b"sbin" | b"libexec" | b"tmp" | b"shm"))
 }

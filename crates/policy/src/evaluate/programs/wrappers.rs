@@ -4,7 +4,7 @@ use crate::effect::{EffectKind, Qualities, Target};
 use crate::evaluate::Evaluator;
 use crate::evaluate::call::Call;
 use crate::evaluate::expand::Field;
-use crate::evaluate::value::Value;
+use crate::evaluate::value::{Taint, Value};
 
 /// A program that starts what follows its options.
 struct Wrapper {
@@ -202,6 +202,12 @@ impl Evaluator<'_> {
                 }
                 rest.retain(|field| field.text() != b"-");
                 self.strip_assignments(&mut rest);
+                if let [settings, command, ..] = rest.as_slice()
+                    && is_file_of_settings(settings)
+                    && is_plain_name(command)
+                {
+                    rest.remove(0);
+                }
                 if let Some(folder) = options.value("C|chdir").cloned() {
                     self.environment.directory = self.resolve(&folder.value);
                 }
@@ -416,4 +422,20 @@ impl Evaluator<'_> {
             _ => {}
         }
     }
+}
+
+/// `env $(cat .env) npm start`: what a file says stands where variables are set.
+fn is_file_of_settings(field: &Field) -> bool {
+    let taint = field.value.taint;
+    field.value.is_wholly_unknown()
+        && taint.has(Taint::FILE)
+        && !taint.has(Taint::NETWORK)
+        && !taint.has(Taint::DECODED)
+}
+
+fn is_plain_name(field: &Field) -> bool {
+    let text = field.text();
+    text.first().is_some_and(|byte| byte.is_ascii_alphabetic() || matches!(byte, b'/' | b'.'))
+        && !field.globs
+        && text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(byte))
 }
