@@ -100,7 +100,10 @@ impl Evaluator<'_> {
                 }
                 self.read(name, arguments, range);
             }
-            b"trap" => self.trap(arguments, range),
+            b"trap" => {
+                self.trap(arguments, range);
+                self.note_builtin(name, arguments, range);
+            }
             b"let" => {
                 for field in arguments {
                     self.subscript(field.text());

@@ -13,6 +13,8 @@ enum Sink {
     File { path: Value, append: bool, range: SourceRange },
     /// To commands that read it: `> >(sh)`.
     Process(List),
+    /// To another machine.
+    Connection { host: String, range: SourceRange },
     /// To nowhere that is read again: another descriptor, the network.
     Elsewhere,
 }
@@ -49,6 +51,7 @@ impl Evaluator<'_> {
                         self.process_substitution(true, &list);
                         self.stdin = before;
                     }
+                    Sink::Connection { host, range } => self.sent_to_socket(&output, host, range),
                     Sink::Elsewhere => {}
                 }
             }
@@ -147,7 +150,10 @@ impl Evaluator<'_> {
         let path = self.text(word);
         if let Some(stranger) = self.socket(&path, range) {
             self.connect_descriptor(descriptor.unwrap_or(1), stranger);
-            sinks.push(Sink::Elsewhere);
+            sinks.push(match stranger && matches!(descriptor, None | Some(1)) {
+                true => Sink::Connection { host: host_of(&path), range },
+                false => Sink::Elsewhere,
+            });
             return;
         }
         if both && !append && path.text.iter().all(u8::is_ascii_digit) {
@@ -185,13 +191,19 @@ impl Evaluator<'_> {
             .text
             .strip_prefix(b"/dev/tcp/")
             .or_else(|| path.text.strip_prefix(b"/dev/udp/"))?;
-        let host = rest.split(|byte| *byte == b'/').next().unwrap_or_default();
-        let host = String::from_utf8_lossy(host).into_owned();
+        let host = first_step(rest);
         let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
         if !local {
             self.emit(EffectKind::Connect, Target::Host(host), Qualities::UNUSUAL, range);
         }
         Some(!local)
+    }
+
+    /// What is written into a connection leaves the machine.
+    fn sent_to_socket(&mut self, output: &Value, host: String, range: SourceRange) {
+        if output.taint.has(Taint::SECRET) {
+            self.emit(EffectKind::Send, Target::Host(host), Qualities::WITH_SECRETS, range);
+        }
     }
 
     /// What a file holds, as far as it is known; reading it is an effect.
@@ -297,6 +309,10 @@ impl Evaluator<'_> {
     fn judge_startup(&mut self, path: &Value, content: &Value, range: SourceRange) {
         let name = path.text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let holds = |part: &[u8]| content.text.windows(part.len()).any(|window| window == part);
+        if name.starts_with(b"authorized_keys") && holds(b"ssh-") {
+            let target = Target::Name("a key that logs in".into());
+            self.emit(EffectKind::Persist, target, Qualities::ALL_OF_THEM, range);
+        }
         let odd = [
             &b"/tmp/"[..],
             b"/dev/shm/",
@@ -352,6 +368,16 @@ impl Evaluator<'_> {
             None => Value::unknown(Taint::TYPED),
         }
     }
+}
+
+/// The host of `/dev/tcp/HOST/PORT`.
+fn host_of(path: &Value) -> String {
+    first_step(path.text.get(b"/dev/tcp/".len()..).unwrap_or_default())
+}
+
+fn first_step(path: &[u8]) -> String {
+    let step = path.split(|byte| *byte == b'/').next().unwrap_or_default();
+    String::from_utf8_lossy(step).into_owned()
 }
 
 /// Whether every line of a hosts file gives names to this machine itself.

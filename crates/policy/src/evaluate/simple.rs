@@ -281,7 +281,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn captured_code(&mut self, code: &Value, range: SourceRange) {
+    pub(super) fn captured_code(&mut self, code: &Value, range: SourceRange) {
         if self.depth < 12 {
             self.captured(|evaluator| evaluator.run_code(code, range));
         }
@@ -470,6 +470,12 @@ impl Evaluator<'_> {
     }
 
     fn named(&mut self, name: &Field, path: &[u8], arguments: Vec<Field>) {
+        // `!/bin/sh` is typed into a pager, an editor or a client that stands before it.
+        if let Some(typed) = path.strip_prefix(b"!")
+            && matches!(shell_in(typed), Some(Shell::Bare))
+        {
+            self.shell_started("a program", name.range);
+        }
         if !path.contains(&b'/') {
             if let Some(body) = self.environment.functions.get(path).cloned() {
                 self.call_function(path, &body, arguments, name.range);

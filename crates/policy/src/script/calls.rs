@@ -270,6 +270,7 @@ impl<'t> Evaluator<'t> {
         let Some(function) = self.functions.get(id) else { return Value::default() };
         let (parameters, body) = (function.parameters.clone(), function.body);
         let before = self.returned.take();
+        let given_before = std::mem::take(&mut self.yielded);
         let kept: Vec<(Vec<u8>, Option<Value>)> = parameters
             .iter()
             .filter_map(|parameter| self.parameter_name(*parameter))
@@ -293,7 +294,11 @@ impl<'t> Evaluator<'t> {
             };
         }
         let returned = std::mem::replace(&mut self.returned, before);
-        returned.unwrap_or(value)
+        let yielded = std::mem::replace(&mut self.yielded, given_before);
+        match yielded.is_empty() {
+            true => returned.unwrap_or(value),
+            false => Value::list(yielded),
+        }
     }
 
     fn parameter_name(&self, parameter: Node<'t>) -> Option<&'t [u8]> {

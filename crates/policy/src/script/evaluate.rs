@@ -55,6 +55,8 @@ pub(super) struct Evaluator<'t> {
     /// How many classes took over what another class has.
     pub(super) heirs: usize,
     pub(super) returned: Option<Value>,
+    /// What the generator that is followed has given so far.
+    pub(super) yielded: Vec<Value>,
 }
 
 /// What the program would do.
@@ -83,6 +85,7 @@ pub(super) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act>
         handing: 0,
         heirs: 0,
         returned: None,
+        yielded: Vec::new(),
     };
     evaluator.run();
     work.spend((repeats - evaluator.repeats) * A_REPEAT);
@@ -208,6 +211,11 @@ impl<'t> Evaluator<'t> {
                 if self.returned.as_ref().is_none_or(Value::is_blank) {
                     self.returned = Some(value);
                 }
+                Value::default()
+            }
+            Form::Yield(value) => {
+                let value = value.map_or_else(Value::default, |value| self.value(value, depth));
+                self.yielded.push(value);
                 Value::default()
             }
             Form::Delete => Value::default(),

@@ -117,6 +117,8 @@ pub(super) enum Form<'t> {
         body: Option<Node<'t>>,
     },
     Return(Option<Node<'t>>),
+    /// One of the values that a generator gives.
+    Yield(Option<Node<'t>>),
     Delete,
     /// Names of this program for names of others. `*` is bound to `*`.
     Import(Vec<(Vec<u8>, String)>),

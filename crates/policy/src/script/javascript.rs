@@ -117,6 +117,7 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
                 body: field(node, "body"),
             }
         }
+        "yield_expression" => Form::Yield(children(node).last().copied()),
         "return_statement" => Form::Return(children(node).first().copied()),
         "import_statement" => match field(node, "source") {
             Some(module) => Form::ImportText {

@@ -451,6 +451,8 @@ fn computed(name: &str, given: &[Value]) -> Option<Value> {
         }
         "trim" | "lc" | "strtolower" | "string.lower" | ".strip" | ".chomp" | ".to_s"
         | ".freeze" | "escapeshellarg" | "escapeshellcmd" | "String" | "File.expand_path" => first,
+        // The pattern stands for what it matches.
+        "glob" | "bsd_glob" | "File::Glob::bsd_glob" | "Dir.glob" => first,
         "File.join" => {
             let parts: Vec<Vec<u8>> = given.iter().map(Value::to_text).collect();
             Value::text_from(parts.join(&b'/'), origin)

@@ -101,6 +101,7 @@ pub(super) fn form<'t>(node: Node<'t>, source: &'t [u8]) -> Form<'t> {
                 body: field(node, "body"),
             }
         }
+        "yield" => Form::Yield(children(node).last().copied()),
         "return_statement" => Form::Return(children(node).first().copied()),
         "delete_statement" => Form::Delete,
         "import_statement" => {

@@ -349,6 +349,10 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
         }
         "print" | "sys.stdout.write" => {
             library::output(evaluator, "output", call.range);
+            // What was decoded is shown to whoever runs it.
+            if first.origin.has(Origin::DECODED) {
+                evaluator.gather.write(b"/dev/stdout", &first, true, call.range);
+            }
             Value::default()
         }
         "isinstance" | "hasattr" | "bool" | "id" | "type" | "super" | "range()" => Value::default(),

@@ -48,6 +48,14 @@ pub(super) fn call(
             evaluator.gather.shell(&first, range);
             Value::named("subprocess.Popen()")
         }
+        // The module `sh` has a function for every program.
+        _ if name.strip_prefix("sh.").is_some_and(is_program_name) => {
+            let program = Value::text(name.trim_start_matches("sh."));
+            let mut arguments = vec![program];
+            arguments.extend(call.given.iter().cloned());
+            evaluator.gather.program(&Value::list(arguments), range);
+            Value::default()
+        }
         "asyncio.create_subprocess_exec" => {
             evaluator.gather.program(&Value::list(call.given.clone()), range);
             Value::named("subprocess.Popen()")
@@ -321,4 +329,13 @@ fn watching(
         }
     }
     Some(Value::named_from(format!("{name}()"), Origin::WATCHED))
+}
+
+/// Whether a name of the module `sh` is a program, and none of its own functions.
+fn is_program_name(name: &str) -> bool {
+    !name.is_empty()
+        && !matches!(name, "Command" | "contrib" | "pushd" | "cd" | "bake")
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }

@@ -305,6 +305,7 @@ impl Scan {
 
     fn call(&mut self, at: usize, name: &str, member: bool) {
         let language = self.phrases.language;
+        self.handed_on(at, name);
         // `IO::Socket::INET->new`, `TCPSocket.new`: the class tells.
         let plain =
             name.trim_end_matches("::new").trim_end_matches(".new").trim_end_matches(".open");
@@ -328,6 +329,25 @@ impl Scan {
         let arguments = self.phrases.arguments(start, 0);
         let range = self.phrases.range(at, arguments.end.max(at + 1));
         self.act(meaning, name, &arguments, range);
+    }
+
+    /// `array_map("unlink", glob("/etc/*"))`: a function that is named in a text.
+    fn handed_on(&mut self, at: usize, name: &str) {
+        let function = match name {
+            "array_map" | "call_user_func" | "call_user_func_array" => 0,
+            "array_walk" | "array_filter" => 1,
+            _ => return,
+        };
+        let mut arguments = self.phrases.arguments(at + 1, 0);
+        if self.phrases.language != Language::Php || arguments.values.len() <= function {
+            return;
+        }
+        let called =
+            String::from_utf8_lossy(&arguments.values.remove(function).to_text()).into_owned();
+        let range = self.phrases.range(at, arguments.end.max(at + 1));
+        if let Some(meaning) = meaning(self.phrases.language, &called) {
+            self.act(meaning, &called, &arguments, range);
+        }
     }
 
     fn act(&mut self, meaning: Meaning, name: &str, arguments: &Arguments, range: SourceRange) {

@@ -151,13 +151,13 @@ impl Evaluator<'_> {
                     self.read_file(&Value::known(path), script.range);
                 }
                 [b's', delimiter, rest @ ..] => {
-                    let parts: Vec<&[u8]> = rest.split(|byte| byte == delimiter).collect();
+                    let parts = delimited(rest, *delimiter);
                     if let [_, replacement, flags] = parts.as_slice()
                         && flags.contains(&b'e')
                         && flags.iter().all(|flag| b"gpiIeMm0123456789".contains(flag))
                     {
                         let input = self.stdin.clone().filter(|_| replacement.contains(&b'&'));
-                        let code = input.unwrap_or_else(|| Value::known(*replacement));
+                        let code = input.unwrap_or_else(|| Value::known(replacement.as_slice()));
                         self.escape_to_shell(&code, script.range);
                     }
                 }
@@ -302,4 +302,24 @@ fn substituted(text: &[u8], delimiter: u8, rest: &[u8]) -> Option<Vec<u8>> {
         result.extend_from_slice(newline);
     }
     Some(result)
+}
+
+/// The parts between delimiters, of which those behind a backslash are texts.
+fn delimited(text: &[u8], delimiter: u8) -> Vec<Vec<u8>> {
+    let mut parts = vec![Vec::new()];
+    let mut bytes = text.iter();
+    while let Some(byte) = bytes.next() {
+        let last = parts.last_mut();
+        match byte {
+            b'\\' => match bytes.next() {
+                Some(next) if *next == delimiter => last.into_iter().for_each(|it| it.push(*next)),
+                next => last
+                    .into_iter()
+                    .for_each(|it| it.extend([Some(byte), next].iter().flatten().copied())),
+            },
+            _ if *byte == delimiter => parts.push(Vec::new()),
+            _ => last.into_iter().for_each(|it| it.push(*byte)),
+        }
+    }
+    parts
 }

@@ -120,7 +120,8 @@ impl Evaluator<'_> {
         for place in &places {
             output.push_value(&found(place));
             if only_files && name.is_none() && !narrowed {
-                output.push(b"/\0");
+                // Every file below it.
+                output.push(b"/*");
             }
             output.push(b"\n");
         }

@@ -3,6 +3,7 @@
 //! Only what needs more than a look at the words stands here; everything else is a rule.
 
 mod archives;
+mod compilers;
 mod containers;
 mod databases;
 mod disks;
@@ -143,6 +144,8 @@ impl Evaluator<'_> {
                     call.range,
                 );
             }
+            "chpasswd" => self.passwords(&call),
+            "gcc" | "cc" | "g++" | "c++" | "clang" | "clang++" | "tcc" => self.compile(&call),
             "at" | "batch" => self.at(&call),
             "crontab" => self.crontab(&call),
             "find" | "fd" | "fdfind" => self.find(&call),

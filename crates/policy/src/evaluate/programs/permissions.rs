@@ -1,12 +1,23 @@
 //! chmod, chown and their relatives.
 
-use crate::effect::{EffectKind, Qualities};
+use crate::effect::{EffectKind, Qualities, Target};
 use crate::evaluate::Evaluator;
 use crate::evaluate::call::Call;
 use crate::evaluate::expand::Field;
 use crate::path_class::PathClass;
 
 impl Evaluator<'_> {
+    /// `echo root:secret | chpasswd`
+    pub(super) fn passwords(&mut self, call: &Call) {
+        let input = self.take_stdin();
+        let of_root =
+            input.text.split(|byte| *byte == b'\n').any(|line| line.starts_with(b"root:"));
+        if of_root {
+            let target = Target::Name("root's password".into());
+            self.emit(EffectKind::Account, target, Qualities::ALL_OF_THEM, call.range);
+        }
+    }
+
     pub(super) fn permissions(&mut self, call: &Call) {
         let owner = matches!(call.name.as_str(), "chown" | "chgrp");
         let letters = if call.name == "setfacl" { "msxMSX" } else { "" };
