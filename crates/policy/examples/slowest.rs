@@ -47,7 +47,7 @@ fn main() {
             (quickest, hostile)
         })
         .collect();
-    measured.sort_by(|one, other| other.0.cmp(&one.0));
+    measured.sort_by_key(|one| std::cmp::Reverse(one.0));
     println!("{} texts", measured.len());
     println!("| ms | bytes | risk | text |\n|---|---|---|---|");
     for ((time, risk), hostile) in measured.into_iter().take(rows) {

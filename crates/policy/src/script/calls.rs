@@ -215,6 +215,10 @@ impl<'t> Evaluator<'t> {
     fn is_served(&self, node: Node<'t>) -> bool {
         const MARKS: [&[u8]; 6] =
             [b".get(", b".post(", b".put(", b".delete(", b".route(", b".websocket("];
+        // Only Python has decorators, and to go up takes longer the deeper a node lies.
+        if self.language != Language::Python {
+            return false;
+        }
         let Some(outer) = node.parent().filter(|it| it.kind() == "decorated_definition") else {
             return false;
         };

@@ -67,6 +67,7 @@ fn assert_quiet(language: Language, table: &[&str]) {
             || word.starts_with("Delete /tmp")
             || word.starts_with("Listen")
             || word == "ComputedCode"
+            || word.starts_with("Write /dev/stdout")
             || word.starts_with("Permission") && !word.contains("public")
     };
     let loud: Vec<String> = table
