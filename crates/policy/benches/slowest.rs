@@ -1,8 +1,7 @@
-//! The hostile texts that take longest, in a table: `cargo run --release -p ctrlz-policy
-//! --example slowest [ROWS] [PART OF A NAME]`.
+//! The hostile texts that take longest, in a table: `cargo bench -p ctrlz-policy --bench
+//! slowest -- [ROWS] [PART OF A NAME]`.
 #![allow(clippy::print_stdout, reason = "a table is what it is for")]
 
-#[path = "../benches/hostile/mod.rs"]
 mod hostile;
 
 use std::fs;
@@ -21,7 +20,7 @@ fn spent() -> Duration {
 }
 
 fn main() {
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = std::env::args().skip(1).filter(|word| word != "--bench");
     let rows = arguments.next().and_then(|rows| rows.parse().ok()).unwrap_or(10);
     let part = arguments.next().unwrap_or_default();
     let validator = Validator::new(Context::default());
