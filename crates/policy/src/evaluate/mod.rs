@@ -5,6 +5,7 @@
 //! described by their effects.
 
 mod arithmetic;
+mod assignment;
 mod brace;
 mod builtin;
 mod call;

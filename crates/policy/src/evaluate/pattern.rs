@@ -96,7 +96,7 @@ fn named(name: &[u8], byte: u8) -> bool {
     }
 }
 
-/// What [`matches`] costs at most.
+/// What [`matches()`] costs at most.
 pub(crate) fn cost(pattern: &[u8], text: &[u8]) -> usize {
     // Behind the last star, the pattern is compared at each place.
     let star = pattern.iter().rposition(|byte| *byte == b'*');
