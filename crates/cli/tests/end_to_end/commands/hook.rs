@@ -99,14 +99,15 @@ fn a_risky_command_comes_back_as_a_transaction_that_runs() {
 #[test]
 fn an_agent_does_not_free_itself_in_silence() {
     let scene = Scene::new();
-    for command in [
-        "ctrlz run --allow-critical -- rm -rf /",
-        "ctrlz hook uninstall claude --yes",
-        "rm .claude/settings.json",
+    for (command, decision) in [
+        ("ctrlz run --allow-critical -- rm -rf /", "deny"),
+        ("ctrlz run --allow-critical -- true", "ask"),
+        ("ctrlz hook uninstall claude --yes", "ask"),
+        ("rm .claude/settings.json", "ask"),
     ] {
         let text = event(&scene, CLAUDE, json!({ "command": command }));
         let output = said(hook(&scene, &["claude", "--on-high", "ask"], &text));
-        assert_eq!(output["permissionDecision"], "ask", "{command}");
+        assert_eq!(output["permissionDecision"], decision, "{command}");
     }
 }
 
@@ -142,7 +143,7 @@ fn files_are_judged_by_their_place_and_scripts_by_what_they_do() {
         assert_eq!(write(path, "x")["permissionDecision"], "deny", "{path}");
     }
     let keys = write("/home/user/.ssh/authorized_keys", "ssh-ed25519 AAAA");
-    assert_eq!(keys["permissionDecision"], "ask", "{keys}");
+    assert_eq!(keys["permissionDecision"], "deny", "{keys}");
     // What would take the hook itself out.
     assert_eq!(write(".claude/settings.json", "{}")["permissionDecision"], "ask");
     assert_eq!(write("src/main.rs", "fn main() {}"), json!({}));

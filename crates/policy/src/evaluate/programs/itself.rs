@@ -1,5 +1,6 @@
 //! ctrlz, started by what it judges: the command in the command is judged.
 
+use crate::effect::UNKNOWN;
 use crate::evaluate::Evaluator;
 use crate::evaluate::call::Call;
 use crate::evaluate::expand::Field;
@@ -58,10 +59,33 @@ fn command(call: &Call) -> Option<Vec<Field>> {
     Some(operands)
 }
 
+/// Whether an option of `run` lets something out of the sandbox, or through unasked.
+fn answers_in_advance(text: &[u8]) -> bool {
+    let name = text.split(|byte| *byte == b'=').next().unwrap_or_default();
+    let letters = text.strip_prefix(b"-").filter(|rest| !rest.starts_with(b"-"));
+    // What cannot be known may be one of them.
+    text.contains(&UNKNOWN)
+        || letters.is_some_and(|letters| letters.contains(&b'y'))
+        || matches!(
+            name,
+            b"--yes"
+                | b"--allow-critical"
+                | b"--commit"
+                | b"--net"
+                | b"--profile"
+                | b"--cap-add"
+                | b"--show"
+        )
+}
+
 impl Evaluator<'_> {
-    /// Whether it runs in a sandbox of its own is no excuse: `--yes` and `--commit` bring what it
-    /// does out of there, and nobody else is asked.
+    /// ctrlz judges what it starts itself, keeps it in a sandbox and asks. Options that answer in
+    /// advance, or let something out of there, leave nobody else to be asked.
     pub(super) fn itself(&mut self, call: &Call) {
+        if !own_part(call).arguments.iter().any(|field| answers_in_advance(field.text())) {
+            self.write(&Value::unknown(Taint::OUTPUT));
+            return;
+        }
         let directory = self.environment.directory.clone();
         let options = call.options("", WORDS);
         if let Some(folder) = options.value("workdir|w").cloned() {

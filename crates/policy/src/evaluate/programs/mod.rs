@@ -242,7 +242,9 @@ fn starts_others(name: &str) -> bool {
         || interpreters::is_interpreter(name)
         || matches!(
             name,
-            "sh" | "bash"
+            "ctrlz"
+                | "sh"
+                | "bash"
                 | "dash"
                 | "zsh"
                 | "ksh"
