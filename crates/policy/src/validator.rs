@@ -154,8 +154,10 @@ impl Validator {
         };
         let mut effects = evaluation.effects;
         conceal(start_of(text), &mut findings, &mut effects);
-        let mut verdict = Verdict::from_findings(findings, effects);
-        name_programs(&mut verdict.findings, &evaluation.calls);
+        // The gravest first: not all of them get a name.
+        findings.sort_by_key(|finding| std::cmp::Reverse(finding.risk));
+        name_programs(&mut findings, &evaluation.calls);
+        let verdict = Verdict::from_findings(findings, effects);
         Verdict { coverage, programs, ..verdict }.in_light_of(&self.context.history)
     }
 }

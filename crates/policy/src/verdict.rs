@@ -126,7 +126,10 @@ impl Verdict {
                 .then(one.range.cmp(&other.range))
                 .then(one.rule.cmp(&other.rule))
         });
-        findings.dedup_by(|one, other| one.rule == other.rule && one.subject == other.subject);
+        // What two programs do to one thing is told of both: either may have been refused before.
+        findings.dedup_by(|one, other| {
+            one.rule == other.rule && one.subject == other.subject && one.program == other.program
+        });
         let risk = findings.first().map_or(Risk::Low, |finding| finding.risk);
         let left = findings.iter().fold(1.0, |left, finding| left * (1.0 - weight(finding.risk)));
         let (lowest, highest) = match risk {
