@@ -1,5 +1,7 @@
 //! Bringing a sandbox's changes to the live directory.
 
+use std::collections::BTreeMap;
+
 use ctrlz_core::changeset::ChangeCounts;
 use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::operation::{Operation, OperationKind, Outcome, Status};
@@ -150,22 +152,44 @@ pub(crate) fn last_applied(history: &[Operation], commit: OperationId) -> Operat
 }
 
 impl SandboxCore<'_> {
-    /// The commits that changed the base after `since` and were not taken back, oldest first, each
-    /// by the operation that holds its backup.
-    pub(crate) fn commits_since(
+    /// What moved the base after `since` and still counts, oldest first: commits, and undos and
+    /// redos of commits, each by the operation that holds its backup.
+    ///
+    /// An undo of a commit from before `since` counts, too: a snapshot between the two saw the
+    /// base with the commit in it. Of a commit and its undos and redos after `since`, each takes
+    /// back the one before, so that only the last of an odd number counts.
+    pub(crate) fn base_moves_since(
         &self,
         sandbox: SandboxId,
         since: OperationId,
     ) -> Result<Vec<OperationId>, EngineError> {
-        // What undid a commit came after it, so it is among these, too.
         let operations = self.store.operations_since(sandbox, since)?;
-        let mut commits: Vec<OperationId> = operations
-            .iter()
-            .filter(|operation| operation.request.kind == OperationKind::Commit)
-            .filter(|operation| operation.status == Status::Done)
-            .map(|operation| operation.id)
-            .collect();
-        commits.sort_unstable();
-        Ok(commits.into_iter().map(|commit| last_applied(&operations, commit)).collect())
+        let mut moves: BTreeMap<OperationId, Vec<OperationId>> = BTreeMap::new();
+        for operation in &operations {
+            if let Some(commit) = self.commit_moved_by(operation)? {
+                moves.entry(commit).or_default().push(operation.id);
+            }
+        }
+        let odd = moves.into_values().filter(|moves| moves.len() % 2 == 1);
+        let mut last: Vec<OperationId> = odd.filter_map(|moves| moves.into_iter().max()).collect();
+        last.sort_unstable();
+        Ok(last)
+    }
+
+    /// The commit that `operation` applied, took back or brought back; nothing for one that left
+    /// the base alone.
+    pub(crate) fn commit_moved_by(
+        &self,
+        operation: &Operation,
+    ) -> Result<Option<OperationId>, EngineError> {
+        let kind = operation.request.kind;
+        match (operation.status, kind, operation.request.target) {
+            (Status::Done | Status::Undone, OperationKind::Commit, _) => Ok(Some(operation.id)),
+            (Status::Done, OperationKind::Undo | OperationKind::Redo, Some(target)) => {
+                let commits = self.store.operation(target)?.request.kind == OperationKind::Commit;
+                Ok(commits.then_some(target))
+            }
+            _ => Ok(None),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use ctrlz_core::changeset::Changeset;
 use ctrlz_core::id::OperationId;
-use ctrlz_core::operation::{Operation, OperationKind};
+use ctrlz_core::operation::Operation;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Snapshot, Tree};
 
@@ -10,8 +10,8 @@ use crate::core::SandboxCore;
 use crate::error::EngineError;
 
 impl SandboxCore<'_> {
-    /// What `operation` changed: in the live directory for a commit, else in the workspace.
-    /// Commits that came later have moved the base, so its trees are first put on the base as it
+    /// What `operation` changed: in the live directory for a commit and its undo, else in the
+    /// workspace. Commits that came later have moved the base, so its trees are first put on the base as it
     /// is now. For an operation without effect that is nothing.
     ///
     /// # Errors
@@ -29,15 +29,15 @@ impl SandboxCore<'_> {
         let Some(after) = &operation.after else { return Ok(Changeset::default()) };
         // A commit's own effect on the base comes after the point before it.
         let (first, since) = (OperationId(operation.id.0 - 1), operation.id);
-        let (before, after) = match operation.request.kind {
-            OperationKind::Commit => {
+        let (before, after) = match self.commit_moved_by(operation)? {
+            Some(_) => {
                 let base = driver.base_tree(&after.tree)?;
                 (base.clone(), base)
             }
-            _ => (operation.before.tree.clone(), after.tree.clone()),
+            None => (operation.before.tree.clone(), after.tree.clone()),
         };
         let rebased = |tree: &Tree, since| -> Result<Tree, EngineError> {
-            Ok(driver.rebase(tree, &self.commits_since(sandbox.id, since)?)?)
+            Ok(driver.rebase(tree, &self.base_moves_since(sandbox.id, since)?)?)
         };
         Ok(driver.changes(&rebased(&before, first)?, &rebased(&after, since)?)?)
     }
@@ -56,7 +56,7 @@ impl SandboxCore<'_> {
             return Err(EngineError::ForeignSnapshot { snapshot, sandbox });
         }
         let driver = self.driver_of(sandbox)?;
-        let commits = self.commits_since(sandbox.id, snapshot.operation)?;
+        let commits = self.base_moves_since(sandbox.id, snapshot.operation)?;
         let then = driver.rebase(&snapshot.point.tree, &commits)?;
         Ok(driver.changes(&then, &sandbox.point.tree)?)
     }

@@ -155,7 +155,7 @@ impl SandboxCore<'_> {
                 (OperationId(id.0 - 1), operation.before)
             }
         };
-        let commits = self.commits_since(held.sandbox.id, since)?;
+        let commits = self.base_moves_since(held.sandbox.id, since)?;
         let tree = held.driver.rebase(&point.tree, &commits)?;
         held.driver.verify(&tree, options.thorough)?;
         Ok((point, tree))

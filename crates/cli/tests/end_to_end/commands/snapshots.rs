@@ -65,6 +65,36 @@ fn rollback_of_some_paths_leaves_the_others() {
     scene.run(&["rollback", &here, "--path", "../elsewhere"]).code(125).says(&["elsewhere"]);
 }
 
+/// The snapshot saw the folder with the commit in it, which the undo took out again.
+#[test]
+fn a_snapshot_survives_the_undo_of_a_commit_before_it() {
+    let scene = Scene::with("echo 1 > kept; mkdir d; echo 1 > d/f");
+    scene.inside("echo 2 > kept; mkdir -p a/b; echo x > a/b/x; rm -r d");
+    scene.ok(&["commit"]);
+    let commit = scene.last();
+    let here = snapshot(&scene, "");
+    scene.ok(&["undo"]);
+    let undo = scene.last();
+    let told = scene.ok(&["show", &undo]);
+    assert!(told.contains("2 added, 1 modified, 3 deleted"), "what it did in the folder: {told}");
+    scene.ok(&["rollback", &here]);
+    assert_eq!(scene.inside("cat kept a/b/x; ls"), "2\nx\na\nkept\n");
+    assert_eq!(scene.host("cat kept d/f; ls"), "1\n1\nd\nkept\n", "the folder is left alone");
+
+    // With another commit on top, and the first one brought back and taken back again.
+    scene.ok(&["undo"]);
+    scene.ok(&["redo"]);
+    scene.ok(&["undo"]);
+    scene.inside("echo 3 > kept; echo more > more; rm -rf a d");
+    scene.ok(&["commit"]);
+    scene.ok(&["rollback", &here]);
+    assert_eq!(scene.inside("cat kept a/b/x; ls"), "2\nx\na\nkept\n");
+    let told = scene.ok(&["show", &commit]);
+    assert!(told.contains("3 added, 1 modified, 2 deleted"), "what it did at its time: {told}");
+    scene.ok(&["commit"]);
+    assert_eq!(scene.host("cat kept a/b/x; ls"), "2\nx\na\nkept\n");
+}
+
 #[test]
 fn an_operation_names_the_point_before_it() {
     let scene = Scene::new();
