@@ -24,8 +24,17 @@ pub(super) const OPERATION: OperationId = OperationId(7);
 
 /// A place with a live directory, a wanted one beside it, and room for transactions.
 pub(super) struct Scene {
-    _keep: Option<tempfile::TempDir>,
+    keep: Option<tempfile::TempDir>,
     pub(super) root: PathBuf,
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // An ordinary user has to open the directories without permissions first.
+        if self.keep.is_some() {
+            let _ = node::remove_tree(&self.root);
+        }
+    }
 }
 
 impl Scene {
@@ -37,7 +46,7 @@ impl Scene {
         let keep = memory.unwrap_or_else(|| tempfile::tempdir().expect("tempdir"));
         let root = keep.path().to_owned();
         fs::create_dir(root.join("live")).expect("mkdir");
-        Self { _keep: Some(keep), root }
+        Self { keep: Some(keep), root }
     }
 
     pub(super) fn live(&self) -> PathBuf {

@@ -135,7 +135,7 @@ fn again(runner: &[&str], test: &str, scene: &Scene) -> bool {
 
 fn inside() -> Option<Scene> {
     let root = PathBuf::from(std::env::var_os("CTRLZ_LIVE_INSIDE")?);
-    Some(Scene { _keep: None, root })
+    Some(Scene { keep: None, root })
 }
 
 #[test]
