@@ -66,7 +66,7 @@ pub(crate) fn create(dir: &Path) -> Result<(), Box<dyn Error + Send + Sync>> {
     // Made here so that the flush below covers its name: whoever flushes the log later flushes
     // only its content.
     new_file(&handle, dir, LOG)?;
-    crate::reserve::keep(dir).map_err(|source| failed("keep space in", dir, source))?;
+    crate::reserve::keep(dir);
     rustix::fs::renameat(&handle, UNFINISHED, &handle, DATABASE)
         .map_err(|errno| failed("rename", &unfinished, errno.into()))?;
     rustix::fs::fsync(&handle).map_err(|errno| failed("flush", dir, errno.into()))?;

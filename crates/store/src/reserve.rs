@@ -35,33 +35,30 @@ pub fn spend(dir: &Path) -> io::Result<()> {
     }
 }
 
-/// Keeps space back for the store in `dir` when none is and there is enough. File systems that
-/// cannot promise space have no reserve.
+/// Keeps space back for the store in `dir` when there is enough. What is kept back already stays.
 ///
 /// # Errors
-/// When the file system cannot be asked, or the file not be made.
+/// When the file system cannot be asked.
 pub fn refill(dir: &Path) -> io::Result<()> {
-    if free(dir)?.is_some_and(|free| free >= ENOUGH) { keep(dir) } else { Ok(()) }
+    if free(dir)?.is_some_and(|free| free >= ENOUGH) {
+        keep(dir);
+    }
+    Ok(())
 }
 
-/// See [`refill`]; whatever is free.
-pub(crate) fn keep(dir: &Path) -> io::Result<()> {
+/// See [`refill`]; whatever is free. Without a reserve a store is as good until the disk is full,
+/// so nothing fails for want of one: some file systems cannot promise space at all.
+pub(crate) fn keep(dir: &Path) {
     let path = dir.join(NAME);
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    let file = match rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR) {
-        Err(Errno::EXIST) => return Ok(()),
-        other => other?,
-    };
-    match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, SIZE) {
-        Ok(()) => Ok(()),
-        Err(errno) => {
-            // Half a reserve is none.
-            rustix::fs::unlinkat(rustix::fs::CWD, &path, AtFlags::empty())?;
-            match errno {
-                Errno::OPNOTSUPP | Errno::NOSPC | Errno::DQUOT => Ok(()),
-                errno => Err(errno.into()),
-            }
-        }
+    // The file may be there without its space: whoever made it may have died before.
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let Ok(file) = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR) else { return };
+    let whole = rustix::io::retry_on_intr(|| {
+        rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, SIZE)
+    });
+    if whole.is_err() {
+        // Half a reserve is none; the next time may have more luck with what cannot be removed.
+        let _ = rustix::fs::unlinkat(rustix::fs::CWD, &path, AtFlags::empty());
     }
 }
 
@@ -76,19 +73,57 @@ fn free(dir: &Path) -> io::Result<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use rustix::fs::FileType;
+
     use super::*;
+
+    fn kept_back(dir: &Path) -> io::Result<u64> {
+        Ok(dir.join(NAME).metadata()?.len())
+    }
 
     #[test]
     fn what_is_kept_back_is_kept_once_and_stays_while_there_is_space() -> io::Result<()> {
         let dir = tempfile::tempdir()?;
-        keep(dir.path())?;
-        let reserve = dir.path().join(NAME);
-        assert_eq!(reserve.metadata()?.len(), SIZE);
-        keep(dir.path())?;
+        keep(dir.path());
+        assert_eq!(kept_back(dir.path())?, SIZE);
+        keep(dir.path());
         refill(dir.path())?;
         spend(dir.path())?;
-        assert!(reserve.exists());
+        assert_eq!(kept_back(dir.path())?, SIZE);
         spend(&dir.path().join("absent"))?;
         refill(&dir.path().join("absent"))
+    }
+
+    #[test]
+    fn a_reserve_that_was_made_and_not_filled_is_filled() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        std::fs::write(dir.path().join(NAME), "")?;
+        refill(dir.path())?;
+        assert_eq!(kept_back(dir.path())?, SIZE);
+        Ok(())
+    }
+
+    #[test]
+    fn where_no_space_can_be_promised_there_is_no_reserve() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join(NAME);
+        rustix::fs::mknodat(rustix::fs::CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0)?;
+        // With this the pipe opens at once.
+        let _reader = std::fs::OpenOptions::new().read(true).write(true).open(&path)?;
+        keep(dir.path());
+        assert!(path.symlink_metadata().is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn what_stands_in_the_way_stays_and_is_not_written_to() -> io::Result<()> {
+        let dir = tempfile::tempdir()?;
+        let target = dir.path().join("target");
+        std::fs::write(&target, "mine")?;
+        std::os::unix::fs::symlink(&target, dir.path().join(NAME))?;
+        keep(dir.path());
+        assert_eq!(std::fs::read(&target)?, b"mine");
+        assert!(dir.path().join(NAME).is_symlink());
+        Ok(())
     }
 }
