@@ -9,11 +9,11 @@ use crate::content;
 use crate::context::Context;
 use crate::coverage::Coverage;
 use crate::demand;
-use crate::effect::{Effect, EffectKind, Target};
+use crate::effect::{Effect, Target};
 use crate::evaluate::{self, Call, Evaluation};
 use crate::file_name;
-use crate::rules::pack::{Application, Cause};
-use crate::rules::{BuiltIn, Packs, Rule};
+use crate::rules::pack::Application;
+use crate::rules::{BuiltIn, Cause, Packs, Rule};
 use crate::script::Language;
 use crate::source_range::SourceRange;
 use crate::verdict::{Finding, Stage, Verdict};
@@ -88,25 +88,8 @@ impl Validator {
         let programs = programs(&evaluation);
         let packs = self.packs.as_deref();
         let packs = packs.map(|packs| Application::new(packs, text, &evaluation, &self.context));
-        let mut add = |rule: &'static Rule, stage, range, subject: String, cause| {
-            let mut finding = Finding {
-                rule: Cow::Borrowed(&rule.id),
-                stage,
-                risk: rule.risk,
-                share: 0,
-                range,
-                subject: content::redact(&subject).into_owned(),
-                effect: match cause {
-                    Cause::Effect(effect) => Some(effect.kind),
-                    _ => None,
-                },
-                program: match cause {
-                    Cause::Call(call) => call.name.clone(),
-                    _ => String::new(),
-                },
-                reason: Cow::Borrowed(&rule.reason),
-                hint: Cow::Borrowed(&rule.hint),
-            };
+        let mut add = |rule: &'static Rule, cause: Cause<'_>| {
+            let mut finding = cause.finding(rule);
             if let Some(packs) = &packs {
                 packs.overridden(&mut finding, rule, cause);
             }
@@ -115,27 +98,20 @@ impl Validator {
         for effect in &evaluation.effects {
             for rule in BuiltIn::of_effect(effect.kind) {
                 if rule.is_about(effect, &self.context) {
-                    let stage = stage_of(effect.kind, &effect.target);
-                    add(
-                        rule,
-                        stage,
-                        effect.range,
-                        effect.target.to_string(),
-                        Cause::Effect(effect),
-                    );
+                    add(rule, Cause::Effect(effect));
                 }
             }
         }
         for call in &evaluation.calls {
             for rule in BuiltIn::of_program(&call.name) {
                 if rule.is_about_call(call) {
-                    add(rule, Stage::Command, call.range, call.name.clone(), Cause::Call(call));
+                    add(rule, Cause::Call(call));
                 }
             }
         }
         for remark in &evaluation.remarks {
             for rule in BuiltIn::of_remark(remark.kind) {
-                add(rule, Stage::Command, remark.range, String::new(), Cause::Remark(remark));
+                add(rule, Cause::Remark(remark));
             }
         }
         if let Some(packs) = packs {
@@ -240,14 +216,6 @@ fn content_findings(text: &[u8]) -> Vec<Finding> {
         });
     }
     findings
-}
-
-pub(crate) fn stage_of(kind: EffectKind, target: &Target) -> Stage {
-    match (kind, target) {
-        (EffectKind::Exhaust, _) => Stage::Resources,
-        (_, Target::Path { .. }) => Stage::Files,
-        _ => Stage::Command,
-    }
 }
 
 fn language_named(name: &str) -> Option<Language> {

@@ -40,7 +40,7 @@ use std::sync::Arc;
 
 use ctrlz_core::verdict::Risk;
 
-pub(crate) use apply::{Application, Cause};
+pub(crate) use apply::Application;
 pub(crate) use compile::escaped;
 pub(crate) use entry::Entry;
 pub use error::PackError;

@@ -10,11 +10,10 @@ use ctrlz_core::verdict::Risk;
 
 use super::condition::{Condition, Facts};
 use super::{Override, PackRule, Packs, words};
-use crate::content;
 use crate::context::Context;
-use crate::effect::{Effect, Qualities, Target, UNKNOWN};
-use crate::evaluate::{Call, Evaluation, Remark, matches_pattern};
-use crate::rules::Rule;
+use crate::effect::{Qualities, Target, UNKNOWN};
+use crate::evaluate::{Call, Evaluation, matches_pattern};
+use crate::rules::{Cause, Rule};
 use crate::source_range::SourceRange;
 use crate::verdict::{Finding, Stage};
 
@@ -25,14 +24,6 @@ const ALL_CONDITIONS: usize = 10_000;
 const EACH_CONDITION: usize = 16;
 /// How many pairs of findings and calls are compared before nothing is allowed any more.
 const MOST_PAIRS: usize = 1_000_000;
-
-/// What a rule applied to.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Cause<'e> {
-    Effect(&'e Effect),
-    Call(&'e Call),
-    Remark(&'e Remark),
-}
 
 /// The packs, while one text is judged.
 pub(crate) struct Application<'p> {
@@ -180,7 +171,9 @@ impl<'p> Application<'p> {
         }
         self.own(|rule, cause, note| {
             if !rule.entry.allow {
-                findings.push(self.finding(rule, cause, note));
+                let mut finding = Finding { risk: rule.risk, ..cause.finding(&rule.rule) };
+                tell(&mut finding, note);
+                findings.push(finding);
             }
         });
     }
@@ -213,37 +206,6 @@ impl<'p> Application<'p> {
                 }
             }
         }
-    }
-
-    fn finding(&self, rule: &PackRule, cause: Cause<'_>, note: Option<String>) -> Finding {
-        let (stage, range, subject) = match cause {
-            Cause::Effect(effect) => (
-                crate::validator::stage_of(effect.kind, &effect.target),
-                effect.range,
-                effect.target.to_string(),
-            ),
-            Cause::Call(call) => (Stage::Command, call.range, call.name.clone()),
-            Cause::Remark(remark) => (Stage::Command, remark.range, String::new()),
-        };
-        let mut finding = Finding {
-            rule: rule.rule.id.lasting(),
-            risk: rule.risk,
-            range,
-            subject: content::redact(&subject).into_owned(),
-            reason: rule.rule.reason.lasting(),
-            hint: rule.rule.hint.lasting(),
-            effect: match cause {
-                Cause::Effect(effect) => Some(effect.kind),
-                _ => None,
-            },
-            program: match cause {
-                Cause::Call(call) => call.name.clone(),
-                _ => String::new(),
-            },
-            ..Finding::of(stage)
-        };
-        tell(&mut finding, note);
-        finding
     }
 
     /// The calls that a pack vouches for.
