@@ -16,7 +16,7 @@ use crate::rules::pack::Application;
 use crate::rules::{BuiltIn, Cause, Packs, Rule};
 use crate::script::Language;
 use crate::source_range::SourceRange;
-use crate::verdict::{Finding, Stage, Verdict};
+use crate::verdict::{Finding, Stage, Verdict, gravest_first};
 
 /// The longest text that is judged to its end. What is longer is risky for that alone.
 const LONGEST: usize = 128 << 10;
@@ -130,10 +130,9 @@ impl Validator {
         };
         let mut effects = evaluation.effects;
         conceal(start_of(text), &mut findings, &mut effects);
-        // The gravest first: not all of them get a name.
-        findings.sort_by_key(|finding| std::cmp::Reverse(finding.risk));
+        gravest_first(&mut findings);
         name_programs(&mut findings, &evaluation.calls);
-        let verdict = Verdict::from_findings(findings, effects);
+        let verdict = Verdict::from_ordered(findings, effects);
         Verdict { coverage, programs, ..verdict }.in_light_of(&self.context.history)
     }
 }
@@ -153,7 +152,7 @@ fn programs(evaluation: &Evaluation) -> Vec<String> {
 }
 
 /// Says which program has an effect: the innermost call that the effect stands in, of those the
-/// one that was met last. Only for the gravest findings, since it takes time for each.
+/// one that was met last. Only for the first findings, the gravest, since it takes time for each.
 fn name_programs(findings: &mut [Finding], calls: &[Call]) {
     let about = findings.iter_mut().filter(|f| f.effect.is_some() && f.program.is_empty());
     for finding in about.take(MOST_PROGRAMS) {

@@ -105,6 +105,13 @@ impl Finding {
     }
 }
 
+/// Sorts findings as a verdict tells them; of one risk, as they stand in the text.
+pub(crate) fn gravest_first(findings: &mut [Finding]) {
+    findings.sort_by(|one, other| {
+        other.risk.cmp(&one.risk).then(one.range.cmp(&other.range)).then(one.rule.cmp(&other.rule))
+    });
+}
+
 /// How much one finding weighs. Two of a kind weigh more than one, and never less.
 fn weight(risk: Risk) -> f64 {
     match risk {
@@ -119,13 +126,12 @@ impl Verdict {
     /// The verdict that follows from findings and effects.
     #[must_use]
     pub fn from_findings(mut findings: Vec<Finding>, effects: Vec<Effect>) -> Self {
-        findings.sort_by(|one, other| {
-            other
-                .risk
-                .cmp(&one.risk)
-                .then(one.range.cmp(&other.range))
-                .then(one.rule.cmp(&other.rule))
-        });
+        gravest_first(&mut findings);
+        Self::from_ordered(findings, effects)
+    }
+
+    /// The same of findings in the order of [`gravest_first`].
+    pub(crate) fn from_ordered(mut findings: Vec<Finding>, effects: Vec<Effect>) -> Self {
         // What two programs do to one thing is told of both: either may have been refused before.
         findings.dedup_by(|one, other| {
             one.rule == other.rule && one.subject == other.subject && one.program == other.program
