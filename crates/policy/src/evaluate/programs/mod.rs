@@ -11,6 +11,7 @@ mod escapes;
 mod find;
 mod foreign;
 mod git;
+mod habits;
 mod interpreters;
 mod itself;
 mod network;
@@ -171,9 +172,9 @@ impl Evaluator<'_> {
             "less" | "more" | "most" | "vi" | "vim" | "view" | "rvim" | "nvim" | "ex" | "nano"
             | "pico" | "emacs" | "ed" | "gdb" | "man" | "ftp" | "sftp" | "mysql" | "mariadb"
             | "psql" | "sqlite3" | "sqlite" | "make" | "gmake" | "zipinfo" | "screen" | "tmux"
-            | "lftp" | "cpan" | "jjs" | "scanmem" | "run-parts" | "awk-shell" | "rlwrap"
-            | "tcpdump" | "rsync" | "cobc" | "dvips" | "tex" | "latex" | "pdftex" | "ghci"
-            | "gimp" | "lualatex" | "puppet" | "smbclient" | "wall" | "openvpn" | "mosquitto"
+            | "lftp" | "cpan" | "jjs" | "scanmem" | "run-parts" | "rlwrap" | "tcpdump"
+            | "rsync" | "cobc" | "dvips" | "tex" | "latex" | "pdftex" | "ghci" | "gimp"
+            | "lualatex" | "puppet" | "smbclient" | "wall" | "openvpn" | "mosquitto"
             | "redis-cli" | "mongo" | "mongosh" | "cqlsh" | "clickhouse-client" | "sqlcmd"
             | "isql" | "influx" => self.with_escapes(&call),
             name if disks::is_formatter(name) => self.format_disk(&call),

@@ -1,6 +1,7 @@
 //! What the arguments of any program tell, whatever it does: a shell that it is handed, a command
 //! behind its options, a file that only root may read, a file of the system that it writes.
 
+use super::habits::Habits;
 use crate::effect::{EffectKind, Qualities, Target};
 use crate::evaluate::Evaluator;
 use crate::evaluate::call::Call;
@@ -16,144 +17,6 @@ const MOST_ARGUMENTS: usize = 48;
 const SHELLS: &[&[u8]] =
     &[b"sh", b"bash", b"dash", b"zsh", b"ksh", b"mksh", b"ash", b"fish", b"csh", b"tcsh", b"rbash"];
 
-/// Programs to which a shell is a file or a setting like others, or which say themselves what they
-/// do with it.
-const CARRIERS: &[&str] = &[
-    "$",
-    "-",
-    "add-shell",
-    "adduser",
-    "ansible",
-    "ansible-playbook",
-    "apk",
-    "apt-file",
-    "auditctl",
-    "aws",
-    "az",
-    "bats",
-    "bwrap",
-    "cc",
-    "chcon",
-    "chezmoi",
-    "clang",
-    "g++",
-    "ld",
-    "chgrp",
-    "chmod",
-    "chown",
-    "chsh",
-    "cmp",
-    "code",
-    "conda",
-    "cp",
-    "cpio",
-    "debootstrap",
-    "diff",
-    "dnf",
-    "dpkg",
-    "dpkg-divert",
-    "dpkg-query",
-    "dracut",
-    "file",
-    "fly",
-    "flyctl",
-    "fuser",
-    "gcc",
-    "gcloud",
-    "getcap",
-    "getent",
-    "getfacl",
-    "gh",
-    "git",
-    "glab",
-    "heroku",
-    "hg-commit",
-    "install",
-    "killall",
-    "ldd",
-    "ln",
-    "logger",
-    "ls",
-    "lsattr",
-    "lsof",
-    "ltrace",
-    "luseradd",
-    "make",
-    "meson",
-    "mkinitcpio",
-    "mktorrent",
-    "mv",
-    "newusers",
-    "nix",
-    "nm",
-    "notify-send",
-    "objcopy",
-    "objdump",
-    "ostree",
-    "pacman",
-    "patchelf",
-    "pgrep",
-    "pkill",
-    "qemu-system-x86_64",
-    "readelf",
-    "remove-shell",
-    "restorecon",
-    "rm",
-    "rpmquery",
-    "rsync",
-    "scp",
-    "semanage",
-    "setcap",
-    "setfacl",
-    "salloc",
-    "shellcheck",
-    "shfmt",
-    "srun",
-    "strip",
-    "systemctl",
-    "systemd-nspawn",
-    "tar",
-    "test",
-    "touch",
-    "tree",
-    "tldr",
-    "update-alternatives",
-    "useradd",
-    "usermod",
-    "vagrant",
-    "virt-customize",
-    "xdg-open",
-    "yum",
-    "zypper",
-];
-
-/// Programs that name files without reading them.
-const NAMING: &[&str] = &[
-    "ansible",
-    "auditctl",
-    "chcon",
-    "chgrp",
-    "chmod",
-    "chown",
-    "dpkg",
-    "dpkg-statoverride",
-    "getfacl",
-    "inotifywait",
-    "ls",
-    "lsattr",
-    "chattr",
-    "setfacl",
-    "restorecon",
-    "rm",
-    "rpm",
-    "semanage",
-    "stat",
-    "test",
-    "visudo",
-    "logger",
-    "gh",
-];
-
 /// Files that only root may read, whoever asks.
 const ROOT_ONLY: &[&[u8]] =
     &[b"/etc/shadow", b"/etc/gshadow", b"/etc/shadow-", b"/etc/gshadow-", b"/etc/master.passwd"];
@@ -162,28 +25,25 @@ impl Evaluator<'_> {
     /// A program that nobody described: it reads what it names, and prints what nobody knows.
     pub(super) fn other(&mut self, call: &Call) {
         self.judge_sent(call);
-        if call.name != "ctrlz" {
-            self.behind_options(call);
-        }
+        self.behind_options(call);
+        let habits = Habits::of(&call.name);
         for operand in call.options("", &[]).operands.iter().take(MOST_ARGUMENTS) {
             let text = operand.text();
             let of_system = text.starts_with(b"/etc/")
                 || text.starts_with(b"/root/")
                 || text.starts_with(b"/proc/");
-            if READERS.contains(&call.name.as_str())
-                || of_system && !NAMING.contains(&call.name.as_str())
-            {
-                self.read_by_name(call, operand);
+            let prints = habits.has(Habits::PRINTS_FILES);
+            if prints || of_system && !habits.has(Habits::NAMES_FILES) {
+                self.read_by_name(operand, prints);
             }
         }
         self.write(&Value::unknown(Taint::OUTPUT));
     }
 
-    fn read_by_name(&mut self, call: &Call, operand: &Field) {
-        let reader = READERS.contains(&call.name.as_str());
+    fn read_by_name(&mut self, operand: &Field, prints: bool) {
         let resolved = self.resolve(&operand.value);
         let class = self.class_of(&resolved, EffectKind::Read);
-        if !reader && !matches!(class, PathClass::Credential | PathClass::Accounts) {
+        if !prints && !matches!(class, PathClass::Credential | PathClass::Accounts) {
             return;
         }
         let content = self.read_file(&operand.value, operand.range);
@@ -194,14 +54,15 @@ impl Evaluator<'_> {
 
     /// What the arguments of a program tell that is neither a shell nor starts others by trade.
     pub(super) fn judge_arguments(&mut self, call: &Call) {
+        let habits = Habits::of(&call.name);
         if let Some(input) = self.stdin.clone()
-            && !CARRIERS.contains(&call.name.as_str())
-            && !is_filter(&call.name)
+            && !habits.has(Habits::HOLDS_SHELLS)
+            && !habits.has(Habits::PASSES_INPUT_ON)
         {
             self.guess_from(&input.text, call.range);
         }
         self.judge_files(call);
-        if !CARRIERS.contains(&call.name.as_str()) {
+        if !habits.has(Habits::HOLDS_SHELLS) {
             self.loaded_libraries(call);
             self.handed_shells(call);
         }
@@ -210,7 +71,7 @@ impl Evaluator<'_> {
     /// The files that the arguments name.
     pub(super) fn judge_files(&mut self, call: &Call) {
         self.outputs(call);
-        if !NAMING.contains(&call.name.as_str()) {
+        if !Habits::of(&call.name).has(Habits::NAMES_FILES) {
             self.root_only_files(call);
         }
     }
@@ -381,43 +242,6 @@ impl Evaluator<'_> {
     }
 }
 
-/// Programs that pass on what they read, and do nothing with it.
-fn is_filter(name: &str) -> bool {
-    matches!(
-        name,
-        "tee"
-            | "sort"
-            | "uniq"
-            | "tr"
-            | "cut"
-            | "wc"
-            | "head"
-            | "tail"
-            | "jq"
-            | "yq"
-            | "base64"
-            | "less"
-            | "more"
-            | "rev"
-            | "xxd"
-            | "paste"
-            | "column"
-            | "nl"
-            | "tac"
-            | "fold"
-            | "gzip"
-            | "mail"
-            | "xclip"
-            | "pbcopy"
-            | "curl"
-            | "sponge"
-            | "dd"
-            | "openssl"
-            | "gpg"
-            | "read"
-    )
-}
-
 /// What stands behind the path of a shell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Shell {
@@ -508,49 +332,6 @@ fn destroys(words: &[Field]) -> bool {
         _ => false,
     }
 }
-
-/// Programs that print what they read.
-const READERS: &[&str] = &[
-    "diff",
-    "cmp",
-    "file",
-    "jq",
-    "yq",
-    "view",
-    "od",
-    "hexyl",
-    "comm",
-    "join",
-    "look",
-    "pr",
-    "split",
-    "csplit",
-    "ul",
-    "aspell",
-    "cupsfilter",
-    "base58",
-    "dialog",
-    "eqn",
-    "genisoimage",
-    "hd",
-    "highlight",
-    "ksh",
-    "mtr",
-    "msgattrib",
-    "soelim",
-    "troff",
-    "ss",
-    "zless",
-    "bzless",
-    "xmllint",
-    "tbl",
-    "nroff",
-    "pandoc",
-    "gawk-read",
-    "ccrypt",
-    "unhide",
-    "uuencode",
-];
 
 #[cfg(test)]
 mod tests {
