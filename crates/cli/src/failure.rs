@@ -7,7 +7,7 @@ use ctrlz_core::isolation::IsolationError;
 use ctrlz_core::store::StoreError;
 use ctrlz_core::workspace::{ConflictReason, WorkspaceError};
 use ctrlz_engine::EngineError;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::show::plain;
 
@@ -77,20 +77,24 @@ impl Failure {
         self
     }
 
+    /// As one object.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "ok": false,
+            "exit_code": self.code,
+            "error": {
+                "kind": self.kind,
+                "message": self.message,
+                "details": self.details,
+                "hint": self.hint,
+            },
+        })
+    }
+
     /// On standard error, or as JSON on standard output.
     pub(crate) fn print(&self, json: bool) {
         if json {
-            let object = json!({
-                "ok": false,
-                "exit_code": self.code,
-                "error": {
-                    "kind": self.kind,
-                    "message": self.message,
-                    "details": self.details,
-                    "hint": self.hint,
-                },
-            });
-            println!("{object}");
+            println!("{}", self.to_json());
             return;
         }
         eprintln!("ctrlz: {}", plain(&self.message));

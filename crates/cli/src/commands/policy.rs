@@ -216,24 +216,12 @@ fn test(paths: &[PathBuf], json: bool) -> Answer {
                 })
             })
             .collect();
-        let mut fields = vec![("packs", packs.into()), ("errors", errors.into())];
+        let fields = [("packs", packs.into()), ("errors", errors.into())];
         if code > 0 {
-            let message = match wrong.len() {
-                1 => "a pack is wrong in 1 place".to_owned(),
-                places => format!("packs are wrong in {places} places"),
-            };
-            let details: Vec<String> = wrong.iter().map(ToString::to_string).collect();
-            let hint = "each of `errors` tells its place";
-            fields.extend([
-                ("ok", false.into()),
-                ("exit_code", code.into()),
-                (
-                    "error",
-                    json!({ "kind": "policy", "message": message, "details": details, "hint": hint }),
-                ),
-            ]);
+            show::print_failure_json(&failed_test(code, &wrong), &fields);
+        } else {
+            show::print_json(&fields);
         }
-        show::print_json(&fields);
         return Ok(code);
     }
     for error in &wrong {
@@ -249,6 +237,16 @@ fn test(paths: &[PathBuf], json: bool) -> Answer {
         }
     }
     Ok(code)
+}
+
+fn failed_test(code: u8, wrong: &[PackError]) -> Failure {
+    let message = match wrong.len() {
+        1 => "a pack is wrong in 1 place".to_owned(),
+        places => format!("packs are wrong in {places} places"),
+    };
+    Failure::new(code, "policy", message)
+        .details(wrong.iter().map(ToString::to_string).collect())
+        .hint("each of `errors` tells its place")
 }
 
 fn new(name: &str, json: bool) -> Answer {

@@ -26,9 +26,17 @@ use serde_json::{Value, json};
 use crate::Answer;
 use crate::failure::{Failure, OWN_FAILURE};
 
-/// Prints `{"ok": true, KEY: VALUE, ...}`; a field `ok` replaces the first.
+/// Prints `{"ok": true, KEY: VALUE, ...}`.
 pub(crate) fn print_json(fields: &[(&str, Value)]) {
-    let mut object = json!({ "ok": true });
+    print_with(json!({ "ok": true }), fields);
+}
+
+/// Prints a failure that has more to tell: `{"ok": false, ..., KEY: VALUE, ...}`.
+pub(crate) fn print_failure_json(failure: &Failure, fields: &[(&str, Value)]) {
+    print_with(failure.to_json(), fields);
+}
+
+fn print_with(mut object: Value, fields: &[(&str, Value)]) {
     if let Some(map) = object.as_object_mut() {
         for (key, value) in fields {
             map.insert((*key).to_owned(), value.clone());

@@ -90,6 +90,7 @@ fn test_lists_what_is_wrong_with_packs_and_answers_1() {
     assert_eq!(object["errors"][0]["line"], 1);
     assert_eq!((&object["ok"], &object["exit_code"]), (&false.into(), &1.into()));
     assert_eq!(object["error"]["kind"], "policy");
+    assert_eq!(object["error"]["details"].as_array().map(Vec::len), Some(3));
     scene.run(&["policy", "test", "none.yaml"]).code(125).says(&["cannot read none.yaml"]);
     prints(&scene, &["test"], 0, &["there are no packs"]);
 }
