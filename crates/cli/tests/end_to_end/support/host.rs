@@ -38,6 +38,40 @@ pub(crate) fn python_with(scene: &Scene, program: &str, arguments: &[&str]) -> O
     Outcome::of(&mut scene.program(interpreter(), all))
 }
 
+/// Defines `answer`, which runs `ctrlz run` with flags on a terminal of its own, calls `meanwhile`
+/// with what was written when it asks for a confirmation, then types the reply; the exit code and
+/// all that was written come back.
+const AT_A_TERMINAL: &str = r"
+import os, pty, select, time
+def answer(reply, flags, command, meanwhile=lambda seen: None):
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execv(os.environ['CTRLZ'], ['ctrlz', 'run', *flags, '--', *command])
+    seen, answered = b'', False
+    limit = time.monotonic() + 60
+    while time.monotonic() < limit:
+        if select.select([fd], [], [], 0.2)[0]:
+            try:
+                data = os.read(fd, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            seen += data
+        if b'[y/N]' in seen and not answered:
+            meanwhile(seen)
+            os.write(fd, reply)
+            answered = True
+    assert answered, seen
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), seen
+";
+
+/// A Python program on the host, in the scene's project, for which [`AT_A_TERMINAL`] is defined.
+#[track_caller]
+pub(crate) fn python_at_a_terminal(scene: &Scene, program: &str) -> Outcome {
+    python(scene, &[AT_A_TERMINAL, program].concat())
+}
+
 /// The system's own interpreter: one from a version manager may lie in a closed home folder.
 pub(crate) fn interpreter() -> &'static str {
     "/usr/bin/python3"

@@ -6,7 +6,9 @@ mod outcome;
 mod scene;
 mod tree;
 
-pub(crate) use host::{has, interpreter, is_root, python, python_with, skipped, unshared};
+pub(crate) use host::{
+    has, interpreter, is_root, python, python_at_a_terminal, python_with, skipped, unshared,
+};
 pub(crate) use outcome::Outcome;
 pub(crate) use scene::{CTRLZ, Scene};
 pub(crate) use tree::Tree;
