@@ -1,6 +1,7 @@
 //! Bringing a sandbox's changes to the live directory.
 
-use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
 use ctrlz_core::changeset::ChangeCounts;
 use ctrlz_core::id::{OperationId, SandboxId};
@@ -164,9 +165,12 @@ impl SandboxCore<'_> {
         since: OperationId,
     ) -> Result<Vec<OperationId>, EngineError> {
         let operations = self.store.operations_since(sandbox, since)?;
+        // Most targets are among them, and need not be asked for one by one.
+        let mut kinds: HashMap<OperationId, OperationKind> =
+            operations.iter().map(|operation| (operation.id, operation.request.kind)).collect();
         let mut moves: BTreeMap<OperationId, Vec<OperationId>> = BTreeMap::new();
         for operation in &operations {
-            if let Some(commit) = self.commit_moved_by(operation)? {
+            if let Some(commit) = self.commit_moved_by(operation, &mut kinds)? {
                 moves.entry(commit).or_default().push(operation.id);
             }
         }
@@ -177,17 +181,21 @@ impl SandboxCore<'_> {
     }
 
     /// The commit that `operation` applied, took back or brought back; nothing for one that left
-    /// the base alone.
+    /// the base alone. `kinds` are those that are known already.
     pub(crate) fn commit_moved_by(
         &self,
         operation: &Operation,
+        kinds: &mut HashMap<OperationId, OperationKind>,
     ) -> Result<Option<OperationId>, EngineError> {
         let kind = operation.request.kind;
         match (operation.status, kind, operation.request.target) {
             (Status::Done | Status::Undone, OperationKind::Commit, _) => Ok(Some(operation.id)),
             (Status::Done, OperationKind::Undo | OperationKind::Redo, Some(target)) => {
-                let commits = self.store.operation(target)?.request.kind == OperationKind::Commit;
-                Ok(commits.then_some(target))
+                let kind = match kinds.entry(target) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(free) => *free.insert(self.store.operation(target)?.request.kind),
+                };
+                Ok((kind == OperationKind::Commit).then_some(target))
             }
             _ => Ok(None),
         }

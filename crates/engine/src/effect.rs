@@ -1,5 +1,7 @@
 //! What an operation changed, told later.
 
+use std::collections::HashMap;
+
 use ctrlz_core::changeset::Changeset;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::operation::Operation;
@@ -29,7 +31,7 @@ impl SandboxCore<'_> {
         let Some(after) = &operation.after else { return Ok(Changeset::default()) };
         // A commit's own effect on the base comes after the point before it.
         let (first, since) = (OperationId(operation.id.0 - 1), operation.id);
-        let (before, after) = match self.commit_moved_by(operation)? {
+        let (before, after) = match self.commit_moved_by(operation, &mut HashMap::new())? {
             Some(_) => {
                 let base = driver.base_tree(&after.tree)?;
                 (base.clone(), base)
