@@ -5,7 +5,10 @@
 //! valid: names, paths and sizes are parsed once, at the border.
 #![forbid(unsafe_code)]
 
+pub mod actor;
 pub mod changeset;
+pub mod digest;
+pub mod event;
 pub mod id;
 pub mod isolation;
 pub mod limits;

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::changeset::ChangeCounts;
+use crate::digest::Digest;
 use crate::id::{OperationId, SandboxId};
 use crate::limits::{LimitKind, Limits};
 use crate::snapshot::Point;
@@ -178,6 +179,9 @@ pub struct Outcome {
     pub counts: Option<ChangeCounts>,
     /// Why it failed, when it did.
     pub error: Option<String>,
+    /// The digest of what it changed, when the driver gives one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changeset: Option<Digest>,
 }
 
 /// An operation as the journal keeps it.

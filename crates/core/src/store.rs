@@ -4,6 +4,7 @@ use std::io;
 use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
+use crate::event::Happening;
 use crate::id::{OperationId, SandboxId, SnapshotId};
 use crate::name::SandboxName;
 use crate::operation::{Operation, Outcome, Request, Status};
@@ -125,7 +126,26 @@ pub trait SandboxLock {
     fn share(&self, pid: u32, process: BorrowedFd<'_>) -> io::Result<()>;
 }
 
-/// A store. Every method is one atomic step: after a crash it has happened or it has not.
+/// An event as the log keeps it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedEvent {
+    /// Its number, from 1, without gaps.
+    pub number: i64,
+    /// Its bytes, which the next event's `prevhash` is of: an [`crate::event::Event`] as JSON.
+    pub text: String,
+}
+
+/// Where the event log stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogHead {
+    /// The `source` of its events.
+    pub source: String,
+    /// The number of the last event, 0 when there is none.
+    pub last: i64,
+}
+
+/// A store. Every method is one atomic step: after a crash it has happened or it has not. What
+/// happens is told in the event log by the same step.
 pub trait Store {
     /// Makes a sandbox, together with a finished `create` or `fork` operation that says so.
     ///
@@ -295,6 +315,24 @@ pub trait Store {
     /// A failure to read.
     fn list(&self, sandbox: SandboxId, version: Option<u64>)
     -> Result<Vec<StateEntry>, StoreError>;
+
+    /// Appends an event to the log, for what no other method tells by itself.
+    ///
+    /// # Errors
+    /// A failure to write.
+    fn emit(&self, sandbox: Option<SandboxId>, happening: Happening) -> Result<i64, StoreError>;
+
+    /// The events after number `after`, oldest first, at most `limit`.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn events(&self, after: i64, limit: u32) -> Result<Vec<LoggedEvent>, StoreError>;
+
+    /// Where the event log stands.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn log_head(&self) -> Result<LogHead, StoreError>;
 
     /// The sandbox's newest state version.
     ///

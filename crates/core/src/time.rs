@@ -29,6 +29,14 @@ impl Timestamp {
         self.0.rem_euclid(1_000_000_000)
     }
 
+    /// RFC 3339 in UTC with nanoseconds: `2026-01-31T12:00:00.000000001Z`.
+    #[must_use]
+    pub fn rfc3339_nanoseconds(self) -> String {
+        let mut text = self.rfc3339();
+        text.pop();
+        format!("{text}.{:09}Z", self.nanoseconds())
+    }
+
     /// RFC 3339 in UTC with seconds: `2026-01-31T12:00:00Z`.
     #[must_use]
     pub fn rfc3339(self) -> String {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::changeset::{ChangeCounts, Changeset};
+use crate::digest::Digest;
 use crate::id::{OperationId, SandboxId};
 use crate::path::RelPath;
 use crate::snapshot::Tree;
@@ -146,6 +147,8 @@ pub struct Sealed {
     pub tree: Tree,
     /// What was written, in numbers, against the tree before.
     pub counts: ChangeCounts,
+    /// The digest of the driver's record of what was written; `None` when nothing was.
+    pub digest: Option<Digest>,
 }
 
 /// What a driver can do.
@@ -176,6 +179,8 @@ pub struct Committed {
     pub tree: Tree,
     /// What changed in the live directory, in numbers.
     pub counts: ChangeCounts,
+    /// The digest of the driver's record of what was to change, and of what was there before.
+    pub digest: Digest,
 }
 
 /// What recovery found of an interrupted commit.

@@ -116,7 +116,11 @@ impl SandboxCore<'_> {
                     Err(error) => finished_all_the_same(held.driver, operation.id, error)?,
                 };
                 counts = committed.counts;
-                let outcome = Outcome { counts: Some(counts), ..Outcome::default() };
+                let outcome = Outcome {
+                    counts: Some(counts),
+                    changeset: Some(committed.digest),
+                    ..Outcome::default()
+                };
                 Ok(Effect { outcome, ..Effect::tree(committed.tree) })
             },
         )?;

@@ -147,6 +147,7 @@ impl SandboxCore<'_> {
         }
         let sealed = driver.seal(head)?;
         outcome.counts = Some(sealed.counts);
+        outcome.changeset = sealed.digest;
         let state_version = held.sandbox.point.state_version;
         let after = Point { tree: sealed.tree, state_version };
         self.store.finish(

@@ -10,7 +10,7 @@ use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags};
 
 use crate::fault::DatabaseError;
-use crate::schema::{APPLICATION_ID, FORMAT, TABLES};
+use crate::schema::{APPLICATION_ID, EVENTS, FORMAT, TABLES};
 
 /// The database's name in the store's directory.
 pub(crate) const DATABASE: &str = "store.db";
@@ -96,6 +96,7 @@ fn fill(path: &Path) -> rusqlite::Result<()> {
          PRAGMA application_id={APPLICATION_ID};
          PRAGMA user_version={FORMAT};
          {TABLES}
+         {EVENTS}
          COMMIT;
          PRAGMA journal_mode=WAL;"
     ))?;

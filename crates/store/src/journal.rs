@@ -1,5 +1,9 @@
 //! The journal: intent before an effect, outcome after it.
 
+use ctrlz_core::actor::Actor;
+use ctrlz_core::event::{
+    Happening, OperationFinished, OperationStarted, RollbackDone, SafetyViolation,
+};
 use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::{Operation, OperationKind, Outcome, Request, Status};
@@ -8,13 +12,18 @@ use ctrlz_core::store::StoreError;
 use ctrlz_core::time::Timestamp;
 use rusqlite::{Connection, Transaction, params};
 
+use crate::events;
 use crate::fault::{Fault, Refusal};
 use crate::rows::{self, OPERATION, json, sql_version};
-use crate::sandboxes;
+use crate::sandboxes::{self, Standing};
 
-pub(crate) fn begin(tx: &Transaction<'_>, request: &Request) -> Result<Operation, Fault> {
+pub(crate) fn begin(
+    tx: &Transaction<'_>,
+    actor: &Actor,
+    request: &Request,
+) -> Result<Operation, Fault> {
     let sandbox = request.sandbox;
-    let (before, open) = sandboxes::standing(tx, sandbox)?;
+    let Standing { name, point: before, open } = sandboxes::standing(tx, sandbox)?;
     if let Some(operation) = open {
         return Err(Refusal::OperationOpen { sandbox, operation }.into());
     }
@@ -22,6 +31,15 @@ pub(crate) fn begin(tx: &Transaction<'_>, request: &Request) -> Result<Operation
     let id = insert(tx, request, Status::Open, &before, started)?;
     tx.prepare_cached("UPDATE sandboxes SET open_operation = ?2, used = ?3 WHERE id = ?1")?
         .execute(params![sandbox.0, id.0, started.0])?;
+    let happening = Happening::OperationStarted(OperationStarted {
+        operation: id,
+        kind: request.kind,
+        title: request.title.clone(),
+        target: request.target,
+        verdict: request.verdict.clone(),
+        snapshot: events::digest(&before),
+    });
+    events::append(tx, actor, Some(&name), started, happening)?;
     Ok(Operation {
         id,
         request: request.clone(),
@@ -37,10 +55,11 @@ pub(crate) fn begin(tx: &Transaction<'_>, request: &Request) -> Result<Operation
 /// Writes down an operation that begins and ends with not being let run.
 pub(crate) fn refuse(
     tx: &Transaction<'_>,
+    actor: &Actor,
     request: &Request,
     reason: &str,
 ) -> Result<Operation, Fault> {
-    let (before, _) = sandboxes::standing(tx, request.sandbox)?;
+    let Standing { name, point: before, .. } = sandboxes::standing(tx, request.sandbox)?;
     let now = rows::now();
     let id = insert(tx, request, Status::Blocked, &before, now)?;
     let outcome = Outcome { error: Some(reason.to_owned()), ..Outcome::default() };
@@ -48,6 +67,13 @@ pub(crate) fn refuse(
         "UPDATE operations SET outcome = ?2, finished = ?3 WHERE id = ?1",
         params![id.0, json(&outcome, "an outcome")?, now.0],
     )?;
+    let happening = Happening::SafetyViolation(SafetyViolation {
+        operation: id,
+        title: request.title.clone(),
+        verdict: request.verdict.clone(),
+        reason: reason.to_owned(),
+    });
+    events::append(tx, actor, Some(&name), now, happening)?;
     Ok(Operation {
         id,
         request: request.clone(),
@@ -95,13 +121,14 @@ fn insert(
 
 pub(crate) fn finish(
     tx: &Transaction<'_>,
+    actor: &Actor,
     id: OperationId,
     status: Status,
     outcome: &Outcome,
     after: Option<&Point>,
 ) -> Result<(), Fault> {
     let finished = rows::now();
-    let outcome =
+    let text =
         if *outcome == Outcome::default() { None } else { Some(json(outcome, "an outcome")?) };
     let (sandbox, kind, target) = open_operation(tx, id)?;
     tx.prepare_cached(
@@ -112,21 +139,39 @@ pub(crate) fn finish(
     .execute(params![
         id.0,
         status.word(),
-        outcome,
+        text,
         after.map(|point| &point.tree.0),
         after.map(|point| sql_version(point.state_version)),
         finished.0,
     ])?;
     // The state version is not taken from `after`: it is always the newest, and state may have
     // been written since `after` was put together.
-    tx.prepare_cached(
-        "UPDATE sandboxes SET open_operation = NULL, used = ?2, tree = coalesce(?3, tree)
-         WHERE id = ?1",
-    )?
-    .execute(params![sandbox, finished.0, after.map(|point| &point.tree.0)])?;
-    let becomes = match (status, kind.as_str()) {
-        (Status::Done, word) if word == OperationKind::Undo.word() => Status::Undone,
-        (Status::Done, word) if word == OperationKind::Redo.word() => Status::Done,
+    let name: String = tx
+        .prepare_cached(
+            "UPDATE sandboxes SET open_operation = NULL, used = ?2, tree = coalesce(?3, tree)
+             WHERE id = ?1 RETURNING name",
+        )?
+        .query_row(params![sandbox, finished.0, after.map(|point| &point.tree.0)], |row| {
+            row.get(0)
+        })?;
+    let happening = Happening::OperationFinished(OperationFinished {
+        operation: id,
+        kind,
+        status,
+        command: outcome.command.clone(),
+        counts: outcome.counts,
+        changeset: outcome.changeset,
+        error: outcome.error.clone(),
+        snapshot: after.map(events::digest),
+    });
+    events::append(tx, actor, Some(&name), finished, happening)?;
+    if let (Status::Done, OperationKind::Rollback) = (status, kind) {
+        let done = RollbackDone { operation: id, counts: outcome.counts };
+        events::append(tx, actor, Some(&name), finished, Happening::RollbackDone(done))?;
+    }
+    let becomes = match (status, kind) {
+        (Status::Done, OperationKind::Undo) => Status::Undone,
+        (Status::Done, OperationKind::Redo) => Status::Done,
         _ => return Ok(()),
     };
     if let Some(target) = target {
@@ -145,7 +190,7 @@ pub(crate) fn finish(
 fn open_operation(
     tx: &Transaction<'_>,
     id: OperationId,
-) -> Result<(i64, String, Option<i64>), Fault> {
+) -> Result<(i64, OperationKind, Option<i64>), Fault> {
     let mut statement = tx.prepare_cached(
         "SELECT sandbox, kind, target, status FROM operations WHERE id = ?1 AND sandbox > 0",
     )?;
@@ -154,7 +199,8 @@ fn open_operation(
     if row.get_ref(3)?.as_str().map_err(rusqlite::Error::from)? != Status::Open.word() {
         return Err(Refusal::NotOpen(id).into());
     }
-    Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+    let kind = rows::word(row, 1, "an operation's kind")?;
+    Ok((row.get(0)?, kind, row.get(2)?))
 }
 
 pub(crate) fn operation(db: &Connection, id: OperationId) -> Result<Operation, Fault> {

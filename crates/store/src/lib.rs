@@ -9,6 +9,7 @@
 mod blobs;
 mod connection;
 mod creation;
+mod events;
 mod fault;
 mod journal;
 mod lock;

@@ -137,7 +137,7 @@ where
 }
 
 /// A unit variant by the word that serde gives it, which is also the `word()` of the enums.
-fn word<T: for<'de> Deserialize<'de>>(
+pub(crate) fn word<T: for<'de> Deserialize<'de>>(
     row: &Row<'_>,
     column: usize,
     what: &'static str,

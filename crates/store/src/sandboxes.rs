@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use ctrlz_core::actor::Actor;
+use ctrlz_core::event::{Happening, SandboxCreated};
 use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::operation::{OperationKind, Status};
 use ctrlz_core::sandbox::Sandbox;
@@ -12,10 +14,11 @@ use rusqlite::{Connection, Params, Transaction, params};
 use crate::fault::Fault;
 use crate::rows::{self, SANDBOX, json, path_bytes, sql_version};
 use crate::schema::REMOVAL;
-use crate::{blobs, state};
+use crate::{blobs, events, state};
 
 pub(crate) fn create(
     tx: &Transaction<'_>,
+    actor: &Actor,
     new: &NewSandbox,
     from: Option<(SandboxId, &Point)>,
 ) -> Result<Sandbox, Fault> {
@@ -64,6 +67,10 @@ pub(crate) fn create(
         sql_version(state_version),
         now.0,
     ])?;
+    let operation = OperationId(tx.last_insert_rowid());
+    let point = Point { tree: new.tree.clone(), state_version };
+    let created = SandboxCreated { operation, title, snapshot: events::digest(&point) };
+    events::append(tx, actor, Some(new.name.as_str()), now, Happening::SandboxCreated(created))?;
     Ok(Sandbox {
         id,
         name: new.name.clone(),
@@ -71,7 +78,7 @@ pub(crate) fn create(
         root: new.root.clone(),
         base: new.base.clone(),
         driver: new.driver.clone(),
-        point: Point { tree: new.tree.clone(), state_version },
+        point,
         created: now,
         used: now,
         open_operation: None,
@@ -108,7 +115,11 @@ fn find(db: &Connection, condition: &str, values: impl Params) -> Result<Vec<San
 }
 
 /// Removing what is gone already is no error, so that a removal can be repeated after a crash.
-pub(crate) fn remove(tx: &Transaction<'_>, id: SandboxId) -> Result<(), Fault> {
+pub(crate) fn remove(tx: &Transaction<'_>, actor: &Actor, id: SandboxId) -> Result<(), Fault> {
+    if let Some(name) = events::name(tx, id)? {
+        let happening = Happening::SandboxRemoved {};
+        events::append(tx, actor, Some(&name), rows::now(), happening)?;
+    }
     // Before the rows go, so that their ids count among those that were given.
     tx.execute(
         "INSERT INTO operations(kind, sandbox, target)
@@ -133,18 +144,25 @@ pub(crate) fn remove(tx: &Transaction<'_>, id: SandboxId) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Where a sandbox stands, and what is open in it.
-pub(crate) fn standing(
-    db: &Connection,
-    id: SandboxId,
-) -> Result<(Point, Option<OperationId>), Fault> {
+/// Where a sandbox stands.
+pub(crate) struct Standing {
+    pub(crate) name: String,
+    pub(crate) point: Point,
+    /// What is open in it.
+    pub(crate) open: Option<OperationId>,
+}
+
+pub(crate) fn standing(db: &Connection, id: SandboxId) -> Result<Standing, Fault> {
     let mut statement = db.prepare_cached(
-        "SELECT tree, state_version, open_operation FROM sandboxes WHERE id = ?1",
+        "SELECT name, tree, state_version, open_operation FROM sandboxes WHERE id = ?1",
     )?;
     let mut found = statement.query([id.0])?;
     let row = found.next()?.ok_or_else(|| Fault::no_sandbox(id))?;
-    let point = Point { tree: Tree(row.get(0)?), state_version: rows::version(row, 1)? };
-    Ok((point, row.get::<_, Option<i64>>(2)?.map(OperationId)))
+    Ok(Standing {
+        name: row.get(0)?,
+        point: Point { tree: Tree(row.get(1)?), state_version: rows::version(row, 2)? },
+        open: row.get::<_, Option<i64>>(3)?.map(OperationId),
+    })
 }
 
 pub(crate) fn live_trees(db: &Connection, driver: &str) -> Result<Vec<Tree>, Fault> {

@@ -4,11 +4,20 @@
 //! must, and there are only those indices that a frequent question needs.
 
 /// The newest format that this code reads and writes, in the file's `user_version`.
-pub(crate) const FORMAT: i64 = 2;
+pub(crate) const FORMAT: i64 = 3;
 
 /// How each older format becomes the next one: `UPGRADES[0]` makes a 2 of a 1. A database that was
 /// upgraded has the same columns as a new one, if in another order.
-pub(crate) const UPGRADES: &[&str] = &["ALTER TABLE operations ADD COLUMN verdict TEXT"];
+pub(crate) const UPGRADES: &[&str] = &["ALTER TABLE operations ADD COLUMN verdict TEXT", EVENTS];
+
+/// The event log. Its first row is its source, a random UUID (RFC 9562, version 4).
+pub(crate) const EVENTS: &str = "
+CREATE TABLE events(seq INTEGER PRIMARY KEY, body TEXT);
+INSERT INTO events VALUES(0, 'urn:uuid:' || lower(
+  hex(randomblob(4)) || '-' || hex(randomblob(2)) || '-4' || substr(hex(randomblob(2)), 2) || '-'
+  || substr('89ab', 1 + (random() & 3), 1) || substr(hex(randomblob(2)), 2) || '-'
+  || hex(randomblob(6))));
+";
 
 /// The file's `application_id`: "ctlz". A database without it is not ours.
 pub(crate) const APPLICATION_ID: i64 = 0x6374_6c7a;

@@ -1,24 +1,28 @@
 //! Snapshots: named points.
 
+use ctrlz_core::actor::Actor;
+use ctrlz_core::event::{Happening, SnapshotCreated};
 use ctrlz_core::id::{SandboxId, SnapshotId};
 use ctrlz_core::operation::Operation;
 use ctrlz_core::snapshot::{Point, Snapshot, SnapshotKind};
 use ctrlz_core::store::StoreError;
 use rusqlite::{Connection, Transaction, params};
 
+use crate::events;
 use crate::fault::Fault;
 use crate::rows::{self, SNAPSHOT, sql_version};
-use crate::sandboxes;
+use crate::sandboxes::{self, Standing};
 
 pub(crate) fn create(
     tx: &Transaction<'_>,
+    actor: &Actor,
     operation: &Operation,
     kind: SnapshotKind,
     message: &str,
     point: &Point,
 ) -> Result<Snapshot, Fault> {
     let sandbox = operation.request.sandbox;
-    sandboxes::standing(tx, sandbox)?;
+    let Standing { name, .. } = sandboxes::standing(tx, sandbox)?;
     let created = rows::now();
     tx.prepare_cached(
         "INSERT INTO snapshots(id, sandbox, kind, message, operation, tree, state_version, created)
@@ -35,8 +39,17 @@ pub(crate) fn create(
         sql_version(point.state_version),
         created.0,
     ])?;
+    let id = SnapshotId(tx.last_insert_rowid());
+    let happening = Happening::SnapshotCreated(SnapshotCreated {
+        snapshot: id,
+        kind,
+        message: message.to_owned(),
+        operation: operation.id,
+        digest: events::digest(point),
+    });
+    events::append(tx, actor, Some(&name), created, happening)?;
     Ok(Snapshot {
-        id: SnapshotId(tx.last_insert_rowid()),
+        id,
         sandbox,
         kind,
         message: message.to_owned(),

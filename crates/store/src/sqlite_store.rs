@@ -2,17 +2,21 @@
 
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::actor::Actor;
+use ctrlz_core::event::Happening;
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
 use ctrlz_core::operation::{Operation, Outcome, Request, Status};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Point, Snapshot, SnapshotKind, Tree};
 use ctrlz_core::state::{Expected, StateEntry, StateKey};
-use ctrlz_core::store::{Durability, NewSandbox, SandboxLock, Store, StoreError};
+use ctrlz_core::store::{
+    Durability, LogHead, LoggedEvent, NewSandbox, SandboxLock, Store, StoreError,
+};
 
 use crate::connection::Database;
 use crate::lock::{self, Taken};
 use crate::state::Value;
-use crate::{journal, sandboxes, snapshots, state};
+use crate::{events, journal, rows, sandboxes, snapshots, state};
 
 /// A store in one directory: `store.db` with its log, and `locks/`.
 ///
@@ -21,6 +25,7 @@ use crate::{journal, sandboxes, snapshots, state};
 pub struct SqliteStore {
     dir: PathBuf,
     db: Database,
+    actor: Actor,
 }
 
 impl SqliteStore {
@@ -31,7 +36,15 @@ impl SqliteStore {
     /// [`StoreError::Open`] when the directory or the database cannot be made, read or written,
     /// or is something else; [`StoreError::Format`] when another version of ctrlz wrote it.
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
-        Ok(Self { dir: dir.to_owned(), db: Database::open(dir)? })
+        let actor = Actor::user(rustix::process::getuid().as_raw());
+        Ok(Self { dir: dir.to_owned(), db: Database::open(dir)?, actor })
+    }
+
+    /// The same store for somebody else than the user who runs this process.
+    #[must_use]
+    pub fn acting_as(mut self, actor: Actor) -> Self {
+        self.actor = actor;
+        self
     }
 }
 
@@ -41,8 +54,9 @@ impl Store for SqliteStore {
         new: &NewSandbox,
         from: Option<(SandboxId, &Point)>,
     ) -> Result<Sandbox, StoreError> {
-        self.db
-            .write("create a sandbox", Durability::Process, |tx| sandboxes::create(tx, new, from))
+        self.db.write("create a sandbox", Durability::Process, |tx| {
+            sandboxes::create(tx, &self.actor, new, from)
+        })
     }
 
     fn sandbox_named(&self, name: &str) -> Result<Sandbox, StoreError> {
@@ -62,7 +76,9 @@ impl Store for SqliteStore {
     }
 
     fn remove_sandbox(&self, id: SandboxId) -> Result<(), StoreError> {
-        self.db.write("remove a sandbox", Durability::Process, |tx| sandboxes::remove(tx, id))?;
+        self.db.write("remove a sandbox", Durability::Process, |tx| {
+            sandboxes::remove(tx, &self.actor, id)
+        })?;
         // A lock file that stays is litter, not an error: its number is never used again.
         let _ = std::fs::remove_file(lock::path(&self.dir, id));
         Ok(())
@@ -87,7 +103,8 @@ impl Store for SqliteStore {
     }
 
     fn begin(&self, request: &Request, durability: Durability) -> Result<Operation, StoreError> {
-        self.db.write("begin an operation", durability, |tx| journal::begin(tx, request))
+        self.db
+            .write("begin an operation", durability, |tx| journal::begin(tx, &self.actor, request))
     }
 
     fn finish(
@@ -99,13 +116,13 @@ impl Store for SqliteStore {
         durability: Durability,
     ) -> Result<(), StoreError> {
         self.db.write("finish an operation", durability, |tx| {
-            journal::finish(tx, operation, status, outcome, after)
+            journal::finish(tx, &self.actor, operation, status, outcome, after)
         })
     }
 
     fn refuse(&self, request: &Request, reason: &str) -> Result<Operation, StoreError> {
         self.db.write("refuse an operation", Durability::Process, |tx| {
-            journal::refuse(tx, request, reason)
+            journal::refuse(tx, &self.actor, request, reason)
         })
     }
 
@@ -135,7 +152,7 @@ impl Store for SqliteStore {
         point: &Point,
     ) -> Result<Snapshot, StoreError> {
         self.db.write("create a snapshot", Durability::Process, |tx| {
-            snapshots::create(tx, operation, kind, message, point)
+            snapshots::create(tx, &self.actor, operation, kind, message, point)
         })
     }
 
@@ -183,6 +200,21 @@ impl Store for SqliteStore {
         version: Option<u64>,
     ) -> Result<Vec<StateEntry>, StoreError> {
         self.db.read("list state", |db| state::list(db, sandbox, version))
+    }
+
+    fn emit(&self, sandbox: Option<SandboxId>, happening: Happening) -> Result<i64, StoreError> {
+        self.db.write("write to the event log", Durability::Process, |tx| {
+            let name = sandbox.map(|id| events::name(tx, id)).transpose()?.flatten();
+            events::append(tx, &self.actor, name.as_deref(), rows::now(), happening)
+        })
+    }
+
+    fn events(&self, after: i64, limit: u32) -> Result<Vec<LoggedEvent>, StoreError> {
+        self.db.read("read the event log", |db| events::read(db, after, limit))
+    }
+
+    fn log_head(&self) -> Result<LogHead, StoreError> {
+        self.db.read("read the event log", events::head)
     }
 
     fn state_version(&self, sandbox: SandboxId) -> Result<u64, StoreError> {

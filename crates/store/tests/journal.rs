@@ -159,6 +159,7 @@ fn an_operation_goes_from_intent_to_outcome() {
             enforced: vec!["seccomp".into()],
         }),
         counts: Some(ChangeCounts { added: 1, modified: 2, deleted: 3, metadata: 4 }),
+        changeset: None,
         error: Some("no \"luck\"\n".into()),
     };
     let after = point("t2", 0);

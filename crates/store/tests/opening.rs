@@ -118,7 +118,7 @@ fn a_newer_format_is_refused() {
     behind.execute_batch("PRAGMA user_version=7").unwrap();
     drop(behind);
     let error = refused(dir.path());
-    assert!(matches!(error, StoreError::Format { found: 7, supported: 2, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Format { found: 7, supported: 3, .. }), "{error:?}");
 }
 
 /// A database as the first format had it, with an operation in it.
@@ -130,7 +130,11 @@ fn older(dir: &Path) -> ctrlz_core::operation::Operation {
     drop(store);
     let behind = rusqlite::Connection::open(dir.join("store.db")).unwrap();
     behind
-        .execute_batch("ALTER TABLE operations DROP COLUMN verdict; PRAGMA user_version=1")
+        .execute_batch(
+            "ALTER TABLE operations DROP COLUMN verdict;
+             DROP TABLE events;
+             PRAGMA user_version=1",
+        )
         .unwrap();
     before
 }
@@ -146,7 +150,7 @@ fn an_older_format_is_brought_up_and_keeps_what_it_holds() {
         let asked = Request { verdict, ..request(before.request.sandbox, OperationKind::Run) };
         let refused = store.refuse(&asked, "no").unwrap();
         assert_eq!(store.operation(refused.id).unwrap(), refused);
-        assert_eq!(fixture::number(dir.path(), "PRAGMA user_version"), 2);
+        assert_eq!(fixture::number(dir.path(), "PRAGMA user_version"), 3);
     }
     assert_sound(dir.path());
 }

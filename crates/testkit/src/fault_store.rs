@@ -4,12 +4,15 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ctrlz_core::event::Happening;
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
 use ctrlz_core::operation::{Operation, Outcome, Request, Status};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Point, Snapshot, SnapshotKind, Tree};
 use ctrlz_core::state::{Expected, StateEntry, StateKey};
-use ctrlz_core::store::{Durability, NewSandbox, SandboxLock, Store, StoreError};
+use ctrlz_core::store::{
+    Durability, LogHead, LoggedEvent, NewSandbox, SandboxLock, Store, StoreError,
+};
 use rustix::process::{Signal, getpid, kill_process};
 
 /// What happens at the chosen call.
@@ -233,6 +236,18 @@ impl<S: Store> Store for FaultStore<S> {
         version: Option<u64>,
     ) -> Result<Vec<StateEntry>, StoreError> {
         self.pass("list state", |store| store.list(sandbox, version))
+    }
+
+    fn emit(&self, sandbox: Option<SandboxId>, happening: Happening) -> Result<i64, StoreError> {
+        self.pass("write to the event log", |store| store.emit(sandbox, happening))
+    }
+
+    fn events(&self, after: i64, limit: u32) -> Result<Vec<LoggedEvent>, StoreError> {
+        self.pass("read the event log", |store| store.events(after, limit))
+    }
+
+    fn log_head(&self) -> Result<LogHead, StoreError> {
+        self.pass("read the event log", Store::log_head)
     }
 
     fn state_version(&self, sandbox: SandboxId) -> Result<u64, StoreError> {

@@ -8,6 +8,7 @@
 mod access;
 mod copy;
 mod diff;
+mod evidence;
 pub mod fault;
 pub mod image;
 mod layer;

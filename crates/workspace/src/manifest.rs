@@ -10,6 +10,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+use ctrlz_core::digest::Digest;
 use ctrlz_core::path::RelPath;
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::workspace::WorkspaceError;
@@ -86,12 +87,12 @@ fn version((dev, ino, size, mtime, ctime, mode, uid, gid, rdev, nlink): Row) -> 
 }
 
 impl Manifest {
-    /// Writes the new file `path`.
+    /// Writes the new file `path`; answers the digest of all of it but the last line.
     ///
     /// # Errors
     /// When it exists or cannot be written; nothing is left of it then, save after a crash.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), WorkspaceError> {
-        let text = self.text().map_err(failed("write the manifest", path))?;
+    pub(crate) fn write(&self, path: &Path) -> Result<Digest, WorkspaceError> {
+        let (text, digest) = self.text().map_err(failed("write the manifest", path))?;
         let mut file = std::fs::OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -102,10 +103,11 @@ impl Manifest {
             // The first error is the one to tell; an orphan is collected later.
             let _ = std::fs::remove_file(path);
             failed("write the manifest", path)(error)
-        })
+        })?;
+        Ok(Digest::blake3(digest.into()))
     }
 
-    fn text(&self) -> std::io::Result<Vec<u8>> {
+    fn text(&self) -> std::io::Result<(Vec<u8>, blake3::Hash)> {
         let mut text = Vec::with_capacity(256 + self.records.len() * 224);
         let records = self.records.len();
         let head = Head { format: FORMAT.to_owned(), since: self.since, root: self.root, records };
@@ -122,10 +124,11 @@ impl Manifest {
             serde_json::to_writer(&mut text, &line)?;
             text.push(b'\n');
         }
-        let tail = Tail { blake3: blake3::hash(&text).to_hex().to_string() };
+        let digest = blake3::hash(&text);
+        let tail = Tail { blake3: digest.to_hex().to_string() };
         serde_json::to_writer(&mut text, &tail)?;
         text.push(b'\n');
-        Ok(text)
+        Ok((text, digest))
     }
 
     /// Reads and checks the manifest at `path`.
@@ -209,7 +212,7 @@ mod tests {
 
     #[test]
     fn every_flipped_or_missing_byte_is_seen() {
-        let text = manifest().text().expect("text");
+        let (text, _) = manifest().text().expect("text");
         assert!(Manifest::parse(&text).is_some());
         for at in 0..text.len() {
             let mut bad = text.clone();

@@ -19,6 +19,7 @@ use super::paths::{current, difference, share, shared};
 use super::store::{Loaded, Store, make_directory, read_json, write_json};
 use super::tree::{CopyId, CopyTree, TreeRecord};
 use crate::diff;
+use crate::evidence::digest_of_file;
 use crate::live::{self, Applied, Expect, Recovered, Replacement, Step};
 use crate::node::{Version, metadata, remove_tree, version};
 use crate::view::{Found, View};
@@ -207,7 +208,16 @@ fn finish(
     let tree = CopyTree { commit: Some(operation), ..request.tree.with(left) }.text()?;
     let outcome = Outcome { tree, counts: applied.counts };
     write_json(&store.commit(operation).join("result"), &outcome)?;
-    Ok(Committed { tree: outcome.tree, counts: outcome.counts })
+    committed(store, operation, outcome)
+}
+
+fn committed(
+    store: &Store,
+    operation: OperationId,
+    outcome: Outcome,
+) -> Result<Committed, WorkspaceError> {
+    let digest = digest_of_file(&store.commit(operation).join("request"))?;
+    Ok(Committed { tree: outcome.tree, counts: outcome.counts, digest })
 }
 
 /// The tree after a partial commit.
@@ -291,8 +301,7 @@ pub(super) fn recover_commit(
     }
     if version(&directory.join("result"))?.is_some() {
         let outcome: Outcome = read_json(&directory.join("result"), "a commit's result is broken")?;
-        let committed = Committed { tree: outcome.tree, counts: outcome.counts };
-        return Ok(RecoveredCommit::Finished(committed));
+        return committed(store, operation, outcome).map(RecoveredCommit::Finished);
     }
     match live::recover(&transaction(store, operation))? {
         Recovered::NotBegun | Recovered::TakenBack => {

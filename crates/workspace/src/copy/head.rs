@@ -15,6 +15,7 @@ use super::survey;
 use super::tree::{CopyId, CopyTree, TreeRecord};
 use super::verify::whole_since_boot;
 use crate::diff::{Candidates, changes};
+use crate::evidence::digest_of_changes;
 use crate::manifest::{Manifest, Record};
 use crate::node::{copy_sealed_tree, failed, remove_tree, version};
 
@@ -70,8 +71,9 @@ pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError>
     let counts = step.counts();
     if counts.is_empty() && links(&below.manifest.records) == links(&manifest.records) {
         remove_tree(&made)?;
-        return Ok(Sealed { tree: head.tree.clone(), counts });
+        return Ok(Sealed { tree: head.tree.clone(), counts, digest: None });
     }
+    let digest = digest_of_changes(&step.changes).map_err(failed("describe", &root))?;
     let origin = store.origin(&below)?;
     let candidates = step.changes.into_iter().map(|change| change.path);
     let candidates = candidates.chain(below.record.touched.iter().cloned()).collect();
@@ -88,7 +90,7 @@ pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError>
     let id = store.keep(&made, &record, &manifest)?;
     // Only collection reads it, and only in a head.
     let _ = std::fs::remove_file(store.tree(&id).join("head"));
-    Ok(Sealed { tree: tree.with(Some(id)).text()?, counts })
+    Ok(Sealed { tree: tree.with(Some(id)).text()?, counts, digest: Some(digest) })
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::abandon`].

@@ -24,6 +24,7 @@ use super::revert::{expected, since_of};
 use super::store::{Store, make_directory, now};
 use super::tree::{LayerKind, OverlayTree, bare};
 use crate::diff::changes;
+use crate::evidence::digest_of_file;
 use crate::live::{self, Applied, Expect, Recovered, Replacement, Step};
 use crate::manifest::{Manifest, Record};
 use crate::node::{Version, same_xattrs, version};
@@ -244,7 +245,16 @@ fn finish(
     }
     let outcome = Outcome { tree, counts: applied.counts };
     write(store, operation, RESULT, &outcome)?;
-    Ok(Committed { tree: outcome.tree, counts: outcome.counts })
+    committed(store, operation, outcome)
+}
+
+fn committed(
+    store: &Store,
+    operation: OperationId,
+    outcome: Outcome,
+) -> Result<Committed, WorkspaceError> {
+    let digest = digest_of_file(&store.commits().join(format!("{operation}.{REQUEST}")))?;
+    Ok(Committed { tree: outcome.tree, counts: outcome.counts, digest })
 }
 
 /// The tree after a partial commit: the layers stay, and one more below them says what the base
@@ -268,7 +278,7 @@ fn rest(
         }
         records.push(record);
     }
-    let mark = store.keep(LayerKind::Mark, None, &Manifest { since, root: false, records })?;
+    let (mark, _) = store.keep(LayerKind::Mark, None, &Manifest { since, root: false, records })?;
     let layers = std::iter::once(mark).chain(request.tree.layers.iter().cloned()).collect();
     let left = empty.with_layers(layers).text()?;
     // Where a conflict kept something of the sandbox's out, the sandbox drops it.
@@ -286,8 +296,7 @@ pub(super) fn recover_commit(
     operation: OperationId,
 ) -> Result<RecoveredCommit, WorkspaceError> {
     if let Some(outcome) = read::<Outcome>(store, operation, RESULT)? {
-        let committed = Committed { tree: outcome.tree, counts: outcome.counts };
-        return Ok(RecoveredCommit::Finished(committed));
+        return committed(store, operation, outcome).map(RecoveredCommit::Finished);
     }
     let transaction = store.transaction(operation);
     if version(&transaction)?.is_none() {

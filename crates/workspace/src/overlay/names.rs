@@ -77,7 +77,7 @@ pub(super) fn keep_other_names(
     let since = super::revert::since_of(steps);
     let open = open_directory(&layer, OFlags::RDONLY)?;
     rustix::fs::syncfs(&open).map_err(failed("sync", &layer))?;
-    Manifest { since, root: false, records }.write(&manifest)
+    Manifest { since, root: false, records }.write(&manifest).map(drop)
 }
 
 fn written_in_place(

@@ -97,7 +97,7 @@ fn build(
     }
     let since = Timestamp(the_time().0.saturating_add(1));
     let kind = if root { LayerKind::SealedWithRoot } else { LayerKind::Sealed };
-    let id = store.keep(kind, Some(building), &Manifest { since, root, records })?;
+    let (id, _) = store.keep(kind, Some(building), &Manifest { since, root, records })?;
     // Its files have names in other layers.
     store.mark_linked(&id)?;
     let mut layers = now.layers.clone();

@@ -27,7 +27,8 @@ pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError>
     let now = quick_version(&upper)?.ok_or_else(missing)?;
     let root = ownership(&now) != notes.root || attributes(&upper)? != notes.attributes;
     let mut manifest = Manifest { since: notes.since, root, records: walk(&upper)? };
-    let unchanged = Sealed { tree: head.tree.clone(), counts: ChangeCounts::default() };
+    let unchanged =
+        Sealed { tree: head.tree.clone(), counts: ChangeCounts::default(), digest: None };
     if manifest.records.is_empty() && !root {
         return Ok(unchanged);
     }
@@ -41,10 +42,10 @@ pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError>
 
     add_base(&mut manifest.records, &tree.base, notes.since)?;
     let kind = if root { LayerKind::SealedWithRoot } else { LayerKind::Sealed };
-    let id = store.keep(kind, Some(&upper), &manifest)?;
+    let (id, digest) = store.keep(kind, Some(&upper), &manifest)?;
     let mut layers = tree.layers.clone();
     layers.push(id);
-    Ok(Sealed { tree: tree.with_layers(layers).text()?, counts })
+    Ok(Sealed { tree: tree.with_layers(layers).text()?, counts, digest: Some(digest) })
 }
 
 /// The changes in numbers. What lies in a directory that was not there is an addition without being

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use ctrlz_core::digest::Digest;
 use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::path::RelPath;
 use ctrlz_core::time::Timestamp;
@@ -220,21 +221,21 @@ impl Store {
     /// Keeps the directory `written` (nothing for a [`LayerKind::Mark`]) as a new layer.
     ///
     /// The manifest comes first: a crash in between leaves a manifest that nothing names, or a
-    /// layer that nothing names; the tree before stays as it was.
+    /// layer that nothing names; the tree before stays as it was. Answers the manifest's digest, too.
     pub(super) fn keep(
         &self,
         kind: LayerKind,
         written: Option<&Path>,
         manifest: &Manifest,
-    ) -> Result<LayerId, WorkspaceError> {
+    ) -> Result<(LayerId, Digest), WorkspaceError> {
         make_directory(&self.layers())?;
         let time = now().0;
         let mut turn = 0;
-        let (id, path) = loop {
+        let (id, path, digest) = loop {
             let id = LayerId::new(kind, self.boot(), time, turn);
             let path = self.beside(&id, "manifest");
             match manifest.write(&path) {
-                Ok(()) => break (id, path),
+                Ok(digest) => break (id, path, digest),
                 Err(WorkspaceError::Io { source, .. })
                     if source.kind() == std::io::ErrorKind::AlreadyExists && turn < 1 << 16 =>
                 {
@@ -250,7 +251,7 @@ impl Store {
             let _ = std::fs::remove_file(&path);
             return Err(failed("seal as a layer", written)(errno));
         }
-        Ok(id)
+        Ok((id, digest))
     }
 }
 

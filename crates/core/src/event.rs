@@ -1,0 +1,260 @@
+//! What happens, as one typed stream: the event log keeps it, sinks send it on, and it is the chain
+//! of evidence.
+//!
+//! An [`Event`] is the JSON form of CloudEvents 1.0. Beside the attributes of the specification it
+//! has those of two documented extensions (`authtype` and `authid`, who acted; `sequence`, its
+//! number in the log) and one of our own: `prevhash`, the SHA-256 of the event before it, as its
+//! bytes stand in the log. So a copy of the log is verified with any SHA-256.
+
+use serde::{Deserialize, Serialize};
+
+use crate::actor::ActorKind;
+use crate::changeset::ChangeCounts;
+use crate::digest::Digest;
+use crate::id::{OperationId, SnapshotId};
+use crate::operation::{CommandReport, OperationKind, Status};
+use crate::snapshot::SnapshotKind;
+use crate::verdict_record::VerdictRecord;
+
+/// What happened. The names are the events' types.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", content = "data")]
+pub enum Happening {
+    /// Intent: an operation is about to begin.
+    #[serde(rename = "io.github.ctrlz.operation.started")]
+    OperationStarted(OperationStarted),
+    /// Outcome: it ended, well or not.
+    #[serde(rename = "io.github.ctrlz.operation.finished")]
+    OperationFinished(OperationFinished),
+    /// An operation was not let run.
+    #[serde(rename = "io.github.ctrlz.safety.violation")]
+    SafetyViolation(SafetyViolation),
+    /// A snapshot was taken.
+    #[serde(rename = "io.github.ctrlz.snapshot.created")]
+    SnapshotCreated(SnapshotCreated),
+    /// A snapshot was removed.
+    #[serde(rename = "io.github.ctrlz.snapshot.removed")]
+    SnapshotRemoved(SnapshotRemoved),
+    /// Something is wrong that a rollback mends.
+    #[serde(rename = "io.github.ctrlz.rollback.required")]
+    RollbackRequired(RollbackRequired),
+    /// A rollback has taken place. Its operation's end is told as well.
+    #[serde(rename = "io.github.ctrlz.rollback.done")]
+    RollbackDone(RollbackDone),
+    /// A sandbox was made, as a copy of another or new.
+    #[serde(rename = "io.github.ctrlz.sandbox.created")]
+    SandboxCreated(SandboxCreated),
+    /// A sandbox was removed with all that is in it.
+    #[serde(rename = "io.github.ctrlz.sandbox.removed")]
+    SandboxRemoved {},
+    /// A health check found something, or finds it no more.
+    #[serde(rename = "io.github.ctrlz.health.changed")]
+    HealthChanged(HealthChanged),
+    /// A sandbox uses more than it did, or than it may.
+    #[serde(rename = "io.github.ctrlz.resource.exceeded")]
+    ResourceExceeded(ResourceExceeded),
+    /// The configuration is another than the one in use before.
+    #[serde(rename = "io.github.ctrlz.configuration.changed")]
+    ConfigurationChanged(ConfigurationChanged),
+}
+
+/// See [`Happening::OperationStarted`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperationStarted {
+    /// Its id.
+    pub operation: OperationId,
+    /// What kind.
+    pub kind: OperationKind,
+    /// One line for people, without secrets.
+    pub title: String,
+    /// The operation that it undoes, redoes or returns to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<OperationId>,
+    /// What the validator said, and who approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictRecord>,
+    /// The digest of where the sandbox stands: what an undo returns to.
+    pub snapshot: Digest,
+}
+
+/// See [`Happening::OperationFinished`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OperationFinished {
+    /// Its id.
+    pub operation: OperationId,
+    /// What kind.
+    pub kind: OperationKind,
+    /// How it ended.
+    pub status: Status,
+    /// For a command: what it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub command: Option<CommandReport>,
+    /// What it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<ChangeCounts>,
+    /// The digest of what it changed, when it changed something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub changeset: Option<Digest>,
+    /// Why it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// The digest of where the sandbox stands now; nothing when it did not move.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub snapshot: Option<Digest>,
+}
+
+/// See [`Happening::SafetyViolation`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SafetyViolation {
+    /// The operation as which it is journaled.
+    pub operation: OperationId,
+    /// One line for people, without secrets.
+    pub title: String,
+    /// What the validator said.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictRecord>,
+    /// Why it was not let run.
+    pub reason: String,
+}
+
+/// See [`Happening::SnapshotCreated`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotCreated {
+    /// Its id.
+    pub snapshot: SnapshotId,
+    /// Why it was taken.
+    pub kind: SnapshotKind,
+    /// What the user wrote about it.
+    pub message: String,
+    /// The operation that took it.
+    pub operation: OperationId,
+    /// The digest of what it returns to.
+    pub digest: Digest,
+}
+
+/// See [`Happening::SnapshotRemoved`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotRemoved {
+    /// Its id.
+    pub snapshot: SnapshotId,
+    /// Why.
+    pub reason: String,
+}
+
+/// See [`Happening::RollbackRequired`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RollbackRequired {
+    /// What is wrong.
+    pub reason: String,
+    /// The snapshot that is known to be good, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<SnapshotId>,
+}
+
+/// See [`Happening::RollbackDone`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RollbackDone {
+    /// The rollback.
+    pub operation: OperationId,
+    /// What it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counts: Option<ChangeCounts>,
+}
+
+/// See [`Happening::SandboxCreated`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SandboxCreated {
+    /// The operation as which it is journaled.
+    pub operation: OperationId,
+    /// One line for people.
+    pub title: String,
+    /// The digest of what it starts from.
+    pub snapshot: Digest,
+}
+
+/// How bad a finding is.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+pub enum Severity {
+    /// Nothing to do.
+    #[default]
+    Ok,
+    /// Somebody should look at it.
+    Warning,
+    /// Work fails, or will soon.
+    Critical,
+}
+
+/// See [`Happening::HealthChanged`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HealthChanged {
+    /// The check.
+    pub check: String,
+    /// How bad it is now.
+    pub severity: Severity,
+    /// What was seen.
+    pub evidence: String,
+    /// What to do; empty when nothing.
+    pub remedy: String,
+}
+
+/// See [`Happening::ResourceExceeded`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResourceExceeded {
+    /// What is used: `memory`, `cpu`, `processes`, `writes` and so on.
+    pub resource: String,
+    /// How much.
+    pub used: f64,
+    /// How much was expected, or is allowed.
+    pub expected: f64,
+    /// In what: `bytes`, `percent`, `processes`.
+    pub unit: String,
+    /// In words.
+    pub reason: String,
+}
+
+/// See [`Happening::ConfigurationChanged`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ConfigurationChanged {
+    /// The files that were read, each with its digest.
+    pub files: Vec<ConfigurationFile>,
+}
+
+/// One file of the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ConfigurationFile {
+    /// Where; what is not UTF-8 in it is replaced.
+    pub path: String,
+    /// What stood in it; nothing when it is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<Digest>,
+}
+
+/// One event as it stands in the log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// `1.0`
+    pub specversion: String,
+    /// Unique together with [`Self::source`]: the number in the log.
+    pub id: String,
+    /// The log: `urn:uuid:` and the store's id.
+    pub source: String,
+    /// The sandbox's name; nothing for what is about none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// When, in RFC 3339 with nanoseconds.
+    pub time: String,
+    /// What kind of somebody acted.
+    pub authtype: ActorKind,
+    /// Who acted.
+    pub authid: String,
+    /// The number in the log with leading zeros, so that texts sort as numbers.
+    pub sequence: String,
+    /// The SHA-256 of the event before, 64 hexadecimal digits; all zero for the first.
+    pub prevhash: String,
+    /// What happened.
+    #[serde(flatten)]
+    pub happening: Happening,
+}
