@@ -6,6 +6,7 @@
 //! death of the machine.
 #![forbid(unsafe_code)]
 
+pub mod audit;
 mod blobs;
 mod connection;
 mod creation;
