@@ -4,6 +4,7 @@
 #[macro_use]
 mod print;
 
+mod actor;
 mod arguments;
 mod commands;
 mod confirm;

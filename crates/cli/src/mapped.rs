@@ -10,6 +10,7 @@ use ctrlz_core::store::Store;
 use ctrlz_isolation::native;
 use ctrlz_store::SqliteStore;
 
+use crate::actor;
 use crate::arguments::{Arguments, Command};
 use crate::failure::{Failure, OWN_FAILURE};
 use crate::{Answer, places};
@@ -73,6 +74,8 @@ fn concern(command: &Command) -> Concern<'_> {
         Command::Ls
         | Command::Snapshots(_)
         | Command::Log(_)
+        | Command::Events(_)
+        | Command::Audit(_)
         | Command::State(_)
         | Command::Doctor
         | Command::Check(_)
@@ -99,6 +102,7 @@ fn any_sandbox(matches: impl Fn(&ctrlz_core::sandbox::Sandbox) -> bool) -> Resul
 /// Calls `action` in a child that may handle files of all the user's ids.
 pub(crate) fn run(action: impl FnOnce() -> u8) -> Answer {
     let store = places::store()?;
+    actor::current();
     let status = native::with_subordinate_ids(|| {
         places::pin_store(store);
         i32::from(action())

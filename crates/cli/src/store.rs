@@ -5,6 +5,8 @@ use std::path::Path;
 use ctrlz_core::store::StoreError;
 use ctrlz_store::SqliteStore;
 
+use crate::actor;
+
 /// What [`open`] answers.
 #[cfg(not(feature = "faults"))]
 pub(crate) type OpenStore = SqliteStore;
@@ -16,7 +18,7 @@ pub(crate) type OpenStore = ctrlz_testkit::fault_store::FaultStore<SqliteStore>;
 /// Opens the store in `directory`; makes it when there is none.
 #[cfg(not(feature = "faults"))]
 pub(crate) fn open(directory: &Path) -> Result<OpenStore, StoreError> {
-    SqliteStore::open(directory)
+    Ok(SqliteStore::open(directory)?.acting_as(actor::current()))
 }
 
 /// Opens the store in `directory`, with the fault that `CTRLZ_STORE_FAULT` asks for: `N:before` and
@@ -24,7 +26,7 @@ pub(crate) fn open(directory: &Path) -> Result<OpenStore, StoreError> {
 #[cfg(feature = "faults")]
 pub(crate) fn open(directory: &Path) -> Result<OpenStore, StoreError> {
     use ctrlz_testkit::fault_store::{FaultStore, StoreFault};
-    let store = SqliteStore::open(directory)?;
+    let store = SqliteStore::open(directory)?.acting_as(actor::current());
     let text = std::env::var("CTRLZ_STORE_FAULT").unwrap_or_default();
     let plan = text.split_once(':').and_then(|(call, action)| {
         let fault = match action {

@@ -9,6 +9,7 @@
 mod chain;
 mod checkpoint;
 mod export;
+mod journal;
 mod keys;
 mod notary;
 mod note;
@@ -16,6 +17,7 @@ mod note;
 pub use chain::{Break, Link, Start, check};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use export::{Bundle, BundleError, Verified, VerifyError, verify};
+pub use journal::{Difference, compare};
 pub use keys::{KeyError, SigningKey, Verifier};
 pub use notary::{Notary, NotaryError};
 pub use note::NoteError;

@@ -1,6 +1,7 @@
 //! The command line's grammar.
 
 mod check;
+mod events;
 mod hook;
 mod policy;
 mod run;
@@ -14,6 +15,7 @@ use ctrlz_core::name::SandboxName;
 use ctrlz_core::workspace::ConflictStrategy;
 
 pub(crate) use check::{CheckArguments, LanguageWord};
+pub(crate) use events::{AuditAction, AuditArguments, EventsArguments};
 pub(crate) use hook::{
     Agent, HookAction, HookArguments, HookOptions, InstallArguments, OnHigh, OnLow,
     SettingsArguments, UninstallArguments,
@@ -100,6 +102,10 @@ pub(crate) enum Command {
     Doctor,
     /// Finish or take back what a crash left
     Recover,
+    /// Show what happened, and follow what happens
+    Events(EventsArguments),
+    /// Verify, sign and export the log of everything that happened
+    Audit(AuditArguments),
     /// Judge a command or a script without running it
     ///
     /// With several words after `--`, a program and its arguments are judged as `ctrlz run` would

@@ -1,11 +1,13 @@
 //! One file a command.
 
 mod approval;
+mod audit;
 mod check;
 mod commit;
 mod config;
 mod diff;
 mod doctor;
+mod events;
 mod history;
 mod hook;
 mod manage;
@@ -65,6 +67,8 @@ fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
         Command::State(arguments) => state::state(arguments, json),
         Command::Doctor => doctor::doctor(json),
         Command::Recover => recover::recover(json),
+        Command::Events(arguments) => events::events(&arguments, json),
+        Command::Audit(arguments) => audit::audit(&arguments, json),
         Command::Check(arguments) => check::check(&arguments, json),
         Command::Hook(arguments) => hook::hook(arguments, json),
         Command::Policy(arguments) => policy::policy(&arguments, json),

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use ctrlz_core::digest::Digest;
 use serde::{Deserialize, Serialize};
 
-use super::chain::{Break, Link, Start, check};
+use super::chain::{Break, Link, Start, check, hash};
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::keys::Verifier;
 
@@ -63,6 +63,26 @@ impl Bundle {
             let _ = writeln!(text, "{}", serde_json::to_string(&note).unwrap_or_default());
         }
         text
+    }
+
+    /// The events from number `first` to number `last`, both of which it has. The chain must have
+    /// been checked.
+    #[must_use]
+    pub fn part(&self, first: i64, last: i64) -> Self {
+        let index = |number: i64| {
+            usize::try_from(number - self.start.before - 1).unwrap_or(0).min(self.events.len())
+        };
+        let mut start = self.start.clone();
+        if let Some(before) = index(first).checked_sub(1).and_then(|at| self.events.get(at)) {
+            start = Start { before: first - 1, hash: hash(before), ..start };
+        }
+        let events = self.events.get(index(first)..index(last + 1)).unwrap_or_default().to_vec();
+        let within = |note: &&String| {
+            let number = Checkpoint::read_unverified(note).map_or(0, |found| found.number);
+            (first..=last).contains(&number)
+        };
+        let checkpoints = self.checkpoints.iter().filter(within).cloned().collect();
+        Self { start, events, checkpoints }
     }
 
     /// Reads an export.

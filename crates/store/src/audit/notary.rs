@@ -151,6 +151,17 @@ impl Notary {
         Ok(self.numbers()?.last().copied().unwrap_or(0))
     }
 
+    /// The newest checkpoint, as a signed note.
+    ///
+    /// # Errors
+    /// A file that cannot be read.
+    pub fn newest(&self) -> Result<Option<String>, NotaryError> {
+        match self.signed_to()? {
+            0 => Ok(None),
+            number => read(&self.directory.join(format!("{number:019}.note"))),
+        }
+    }
+
     fn numbers(&self) -> Result<Vec<i64>, NotaryError> {
         let list = match std::fs::read_dir(&self.directory) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,0 +1,215 @@
+//! `ctrlz audit`.
+
+use std::io::{Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ctrlz_core::time::Timestamp;
+use ctrlz_store::audit::{Bundle, Notary, Verifier, compare, verify};
+
+use crate::Answer;
+use crate::arguments::{AuditAction, AuditArguments};
+use crate::context::Context;
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::show::{self, plain};
+
+/// Something is not as it was written.
+const NOT_GOOD: u8 = 1;
+
+pub(crate) fn audit(arguments: &AuditArguments, json: bool) -> Answer {
+    match &arguments.action {
+        AuditAction::Verify { file: Some(file), from, to, key } => {
+            verify_export(file, *from, *to, key.as_deref(), json)
+        }
+        AuditAction::Verify { file: None, from, to, key } => {
+            verify_store(*from, *to, key.as_deref(), json)
+        }
+        AuditAction::Export { file, from, to } => export(file.as_deref(), *from, *to, json),
+        AuditAction::Sign => sign(json),
+        AuditAction::Key => key(json),
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+fn verify_store(from: Option<i64>, to: Option<i64>, key: Option<&str>, json: bool) -> Answer {
+    let context = Context::open()?;
+    let notary = Notary::of(&context.directory);
+    let key = match key {
+        Some(text) => Some(read_key(text)?),
+        None => notary.verifier().map_err(|e| Failure::caused(OWN_FAILURE, "audit", &e))?,
+    };
+    let bundle = bundle(&context, &notary, from, to)?;
+    let mut differences = Vec::new();
+    if from.is_none() && to.is_none() {
+        differences = compare(context.store())?;
+    }
+    if !differences.is_empty() {
+        let lines = differences.iter().map(ToString::to_string).collect();
+        let message = "the journal is not what the event log tells of it";
+        return Err(Failure::new(NOT_GOOD, "tampered", message).details(lines));
+    }
+    told(&bundle, key.as_ref(), false, json)
+}
+
+fn verify_export(
+    file: &Path,
+    from: Option<i64>,
+    to: Option<i64>,
+    key: Option<&str>,
+    json: bool,
+) -> Answer {
+    let key = key.map(read_key).transpose()?;
+    let mut text = String::new();
+    let read = match file.as_os_str().as_encoded_bytes() {
+        b"-" => std::io::stdin().read_to_string(&mut text),
+        _ => std::fs::File::open(file).and_then(|mut file| file.read_to_string(&mut text)),
+    };
+    read.map_err(|error| {
+        let message = format!("cannot read the export {}", file.display());
+        Failure::new(OWN_FAILURE, "export", message).detail(error.to_string())
+    })?;
+    let bundle = Bundle::parse(&text).map_err(|e| Failure::caused(NOT_GOOD, "tampered", &e))?;
+    // The whole of it, since a part alone cannot show what was cut off.
+    let all = verify(&bundle, key.as_ref(), true)
+        .map_err(|error| Failure::caused(NOT_GOOD, "tampered", &error))?;
+    match (from, to) {
+        (None, None) => told(&bundle, key.as_ref(), true, json),
+        _ => {
+            let first = from.unwrap_or(1).max(all.first.unwrap_or(1));
+            let last = to.unwrap_or(i64::MAX).min(all.last.unwrap_or(0));
+            if first > last {
+                let message = "the export has no event in that range";
+                return Err(Failure::new(REFUSED, "range", message));
+            }
+            told(&bundle.part(first, last), key.as_ref(), false, json)
+        }
+    }
+}
+
+fn told(bundle: &Bundle, key: Option<&Verifier>, sealed: bool, json: bool) -> Answer {
+    let shown = verify(bundle, key, sealed)
+        .map_err(|error| Failure::caused(NOT_GOOD, "tampered", &error))?;
+    if json {
+        show::print_json(&[
+            ("log", show::to_json(&bundle.start.source)?),
+            ("first", show::to_json(&shown.first)?),
+            ("last", show::to_json(&shown.last)?),
+            ("signed_to", show::to_json(&shown.signed_to)?),
+            ("key", show::to_json(&shown.by)?),
+        ]);
+        return show::done();
+    }
+    let (Some(first), Some(last)) = (shown.first, shown.last) else {
+        println!("no events");
+        return show::done();
+    };
+    println!("events {first} to {last} of {} are one chain", plain(&bundle.start.source));
+    match (&shown.by, shown.signed_to) {
+        (_, 0) => println!("  nothing of it is signed yet: `ctrlz audit sign` does"),
+        (Some(by), to) if to >= last => println!("  all of it is signed by {by}"),
+        (Some(by), to) => println!("  signed by {by} up to event {to}"),
+        (None, to) => {
+            println!(
+                "  checkpoints up to event {to} fit, but whose they are was not checked: --key"
+            );
+        }
+    }
+    show::done()
+}
+
+fn export(file: Option<&Path>, from: Option<i64>, to: Option<i64>, json: bool) -> Answer {
+    let context = Context::open()?;
+    let notary = Notary::of(&context.directory);
+    if to.is_none() {
+        // So that the export's end is signed.
+        notary
+            .sign(context.store(), now())
+            .map_err(|error| Failure::caused(OWN_FAILURE, "audit", &error))?;
+    }
+    let bundle = bundle(&context, &notary, from, to)?;
+    let text = bundle.text();
+    let Some(file) = file else {
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        return show::done();
+    };
+    let written = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(file)
+        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    written.map_err(|error| {
+        let message = format!("cannot write the export {}", file.display());
+        Failure::new(OWN_FAILURE, "export", message).detail(error.to_string())
+    })?;
+    if json {
+        show::print_json(&[("events", show::to_json(&bundle.events.len())?)]);
+    } else {
+        println!("{} events in {}", bundle.events.len(), file.display());
+    }
+    show::done()
+}
+
+fn sign(json: bool) -> Answer {
+    let context = Context::open()?;
+    let notary = Notary::of(&context.directory);
+    let failed = |error| Failure::caused(OWN_FAILURE, "audit", &error);
+    notary.sign(context.store(), now()).map_err(failed)?;
+    let note = notary.newest().map_err(failed)?;
+    let Some(note) = note else {
+        return Err(Failure::new(REFUSED, "nothing", "the event log is empty"));
+    };
+    if json {
+        show::print_json(&[("note", show::to_json(&note)?)]);
+    } else {
+        print!("{note}");
+    }
+    show::done()
+}
+
+fn key(json: bool) -> Answer {
+    let context = Context::open()?;
+    let notary = Notary::of(&context.directory);
+    let failed = |error| Failure::caused(OWN_FAILURE, "audit", &error);
+    let Some(verifier) = notary.verifier().map_err(failed)? else {
+        let failure = Failure::new(REFUSED, "nothing", "nothing was signed yet");
+        return Err(failure.hint("`ctrlz audit sign` makes a key and signs the event log"));
+    };
+    if json {
+        show::print_json(&[("key", show::to_json(&verifier.to_string())?)]);
+    } else {
+        println!("{verifier}");
+    }
+    show::done()
+}
+
+fn bundle(
+    context: &Context,
+    notary: &Notary,
+    from: Option<i64>,
+    to: Option<i64>,
+) -> Result<Bundle, Failure> {
+    let bundle = notary
+        .bundle(context.store(), from, to)
+        .map_err(|error| Failure::caused(OWN_FAILURE, "audit", &error))?;
+    if bundle.events.is_empty() && (from.is_some() || to.is_some()) {
+        let message = "the event log has no event in that range";
+        return Err(Failure::new(REFUSED, "range", message));
+    }
+    Ok(bundle)
+}
+
+/// A key as text, or a file with one.
+fn read_key(text: &str) -> Result<Verifier, Failure> {
+    let read = std::fs::read_to_string(text);
+    let found = read.as_deref().unwrap_or(text).trim();
+    found.parse().map_err(|error| {
+        Failure::caused(OWN_FAILURE, "key", &error)
+            .hint("`ctrlz audit key` prints the key of a store")
+    })
+}
