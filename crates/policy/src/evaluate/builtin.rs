@@ -322,8 +322,10 @@ impl Evaluator<'_> {
             let input = self.take_stdin();
             let name = names.last().cloned().unwrap_or_else(|| b"MAPFILE".to_vec());
             let strips = options.has("t");
-            let lines = input.text.split_inclusive(|byte| *byte == b'\n').take(256).map(|line| {
-                let line = if strips { line.strip_suffix(b"\n").unwrap_or(line) } else { line };
+            let end = options.value("d").and_then(|field| field.text().first()).copied();
+            let end = end.unwrap_or(b'\n');
+            let lines = input.text.split_inclusive(|byte| *byte == end).take(256).map(|line| {
+                let line = if strips { line.strip_suffix(&[end]).unwrap_or(line) } else { line };
                 Value::new(line.to_vec(), input.taint)
             });
             let array = (0..).zip(lines).collect();

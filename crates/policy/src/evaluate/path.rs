@@ -74,7 +74,11 @@ impl Evaluator<'_> {
         if class == PathClass::HarmlessDevice && kind != EffectKind::Delete {
             return;
         }
-        let mut qualities = qualities;
+        // Whoever deletes each file that a search lists deletes the tree.
+        let mut qualities = qualities.with_if(
+            kind == EffectKind::Delete && path.taint.has(Taint::LISTED),
+            Qualities::RECURSIVE,
+        );
         if class == PathClass::Unknown && resolved.taint.has(Taint::UNSET) {
             // `$X/*`, `$X/`: everything, should the variable be empty.
             let rest = path.text.iter().position(|byte| *byte != UNKNOWN);

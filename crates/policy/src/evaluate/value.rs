@@ -37,6 +37,8 @@ impl Taint {
 
     /// A variable whose name says that it is a secret.
     pub(crate) const NAMED_SECRET: Self = Self(1 << 11);
+    /// Names that a search of whole folders lists.
+    pub(crate) const LISTED: Self = Self(1 << 12);
 
     pub(crate) const NONE: Self = Self(0);
 

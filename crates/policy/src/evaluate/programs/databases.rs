@@ -22,6 +22,11 @@ impl Evaluator<'_> {
         // A database that is a file, or made for trying: deleting in it is as undoable as that.
         let named_test = call.arguments.iter().any(|field| {
             let text = field.text();
+            // `mongodb://localhost/test`
+            let text = match text.windows(3).any(|part| part == b"://") {
+                true => text.rsplit(|byte| *byte == b'/').next().unwrap_or_default(),
+                false => text,
+            };
             !text.contains(&b' ')
                 && [&b"test"[..], b"dev", b"tmp", b"sandbox"].iter().any(|word| {
                     text == *word
@@ -146,8 +151,10 @@ pub(crate) fn lost(statement: &str) -> Option<(String, Qualities)> {
         _ => None,
     }
     .or_else(|| {
-        let script = upper.contains("DROPDATABASE(")
-            || upper.contains(".DROP()")
+        if upper.contains("DROPDATABASE(") {
+            return Some(("drop database".to_owned(), Qualities::ALL_OF_THEM));
+        }
+        let script = upper.contains(".DROP()")
             || upper.contains("DELETEMANY({})")
             || upper.contains(".REMOVE({})");
         script.then(|| ("delete everything".to_owned(), Qualities::ALL_OF_THEM))

@@ -116,7 +116,9 @@ impl Evaluator<'_> {
             index += 1;
         }
         let only_files = texts.windows(2).any(|two| two == [&b"-type"[..], b"f"]);
-        let mut output = Value::new(Vec::new(), Taint::OUTPUT.with(Taint::FILE));
+        let whole = !selects && (name.is_some() || !narrowed);
+        let listed = if whole { Taint::LISTED } else { Taint::NONE };
+        let mut output = Value::new(Vec::new(), Taint::OUTPUT.with(Taint::FILE).with(listed));
         for place in &places {
             output.push_value(&found(place));
             if only_files && name.is_none() && !narrowed {

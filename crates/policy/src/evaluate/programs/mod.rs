@@ -14,6 +14,7 @@ mod git;
 mod habits;
 mod interpreters;
 mod itself;
+mod listed;
 mod network;
 mod permissions;
 mod shells;
@@ -113,6 +114,7 @@ impl Evaluator<'_> {
             self.write(&Value::unknown(Taint::OUTPUT));
             return;
         }
+        self.deletes_what_is_listed(&call);
         self.note_call(match call.name.as_str() {
             "ctrlz" => itself::own_part(&call),
             _ => wrappers::own_part(&call),
@@ -223,6 +225,11 @@ impl Evaluator<'_> {
         }
         self.write(&Value::unknown(Taint::OUTPUT));
     }
+}
+
+/// Whether a program of that name is a shell.
+fn is_shell(name: &str) -> bool {
+    matches!(name, "sh" | "bash" | "dash" | "zsh" | "ksh" | "ash" | "fish" | "csh" | "tcsh")
 }
 
 /// Whether a call only prints how to use the program.

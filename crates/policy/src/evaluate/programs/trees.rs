@@ -6,6 +6,7 @@ use crate::evaluate::call::Call;
 use crate::evaluate::expand::Field;
 use crate::evaluate::value::{Taint, Value};
 use crate::path_class::PathClass;
+use crate::source_range::SourceRange;
 
 impl Evaluator<'_> {
     pub(super) fn remove(&mut self, call: &Call) {
@@ -108,6 +109,7 @@ impl Evaluator<'_> {
             if quality.has(Qualities::RECURSIVE) {
                 self.touch_path(EffectKind::Write, &path, quality, target.range);
             }
+            self.shell_under_other_name(&from.text, &resolved.text, target.range);
             if self.is_program(&from) {
                 self.files.copy_program(&from.text, &resolved.text);
                 self.files.forget(&resolved.text);
@@ -148,6 +150,7 @@ impl Evaluator<'_> {
             let name = from.text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             link = [link.as_slice(), b"/", name].concat();
         }
+        self.shell_under_other_name(&from.text, &link, target.range);
         self.touch_path(
             EffectKind::Overwrite,
             &Value::known(link.clone()),
@@ -155,6 +158,20 @@ impl Evaluator<'_> {
             target.range,
         );
         self.files.link(&link, &from.text);
+    }
+
+    /// A shell that is no longer called one: another program is to start it unawares.
+    fn shell_under_other_name(&mut self, from: &[u8], to: &[u8], range: SourceRange) {
+        let last = |path: &[u8]| {
+            let step = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            String::from_utf8_lossy(step).into_owned()
+        };
+        let of_system = [&b"/bin/"[..], b"/usr/bin/"].iter().any(|folder| from.starts_with(folder));
+        let is_shell = of_system && super::is_shell(&last(from));
+        let name = last(to);
+        if is_shell && !name.is_empty() && !name.ends_with("sh") && !name.contains('\0') {
+            self.shell_started(&name, range);
+        }
     }
 
     pub(super) fn touch(&mut self, call: &Call) {
@@ -337,7 +354,8 @@ impl Evaluator<'_> {
         }
         let operands: Vec<Field> =
             options.operands.iter().skip(1).map(|field| (*field).clone()).collect();
-        self.packed(call, &operands, options.has("m|move"));
+        let removes = options.has("m|move") || words.contains(&b"-sdel".as_slice());
+        self.packed(call, &operands, removes);
     }
 
     /// What is packed is read; where it goes, its secrets go along.
