@@ -135,13 +135,20 @@ impl Evaluator<'_> {
             code.text = [b"f", value.text.as_slice()].concat();
             self.captured_code(&code, range);
         }
+        self.command_in_variable(name, value, range);
         match name {
             b"PYTHONSTARTUP" if !value.is_empty() => {
                 let content = self.read_file(value, range);
                 self.run_script(crate::script::Language::Python, &content, range, false);
             }
             b"PERL5OPT" | b"RUBYOPT" | b"NODE_OPTIONS" | b"JAVA_TOOL_OPTIONS"
-            | b"_JAVA_OPTIONS" | b"PYTHONWARNINGS" => self.guess_from(&value.text, range),
+            | b"JDK_JAVA_OPTIONS" | b"_JAVA_OPTIONS" | b"PYTHONWARNINGS" => {
+                self.loaded_code(value, range);
+                self.guess_from(&value.text, range);
+            }
+            b"GCONV_PATH" | b"GIT_EXEC_PATH" | b"OPENSSL_CONF" | b"OPENSSL_ENGINES" => {
+                self.loaded_code(value, range);
+            }
             b"LD_PRELOAD" | b"LD_AUDIT" | b"DYLD_INSERT_LIBRARIES" if !value.is_empty() => {
                 let target = Target::Name(value.lossy());
                 self.emit(EffectKind::Inject, target, Qualities::NONE, range);
@@ -165,12 +172,6 @@ impl Evaluator<'_> {
                     self.shell_started(&String::from_utf8_lossy(name), range);
                 }
                 self.captured_code(value, range);
-            }
-            // `RESTIC_PASSWORD_COMMAND` and the like.
-            _ if name.ends_with(b"_COMMAND")
-                && matches!(shell_in(&value.text), Some(Shell::Bare)) =>
-            {
-                self.shell_started(&String::from_utf8_lossy(name), range);
             }
             // Prompts are expanded like a text in double quotes.
             b"PS1" | b"PS4" | b"PS2"
@@ -208,6 +209,63 @@ impl Evaluator<'_> {
             _ => {}
         }
     }
+}
+
+impl Evaluator<'_> {
+    /// A variable that names what a program starts, or a file that does.
+    fn command_in_variable(&mut self, name: &[u8], value: &Value, range: SourceRange) {
+        let told = String::from_utf8_lossy(name);
+        // `LESSOPEN='|command %s'`
+        let text = value.text.trim_ascii_start();
+        let text = text.strip_prefix(b"|").unwrap_or(text).trim_ascii_start();
+        let program = text.split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        let resolved = self.resolve(&Value::known(program));
+        if let Some(content) = self.files.read(&resolved.text).filter(|_| !program.is_empty()) {
+            let body = content.text.split(|byte| *byte == b'\n');
+            if body
+                .filter(|line| !line.starts_with(b"#"))
+                .any(|line| matches!(shell_in(line), Some(Shell::Bare)))
+            {
+                self.shell_started(&told, range);
+            }
+            return;
+        }
+        let suffixes: [&[u8]; 4] = [b"_COMMAND", b"PAGER", b"_WRAPPER", b"_LAUNCHER"];
+        if !suffixes.iter().any(|suffix| name.ends_with(suffix))
+            && !matches!(name, b"LESSOPEN" | b"LESSCLOSE" | b"GIT_EXTERNAL_DIFF")
+        {
+            return;
+        }
+        let starts_shell = match shell_in(text) {
+            Some(Shell::Bare) => true,
+            // `sh -c '/bin/sh'`
+            Some(Shell::WithCode(_)) => text
+                .windows(3)
+                .position(|part| part == b" -c")
+                .and_then(|at| text.get(at..))
+                .is_some_and(|code| shell_in(code).is_some()),
+            None => false,
+        };
+        let step = program.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+        let destroys = matches!(step, b"rm" | b"shred" | b"dd" | b"unlink" | b"wipefs");
+        if starts_shell || destroys || in_public_folder(program) {
+            self.shell_started(&told, range);
+        }
+    }
+
+    /// Code that a variable makes a program load, from where everybody may write.
+    fn loaded_code(&mut self, value: &Value, range: SourceRange) {
+        let is_end = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b':' | b'=' | b',');
+        if let Some(path) = value.text.split(is_end).find(|part| in_public_folder(part)) {
+            let target = Target::Name(String::from_utf8_lossy(path).into_owned());
+            self.emit(EffectKind::Inject, target, Qualities::NONE, range);
+        }
+    }
+}
+
+/// Whether a path leads to a folder where everybody may write.
+fn in_public_folder(path: &[u8]) -> bool {
+    [&b"/tmp/"[..], b"/var/tmp/", b"/dev/shm/"].iter().any(|folder| path.starts_with(folder))
 }
 
 /// Whether a word expands the variable `name`.

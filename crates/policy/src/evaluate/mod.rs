@@ -22,6 +22,7 @@ mod programs;
 mod redirect;
 mod remark;
 mod simple;
+mod typed;
 mod value;
 
 pub(crate) use call::Call;
@@ -70,6 +71,7 @@ pub(crate) fn shell(text: &[u8], context: &Context) -> Evaluation {
     let mut evaluator = Evaluator::new(context);
     let list = syntax::parse(text);
     evaluator.list(&list);
+    evaluator.typed_lines(text);
     evaluator.at_the_end();
     evaluator.end()
 }

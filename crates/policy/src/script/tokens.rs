@@ -106,6 +106,8 @@ impl Lexer<'_> {
             }
             b'%' if self.language == Language::Ruby => self.ruby_percent(),
             b'<' if next == Some(b'<') => self.heredoc_start(),
+            // PHP's `@` only keeps a call quiet.
+            b'@' if self.language == Language::Php => self.at += 1,
             b'$' | b'@' if self.starts_name(1) || next == Some(b'{') && self.starts_name(2) => {
                 self.at += 1;
                 let braced = self.peek(0) == Some(b'{');

@@ -2,6 +2,7 @@
 
 use crate::evaluate::Evaluator;
 use crate::evaluate::call::Call;
+use crate::evaluate::expand::Field;
 use crate::evaluate::value::Value;
 
 /// How many commands of one source are followed.
@@ -10,7 +11,17 @@ const MOST_COMMANDS: usize = 16;
 impl Evaluator<'_> {
     /// `gcc -xc - -o x && ./x`: who compiles a source that was just written will run it.
     pub(super) fn compile(&mut self, call: &Call) {
-        let options = call.options("oxIDLlWfmOUT", &["include", "std"]);
+        let options = call.options("oxIDLlWfmOUT", &["include", "std", "wrapper"]);
+        // `-wrapper PROGRAM,ARGUMENT,…` starts each part of the compiler.
+        if let Some(wrapper) = options.value("wrapper").cloned() {
+            let words = wrapper.text().split(|byte| *byte == b',').map(|word| Field {
+                value: Value::new(word.to_vec(), wrapper.value.taint),
+                range: wrapper.range,
+                ..Field::default()
+            });
+            let command = words.collect();
+            self.captured(|evaluator| evaluator.dispatch(command));
+        }
         let sources: Vec<_> = options.operands.iter().map(|field| (*field).clone()).collect();
         for source in sources {
             let text = match source.text() {

@@ -80,6 +80,8 @@ impl Evaluator<'_> {
             }
             "screen" | "tmux" | "rlwrap" => self.terminal(call),
             "tcpdump" => {
+                // What passes by on the network is nobody's to hand on.
+                self.write(&Value::unknown(Taint::OUTPUT.with(Taint::SECRET)));
                 let options = call.options("zwCGWicrs", &[]);
                 if let Some(program) = options.value("z").cloned() {
                     self.escape_to_shell(&program.value, program.range);

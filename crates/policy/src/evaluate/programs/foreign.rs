@@ -37,6 +37,7 @@ const LANGUAGES: &[(&str, &str)] = &[
     ("powershell", "c|Command|command"),
     ("jrunscript", "e"),
     ("jjs", ""),
+    ("jshell", ""),
     ("octave", "eval"),
     ("ghc", "e"),
     ("runghc", ""),

@@ -62,6 +62,11 @@ impl Evaluator<'_> {
             self.guess_from(&input.text, call.range);
         }
         self.judge_files(call);
+        if call.name == "ansible-playbook" {
+            for field in call.arguments.iter().take(MOST_ARGUMENTS) {
+                self.written_file(call, field);
+            }
+        }
         if !habits.has(Habits::HOLDS_SHELLS) {
             self.loaded_libraries(call);
             self.handed_shells(call);
