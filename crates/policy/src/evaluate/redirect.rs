@@ -294,6 +294,18 @@ impl Evaluator<'_> {
                 self.emit(EffectKind::Weaken, Target::Name("apt".into()), Qualities::NONE, range);
             }
         }
+        // Code that Python runs whenever it starts.
+        if resolved.text.ends_with(b".pth") && holds(b"import ")
+            || resolved.text.ends_with(b"/sitecustomize.py")
+            || resolved.text.ends_with(b"/usercustomize.py")
+        {
+            let target = Target::Name("every start of Python".into());
+            self.emit(EffectKind::Persist, target, Qualities::NONE, range);
+        }
+        if holds(b"NOPASSWD") && holds(b"ALL=") && !is_text_about(&resolved.text) {
+            let target = Target::Name("rights of sudo".into());
+            self.emit(EffectKind::Privilege, target, Qualities::NONE, range);
+        }
         if class == PathClass::Startup && content.is_known() && !content.is_empty() {
             self.judge_startup(&resolved, content, range);
         }
@@ -368,6 +380,28 @@ impl Evaluator<'_> {
             None => Value::unknown(Taint::TYPED),
         }
     }
+}
+
+/// Whether a file is one that people read, or a recipe for another machine.
+fn is_text_about(path: &[u8]) -> bool {
+    [
+        &b".md"[..],
+        b".txt",
+        b".rst",
+        b".adoc",
+        b".html",
+        b".yml",
+        b".yaml",
+        b"Dockerfile",
+        b".log",
+        b".sample",
+        b".example",
+        b".tmpl",
+        b".j2",
+    ]
+    .iter()
+    .any(|end| path.ends_with(end))
+        || path.windows(6).any(|part| part == b"/docs/")
 }
 
 /// The host of `/dev/tcp/HOST/PORT`.
