@@ -74,18 +74,24 @@ impl Evaluator<'_> {
         if class == PathClass::HarmlessDevice && kind != EffectKind::Delete {
             return;
         }
-        // Whoever deletes each file that a search lists deletes the tree.
-        let mut qualities = qualities.with_if(
-            kind == EffectKind::Delete && path.taint.has(Taint::LISTED),
-            Qualities::RECURSIVE,
-        );
+        let mut qualities = qualities;
+        if kind == EffectKind::Delete && path.taint.has(Taint::LISTED) {
+            // Whoever deletes each file that a search lists deletes the tree.
+            let name = path.text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            qualities = qualities
+                .with(Qualities::RECURSIVE)
+                .with_if(super::programs::selects(name), Qualities::SELECTED);
+        }
         if class == PathClass::Unknown && resolved.taint.has(Taint::UNSET) {
             // `$X/*`, `$X/`: everything, should the variable be empty.
             let rest = path.text.iter().position(|byte| *byte != UNKNOWN);
             let rest = rest.and_then(|at| path.text.get(at..)).unwrap_or_default();
             let class = crate::path_class::classify(&normal(rest), kind, self.context);
             let everything = matches!(class, PathClass::Root | PathClass::System | PathClass::Home);
-            qualities = qualities.with_if(everything && !rest.is_empty(), Qualities::ALL_OF_THEM);
+            // `$X/../../../..` ends at the root wherever it starts.
+            let climbs = rest.windows(3).filter(|part| part == b"/..").count() >= 4;
+            let everything = everything && !rest.is_empty() || climbs;
+            qualities = qualities.with_if(everything, Qualities::ALL_OF_THEM);
         }
         let path = String::from_utf8_lossy(&resolved.text).into_owned();
         self.emit(kind, Target::Path { path, class }, qualities, range);

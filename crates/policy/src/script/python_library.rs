@@ -114,6 +114,11 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
     let text = || first.as_text().filter(|text| !text.contains(&UNKNOWN));
     Some(match name {
         "__import__" | "importlib.import_module" | "importlib.__import__" => match text() {
+            // `__import__("a.b")` is `a`, other than `import_module`.
+            Some(text) if name == "__import__" => {
+                let text = String::from_utf8_lossy(text);
+                Value::named(text.split('.').next().unwrap_or_default())
+            }
             Some(text) => Value::named(String::from_utf8_lossy(text)),
             None => Value::unknown(origin),
         },

@@ -86,6 +86,7 @@ impl Evaluator<'_> {
         let Some(verb) = (!words.is_empty()).then(|| words.remove(0)) else { return };
         let cluster = matches!(call.name.as_str(), "kubectl" | "oc" | "k");
         match verb.text() {
+            b"apply" | b"create" | b"replace" if cluster => self.manifest(call, &words),
             b"run" | b"create" if !cluster => self.run_container(call, &words),
             b"exec" | b"debug" | b"run" | b"attach" | b"rsh" => {
                 self.inside_container(call, &words, cluster)
@@ -100,6 +101,31 @@ impl Evaluator<'_> {
             _ => {}
         }
         self.write(&Value::unknown(Taint::OUTPUT));
+    }
+
+    /// What a cluster is told to make, as far as the text stands here.
+    fn manifest(&mut self, call: &Call, words: &[Field]) {
+        let options = Options::read(words, "fnlk", &["filename", "namespace"], false);
+        for file in options.values("f|filename").cloned().collect::<Vec<_>>() {
+            let text = match file.text() {
+                b"-" | b"/dev/stdin" => self.take_stdin(),
+                _ => {
+                    let resolved = self.resolve(&file.value);
+                    let Some(text) = self.files.read(&resolved.text).cloned() else { continue };
+                    text
+                }
+            };
+            let text: Vec<u8> =
+                text.text.iter().copied().filter(|byte| !b" \"'".contains(byte)).collect();
+            for wall in
+                [&b"privileged:true"[..], b"hostPID:true", b"hostIPC:true", b"hostPath:{path:/}"]
+            {
+                if text.windows(wall.len()).any(|part| part == wall) {
+                    let target = Target::Name(String::from_utf8_lossy(wall).into_owned());
+                    self.emit(EffectKind::Breakout, target, Qualities::NONE, call.range);
+                }
+            }
+        }
     }
 
     fn run_container(&mut self, call: &Call, words: &[Field]) {

@@ -116,7 +116,8 @@ impl Evaluator<'_> {
             index += 1;
         }
         let only_files = texts.windows(2).any(|two| two == [&b"-type"[..], b"f"]);
-        let whole = !selects && (name.is_some() || !narrowed);
+        // A name without a pattern is about single files.
+        let whole = name.as_ref().map_or(!narrowed, |name| name.contains(&b'*'));
         let listed = if whole { Taint::LISTED } else { Taint::NONE };
         let mut output = Value::new(Vec::new(), Taint::OUTPUT.with(Taint::FILE).with(listed));
         for place in &places {
@@ -349,7 +350,7 @@ fn replaced_by_letter(arguments: &[Field], options: &Options<'_>) -> Option<Vec<
 }
 
 /// Whether a pattern of names is about certain files, and not about nearly all.
-fn selects(pattern: &[u8]) -> bool {
+pub(in crate::evaluate) fn selects(pattern: &[u8]) -> bool {
     // `*~`: what editors leave behind.
     pattern == b"*~" || pattern.iter().filter(|byte| byte.is_ascii_alphanumeric()).count() >= 2
 }

@@ -86,6 +86,21 @@ impl Evaluator<'_> {
             }
             return;
         }
+        if call.name == "kill" {
+            // Of a user, or of all; not those of one parent or one session.
+            let many = |earlier: &Call| {
+                let options = earlier.options("ouUpst", &["user", "ppid", "pid", "sid"]);
+                earlier.name == "ps"
+                    && !options.has("p|s|t|ppid|pid|sid")
+                    && (options.has("u|U|user|e|A")
+                        || options.operands.iter().any(|field| field.text().starts_with(b"a")))
+            };
+            if self.newest_list().is_some_and(many) {
+                let target = Target::Name("every process that ps lists".into());
+                self.emit(EffectKind::Kill, target, Qualities::NONE, range);
+            }
+            return;
+        }
         let Some(store) = STORES.iter().find(|store| store.names.contains(&call.name.as_str()))
         else {
             return;
@@ -105,8 +120,17 @@ impl Evaluator<'_> {
     /// The newest call that is more than a change of form.
     fn newest_list(&self) -> Option<&Call> {
         let calls = self.found.calls.iter().rev().take(MOST_STEPS);
-        calls.into_iter().find(|call| !FORMS.contains(&call.name.as_str()))
+        calls.into_iter().find(|call| !FORMS.contains(&call.name.as_str()) || selects(call))
     }
+}
+
+/// Whether a program that forms a list leaves out lines: `awk '/old/ {print $1}'`.
+fn selects(call: &Call) -> bool {
+    call.arguments.iter().any(|field| {
+        let text = field.text();
+        let has = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
+        call.name != "xargs" && (has(b"/") || has(b"==") || has(b"select(") || has(b"~"))
+    })
 }
 
 fn has(call: &Call, patterns: &[&str]) -> bool {

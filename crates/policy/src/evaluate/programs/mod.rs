@@ -23,6 +23,7 @@ mod trees;
 mod unknown;
 mod wrappers;
 
+pub(super) use find::selects;
 pub(super) use foreign::texts_in_quotes;
 pub(super) use interpreters::language_of_script;
 pub(super) use trees::bytes;

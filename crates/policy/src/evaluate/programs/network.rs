@@ -170,12 +170,14 @@ impl Evaluator<'_> {
         // `dig $(… | base64).example.com`
         const ENCODERS: [&str; 7] = ["base64", "base32", "xxd", "od", "hexdump", "basenc", "gzip"];
         let encoded = names
-            && call.arguments.iter().filter(|field| field.text().contains(&b'.')).any(|field| {
-                self.found.calls.iter().rev().take(16).any(|earlier| {
-                    ENCODERS.contains(&earlier.name.as_str())
-                        && earlier.range.start >= field.range.start
-                        && earlier.range.end <= field.range.end
-                })
+            && call.arguments.iter().any(|field| {
+                let in_name = field.text().contains(&b'.') || call.name == "ping";
+                in_name
+                    && self.found.calls.iter().rev().take(16).any(|earlier| {
+                        ENCODERS.contains(&earlier.name.as_str())
+                            && earlier.range.start >= field.range.start
+                            && earlier.range.end <= field.range.end
+                    })
             });
         let data = data || encoded;
         if sent || data {

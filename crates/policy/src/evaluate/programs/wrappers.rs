@@ -262,8 +262,8 @@ impl Evaluator<'_> {
                     return;
                 }
                 if wrapper.name == "script" {
-                    // Its operand is the file that it writes.
-                    rest.clear();
+                    // Its operand is the file that it writes; elsewhere a command may follow.
+                    rest = rest.get(1..).unwrap_or_default().to_vec();
                 } else if wrapper.name != "flock" && wrapper.name != "entr" || rest.len() == 1 {
                     let code = crate::evaluate::builtin::joined(&rest);
                     self.run_code(&code, call.range);

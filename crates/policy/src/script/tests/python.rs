@@ -232,6 +232,7 @@ const ALL_OF_THEM: &[(&str, &str)] = &[
 
 const HIDDEN: &[(&str, &str)] = &[
     ("__import__('os').system('rm -rf /')", "shell rm -rf /"),
+    ("__import__('os.path').system('id')", "shell id"),
     ("import importlib\nimportlib.import_module('o' + 's').system('id')", "shell id"),
     ("import os\ngetattr(os, 'sys' + 'tem')('rm -rf /')", "shell rm -rf /"),
     ("import os as o\ns = o.system\ns('rm -rf ~')", "shell rm -rf ~"),
