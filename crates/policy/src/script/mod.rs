@@ -7,11 +7,14 @@
 
 mod awk;
 mod calls;
+mod computed;
 mod constant;
 mod decode;
 mod evaluate;
 mod form;
+mod functions;
 mod gather;
+mod items;
 mod javascript;
 mod json;
 mod library;

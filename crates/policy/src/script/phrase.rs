@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use crate::effect::UNKNOWN;
 use crate::source_range::SourceRange;
 
+use super::computed::computed;
 use super::tokens::{Token, TokenKind};
 use super::value::{Kind, Origin, Value};
-use super::{Language, constant, decode, library, secret_names};
+use super::{Language, constant, library};
 
 /// How deep values stand in values.
 const DEEPEST: usize = 24;
@@ -26,6 +27,7 @@ pub(super) struct Phrases {
 #[derive(Debug, Default)]
 pub(super) struct Arguments {
     pub(super) values: Vec<Value>,
+    pub(super) start: usize,
     pub(super) end: usize,
 }
 
@@ -38,6 +40,12 @@ impl Arguments {
 impl Phrases {
     pub(super) fn new(language: Language, tokens: Vec<Token>, room: usize) -> Self {
         Self { language, tokens, variables: HashMap::new(), room }
+    }
+
+    /// Whether there is room for this much.
+    pub(super) fn spend(&mut self, cost: usize) -> bool {
+        self.room = self.room.saturating_sub(cost);
+        self.room > 0
     }
 
     pub(super) fn room(&self) -> usize {
@@ -70,7 +78,7 @@ impl Phrases {
         let bracketed = self.is_mark(at, b'(');
         let mut place = at + usize::from(bracketed);
         let last = at + LONGEST;
-        let mut arguments = Arguments::default();
+        let mut arguments = Arguments { start: place, ..Arguments::default() };
         while place < last {
             match self.kind(place) {
                 None => break,
@@ -178,6 +186,10 @@ impl Phrases {
             TokenKind::Variable(name) => {
                 let mut next = at + 1;
                 let value = match name.as_slice() {
+                    b"_SERVER" if self.kind(next + 1) == Some(&home()) => {
+                        next = self.after_index(next);
+                        Value::text("~")
+                    }
                     b"_GET" | b"_POST" | b"_REQUEST" | b"_COOKIE" | b"_SERVER" => {
                         next = self.after_index(next);
                         Value::unknown(Origin::NETWORK)
@@ -208,6 +220,10 @@ impl Phrases {
                 };
                 self.methods(value, end, depth)
             }
+            // `*list` of Ruby hands over what is in it.
+            TokenKind::Mark(b'*') if self.language == Language::Ruby => {
+                self.piece(at + 1, depth + 1)
+            }
             TokenKind::Mark(b'\\' | b'-' | b'&' | b'@' | b'!') => {
                 let (value, next) = self.piece(at + 1, depth + 1);
                 let negative = self.is_mark(at, b'-');
@@ -236,13 +252,20 @@ impl Phrases {
             return self.methods(value, at + 1, depth);
         }
         let name = String::from_utf8_lossy(name).into_owned();
+        if let Some((holder, rest)) = name.split_once('.')
+            && self.language == Language::Ruby
+            && let Some(value) = self.variables.get(holder.as_bytes()).cloned()
+        {
+            let value = self.paid(value);
+            let (value, end) = self.called(value, rest, at + 1, depth);
+            return self.methods(value, end, depth);
+        }
         if name == "ENV" || name == "ENVIRON" {
             let key = self.kind(at + 2).cloned();
             return (environment(key), self.after_index(at + 1));
         }
-        if matches!(name.as_str(), "Dir.home" | "os.getenv") {
-            let home = name == "Dir.home"
-                || self.kind(at + 2) == Some(&TokenKind::Text(b"HOME".to_vec(), false));
+        if matches!(name.as_str(), "Dir.home" | "os.getenv" | "getenv") {
+            let home = name == "Dir.home" || self.kind(at + 2) == Some(&home());
             let end = if name == "Dir.home" { at + 1 } else { at + 4 };
             return (if home { Value::text("~") } else { Value::default() }, end);
         }
@@ -272,24 +295,33 @@ impl Phrases {
             };
             let Some(name) = self.name_at(place + 1).filter(|_| point) else { break };
             let name = String::from_utf8_lossy(name).into_owned();
-            let mut end = place + 2;
-            let mut values = vec![value.clone()];
-            if self.is_mark(end, b'(') {
-                let arguments = self.arguments(end, depth + 1);
-                values.extend(arguments.values);
-                end = arguments.end;
-            }
-            // `a.pack("m").b` is one name for the lexer.
-            for one in name.split('.') {
-                let origin = value.origin;
-                value = computed(&format!(".{one}"), &values)
-                    .or_else(|| constant::method(&value, one, values.get(1..).unwrap_or_default()))
-                    .unwrap_or(Value::unknown(origin));
-                values = vec![value.clone()];
-            }
-            place = end;
+            (value, place) = self.called(value, &name, place + 2, depth);
         }
         (value, place)
+    }
+
+    /// What methods of a value give, and what follows; their arguments stand at token `at`.
+    fn called(&mut self, value: Value, name: &str, at: usize, depth: usize) -> (Value, usize) {
+        let (mut value, mut end) = (value, at);
+        let mut values = vec![value.clone()];
+        if self.is_mark(end, b'(') {
+            let arguments = self.arguments(end, depth + 1);
+            values.extend(arguments.values);
+            end = arguments.end;
+        }
+        // `a.pack("m").b` is one name for the lexer.
+        for one in name.split('.') {
+            // What goes through several goes on with them.
+            if goes_through(one) {
+                continue;
+            }
+            let origin = value.origin;
+            value = computed(&format!(".{one}"), &values)
+                .or_else(|| constant::method(&value, one, values.get(1..).unwrap_or_default()))
+                .unwrap_or(Value::unknown(origin));
+            values = vec![value.clone()];
+        }
+        (value, end)
     }
 
     /// Variables in a text.
@@ -324,6 +356,14 @@ impl Phrases {
                 inner.iter().position(|it| *it == close).unwrap_or(inner.len())
             };
             let name = inner.get(..length).unwrap_or_default();
+            if self.language == Language::Perl
+                && name == b"ENV"
+                && let Some((key, behind)) = key_in_braces(inner.get(length..).unwrap_or_default())
+            {
+                out.extend(library::environment(&key).to_text());
+                rest = behind;
+                continue;
+            }
             let value = self.variables.get(name).cloned().unwrap_or_default();
             let value = all_in_one(value);
             origin = origin.with(value.origin);
@@ -342,6 +382,34 @@ impl Phrases {
     }
 }
 
+fn home() -> TokenKind {
+    TokenKind::Text(b"HOME".to_vec(), false)
+}
+
+/// `{HOME}` at the beginning of a text, and what stands behind it.
+fn key_in_braces(text: &[u8]) -> Option<(String, &[u8])> {
+    let inner = text.strip_prefix(b"{")?;
+    let end = inner.iter().position(|byte| *byte == b'}')?;
+    let key = String::from_utf8_lossy(inner.get(..end)?);
+    Some((key.trim_matches(['\'', '"']).to_owned(), inner.get(end + 1..)?))
+}
+
+/// Whether a method of that name goes through several, one after the other.
+pub(super) fn goes_through(name: &str) -> bool {
+    matches!(
+        name,
+        "each"
+            | "map"
+            | "flat_map"
+            | "filter_map"
+            | "select"
+            | "filter"
+            | "reject"
+            | "sort"
+            | "uniq"
+    )
+}
+
 fn environment(key: Option<TokenKind>) -> Value {
     match key {
         Some(TokenKind::Text(name, _) | TokenKind::Name(name)) => {
@@ -351,7 +419,6 @@ fn environment(key: Option<TokenKind>) -> Value {
     }
 }
 
-/// Functions of all these languages that only compute.
 /// One of several stands for all of them, side by side.
 fn all_in_one(value: Value) -> Value {
     match &value.kind {
@@ -361,155 +428,4 @@ fn all_in_one(value: Value) -> Value {
         }
         _ => value,
     }
-}
-
-fn computed(name: &str, given: &[Value]) -> Option<Value> {
-    let first = given.first().cloned().unwrap_or_default();
-    let second = given.get(1).cloned().unwrap_or_default();
-    let origin = given.iter().fold(Origin::NONE, |all, one| all.with(one.origin));
-    let hidden = Origin::HIDDEN.with(Origin::DECODED);
-    let known =
-        |value: &Value| value.as_text().filter(|it| !it.contains(&UNKNOWN)).map(<[u8]>::to_vec);
-    let decoded = |bytes: Option<Vec<u8>>| match bytes {
-        Some(bytes) => Value::text_from(bytes, origin.with(hidden)),
-        None => Value::unknown(origin.with(hidden)),
-    };
-    Some(match name {
-        "base64_decode"
-        | "decode_base64"
-        | "MIME::Base64::decode_base64"
-        | "MIME::Base64::decode"
-        | "Base64.decode64"
-        | "Base64.strict_decode64"
-        | "Base64.urlsafe_decode64"
-        | "Base64::decode64" => decoded(known(&first).and_then(|text| decode::base64(&text))),
-        "hex2bin" => decoded(known(&first).and_then(|text| decode::hexadecimal(&text))),
-        "str_rot13" => decoded(known(&first).map(|text| decode::rot13(&text))),
-        "urldecode" | "rawurldecode" | "uri_unescape" => {
-            decoded(known(&first).map(|text| decode::percent(&text)))
-        }
-        "gzinflate" | "gzuncompress" | "gzdecode" | "Zlib::Inflate.inflate"
-            if first.origin.has(Origin::DECODED) && matches!(first.kind, Kind::Text(_)) =>
-        {
-            let bytes = match &first.kind {
-                Kind::Text(bytes) => decode::inflated(bytes),
-                _ => None,
-            };
-            decoded(bytes)
-        }
-        "gzinflate"
-        | "gzuncompress"
-        | "gzdecode"
-        | "Zlib::Inflate.inflate"
-        | "uncompress"
-        | "convert_uudecode"
-        | "Marshal.load" => Value::unknown(origin.with(hidden)),
-        "strrev" | "reverse" | ".reverse" | "string.reverse" => {
-            // In Perl, `reverse` of one text in a list stays as it is; who hides uses `scalar`.
-            decoded(known(&first).map(|text| text.iter().rev().copied().collect()))
-        }
-        "chr" | "string.char" | "utf8.char" | ".chr" => {
-            let bytes: Vec<u8> = given
-                .iter()
-                .flat_map(|one| constant::character(one).unwrap_or_else(|| vec![UNKNOWN]))
-                .collect();
-            Value::text_from(bytes, origin.with(Origin::HIDDEN))
-        }
-        "pack" => pack(&known(&first)?, given.get(1..)?, origin),
-        ".pack" => {
-            let items = constant::items(&first).unwrap_or_default();
-            pack(&known(&second)?, &items, origin)
-        }
-        ".unpack1" | ".unpack" | "unpack" => {
-            let (text, format) = if name == "unpack" { (second, first) } else { (first, second) };
-            match (known(&text), known(&format)) {
-                (Some(text), Some(format)) if format.starts_with(b"m") => {
-                    decoded(decode::base64(&text))
-                }
-                _ => decoded(None),
-            }
-        }
-        "join" | "implode" => {
-            let list: Vec<Value> = given
-                .iter()
-                .skip(1)
-                .flat_map(|one| {
-                    constant::items(one)
-                        .filter(|_| one.as_text().is_none())
-                        .unwrap_or_else(|| vec![one.clone()])
-                })
-                .collect();
-            constant::method(&Value::list(list), "join", &[Value::text(first.to_text())])?
-        }
-        "table.concat" => {
-            let separator = if second.as_text().is_some() { second } else { Value::text("") };
-            constant::method(&first, "join", &[separator])?
-        }
-        "str_replace" => constant::method(&given.get(2)?.clone(), "replace", &[first, second])?,
-        "sprintf" | "string.format" | "format" => {
-            constant::binary(b"%", &first, &Value::list(given.get(1..)?.to_vec()))
-        }
-        "trim" | "lc" | "strtolower" | "string.lower" | ".strip" | ".chomp" | ".to_s"
-        | ".freeze" | "escapeshellarg" | "escapeshellcmd" | "String" | "File.expand_path" => first,
-        // The pattern stands for what it matches.
-        "glob" | "bsd_glob" | "File::Glob::bsd_glob" | "Dir.glob" => first,
-        "File.join" => {
-            let parts: Vec<Vec<u8>> = given.iter().map(Value::to_text).collect();
-            Value::text_from(parts.join(&b'/'), origin)
-        }
-        "file_get_contents" | "File.read" | "IO.read" | "File.binread" | "file" => {
-            let path = first.to_text();
-            let address = path.windows(3).any(|window| window == b"://");
-            let local = path.starts_with(b"php") && path != b"php://input";
-            if address && !local {
-                Value::unknown(Origin::NETWORK)
-            } else if secret_names::is_secret(&path) {
-                Value::unknown(Origin::FILE.with(Origin::SECRET))
-            } else {
-                Value::unknown(Origin::FILE)
-            }
-        }
-        "get"
-        | "LWP::Simple::get"
-        | "curl_exec"
-        | "Net::HTTP.get"
-        | "URI.open"
-        | "fgets"
-        | "fread"
-        | "open"
-        | "http.request"
-        | "recv"
-        | "socket_read"
-        | "stream_get_contents"
-        | "URI.parse" => {
-            let network = matches!(
-                name,
-                "get"
-                    | "LWP::Simple::get"
-                    | "curl_exec"
-                    | "Net::HTTP.get"
-                    | "URI.open"
-                    | "http.request"
-                    | "recv"
-                    | "socket_read"
-            ) || first.to_text().starts_with(b"http");
-            Value::unknown(if network { Origin::NETWORK } else { origin })
-        }
-        _ => return None,
-    })
-}
-
-/// `pack("H*", "726d")`, `[114, 109].pack("c*")`
-fn pack(format: &[u8], given: &[Value], origin: Origin) -> Value {
-    let hidden = origin.with(Origin::HIDDEN).with(Origin::DECODED);
-    let text = given.first().and_then(|one| one.as_text());
-    let bytes = match (format.first(), text) {
-        (Some(b'H'), Some(text)) => decode::hexadecimal(text),
-        (Some(b'c' | b'C' | b'U' | b'W'), _) => {
-            given.iter().map(|one| one.as_number().and_then(|one| u8::try_from(one).ok())).collect()
-        }
-        (Some(b'A' | b'a'), Some(text)) => Some(text.to_vec()),
-        _ => None,
-    };
-    bytes.map_or(Value::unknown(hidden), |bytes| Value::text_from(bytes, hidden))
 }

@@ -1,14 +1,18 @@
 //! Goes through the tokens of a program and looks for calls that do something.
 
+use std::rc::Rc;
+
 use crate::effect::{EffectKind, Qualities, Target};
 use crate::source_range::SourceRange;
 use crate::work::Work;
 
+use super::form::FunctionId;
+use super::functions::{self, OwnFunction};
 use super::gather::Gather;
 use super::phrase::{Arguments, Phrases};
 use super::tokens::{TokenKind, tokens};
 use super::value::{Kind, Origin, Value};
-use super::{Act, Language, awk, lua, perl, php, python_network, ruby};
+use super::{Act, Language, awk, computed, lua, perl, php, python_network, ruby};
 
 /// The longest program that is read. What stands behind it is reported as not read.
 const LONGEST_PROGRAM: usize = 32 * 1024;
@@ -49,11 +53,14 @@ pub(super) fn is_plain(name: &str) -> bool {
         && !matches!(name, "reverse" | "pack" | "chr" | "join")
 }
 
-struct Scan {
-    phrases: Phrases,
-    gather: Gather,
+pub(super) struct Scan {
+    pub(super) phrases: Phrases,
+    pub(super) gather: Gather,
     /// Where an endless loop ends, by the number of its token.
     endless_until: usize,
+    /// What the program declares, and which of these are gone through.
+    pub(super) functions: Rc<[OwnFunction]>,
+    pub(super) active: Vec<FunctionId>,
 }
 
 /// What the program would do.
@@ -61,11 +68,10 @@ pub(super) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act>
     let read = text.get(..LONGEST_PROGRAM).unwrap_or(text);
     // At most half of what is left, so that one program is read to its end.
     let room = work.left() / 2;
-    let mut scan = Scan {
-        phrases: Phrases::new(language, tokens(language, read), room),
-        gather: Gather::new(language),
-        endless_until: 0,
-    };
+    let phrases = Phrases::new(language, tokens(language, read), room);
+    let functions = functions::declared(&phrases).into();
+    let gather = Gather::new(language);
+    let mut scan = Scan { phrases, gather, endless_until: 0, functions, active: Vec::new() };
     for at in 0..scan.phrases.tokens.len() {
         scan.token(at);
     }
@@ -89,7 +95,7 @@ fn meaning(language: Language, name: &str) -> Option<Meaning> {
 }
 
 impl Scan {
-    fn token(&mut self, at: usize) {
+    pub(super) fn token(&mut self, at: usize) {
         let Some(token) = self.phrases.tokens.get(at).cloned() else { return };
         let language = self.phrases.language;
         match token.kind {
@@ -97,7 +103,10 @@ impl Scan {
                 let value = self.phrases.replace(&text);
                 self.gather.shell(&value, token.range);
             }
-            TokenKind::Variable(name) => self.assignment(at, name),
+            TokenKind::Variable(name) => {
+                self.named_by_variable(at, &name);
+                self.assignment(at, name);
+            }
             TokenKind::Name(name) => {
                 let text = String::from_utf8_lossy(&name).into_owned();
                 self.loops(at, &text);
@@ -152,106 +161,6 @@ impl Scan {
         }
     }
 
-    /// `foreach my $x (…)`, `foreach ($list as $x)`, `list.each { |x| … }`: the variable stands
-    /// for each of the items, and what is done with it is done with all of them.
-    fn items(&mut self, at: usize, name: &str) {
-        let (list, variable) = match (self.phrases.language, name) {
-            (Language::Perl, "foreach" | "for") => {
-                let declared = usize::from(self.phrases.name_at(at + 1) == Some(b"my"));
-                (at + 2 + declared, at + 1 + declared)
-            }
-            (Language::Php, "foreach") => {
-                let Some(end) = (at..at + 100).find(|it| self.phrases.name_at(*it) == Some(b"as"))
-                else {
-                    return;
-                };
-                let keyed = self.phrases.is_mark(end + 2, b'=');
-                (at + 2, end + 1 + if keyed { 3 } else { 0 })
-            }
-            (Language::Ruby, "for") if self.phrases.name_at(at + 2) == Some(b"in") => {
-                (at + 3, at + 1)
-            }
-            (Language::Ruby, _) => return self.each(at, name),
-            _ => return,
-        };
-        let Some(TokenKind::Variable(variable) | TokenKind::Name(variable)) =
-            self.phrases.kind(variable).cloned()
-        else {
-            return;
-        };
-        let value = match self.phrases.is_mark(list, b'[') {
-            true => self.texts_in_list(list),
-            false => self.phrases.value(list, 0).0,
-        };
-        self.one_of(variable, value);
-    }
-
-    /// The texts between two brackets.
-    fn texts_in_list(&self, open: usize) -> Value {
-        let texts = (open + 1..open + 100)
-            .take_while(|it| !self.phrases.is_mark(*it, b']'))
-            .filter_map(|it| match self.phrases.kind(it) {
-                Some(TokenKind::Text(text, false)) => Some(Value::text(text.clone())),
-                _ => None,
-            });
-        Value::list(texts.collect())
-    }
-
-    /// `[…].each { |x| … }`, `list.each do |x|`
-    fn each(&mut self, at: usize, name: &str) {
-        if name != "each" && !name.ends_with(".each") {
-            return;
-        }
-        let bar = at + 2;
-        if !self.phrases.is_mark(bar, b'|') {
-            return;
-        }
-        let Some(variable) = self.phrases.name_at(bar + 1).map(<[u8]>::to_vec) else { return };
-        let value = match name.strip_suffix(".each") {
-            Some(list) => self.phrases.variables.get(list.as_bytes()).cloned().unwrap_or_default(),
-            None => {
-                let open = (at.saturating_sub(100)..at)
-                    .rev()
-                    .find(|it| self.phrases.is_mark(*it, b'['))
-                    .unwrap_or(at);
-                self.phrases.value(open, 0).0
-            }
-        };
-        self.one_of(variable, value);
-    }
-
-    fn one_of(&mut self, variable: Vec<u8>, value: Value) {
-        if matches!(value.kind, Kind::List(_) | Kind::Text(_)) && value.weight() < 100 {
-            self.phrases.variables.insert(variable, value);
-        }
-    }
-
-    /// `finddepth(sub { unlink … }, '/home')`
-    fn found_files(&mut self, at: usize, name: &str) {
-        let finds = matches!(name, "find" | "finddepth" | "File::Find::find");
-        if !finds || self.phrases.language != Language::Perl || !self.phrases.is_mark(at + 1, b'(')
-        {
-            return;
-        }
-        let end = (at..at + 60)
-            .find(|it| self.phrases.is_mark(*it, b';') || self.phrases.kind(*it).is_none())
-            .unwrap_or(at + 60);
-        let deletes =
-            (at..end).any(|it| matches!(self.phrases.name_at(it), Some(b"unlink" | b"rmdir")));
-        if !deletes {
-            return;
-        }
-        let range = self.phrases.range(at, end);
-        for it in at..end {
-            if let Some(TokenKind::Text(..) | TokenKind::Variable(_)) = self.phrases.kind(it) {
-                let place = self.phrases.value(it, 0).0;
-                if place.as_text().is_some_and(|text| text.starts_with(b"/") || text == b"~") {
-                    self.gather.path(EffectKind::Delete, &place, Qualities::RECURSIVE, range);
-                }
-            }
-        }
-    }
-
     /// `while (1)`, `loop do`, `fork while fork`.
     fn loops(&mut self, at: usize, name: &str) {
         let mut next = at + 1;
@@ -295,16 +204,19 @@ impl Scan {
         if !forks {
             return;
         }
+        let range = self.phrases.range(at, at + 1);
+        self.gather.forked(self.active.last().copied(), range);
         // `fork while fork`, `fork while 1`
         let after = self.phrases.name_at(at + 1) == Some(b"while");
         if after || at < self.endless_until {
-            let range = self.phrases.range(at, at + 1);
             self.gather.bomb(range);
         }
     }
 
     fn call(&mut self, at: usize, name: &str, member: bool) {
         let language = self.phrases.language;
+        self.own_call(at, name, member);
+        self.written(at, name);
         self.handed_on(at, name);
         // `IO::Socket::INET->new`, `TCPSocket.new`: the class tells.
         let plain =
@@ -312,6 +224,9 @@ impl Scan {
         let Some(meaning) = meaning(language, name).or_else(|| meaning(language, plain)) else {
             return;
         };
+        if language == Language::Perl {
+            self.modified(at);
+        }
         if member && !matches!(meaning, Meaning::Statement) {
             return;
         }
@@ -329,6 +244,43 @@ impl Scan {
         let arguments = self.phrases.arguments(start, 0);
         let range = self.phrases.range(at, arguments.end.max(at + 1));
         self.act(meaning, name, &arguments, range);
+    }
+
+    /// `$f("…")`: a function that a variable names.
+    fn named_by_variable(&mut self, at: usize, name: &[u8]) {
+        if self.phrases.language != Language::Php || !self.phrases.is_mark(at + 1, b'(') {
+            return;
+        }
+        let function = self.phrases.variables.get(name).cloned().unwrap_or_default();
+        if let Some(function) = function.as_text() {
+            let function = String::from_utf8_lossy(function).into_owned();
+            self.call(at, &function, false);
+        } else if function.origin.has(Origin::NETWORK) {
+            let range = self.phrases.range(at, at + 1);
+            self.gather.network_code(range);
+        }
+    }
+
+    /// `f.puts "…"`, `fwrite($f, "…")`, `print $f "…"`: what is written to a file that is open.
+    fn written(&mut self, at: usize, name: &str) {
+        let (holder, plain) = match name.rsplit_once('.') {
+            Some((holder, "puts" | "write" | "print" | "syswrite")) => (holder, false),
+            None if matches!(name, "fwrite" | "fputs" | "print" | "printf" | "say") => ("", true),
+            _ => return,
+        };
+        let held = |it: &Value| match &it.kind {
+            Kind::File(path) => Some(path.clone()),
+            _ => None,
+        };
+        let path = self.phrases.variables.get(holder.as_bytes()).and_then(held);
+        if path.is_none() && !plain {
+            return;
+        }
+        let arguments = self.phrases.arguments(at + 1, 0);
+        let Some(path) = path.or_else(|| arguments.values.first().and_then(held)) else { return };
+        let range = self.phrases.range(at, arguments.end.max(at + 1));
+        let content = arguments.value(usize::from(plain));
+        self.gather.write(&path, &content, true, range);
     }
 
     /// `array_map("unlink", glob("/etc/*"))`: a function that is named in a text.
@@ -375,6 +327,8 @@ impl Scan {
                     self.gather.downloaded(first.to_text());
                 }
                 self.gather.path(EffectKind::Overwrite, &first, Qualities::NONE, range);
+                let adds = arguments.values.len() > 2;
+                self.gather.write(&first.to_text(), &second, adds, range);
             }
             Meaning::Open => self.open(arguments, range),
             Meaning::CopyTo => {
@@ -488,6 +442,9 @@ impl Scan {
             path = Value::text_from(rest, path.origin);
         }
         let text = path.to_text();
+        if computed::writes(&mode) && !mode.contains(&b'|') && !mode.contains(&b'&') {
+            self.handle(arguments, &path);
+        }
         if mode.contains(&b'|')
             || text.first() == Some(&b'|') && self.phrases.language == Language::Ruby
         {
@@ -507,78 +464,20 @@ impl Scan {
         }
     }
 
-    /// awk: `"command" | getline`
-    fn awk_text(&mut self, at: usize) {
-        // A text inside a joined one was seen from its beginning.
-        if at > 0 && matches!(self.phrases.kind(at - 1), Some(TokenKind::Text(..))) {
-            return;
-        }
-        let (value, end) = self.phrases.value(at, 0);
-        let mut next = end;
-        while self.phrases.is_mark(next, b')') || self.phrases.is_mark(next, b'&') {
-            next += 1;
-        }
-        let range = self.phrases.range(at, end);
-        let text = value.to_text();
-        if text.starts_with(b"/inet") {
-            let host = String::from_utf8_lossy(&text).into_owned();
-            self.gather.connected(host, range);
-            return;
-        }
-        let piped = self.phrases.is_mark(next, b'|')
-            && matches!(
-                self.phrases.name_at(next + 1).or(self.phrases.name_at(next + 2)),
-                Some(b"getline")
-            );
-        if piped {
-            self.gather.shell(&value, range);
-        }
-    }
-
-    /// awk: `print | "command"`, `print > "file"`
-    fn awk_redirect(&mut self, at: usize, range: SourceRange) {
-        let mut next = at + 1;
-        let appends = self.phrases.is_mark(next, b'>');
-        while self.phrases.is_mark(next, b'&')
-            || self.phrases.is_mark(next, b'>')
-            || self.phrases.is_mark(next, b'(')
+    /// The name by which a file that was opened is known: `open(my $f, …)`, `open(…) do |f|`.
+    fn handle(&mut self, arguments: &Arguments, path: &Value) {
+        let place = match self.phrases.language {
+            Language::Perl => {
+                arguments.start + usize::from(self.phrases.name_at(arguments.start) == Some(b"my"))
+            }
+            Language::Ruby if self.phrases.is_mark(arguments.end + 1, b'|') => arguments.end + 2,
+            _ => return,
+        };
+        if let Some(TokenKind::Name(name) | TokenKind::Variable(name)) =
+            self.phrases.kind(place).cloned()
         {
-            next += 1;
-        }
-        let known = matches!(self.phrases.kind(next), Some(TokenKind::Text(..)))
-            || self
-                .phrases
-                .name_at(next)
-                .is_some_and(|name| self.phrases.variables.contains_key(name));
-        if !known {
-            // Commands from a connection, `while ((s |& getline c) > 0)`, have no text.
-            let co_process = self.phrases.is_mark(at + 1, b'&');
-            let read = self.phrases.name_at(next) == Some(b"getline");
-            if co_process
-                && read
-                && at > 0
-                && !matches!(self.phrases.kind(at - 1), Some(TokenKind::Text(..)))
-            {
-                let variable = self.phrases.name_at(at - 1).map(<[u8]>::to_vec).unwrap_or_default();
-                let from = self.phrases.variables.get(&variable).cloned().unwrap_or_default();
-                let target = self.phrases.name_at(next + 1).map(<[u8]>::to_vec).unwrap_or_default();
-                if from.to_text().starts_with(b"/inet") {
-                    self.phrases.variables.insert(target, Value::unknown(Origin::NETWORK));
-                } else {
-                    self.gather.shell(&from, range);
-                }
-            }
-            return;
-        }
-        let (value, end) = self.phrases.value(next, 0);
-        let range = range.join(self.phrases.range(next, end));
-        if self.phrases.is_mark(at, b'|') {
-            if !value.to_text().starts_with(b"/inet") {
-                self.gather.shell(&value, range);
-            }
-        } else {
-            let kind = if appends { EffectKind::Write } else { EffectKind::Overwrite };
-            self.gather.path(kind, &value, Qualities::NONE, range);
+            let file = Value { kind: Kind::File(path.to_text()), origin: path.origin };
+            self.phrases.variables.insert(name, file);
         }
     }
 }

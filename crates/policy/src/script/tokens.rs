@@ -291,6 +291,10 @@ impl Lexer<'_> {
             return false;
         };
         let text = self.delimited(closing(open), name == b"qq");
+        if name == b"qw" {
+            self.words(&text, [b'(', b')'], start);
+            return true;
+        }
         let kind = match name {
             b"qx" => TokenKind::Command(text),
             b"qq" => TokenKind::Text(text, true),
@@ -300,7 +304,17 @@ impl Lexer<'_> {
         true
     }
 
-    /// `%x(…)`, `%q(…)`, `%(…)` of Ruby.
+    /// A list of words, as it would be written with brackets, quotes and commas.
+    fn words(&mut self, text: &[u8], [open, close]: [u8; 2], start: usize) {
+        self.push(TokenKind::Mark(open), start);
+        for word in text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+            self.push(TokenKind::Text(word.to_vec(), false), start);
+            self.push(TokenKind::Mark(b','), start);
+        }
+        self.push(TokenKind::Mark(close), start);
+    }
+
+    /// `%x(…)`, `%q(…)`, `%(…)`, `%w(…)` of Ruby.
     fn ruby_percent(&mut self) {
         let start = self.at;
         let kind = self.peek(1).unwrap_or(b' ');
@@ -310,6 +324,9 @@ impl Lexer<'_> {
             Some(open) => {
                 self.at += 1 + usize::from(letter);
                 let text = self.delimited(closing(open), kind != b'q');
+                if matches!(kind, b'w' | b'W') {
+                    return self.words(&text, [b'[', b']'], start);
+                }
                 let kind = match kind {
                     b'x' => TokenKind::Command(text),
                     kind => TokenKind::Text(text, kind != b'q'),

@@ -5,6 +5,7 @@ mod javascript;
 mod others;
 mod python;
 mod robustness;
+mod several;
 
 use super::{Act, Language};
 use crate::work::Work;
