@@ -57,6 +57,8 @@ pub(super) struct Evaluator<'t> {
     pub(super) returned: Option<Value>,
     /// What the generator that is followed has given so far.
     pub(super) yielded: Vec<Value>,
+    /// Whether it names secrets that it may look for.
+    pub(super) looks_for_secrets: bool,
 }
 
 /// What the program would do.
@@ -86,6 +88,7 @@ pub(super) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act>
         heirs: 0,
         returned: None,
         yielded: Vec::new(),
+        looks_for_secrets: super::secret_names::looks_for_secrets(text),
     };
     evaluator.run();
     work.spend((repeats - evaluator.repeats) * A_REPEAT);

@@ -98,7 +98,8 @@ pub(super) fn call(
         }
         "readdir" => {
             evaluator.gather.walked(first.to_text());
-            let name = Value::text_from([UNKNOWN], Origin::WALK);
+            let found = python_files::found_in(evaluator, &first.to_text());
+            let name = Value::text_from([UNKNOWN], found);
             Some(Value::list(vec![name]))
         }
         "truncate" => done(EffectKind::Overwrite, &first, Qualities::NONE),

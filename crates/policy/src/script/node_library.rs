@@ -235,6 +235,12 @@ fn pure(
             library::output(evaluator, "output", call.range);
             Value::default()
         }
+        // What this returns is the global object.
+        "Function" if first.as_text() == Some(b"return this") => {
+            evaluator.gather.code(&first, call.range);
+            Value::named_from("Function.this", origin)
+        }
+        "Function.this" => Value::named_from("globalThis", origin),
         "eval"
         | "Function"
         | "vm.runInThisContext"

@@ -33,6 +33,15 @@ pub(super) fn call(
             let mode = if reads { Value::text("r") } else { Value::text("r+") };
             Some(open(evaluator, &first, &mode, range))
         }
+        "os.write" => {
+            if let Kind::File(path) = &first.kind {
+                if call.second().origin.has(Origin::NETWORK) {
+                    evaluator.gather.downloaded(path.clone());
+                }
+                evaluator.gather.write(path, &call.second(), true, range);
+            }
+            Some(Value::default())
+        }
         "os.remove" | "os.unlink" | "os.rmdir" => done(EffectKind::Delete, &first, Qualities::NONE),
         "os.removedirs" => done(EffectKind::Delete, &first, Qualities::NONE),
         "shutil.rmtree" | "distutils.dir_util.remove_tree" => {
@@ -80,7 +89,8 @@ pub(super) fn call(
             evaluator.gather.walked(first.to_text());
             let here = call.given.is_empty() || first.to_text() == b".";
             let name = if here { b"./\0".to_vec() } else { vec![UNKNOWN] };
-            Some(Value::list(vec![Value::text_from(name, Origin::WALK)]))
+            let found = found_in(evaluator, &first.to_text());
+            Some(Value::list(vec![Value::text_from(name, found)]))
         }
         "os.scandir" => Some(below(evaluator, &first)),
         "glob.glob" | "glob.iglob" => {
@@ -194,7 +204,7 @@ fn walk(evaluator: &mut Evaluator<'_>, top: &Value) -> Value {
     let name = Value::text_from([UNKNOWN], Origin::WALK);
     let folder = constant::join_path(&text, &[UNKNOWN]);
     let names = Value::list(vec![name]);
-    let folder = Value::text_from(folder, top.origin.with(Origin::WALK));
+    let folder = Value::text_from(folder, top.origin.with(found_in(evaluator, &text)));
     Value::list(vec![Value::list(vec![folder, names.clone(), names])])
 }
 
@@ -202,8 +212,16 @@ fn below(evaluator: &mut Evaluator<'_>, folder: &Value) -> Value {
     let text = folder.to_text();
     evaluator.gather.walked(text.clone());
     let path = Kind::Path(constant::join_path(&text, &[UNKNOWN]));
-    let item = Value { kind: path, origin: folder.origin.with(Origin::WALK) };
+    let item = Value { kind: path, origin: folder.origin.with(found_in(evaluator, &text)) };
     Value::list(vec![item])
+}
+
+/// What is found in a folder: secrets, if the program looks for them where people keep theirs.
+pub(super) fn found_in(evaluator: &Evaluator<'_>, folder: &[u8]) -> Origin {
+    match evaluator.looks_for_secrets && secret_names::is_home(folder) {
+        true => Origin::WALK.with(Origin::SECRET),
+        false => Origin::WALK,
+    }
 }
 
 /// A call of a method of a path or a file.

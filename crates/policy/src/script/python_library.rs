@@ -345,7 +345,11 @@ fn pure(evaluator: &mut Evaluator<'_>, name: &str, call: &Call, depth: usize) ->
         "tempfile.mkdtemp" | "tempfile.TemporaryDirectory" | "tempfile.mktemp" => {
             Value::text("/tmp/\0")
         }
-        "tempfile.mkstemp" => Value::list(vec![Value::default(), Value::text("/tmp/\0")]),
+        "tempfile.mkstemp" => {
+            // One name, so that what is written there is known again.
+            let file = Value { kind: Kind::File(b"/tmp/mkstemp".to_vec()), origin: Origin::NONE };
+            Value::list(vec![file, Value::text("/tmp/mkstemp")])
+        }
         "tempfile.NamedTemporaryFile" | "tempfile.TemporaryFile" => {
             Value { kind: Kind::File(b"/tmp/\0".to_vec()), origin: Origin::NONE }
         }

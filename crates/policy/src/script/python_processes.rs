@@ -181,6 +181,11 @@ pub(super) fn call(
             evaluator.gather.shellcode(range);
             Value::default()
         }
+        // A program in a file that only exists in memory.
+        "os.memfd_create" => {
+            evaluator.gather.shellcode(range);
+            in_memory()
+        }
         "mmap.mmap" => {
             evaluator.gather.shellcode(range);
             Value::named("mmap.mmap()")
@@ -223,12 +228,22 @@ fn subprocess(evaluator: &mut Evaluator<'_>, call: &Call) {
 }
 
 fn execute(evaluator: &mut Evaluator<'_>, program: &Value, arguments: &Value, range: SourceRange) {
+    let path = program.to_text();
+    if matches!(program.kind, Kind::File(_)) || is_descriptor(&path) {
+        evaluator.gather.shellcode(range);
+    }
     let mut list = vec![program.clone()];
     if let Kind::List(items) = &arguments.kind {
         // The first argument is the name that the program gets; the file is what is run.
         list.extend(items.iter().skip(1).filter(|one| !matches!(one.kind, Kind::Map(_))).cloned());
     }
     evaluator.gather.program(&Value::list(list), range);
+}
+
+/// `/proc/self/fd/4`: whatever is open there.
+fn is_descriptor(path: &[u8]) -> bool {
+    path.starts_with(b"/proc/") && path.windows(4).any(|window| window == b"/fd/")
+        || path.starts_with(b"/dev/fd/")
 }
 
 fn kill(evaluator: &mut Evaluator<'_>, process: &Value, range: SourceRange) {
@@ -268,6 +283,13 @@ fn library_call(evaluator: &mut Evaluator<'_>, name: &str, call: &Call) -> Optio
         };
     }
     let range = call.range;
+    // `syscall(169, …)`: the number names the function.
+    if function == "syscall" {
+        let called = call.first().as_number().and_then(system_call)?;
+        let given = call.given.get(1..).unwrap_or_default().to_vec();
+        let inner = Call { given, named: Vec::new(), range };
+        return library_call(evaluator, &format!("{library}.{called}"), &inner);
+    }
     match function {
         "system" | "popen" => evaluator.gather.shell(&call.first(), range),
         "execve" | "execv" | "execvp" | "execl" => {
@@ -285,7 +307,24 @@ fn library_call(evaluator: &mut Evaluator<'_>, name: &str, call: &Call) -> Optio
         "unlink" | "remove" | "rmdir" => {
             evaluator.gather.path(EffectKind::Delete, &call.first(), Qualities::NONE, range);
         }
+        // The folder that it is relative to stands first.
+        "unlinkat" => {
+            evaluator.gather.path(EffectKind::Delete, &call.second(), Qualities::NONE, range);
+        }
+        "truncate" => {
+            evaluator.gather.path(EffectKind::Overwrite, &call.first(), Qualities::NONE, range);
+        }
+        "kill" => kill(evaluator, &call.first(), range),
+        // A program in a file that only exists in memory.
+        "memfd_create" => {
+            evaluator.gather.shellcode(range);
+            return Some(in_memory());
+        }
+        "fexecve" | "execveat" => evaluator.gather.shellcode(range),
         "reboot" => evaluator.gather.named(EffectKind::Halt, "machine", range),
+        "kexec_load" | "kexec_file_load" => {
+            evaluator.gather.named(EffectKind::Kernel, "kernel", range);
+        }
         "ptrace" | "process_vm_writev" => {
             evaluator.gather.named(EffectKind::Inject, "process", range);
         }
@@ -297,6 +336,40 @@ fn library_call(evaluator: &mut Evaluator<'_>, name: &str, call: &Call) -> Optio
         _ => {}
     }
     Some(Value::default())
+}
+
+/// The file of `memfd_create`.
+fn in_memory() -> Value {
+    Value { kind: Kind::File(b"/proc/self/fd/memory".to_vec()), origin: Origin::NONE }
+}
+
+/// The functions behind the numbers of Linux on x86-64 (syscalls(2)).
+fn system_call(number: i64) -> Option<&'static str> {
+    Some(match number {
+        57 => "fork",
+        58 => "vfork",
+        59 => "execve",
+        62 => "kill",
+        76 => "truncate",
+        84 => "rmdir",
+        87 => "unlink",
+        101 => "ptrace",
+        105 => "setuid",
+        165 => "mount",
+        166 => "umount2",
+        169 => "reboot",
+        175 => "init_module",
+        246 => "kexec_load",
+        263 => "unlinkat",
+        272 => "unshare",
+        308 => "setns",
+        311 => "process_vm_writev",
+        313 => "finit_module",
+        319 => "memfd_create",
+        320 => "kexec_file_load",
+        322 => "execveat",
+        _ => return None,
+    })
 }
 
 /// Those who watch the user.

@@ -60,6 +60,38 @@ pub(super) fn is_secret(path: &[u8]) -> bool {
         || PARTS.iter().any(|part| path.windows(part.len()).any(|window| window == *part))
 }
 
+/// Ends of names by which programs find secrets in a tree of files.
+const ENDS: &[&[u8]] = &[
+    b"id_rsa",
+    b"id_ed25519",
+    b"id_ecdsa",
+    b".pem",
+    b".key",
+    b".kdbx",
+    b".p12",
+    b".pfx",
+    b".env",
+    b"wallet.dat",
+    b"credentials",
+    b"key4.db",
+    b"logins.json",
+];
+
+/// Whether a program has texts that name secrets, wherever they may lie.
+pub(super) fn looks_for_secrets(source: &[u8]) -> bool {
+    source.split(|byte| matches!(byte, b'"' | b'\'' | b'`' | b'/')).any(|text| {
+        // Patterns say where a name ends.
+        let text = text.strip_suffix(b"$").unwrap_or(text);
+        text.len() <= 40 && !text.contains(&b'\n') && ENDS.iter().any(|end| text.ends_with(end))
+    })
+}
+
+/// Whether people's own files lie in this folder.
+pub(super) fn is_home(folder: &[u8]) -> bool {
+    let folder = folder.strip_suffix(b"/").unwrap_or(folder);
+    matches!(folder, b"" | b"~" | b"/home" | b"/root" | b"/Users")
+}
+
 #[cfg(test)]
 mod tests {
     use super::is_secret;

