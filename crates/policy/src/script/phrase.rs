@@ -12,6 +12,8 @@ use super::{Language, constant, library};
 
 /// How deep values stand in values.
 const DEEPEST: usize = 24;
+/// What it costs to read a token of a call.
+const AN_ARGUMENT: usize = 8;
 /// The most tokens that belong to one call.
 const LONGEST: usize = 100;
 
@@ -79,7 +81,7 @@ impl Phrases {
         let mut place = at + usize::from(bracketed);
         let last = at + LONGEST;
         let mut arguments = Arguments { start: place, ..Arguments::default() };
-        while place < last {
+        while place < last && self.spend(AN_ARGUMENT) {
             match self.kind(place) {
                 None => break,
                 Some(TokenKind::Mark(b')' | b'}')) => {

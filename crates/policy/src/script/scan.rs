@@ -76,8 +76,10 @@ pub(super) fn acts(language: Language, text: &[u8], work: &mut Work) -> Vec<Act>
         scan.token(at);
     }
     work.spend(room - scan.phrases.room());
-    if read.len() < text.len() {
-        let rest = SourceRange::new(read.len(), text.len());
+    let given_up = scan.phrases.room() == 0;
+    if read.len() < text.len() || given_up {
+        let from = if given_up { 0 } else { read.len() };
+        let rest = SourceRange::new(from, text.len());
         let unread = Target::Name("text that was not read".to_owned());
         scan.gather.effect(EffectKind::ComputedCode, unread, Qualities::NONE, rest);
     }

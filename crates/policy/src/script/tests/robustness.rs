@@ -157,3 +157,12 @@ fn what_stands_after_a_loop_that_uses_up_the_budget_is_still_seen() {
         "{found:?}"
     );
 }
+
+#[test]
+fn calls_that_are_read_again_and_again_are_given_up_and_told() {
+    let text = "unlink $x ".repeat(3000);
+    let work = &mut Work::new(700_000);
+    let found = super::super::acts(Language::Perl, text.as_bytes(), work);
+    let told = |act: &Act| matches!(act, Act::Effect(effect) if effect.target.to_string().contains("not read"));
+    assert!(found.iter().any(told), "{found:?}");
+}
