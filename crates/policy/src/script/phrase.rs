@@ -367,7 +367,8 @@ impl Phrases {
                 continue;
             }
             let value = self.variables.get(name).cloned().unwrap_or_default();
-            let value = all_in_one(value);
+            let begun = out.iter().rposition(u8::is_ascii_whitespace).map_or(0, |it| it + 1);
+            let value = each_behind(value, out.get(begun..).unwrap_or_default());
             origin = origin.with(value.origin);
             if name.starts_with(b"_GET")
                 || name.starts_with(b"_POST")
@@ -419,6 +420,14 @@ fn environment(key: Option<TokenKind>) -> Value {
         }
         _ => Value::text_from([UNKNOWN], Origin::ENVIRONMENT),
     }
+}
+
+/// One of several behind the beginning of a word: `/#{d}` is `/a /b`, the first `/` being there.
+fn each_behind(value: Value, begun: &[u8]) -> Value {
+    let Kind::List(items) = &value.kind else { return value };
+    let separator = [b" ", begun].concat();
+    let all: Vec<Vec<u8>> = items.iter().map(Value::to_text).collect();
+    Value::text_from(all.join(separator.as_slice()), value.origin)
 }
 
 /// One of several stands for all of them, side by side.

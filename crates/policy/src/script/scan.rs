@@ -417,7 +417,10 @@ impl Scan {
             {
                 self.gather.shell(text, range);
             }
-            _ => self.gather.program(&Value::list(values), range),
+            _ => {
+                let values = values.iter().flat_map(paths).collect();
+                self.gather.program(&Value::list(values), range);
+            }
         }
     }
 
@@ -481,6 +484,16 @@ impl Scan {
             let file = Value { kind: Kind::File(path.to_text()), origin: path.origin };
             self.phrases.variables.insert(name, file);
         }
+    }
+}
+
+/// Several absolute paths that stand for one of them.
+fn paths(value: &Value) -> Vec<Value> {
+    let text = value.as_text().unwrap_or_default();
+    let words = || text.split(|byte| *byte == b' ');
+    match text.len() < 1000 && words().all(|word| word.starts_with(b"/")) {
+        true => words().map(|word| Value::text_from(word, value.origin)).collect(),
+        false => vec![value.clone()],
     }
 }
 

@@ -17,6 +17,8 @@ fn what_is_deleted_one_after_the_other_is_found() {
         Language::Ruby,
         &[
             ("%w[/etc /var].each do |dir|\n  FileUtils.rm_rf(dir)\nend", "Delete /var recursive"),
+            ("%w[etc var].each { |d| system('rm', '-rf', \"/#{d}\") }", "program rm -rf /etc /var"),
+            ("%w[etc var].each { |d| system(\"rm -rf /#{d}\") }", "shell rm -rf /etc /var"),
             ("FileUtils.rm_rf(*%w[/etc /var])", "Delete /var recursive"),
             (
                 "all = Dir.children('/').map { |d| File.join('/', d) }\nall.each { |it| File.delete(it) }",
