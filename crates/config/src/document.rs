@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 use crate::entry::Sourced;
-use crate::error::{ConfigError, Position, quoted};
+use crate::error::{ConfigError, quoted};
 use crate::file::FileText;
 use crate::profile::Profile;
 use crate::reader::Field;
@@ -68,10 +68,8 @@ pub(crate) struct PathRoots<'p> {
 
 /// Reads a file's keys.
 pub(crate) fn read(file: &FileText, roots: PathRoots<'_>) -> Result<Document, ConfigError> {
-    let root = ctrlz_yaml::parse(&file.text, LIMITS).map_err(|error| ConfigError::Syntax {
-        at: Position { path: file.path.clone(), line: error.at.line, column: error.at.column },
-        reason: error.reason,
-    })?;
+    let root = ctrlz_yaml::parse(&file.text, LIMITS)
+        .map_err(|error| ConfigError::syntax(&file.path, error))?;
     let mut document = Document::default();
     for field in Field::root(&file.path, &root).fields()? {
         match field.name {

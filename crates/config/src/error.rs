@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use ctrlz_yaml::Mark;
+
 /// A place in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
@@ -107,6 +109,14 @@ pub enum ConfigError {
     /// A project's file weakens a protection.
     #[error(transparent)]
     Loosens(Box<Loosening>),
+}
+
+impl ConfigError {
+    /// That the file at `path` is no YAML.
+    pub(crate) fn syntax(path: &Arc<Path>, error: ctrlz_yaml::SyntaxError) -> Self {
+        let Mark { line, column } = error.at;
+        Self::Syntax { at: Position { path: Arc::clone(path), line, column }, reason: error.reason }
+    }
 }
 
 /// How a project's file weakens a protection, and where that may be done instead.

@@ -64,6 +64,10 @@
 //! folder and those above it in the project. The rule above holds for them, too: a project's pack
 //! adds rules and tightens others, and never loosens one.
 //!
+//! # Sinks
+//!
+//! [`sinks()`] reads `sinks.yaml` beside the user's and the host's file.
+//!
 //! # Cost
 //!
 //! Where no file exists, [`load`] makes a few stat calls and parses nothing.
@@ -84,6 +88,7 @@ mod profile;
 mod reader;
 mod scalar;
 mod settings;
+mod sinks;
 mod trust;
 
 pub use capability::{Capability, CapabilityError};
@@ -99,3 +104,4 @@ pub use profile::{
     AuditLogging, CriticalThresholds, MonitoringConfig, Profile, SafetyConstraints, SecurityConfig,
     UnknownWord, ValidationLevel,
 };
+pub use sinks::sinks;

@@ -16,6 +16,7 @@ pub mod name;
 pub mod operation;
 pub mod path;
 pub mod sandbox;
+pub mod sink;
 pub mod size;
 pub mod snapshot;
 pub mod span;

@@ -10,7 +10,7 @@ use crate::project;
 
 /// What each crate may depend on, outside its tests. One that is not listed may exist only
 /// together with a line here.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("core", &[]),
     ("sys", &[]),
     ("yaml", &[]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("config", &["core", "yaml"]),
     ("store", &["core"]),
     ("archive", &["core"]),
+    ("sinks", &["core"]),
     ("workspace", &["core", "sys"]),
     ("isolation", &["core", "sys"]),
     ("engine", &["core", "policy"]),
@@ -33,6 +34,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
             "isolation",
             "policy",
             "server",
+            "sinks",
             "store",
             "sys",
             // Under the feature `faults`, which only tests turn on.

@@ -1,0 +1,68 @@
+//! One event to one sink.
+
+use ctrlz_core::sink::{SinkConfig, SinkTarget};
+
+use crate::{command, file, socket, webhook};
+
+/// Why a sink did not take an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refused {
+    /// In words.
+    pub(crate) reason: String,
+    /// Whether it will never take this one, so that trying again helps nothing.
+    pub(crate) for_good: bool,
+}
+
+impl Refused {
+    pub(crate) fn now(reason: impl Into<String>) -> Self {
+        Self { reason: reason.into(), for_good: false }
+    }
+}
+
+/// A sink that may keep something open from one event to the next.
+pub(crate) enum Sender<'c> {
+    File(file::Writer<'c>),
+    Socket(socket::Writer<'c>),
+    Each(&'c SinkConfig),
+}
+
+/// An event as it is sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Letter<'e> {
+    /// The log's `source` and the event's number: what it is recognised by.
+    pub(crate) source: &'e str,
+    pub(crate) number: i64,
+    /// Its bytes.
+    pub(crate) text: &'e str,
+    /// Now, in seconds since 1970.
+    pub(crate) now: i64,
+}
+
+impl<'c> Sender<'c> {
+    pub(crate) fn new(config: &'c SinkConfig) -> Self {
+        match &config.target {
+            SinkTarget::File { path, max_size, keep } => {
+                Self::File(file::Writer::new(path, max_size.0, *keep))
+            }
+            SinkTarget::Socket { path, timeout } => {
+                Self::Socket(socket::Writer::new(path, timeout.0))
+            }
+            SinkTarget::Command { .. } | SinkTarget::Webhook { .. } => Self::Each(config),
+        }
+    }
+
+    pub(crate) fn send(&mut self, letter: Letter<'_>) -> Result<(), Refused> {
+        match self {
+            Self::File(writer) => writer.send(letter),
+            Self::Socket(writer) => writer.send(letter),
+            Self::Each(config) => match &config.target {
+                SinkTarget::Command { argv, timeout } => command::send(argv, timeout.0, letter),
+                SinkTarget::Webhook { url, secret, ca, timeout } => {
+                    let place = webhook::Place { url, secret: secret.as_ref(), ca: ca.as_deref() };
+                    webhook::send(&place, timeout.0, letter)
+                }
+                SinkTarget::File { .. } | SinkTarget::Socket { .. } => Ok(()),
+            },
+        }
+    }
+}
