@@ -75,6 +75,8 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::Snapshots(_)
         | Command::Log(_)
         | Command::Events(_)
+        | Command::Sinks(_)
+        | Command::Daemon
         | Command::Audit(_)
         | Command::State(_)
         | Command::Doctor

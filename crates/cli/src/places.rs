@@ -4,6 +4,8 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use ctrlz_config::Places;
+
 use crate::failure::{Failure, OWN_FAILURE};
 
 /// The store of the user who called, once this process goes on under other ids.
@@ -34,6 +36,11 @@ pub(crate) fn store() -> Result<PathBuf, Failure> {
         Failure::new(OWN_FAILURE, "store", "there is no place for the store: HOME is not set")
             .hint("set HOME, or CTRLZ_HOME to a folder")
     })
+}
+
+/// Where the configuration lies for somebody who stands in `folder`.
+pub(crate) fn configuration(folder: &Path) -> Places {
+    Places::of_process(folder.to_owned(), env::var_os("XDG_CONFIG_HOME"), env::var_os("HOME"))
 }
 
 /// The home folder, when `HOME` is an absolute path.

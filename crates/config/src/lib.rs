@@ -90,6 +90,7 @@ mod scalar;
 mod settings;
 mod sinks;
 mod trust;
+mod watched;
 
 pub use capability::{Capability, CapabilityError};
 pub use config::{Config, load};
@@ -105,3 +106,4 @@ pub use profile::{
     UnknownWord, ValidationLevel,
 };
 pub use sinks::sinks;
+pub use watched::watched_files;

@@ -10,7 +10,7 @@ use crate::file::{self, Found};
 use crate::places::Places;
 
 /// The folder of packs beside `ctrlz.yaml` in `/etc/ctrlz` and the user's configuration.
-const FOLDER: &str = "policy";
+pub(crate) const FOLDER: &str = "policy";
 /// The folder of packs in a project.
 const PROJECT_FOLDER: &str = ".ctrlz/policy";
 /// More packs than anybody has in one folder.
@@ -93,7 +93,7 @@ pub fn policy_files(places: &Places) -> Result<PolicyFiles, ConfigError> {
 }
 
 /// The packs in a folder, in the order of their names.
-fn files_of(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
+pub(crate) fn files_of(folder: &Path) -> Result<Vec<PathBuf>, ConfigError> {
     let cannot = |source: io::Error| ConfigError::Read { path: folder.to_owned(), source };
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,

@@ -37,7 +37,7 @@ use crate::reader::Field;
 use crate::scalar;
 
 /// The file's name.
-const FILE_NAME: &str = "sinks.yaml";
+pub(crate) const FILE_NAME: &str = "sinks.yaml";
 /// More values than anybody has sinks.
 const LIMITS: ctrlz_yaml::Limits = ctrlz_yaml::Limits { noun: "list of sinks", most_nodes: 4096 };
 

@@ -53,6 +53,9 @@ pub enum Happening {
     /// A sandbox uses more than it did, or than it may.
     #[serde(rename = "io.github.ctrlz.resource.exceeded")]
     ResourceExceeded(ResourceExceeded),
+    /// Somebody asked whether a sink takes events.
+    #[serde(rename = "io.github.ctrlz.sink.tested")]
+    SinkTested(SinkTested),
     /// The configuration is another than the one in use before.
     #[serde(rename = "io.github.ctrlz.configuration.changed")]
     ConfigurationChanged(ConfigurationChanged),
@@ -213,6 +216,13 @@ pub struct ResourceExceeded {
     pub unit: String,
     /// In words.
     pub reason: String,
+}
+
+/// See [`Happening::SinkTested`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SinkTested {
+    /// The sink's name.
+    pub sink: String,
 }
 
 /// See [`Happening::ConfigurationChanged`].

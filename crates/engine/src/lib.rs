@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod approval;
+pub mod background;
 mod commit;
 mod core;
 mod effect;

@@ -1,4 +1,4 @@
-//! The grammar of `ctrlz events` and `ctrlz audit`.
+//! The grammar of `ctrlz events`, `ctrlz sinks` and `ctrlz audit`.
 
 use std::path::PathBuf;
 
@@ -21,6 +21,28 @@ pub(crate) struct EventsArguments {
     /// Only types that begin like this, such as `operation` or `rollback.done`
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) kind: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SinksArguments {
+    #[command(subcommand)]
+    pub(crate) action: Option<SinksAction>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SinksAction {
+    /// Deliver what happened to all sinks, once
+    Deliver,
+    /// Let an event happen that says so, and deliver it to a sink
+    Test {
+        /// The sink
+        name: String,
+    },
+    /// Send the dead letters of a sink again
+    Retry {
+        /// The sink
+        name: String,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -15,7 +15,9 @@ use ctrlz_core::name::SandboxName;
 use ctrlz_core::workspace::ConflictStrategy;
 
 pub(crate) use check::{CheckArguments, LanguageWord};
-pub(crate) use events::{AuditAction, AuditArguments, EventsArguments};
+pub(crate) use events::{
+    AuditAction, AuditArguments, EventsArguments, SinksAction, SinksArguments,
+};
 pub(crate) use hook::{
     Agent, HookAction, HookArguments, HookOptions, InstallArguments, OnHigh, OnLow,
     SettingsArguments, UninstallArguments,
@@ -104,6 +106,13 @@ pub(crate) enum Command {
     Recover,
     /// Show what happened, and follow what happens
     Events(EventsArguments),
+    /// List the sinks that events are sent on to, test them, and deliver
+    Sinks(SinksArguments),
+    /// Do in the background what commands do by the way, until a signal ends it
+    ///
+    /// Events are sent on as they happen, the event log is signed every five minutes, and a change
+    /// of the configuration is noticed. Without it, commands do the same after they have ended.
+    Daemon,
     /// Verify, sign and export the log of everything that happened
     Audit(AuditArguments),
     /// Judge a command or a script without running it
@@ -136,6 +145,27 @@ pub(crate) enum Command {
 }
 
 impl Command {
+    /// Whether it lets something happen that sinks are told of.
+    pub(crate) fn acts(&self) -> bool {
+        matches!(
+            self,
+            Self::Run(_)
+                | Self::Exec(_)
+                | Self::Shell(_)
+                | Self::Commit(_)
+                | Self::Discard(_)
+                | Self::Undo(_)
+                | Self::Redo(_)
+                | Self::New(_)
+                | Self::Rm(_)
+                | Self::Fork(_)
+                | Self::Snapshot(_)
+                | Self::Rollback(_)
+                | Self::State(_)
+                | Self::Recover
+        )
+    }
+
     /// Whether somebody whose disk is full would turn to it.
     pub(crate) fn gives_space_back(&self) -> bool {
         matches!(

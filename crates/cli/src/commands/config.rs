@@ -1,6 +1,6 @@
 //! `ctrlz config show`.
 
-use ctrlz_config::{Flags, Places};
+use ctrlz_config::Flags;
 
 use crate::Answer;
 use crate::arguments::{ConfigAction, ConfigArguments};
@@ -12,11 +12,7 @@ pub(crate) fn config(arguments: &ConfigArguments, json: bool) -> Answer {
     let ConfigAction::Show { profile } = &arguments.action;
     let profile = profile.as_deref().map(super::run::parse_profile).transpose()?;
     let flags = Flags { profile, ..Flags::default() };
-    let places = Places::of_process(
-        places::working_folder()?,
-        std::env::var_os("XDG_CONFIG_HOME"),
-        std::env::var_os("HOME"),
-    );
+    let places = places::configuration(&places::working_folder()?);
     let config = ctrlz_config::load(&places, &flags)
         .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
     let entries = config.entries();

@@ -171,6 +171,7 @@ fn told(happening: &Happening) -> String {
         Happening::SandboxRemoved {} => String::new(),
         Happening::HealthChanged(health) => format!("{}: {}", health.check, health.evidence),
         Happening::ResourceExceeded(exceeded) => exceeded.reason.clone(),
+        Happening::SinkTested(tested) => tested.sink.clone(),
         Happening::ConfigurationChanged(changed) => {
             let files: Vec<&str> = changed.files.iter().map(|file| file.path.as_str()).collect();
             files.join(", ")

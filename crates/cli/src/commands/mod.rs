@@ -5,6 +5,7 @@ mod audit;
 mod check;
 mod commit;
 mod config;
+mod daemon;
 mod diff;
 mod doctor;
 mod events;
@@ -17,6 +18,7 @@ mod policy;
 mod recover;
 mod rollback;
 mod run;
+mod sinks;
 mod snapshot;
 mod state;
 mod task;
@@ -33,6 +35,15 @@ use crate::places;
 
 /// Carries out what the command line asks.
 pub(crate) fn execute(arguments: Arguments, isolation: NativeDriver) -> Answer {
+    let acts = arguments.command.acts();
+    let answer = with_space(arguments, isolation);
+    if acts && let Ok(store) = places::store() {
+        sinks::deliver_behind(&store);
+    }
+    answer
+}
+
+fn with_space(arguments: Arguments, isolation: NativeDriver) -> Answer {
     let json = arguments.json;
     if !arguments.command.gives_space_back() {
         return carry_out(arguments.command, isolation, json);
@@ -68,6 +79,8 @@ fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
         Command::Doctor => doctor::doctor(json),
         Command::Recover => recover::recover(json),
         Command::Events(arguments) => events::events(&arguments, json),
+        Command::Sinks(arguments) => sinks::sinks(&arguments, json),
+        Command::Daemon => daemon::daemon(json),
         Command::Audit(arguments) => audit::audit(&arguments, json),
         Command::Check(arguments) => check::check(&arguments, json),
         Command::Hook(arguments) => hook::hook(arguments, json),

@@ -84,7 +84,7 @@ fn failed(error: PackError) -> Failure {
 /// The packs in force in a folder, under a configuration or the folder's own.
 pub(crate) fn packs_in(folder: &Path, config: Option<&Config>) -> Result<Packs, Failure> {
     match config {
-        Some(config) => packs(&places_of(folder), config),
+        Some(config) => packs(&places::configuration(folder), config),
         None => {
             let (places, config) = in_folder(folder)?;
             packs(&places, &config)
@@ -92,17 +92,12 @@ pub(crate) fn packs_in(folder: &Path, config: Option<&Config>) -> Result<Packs, 
     }
 }
 
-fn places_of(folder: &Path) -> Places {
-    let variable = |name: &str| std::env::var_os(name);
-    Places::of_process(folder.to_owned(), variable("XDG_CONFIG_HOME"), variable("HOME"))
-}
-
 fn here() -> Result<(Places, Config), Failure> {
     in_folder(&places::working_folder()?)
 }
 
 fn in_folder(folder: &Path) -> Result<(Places, Config), Failure> {
-    let places = places_of(folder);
+    let places = places::configuration(folder);
     let config = ctrlz_config::load(&places, &Flags::default())
         .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
     Ok((places, config))

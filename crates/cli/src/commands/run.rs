@@ -6,7 +6,7 @@ use std::mem::ManuallyDrop;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
-use ctrlz_config::{Capability, Config, Flags, Limit, Places, Profile};
+use ctrlz_config::{Capability, Config, Flags, Limit, Profile};
 use ctrlz_core::limits::LimitKind;
 use ctrlz_core::operation::{Exit, Stopped};
 use ctrlz_core::sandbox::{Root, Sandbox};
@@ -233,12 +233,7 @@ fn configuration(how: &CommandArguments, folder: &Path) -> Result<Config, Failur
         cap_add,
         ..Flags::default()
     };
-    let places = Places::of_process(
-        folder.to_owned(),
-        std::env::var_os("XDG_CONFIG_HOME"),
-        std::env::var_os("HOME"),
-    );
-    ctrlz_config::load(&places, &flags)
+    ctrlz_config::load(&places::configuration(folder), &flags)
         .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))
 }
 

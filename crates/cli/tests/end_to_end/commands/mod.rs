@@ -16,6 +16,7 @@ mod roots;
 mod run;
 mod sharing;
 mod signals;
+mod sinks;
 mod snapshots;
 mod streams;
 mod terminal;

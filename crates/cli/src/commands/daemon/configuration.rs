@@ -1,0 +1,102 @@
+//! Notices that the configuration is another than before.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ctrlz_config::Places;
+use ctrlz_core::digest::Digest;
+use ctrlz_core::event::{
+    ConfigurationChanged, ConfigurationFile, Happening, HealthChanged, Severity,
+};
+use ctrlz_core::store::Store;
+use ctrlz_engine::background::{Task, TaskError};
+use sha2::{Digest as _, Sha256};
+
+use crate::places;
+
+const EVERY: Duration = Duration::from_secs(5);
+
+pub(super) struct Configuration {
+    store: PathBuf,
+    places: Places,
+    /// Whether the files were looked at since the daemon was started.
+    begun: bool,
+}
+
+impl Configuration {
+    pub(super) fn new(store: &Path) -> Self {
+        // A project's configuration is told with each of its operations.
+        Self {
+            store: store.to_owned(),
+            places: places::configuration(Path::new("/")),
+            begun: false,
+        }
+    }
+
+    /// Where it is kept what was seen last.
+    fn memory(&self) -> PathBuf {
+        self.store.join("configuration.json")
+    }
+
+    fn remembered(&self) -> Result<Option<Vec<ConfigurationFile>>, TaskError> {
+        match std::fs::read(self.memory()) {
+            Ok(text) => Ok(serde_json::from_slice(&text).ok()),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn remember(&self, files: &[ConfigurationFile]) -> Result<(), TaskError> {
+        let partial = self.store.join("configuration.partial");
+        std::fs::write(&partial, serde_json::to_vec(files)?)?;
+        Ok(std::fs::rename(partial, self.memory())?)
+    }
+
+    fn seen(&self) -> Result<Vec<ConfigurationFile>, TaskError> {
+        let mut seen = Vec::new();
+        for path in ctrlz_config::watched_files(&self.places) {
+            let digest = match std::fs::read(&path) {
+                Ok(content) => Some(Digest::sha256(Sha256::digest(content).into())),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                // What cannot be read is not known to be the same.
+                Err(_) => None,
+            };
+            seen.push(ConfigurationFile { path: path.to_string_lossy().into_owned(), digest });
+        }
+        Ok(seen)
+    }
+}
+
+impl Task for Configuration {
+    fn name(&self) -> String {
+        "configuration".to_owned()
+    }
+
+    fn turn(&mut self) -> Result<Duration, TaskError> {
+        let (seen, before) = (self.seen()?, self.remembered()?);
+        if before.as_ref() != Some(&seen) {
+            let store = super::open(&self.store, "configuration")?;
+            let mut files = seen.clone();
+            let gone =
+                before.iter().flatten().filter(|old| !seen.iter().any(|f| f.path == old.path));
+            files.extend(gone.map(|old| ConfigurationFile { digest: None, ..old.clone() }));
+            let paths: Vec<&str> = files
+                .iter()
+                .filter(|file| !before.iter().flatten().any(|old| old == *file))
+                .map(|file| file.path.as_str())
+                .collect();
+            let evidence = format!("changed under the running daemon: {}", paths.join(", "));
+            store.emit(None, Happening::ConfigurationChanged(ConfigurationChanged { files }))?;
+            if self.begun {
+                // What runs goes on with what it has read.
+                let remedy = "look at the change, then start the daemon again".to_owned();
+                let check = "configuration".to_owned();
+                let found = HealthChanged { check, severity: Severity::Warning, evidence, remedy };
+                store.emit(None, Happening::HealthChanged(found))?;
+            }
+            self.remember(&seen)?;
+        }
+        self.begun = true;
+        Ok(EVERY)
+    }
+}

@@ -1,0 +1,185 @@
+//! `ctrlz sinks`: where events are sent on to.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use ctrlz_core::event::{Happening, SinkTested};
+use ctrlz_core::sink::SinkConfig;
+use ctrlz_sinks::{Delivered, dead_letters, deliver, retry, status};
+use serde_json::{Value, json};
+
+use crate::Answer;
+use crate::arguments::{SinksAction, SinksArguments};
+use crate::context::Context;
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::places;
+use crate::show::{self, print_table};
+
+/// How long one round delivers to one sink.
+const BUDGET: Duration = Duration::from_secs(30);
+
+pub(crate) fn sinks(arguments: &SinksArguments, json: bool) -> Answer {
+    let context = Context::open()?;
+    let sinks = configured()?;
+    match &arguments.action {
+        None => list(&context, &sinks, json),
+        Some(SinksAction::Deliver) => {
+            for sink in &sinks {
+                deliver(context.store(), &folder(&context.directory), sink, BUDGET)
+                    .map_err(|error| Failure::caused(OWN_FAILURE, "sink", &error))?;
+            }
+            list(&context, &sinks, json)
+        }
+        Some(SinksAction::Test { name }) => test(&context, named(&sinks, name)?, json),
+        Some(SinksAction::Retry { name }) => again(&context, named(&sinks, name)?, json),
+    }
+}
+
+/// The sinks of this user and host.
+pub(super) fn configured() -> Result<Vec<SinkConfig>, Failure> {
+    // Whoever stands in a folder that is gone has sinks all the same.
+    let folder = places::working_folder().unwrap_or_else(|_| PathBuf::from("/"));
+    ctrlz_config::sinks(&places::configuration(&folder))
+        .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))
+}
+
+/// Where the sinks of the store in `directory` keep their positions.
+pub(super) fn folder(directory: &Path) -> PathBuf {
+    directory.join("sinks")
+}
+
+fn named<'s>(sinks: &'s [SinkConfig], name: &str) -> Result<&'s SinkConfig, Failure> {
+    sinks.iter().find(|sink| sink.name == name).ok_or_else(|| {
+        let failure = Failure::new(REFUSED, "no-sink", format!("there is no sink `{name}`"));
+        let names: Vec<&str> = sinks.iter().map(|sink| sink.name.as_str()).collect();
+        failure.hint(match names.as_slice() {
+            [] => "sinks stand in sinks.yaml beside the user's ctrlz.yaml".to_owned(),
+            names => format!("there are: {}", names.join(", ")),
+        })
+    })
+}
+
+fn list(context: &Context, sinks: &[SinkConfig], json: bool) -> Answer {
+    let mut rows = Vec::new();
+    let mut objects: Vec<Value> = Vec::new();
+    for sink in sinks {
+        let found = status(context.store(), &folder(&context.directory), sink)
+            .map_err(|error| Failure::caused(OWN_FAILURE, "sink", &error))?;
+        let position = &found.position;
+        rows.push(vec![
+            sink.name.clone(),
+            sink.target.word().to_owned(),
+            position.delivered.to_string(),
+            found.pending.to_string(),
+            position.dead.to_string(),
+            position.lost.to_string(),
+            position.error.clone(),
+        ]);
+        objects.push(json!({
+            "name": sink.name,
+            "kind": sink.target.word(),
+            "delivered": position.delivered,
+            "pending": found.pending,
+            "dead": position.dead,
+            "lost": position.lost,
+            "failures": position.failures,
+            "error": position.error,
+        }));
+    }
+    if json {
+        show::print_json(&[("sinks", Value::Array(objects))]);
+        return show::done();
+    }
+    let heading = ["SINK", "KIND", "DELIVERED", "PENDING", "DEAD", "LOST", "LAST FAILURE"];
+    print_table(&heading, &rows, "no sinks; see docs/events.md");
+    show::done()
+}
+
+/// Lets an event happen that says so, and delivers it.
+fn test(context: &Context, sink: &SinkConfig, json: bool) -> Answer {
+    let failed = |error: ctrlz_sinks::Delivery| Failure::caused(OWN_FAILURE, "sink", &error);
+    let folder = folder(&context.directory);
+    let once = SinkConfig { types: Vec::new(), ..sink.clone() };
+    // A new sink begins with what happens from now on.
+    deliver_alone(context, &folder, &once).map_err(failed)?;
+    let happening = Happening::SinkTested(SinkTested { sink: sink.name.clone() });
+    let number = context.store().emit(None, happening)?;
+    let done = deliver_alone(context, &folder, &once).map_err(failed)?;
+    if done.busy {
+        let message = format!("another process delivers to `{}` now", sink.name);
+        return Err(Failure::new(REFUSED, "busy", message));
+    }
+    let letters = dead_letters(&folder, &sink.name)
+        .map_err(|error| Failure::caused(OWN_FAILURE, "sink", &error))?;
+    let died = letters.iter().any(|letter| letter.number == number);
+    if died || done.position.number < number {
+        let message = format!("`{}` did not take the event", sink.name);
+        return Err(Failure::new(OWN_FAILURE, "sink", message).detail(done.position.error));
+    }
+    if json {
+        show::print_json(&[("taken", show::to_json(&done.taken)?)]);
+    } else {
+        println!("`{}` took the event", sink.name);
+    }
+    show::done()
+}
+
+/// Delivers, after another process has.
+fn deliver_alone(
+    context: &Context,
+    folder: &Path,
+    sink: &SinkConfig,
+) -> Result<Delivered, ctrlz_sinks::Delivery> {
+    let begun = Instant::now();
+    loop {
+        let done = deliver(context.store(), folder, sink, BUDGET)?;
+        if !done.busy || begun.elapsed() > BUDGET {
+            return Ok(done);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn again(context: &Context, sink: &SinkConfig, json: bool) -> Answer {
+    let folder = folder(&context.directory);
+    let failed = |error: ctrlz_sinks::Delivery| Failure::caused(OWN_FAILURE, "sink", &error);
+    let Some((sent, left, error)) = retry(context.store(), &folder, sink).map_err(failed)? else {
+        let message = format!("another process delivers to `{}` now", sink.name);
+        return Err(Failure::new(REFUSED, "busy", message));
+    };
+    if left > 0 {
+        let message = format!("{sent} dead letters of `{}` went, {left} are left", sink.name);
+        return Err(Failure::new(OWN_FAILURE, "sink", message).detail(error));
+    }
+    let letters = dead_letters(&folder, &sink.name)
+        .map_err(|error| Failure::caused(OWN_FAILURE, "sink", &error))?;
+    if json {
+        show::print_json(&[("sent", sent.into()), ("left", letters.len().into())]);
+    } else {
+        println!("{sent} dead letters of `{}` went", sink.name);
+    }
+    show::done()
+}
+
+/// Starts a process that delivers what happened, when there are sinks and no daemon does it. It
+/// is nobody's child: the command ends without waiting, and says nothing of it.
+pub(super) fn deliver_behind(store: &Path) {
+    let Ok(sinks) = configured() else { return };
+    if sinks.is_empty() || super::daemon::is_running(store) {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    // Through a shell that ends at once, so that the delivery is not left as a zombie's parent.
+    let mut command = Command::new("/bin/sh");
+    command
+        .args(["-c", "\"$0\" sinks deliver >/dev/null 2>&1 &"])
+        .arg(program)
+        .env("CTRLZ_HOME", store)
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    let _ = command.status();
+}
