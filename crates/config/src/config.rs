@@ -18,7 +18,8 @@ use crate::file::{self, FileText, Found};
 use crate::flags::Flags;
 use crate::places::{FILE_NAME, Places};
 use crate::profile::{
-    CriticalThresholds, MonitoringConfig, Profile, SafetyConstraints, SecurityConfig,
+    AutomaticSnapshots, CriticalThresholds, MonitoringConfig, Profile, Retention,
+    SafetyConstraints, SecurityConfig,
 };
 use crate::settings::{Document, Settings};
 use crate::trust::Project;
@@ -48,6 +49,12 @@ pub struct Config {
     pub commit: bool,
     /// Which snapshots are kept, and how.
     pub safety_constraints: SafetyConstraints,
+    /// What more may stay of the past.
+    pub retention: Retention,
+    /// When snapshots are taken without being asked for.
+    pub snapshots: AutomaticSnapshots,
+    /// Commands of the shell, run inside, that tell whether a sandbox is as it should be.
+    pub health: Vec<String>,
     /// Monitoring.
     pub monitoring_config: MonitoringConfig,
     /// Validation, confirmation, audit.
@@ -177,6 +184,18 @@ impl Config {
                 encrypt_snapshots: values.encrypt_snapshots.value,
                 auto_cleanup_hours: values.auto_cleanup_hours.value,
             },
+            retention: Retention {
+                max_bytes: values.max_bytes.value,
+                keep: plain(&settings.keep_tags),
+            },
+            snapshots: AutomaticSnapshots {
+                every: values.snapshot_every.value,
+                every_operations: values.snapshot_every_operations.value,
+                changed_bytes: values.snapshot_changed_bytes.value,
+                before_risk: values.snapshot_before_risk.value,
+                predictive: values.snapshot_predictive.value,
+            },
+            health: plain(&settings.health),
             monitoring_config: MonitoringConfig {
                 collection_interval: values.collection_interval.value,
                 health_check_interval: values.health_check_interval.value,

@@ -15,8 +15,18 @@ use ctrlz_yaml::Limits;
 /// More values than any configuration has.
 const LIMITS: Limits = Limits { noun: "configuration", most_nodes: 20_000 };
 
-const TOP: &[&str] =
-    &["profile", "run", "profiles", "development", "testing", "production", "high-security"];
+const TOP: &[&str] = &[
+    "profile",
+    "run",
+    "retention",
+    "snapshots",
+    "health",
+    "profiles",
+    "development",
+    "testing",
+    "production",
+    "high-security",
+];
 const PROFILES: &[&str] = &["development", "testing", "production", "high-security"];
 const RUN: &[&str] = &[
     "network",
@@ -40,6 +50,9 @@ const SECTIONS: &[&str] =
     &["safety_constraints", "resource_limits", "monitoring_config", "security_config"];
 const SAFETY: &[&str] =
     &["max_snapshots", "compress_snapshots", "encrypt_snapshots", "auto_cleanup_hours"];
+const RETENTION: &[&str] = &["max_snapshots", "max_age", "max_bytes", "keep"];
+const SNAPSHOTS: &[&str] =
+    &["every", "every_operations", "changed_bytes", "before_risk", "predictive"];
 const RESOURCES: &[&str] = &[
     "memory_mb",
     "cpu_percent",
@@ -75,6 +88,13 @@ pub(crate) fn read(file: &FileText, roots: PathRoots<'_>) -> Result<Document, Co
         match field.name {
             "profile" => document.profile = Some(field.value("a profile", scalar::word)?),
             "run" => run(&field, roots, &mut document)?,
+            "retention" => retention(&field, &mut document)?,
+            "snapshots" => snapshots(&field, &mut document.run)?,
+            "health" => {
+                let items = field.items()?;
+                let read = items.iter().map(|item| item.value("a command", scalar::shell));
+                document.health = Some(read.collect::<Result<_, _>>()?);
+            }
             "profiles" => {
                 for field in field.fields()? {
                     let Ok(profile) = field.name.parse() else {
@@ -125,6 +145,49 @@ fn run(section: &Field<'_>, roots: PathRoots<'_>, to: &mut Document) -> Result<(
             "env_deny" => to.env_deny = words(&field, "the name of a variable")?,
             "cap_add" => to.cap_add = Some(words(&field, "a capability")?),
             _ => return Err(field.unknown(RUN)),
+        }
+    }
+    Ok(())
+}
+
+/// What holds whatever the profile.
+fn retention(section: &Field<'_>, to: &mut Document) -> Result<(), ConfigError> {
+    for field in section.fields()? {
+        let run = &mut to.run;
+        match field.name {
+            "max_snapshots" => run.max_snapshots = Some(field.value(COUNT, scalar::limit)?),
+            "max_age" => {
+                let expected = "whole hours or days such as 7d, or none";
+                run.auto_cleanup_hours = Some(field.value(expected, scalar::hours)?);
+            }
+            "max_bytes" => run.max_bytes = Some(field.value(SIZE, scalar::limit)?),
+            "keep" => to.keep_tags = words(&field, "a tag")?,
+            _ => return Err(field.unknown(RETENTION)),
+        }
+    }
+    Ok(())
+}
+
+/// When snapshots are taken without being asked for.
+fn snapshots(section: &Field<'_>, to: &mut Given) -> Result<(), ConfigError> {
+    for field in section.fields()? {
+        match field.name {
+            "every" => {
+                let expected = "a time such as 10m, or none";
+                to.snapshot_every = Some(field.value(expected, scalar::limit)?);
+            }
+            "every_operations" => {
+                to.snapshot_every_operations = Some(field.value(COUNT, scalar::limit)?);
+            }
+            "changed_bytes" => {
+                to.snapshot_changed_bytes = Some(field.value(SIZE, scalar::limit)?);
+            }
+            "before_risk" => {
+                let expected = "medium, high, critical or none";
+                to.snapshot_before_risk = Some(field.value(expected, scalar::risk)?);
+            }
+            "predictive" => to.snapshot_predictive = Some(field.switch()?),
+            _ => return Err(field.unknown(SNAPSHOTS)),
         }
     }
     Ok(())
@@ -312,6 +375,8 @@ mod tests {
     fn listed_keys_exist() {
         let sections = [
             ("run", RUN),
+            ("retention", RETENTION),
+            ("snapshots", SNAPSHOTS),
             ("production", SECTIONS),
             ("production: {safety_constraints", SAFETY),
             ("production: {resource_limits", RESOURCES),
@@ -330,7 +395,7 @@ mod tests {
             }
         }
         for key in TOP {
-            assert!(matches!(parse(&format!("{key}: [x]")), Err(ConfigError::WrongType { .. })));
+            assert!(matches!(parse(&format!("{key}: [[x]]")), Err(ConfigError::WrongType { .. })));
         }
     }
 

@@ -12,7 +12,8 @@
 //!    including the folder that holds `.git`, the home folder, or `/`,
 //! 6. the command line's [`Flags`].
 //!
-//! Within one file, `run:` is stronger than the profile's section. `hidden`, `env_deny` and
+//! Within one file, `run:`, `retention:` and `snapshots:` are stronger than the profile's section;
+//! `retention.max_age` is the same setting as `auto_cleanup_hours`. `hidden`, `env_deny` and
 //! `env_pass` add to what earlier sources list; `env` merges by name; `cap_add` replaces, except
 //! on the command line, where it adds.
 //!
@@ -46,11 +47,13 @@
 //! | `env_pass` | pass a variable that is not passed without it |
 //! | `env` | set a variable that steers the loader or the shells: `PATH`, `LD_*`, `IFS`, `ENV`, `BASH_ENV`, `BASHOPTS`, `SHELLOPTS`, `PS4` |
 //! | `max_snapshots`, `auto_cleanup_hours` | lower below both what holds without it and what the profile that it chooses has: fewer or younger snapshots are less to return to |
+//! | `max_bytes` | lower it likewise |
+//! | `snapshots` | let fewer be taken |
 //! | `encrypt_snapshots`, `require_confirmation`, `audit_logging` | switch off |
 //! | `validation_level` | lower |
 //! | `monitoring_config` | look less often, or tolerate more |
 //!
-//! `compress_snapshots` and every other variable in `env` are free: they reach only what runs
+//! `compress_snapshots`, `health` (which runs inside), `retention.keep` (which adds) and every other variable in `env` are free: they reach only what runs
 //! inside the sandbox, as the project's own scripts do.
 //!
 //! A project's file counts only when it belongs to the user, to root, or to whoever owns the
@@ -102,8 +105,8 @@ pub use limit::{Amount, Limit, LimitError};
 pub use places::Places;
 pub use policy_files::{PolicyFile, PolicyFiles, PolicyOrigin, policy_files};
 pub use profile::{
-    AuditLogging, CriticalThresholds, MonitoringConfig, Profile, SafetyConstraints, SecurityConfig,
-    UnknownWord, ValidationLevel,
+    AuditLogging, AutomaticSnapshots, CriticalThresholds, MonitoringConfig, Profile, Retention,
+    SafetyConstraints, SecurityConfig, UnknownWord, ValidationLevel,
 };
 pub use sinks::sinks;
 pub use watched::watched_files;

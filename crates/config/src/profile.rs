@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use ctrlz_core::limits::Limits;
 use ctrlz_core::size::ByteSize;
+use ctrlz_core::snapshot::Tag;
 use ctrlz_core::span::Span;
+use ctrlz_core::verdict::Risk;
 use serde::Serialize;
 
 use crate::error::quoted;
@@ -134,6 +136,30 @@ pub struct SafetyConstraints {
     pub encrypt_snapshots: bool,
     /// Hours after which a snapshot may be removed, at least 1; `None` for never.
     pub auto_cleanup_hours: Option<u32>,
+}
+
+/// What of a sandbox's past stays, besides what [`SafetyConstraints`] say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Retention {
+    /// How many bytes a sandbox's past may hold; `None` for any.
+    pub max_bytes: Option<ByteSize>,
+    /// Tags that keep a snapshot, besides `keep` and `manual`.
+    pub keep: Vec<Tag>,
+}
+
+/// When snapshots are taken without being asked for; `None` for never.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AutomaticSnapshots {
+    /// After a command, when the last one is so old.
+    pub every: Option<Span>,
+    /// After so many operations.
+    pub every_operations: Option<u32>,
+    /// After so many bytes were added or changed.
+    pub changed_bytes: Option<ByteSize>,
+    /// Before a command of that risk, or more.
+    pub before_risk: Option<Risk>,
+    /// When the risk of the last commands rises.
+    pub predictive: bool,
 }
 
 /// How often sandboxes and the host are looked at, and what is critical.

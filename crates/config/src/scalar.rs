@@ -5,6 +5,7 @@ use std::time::Duration;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
+use ctrlz_core::verdict::Risk;
 
 use crate::error::quoted;
 use crate::limit::{Amount, Limit};
@@ -56,6 +57,36 @@ pub(crate) fn threshold(text: &str) -> Result<u8, String> {
         .ok()
         .filter(|percent| (1..=100).contains(percent))
         .ok_or_else(|| format!("{} is not a whole number from 1 to 100", quoted(text)))
+}
+
+/// Reads for how long something stays: whole hours.
+pub(crate) fn hours(text: &str) -> Result<Option<u32>, String> {
+    let Some(span) = limit::<Span>(text)? else { return Ok(None) };
+    let hours = u32::try_from(span.0.as_secs() / 3600).ok();
+    let whole = span.0.subsec_nanos() == 0 && span.0.as_secs().is_multiple_of(3600);
+    match hours.filter(|_| whole) {
+        Some(hours) => Ok(Some(hours)),
+        None => Err(format!("{} is not a number of whole hours, such as 36h or 7d", quoted(text))),
+    }
+}
+
+/// Reads a risk that is above low.
+pub(crate) fn risk(text: &str) -> Result<Option<Risk>, String> {
+    let known = [
+        ("medium", Some(Risk::Medium)),
+        ("high", Some(Risk::High)),
+        ("critical", Some(Risk::Critical)),
+        ("none", None),
+    ];
+    one_of(text, &known).map_err(|error| error.to_string())
+}
+
+/// Reads a command of the shell.
+pub(crate) fn shell(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() || text.contains('\0') {
+        true => Err(format!("{} is no command", quoted(text))),
+        false => Ok(text.to_owned()),
+    }
 }
 
 /// Reads the network.
@@ -129,6 +160,12 @@ impl Shown for Span {
             0 if whole.is_multiple_of(60) => format!("{}m", whole / 60),
             _ => format!("{}s", self.0.as_secs_f64()),
         }
+    }
+}
+
+impl Shown for Risk {
+    fn shown(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 
 use ctrlz_core::isolation::Network;
 use ctrlz_core::size::ByteSize;
+use ctrlz_core::snapshot::Tag;
 use ctrlz_core::span::Span;
+use ctrlz_core::verdict::Risk;
 
 use crate::capability::Capability;
 use crate::entry::{Entry, Source, Sourced};
@@ -117,6 +119,15 @@ settings! {
     encrypt_snapshots: bool = "safety_constraints.encrypt_snapshots", None, Trust::Keep(lowered);
     auto_cleanup_hours: Option<u32> = "safety_constraints.auto_cleanup_hours", None,
         Trust::KeepOrAsProfile(limit_lowered);
+    max_bytes: Option<ByteSize> = "retention.max_bytes", None,
+        Trust::KeepOrAsProfile(limit_lowered);
+    snapshot_every: Option<Span> = "snapshots.every", None, Trust::Keep(limit_raised);
+    snapshot_every_operations: Option<u32> = "snapshots.every_operations", None,
+        Trust::Keep(limit_raised);
+    snapshot_changed_bytes: Option<ByteSize> = "snapshots.changed_bytes", None,
+        Trust::Keep(limit_raised);
+    snapshot_before_risk: Option<Risk> = "snapshots.before_risk", None, Trust::Keep(limit_raised);
+    snapshot_predictive: bool = "snapshots.predictive", None, Trust::Keep(lowered);
     collection_interval: Span = "monitoring_config.collection_interval", None,
         Trust::Keep(raised);
     health_check_interval: Span = "monitoring_config.health_check_interval", None,
@@ -167,6 +178,8 @@ pub(crate) struct Document {
     pub(crate) env_deny: Vec<Sourced<EnvPattern>>,
     pub(crate) env_pass: Vec<Sourced<EnvPattern>>,
     pub(crate) cap_add: Option<Vec<Sourced<Capability>>>,
+    pub(crate) keep_tags: Vec<Sourced<Tag>>,
+    pub(crate) health: Option<Vec<Sourced<String>>>,
     pub(crate) profiles: BTreeMap<Profile, Given>,
 }
 
@@ -179,6 +192,8 @@ pub(crate) struct Settings {
     pub(crate) env: BTreeMap<OsString, Sourced<OsString>>,
     pub(crate) env_rules: Vec<Sourced<EnvRule>>,
     pub(crate) cap_add: Vec<Sourced<Capability>>,
+    pub(crate) keep_tags: Vec<Sourced<Tag>>,
+    pub(crate) health: Vec<Sourced<String>>,
 }
 
 impl Settings {
@@ -205,6 +220,8 @@ impl Settings {
             hidden,
             env: BTreeMap::new(),
             cap_add: Vec::new(),
+            keep_tags: Vec::new(),
+            health: Vec::new(),
             profile,
         }
     }
@@ -227,6 +244,14 @@ impl Settings {
                 value: EnvRule { pattern: pattern.value.clone(), pass },
                 source: pattern.source.clone(),
             }));
+        }
+        for tag in &stronger.keep_tags {
+            if !self.keep_tags.iter().any(|kept| kept.value == tag.value) {
+                self.keep_tags.push(tag.clone());
+            }
+        }
+        if let Some(commands) = &stronger.health {
+            self.health.clone_from(commands);
         }
         if let Some(capabilities) = &stronger.cap_add {
             if !adds_capabilities {
@@ -267,6 +292,12 @@ impl Settings {
             entries.push(entry("run.cap_add", capability.value.name(), &capability.source));
         }
         entries.extend(sections);
+        for tag in &self.keep_tags {
+            entries.push(entry("retention.keep", tag.value.as_str(), &tag.source));
+        }
+        for command in &self.health {
+            entries.push(entry("health", &command.value, &command.source));
+        }
         entries
     }
 }
@@ -297,6 +328,12 @@ impl Values {
             compress_snapshots: from(safety.compress_snapshots, source),
             encrypt_snapshots: from(safety.encrypt_snapshots, source),
             auto_cleanup_hours: from(safety.auto_cleanup_hours, source),
+            max_bytes: from(None, &Source::Default),
+            snapshot_every: from(None, &Source::Default),
+            snapshot_every_operations: from(None, &Source::Default),
+            snapshot_changed_bytes: from(None, &Source::Default),
+            snapshot_before_risk: from(None, &Source::Default),
+            snapshot_predictive: from(false, &Source::Default),
             collection_interval: from(monitoring.collection_interval, source),
             health_check_interval: from(monitoring.health_check_interval, source),
             critical_cpu_percent: from(monitoring.critical_thresholds.cpu_percent, source),
@@ -349,7 +386,15 @@ mod tests {
         sections.dedup();
         assert_eq!(
             sections,
-            ["profile", "run", "safety_constraints", "monitoring_config", "security_config"]
+            [
+                "profile",
+                "run",
+                "safety_constraints",
+                "retention",
+                "snapshots",
+                "monitoring_config",
+                "security_config"
+            ]
         );
     }
 }
