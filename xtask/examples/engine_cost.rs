@@ -10,6 +10,7 @@ use std::time::Instant;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
 use ctrlz_core::sandbox::Root;
+use ctrlz_core::snapshot::{NewSnapshot, SnapshotKind};
 use ctrlz_core::workspace::WorkspaceDriver;
 use ctrlz_engine::{
     BaseChoice, NewNamed, RollbackOptions, RollbackTarget, RunRequest, SandboxCore,
@@ -42,7 +43,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     for round in 0..rounds {
         write(2 * round)?;
         let started = Instant::now();
-        let snapshot = core.snapshot(&sandbox, "cost")?;
+        let snapshot = core.snapshot(&sandbox, &NewSnapshot::of(SnapshotKind::Manual, "cost"))?;
         snapshots.push(milliseconds(started));
         write(2 * round + 1)?;
         let started = Instant::now();
@@ -73,6 +74,7 @@ fn request(base: &std::path::Path, script: &str) -> RunRequest {
         hidden: Vec::new(),
         keep_capabilities: Vec::new(),
         snapshot: true,
+        automatic: None,
         fresh: false,
         commit: None,
         profile: "development".to_owned(),

@@ -136,6 +136,13 @@ impl From<EngineError> for Failure {
             }
             EngineError::ForeignSnapshot { .. } => failed("foreign-snapshot")
                 .hint("`ctrlz snapshots` lists the snapshots of a sandbox"),
+            EngineError::StateOnly(_) => refused("state-only"),
+            EngineError::LetGo { .. } => refused("let-go").hint(
+                "`ctrlz snapshots` lists the points that are left; `retention:` in ctrlz.yaml says \
+                 for how long operations can be undone",
+            ),
+            EngineError::SnapshotNeeded { .. } => refused("snapshot-needed")
+                .hint("take the tag off with `ctrlz snapshot tag`, or remove it with --force"),
             EngineError::NotApproved => {
                 refused("approval").hint("run it again, and look at the question anew")
             }

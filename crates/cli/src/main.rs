@@ -6,6 +6,7 @@ mod print;
 
 mod actor;
 mod arguments;
+mod clock;
 mod commands;
 mod confirm;
 mod context;

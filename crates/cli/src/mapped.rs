@@ -11,7 +11,7 @@ use ctrlz_isolation::native;
 use ctrlz_store::SqliteStore;
 
 use crate::actor;
-use crate::arguments::{Arguments, Command};
+use crate::arguments::{Arguments, Command, SnapshotArguments};
 use crate::failure::{Failure, OWN_FAILURE};
 use crate::{Answer, places};
 
@@ -69,6 +69,9 @@ fn concern(command: &Command) -> Concern<'_> {
         Command::Discard(arguments) => pick(arguments.sandbox.as_ref()),
         Command::Undo(arguments) => pick(arguments.sandbox.sandbox.as_ref()),
         Command::Redo(arguments) => pick(arguments.sandbox.sandbox.as_ref()),
+        Command::Snapshot(SnapshotArguments { action: Some(_), .. }) | Command::Gc(_) => {
+            Concern::All
+        }
         Command::Snapshot(arguments) => pick(arguments.sandbox.sandbox.as_ref()),
         Command::Rollback(_) | Command::Show(_) | Command::Recover => Concern::All,
         Command::Ls

@@ -6,6 +6,8 @@
 //! number in the log) and one of our own: `prevhash`, the SHA-256 of the event before it, as its
 //! bytes stand in the log. So a copy of the log is verified with any SHA-256.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use crate::actor::ActorKind;
@@ -13,7 +15,9 @@ use crate::changeset::ChangeCounts;
 use crate::digest::Digest;
 use crate::id::{OperationId, SnapshotId};
 use crate::operation::{CommandReport, OperationKind, Status};
-use crate::snapshot::SnapshotKind;
+use crate::sandbox::Guard;
+use crate::snapshot::{SnapshotKind, SnapshotScope, Tag};
+use crate::time::Timestamp;
 use crate::verdict_record::VerdictRecord;
 
 /// What happened. The names are the events' types.
@@ -35,6 +39,15 @@ pub enum Happening {
     /// A snapshot was removed.
     #[serde(rename = "io.github.ctrlz.snapshot.removed")]
     SnapshotRemoved(SnapshotRemoved),
+    /// A snapshot's tags are others than before, or it was found good.
+    #[serde(rename = "io.github.ctrlz.snapshot.changed")]
+    SnapshotChanged(SnapshotChanged),
+    /// Old operations can be undone no more, since their files were let go.
+    #[serde(rename = "io.github.ctrlz.history.trimmed")]
+    HistoryTrimmed(HistoryTrimmed),
+    /// A sandbox was contained, released, or is watched more or less closely.
+    #[serde(rename = "io.github.ctrlz.sandbox.guarded")]
+    SandboxGuarded(Guard),
     /// Something is wrong that a rollback mends.
     #[serde(rename = "io.github.ctrlz.rollback.required")]
     RollbackRequired(RollbackRequired),
@@ -127,8 +140,14 @@ pub struct SnapshotCreated {
     pub snapshot: SnapshotId,
     /// Why it was taken.
     pub kind: SnapshotKind,
+    /// What a return brings back.
+    #[serde(default)]
+    pub scope: SnapshotScope,
     /// What the user wrote about it.
     pub message: String,
+    /// The words on it.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub tags: BTreeSet<Tag>,
     /// The operation that took it.
     pub operation: OperationId,
     /// The digest of what it returns to.
@@ -140,6 +159,29 @@ pub struct SnapshotCreated {
 pub struct SnapshotRemoved {
     /// Its id.
     pub snapshot: SnapshotId,
+    /// Why.
+    pub reason: String,
+}
+
+/// See [`Happening::SnapshotChanged`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotChanged {
+    /// Its id.
+    pub snapshot: SnapshotId,
+    /// The words on it now.
+    pub tags: BTreeSet<Tag>,
+    /// When it was found good.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub good: Option<Timestamp>,
+}
+
+/// See [`Happening::HistoryTrimmed`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct HistoryTrimmed {
+    /// This operation and those before it.
+    pub up_to: OperationId,
+    /// Of how many the files were let go.
+    pub operations: u64,
     /// Why.
     pub reason: String,
 }

@@ -59,6 +59,16 @@ impl Root {
     }
 }
 
+/// What an emergency leaves on a sandbox until somebody takes it off.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Guard {
+    /// Why it is contained: nothing runs in it with a network, until it is released.
+    pub contained: Option<String>,
+    /// How many of the next operations are followed by the health checks.
+    pub watched: u32,
+}
+
 /// A sandbox as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
@@ -84,6 +94,9 @@ pub struct Sandbox {
     pub used: Timestamp,
     /// The operation that is under way, or that a crash left unfinished.
     pub open_operation: Option<OperationId>,
+    /// What an emergency left on it.
+    #[serde(default)]
+    pub guard: Guard,
 }
 
 impl Sandbox {

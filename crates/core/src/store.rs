@@ -8,8 +8,8 @@ use crate::event::Happening;
 use crate::id::{OperationId, SandboxId, SnapshotId};
 use crate::name::SandboxName;
 use crate::operation::{Operation, Outcome, Request, Status};
-use crate::sandbox::{Root, Sandbox};
-use crate::snapshot::{Point, Snapshot, SnapshotKind, Tree};
+use crate::sandbox::{Guard, Root, Sandbox};
+use crate::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
 use crate::state::{Expected, StateEntry, StateKey};
 
 /// What went wrong in a store.
@@ -248,17 +248,53 @@ pub trait Store {
         since: OperationId,
     ) -> Result<Vec<Operation>, StoreError>;
 
-    /// Keeps a snapshot of `point`.
+    /// Keeps a snapshot of `point`, of which a snapshot of the state alone leaves out the files.
     ///
     /// # Errors
     /// A failure to write.
     fn create_snapshot(
         &self,
         operation: &Operation,
-        kind: SnapshotKind,
-        message: &str,
+        new: &NewSnapshot,
         point: &Point,
     ) -> Result<Snapshot, StoreError>;
+
+    /// Puts tags on a snapshot and takes others off; answers it as it is then.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSnapshot`], or a failure to write.
+    fn tag_snapshot(
+        &self,
+        id: SnapshotId,
+        add: &[Tag],
+        remove: &[Tag],
+    ) -> Result<Snapshot, StoreError>;
+
+    /// Notes that a snapshot's point was found good, now; answers it as it is then.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSnapshot`], or a failure to write.
+    fn mark_good(&self, id: SnapshotId) -> Result<Snapshot, StoreError>;
+
+    /// Removes snapshots of `sandbox`, each for its reason, and forgets the trees of its operations
+    /// up to and including `history`, which then hold [`Tree::none`]. Snapshots that are gone
+    /// already, and an operation that is open, are passed over. What the trees are made of stays
+    /// until a driver collects it.
+    ///
+    /// # Errors
+    /// A failure to write; then nothing is removed.
+    fn let_go(
+        &self,
+        sandbox: SandboxId,
+        snapshots: &[(SnapshotId, String)],
+        history: Option<(OperationId, &str)>,
+    ) -> Result<(), StoreError>;
+
+    /// Sets how closely a sandbox is watched, and whether it is contained.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSandbox`], or a failure to write.
+    fn set_guard(&self, sandbox: SandboxId, guard: &Guard) -> Result<(), StoreError>;
 
     /// One snapshot.
     ///

@@ -343,6 +343,19 @@ pub trait WorkspaceDriver {
     /// A failed file operation; calling it again continues.
     fn recover_commit(&self, operation: OperationId) -> Result<RecoveredCommit, WorkspaceError>;
 
+    /// The names of what a tree is made of, each of which other trees may have, too. What a commit
+    /// keeps to be taken back is no part of a tree.
+    ///
+    /// # Errors
+    /// A foreign tree.
+    fn parts(&self, tree: &Tree) -> Result<Vec<String>, WorkspaceError>;
+
+    /// About how many bytes go when nothing needs a part any more; 0 when it is gone.
+    ///
+    /// # Errors
+    /// A failed file operation.
+    fn part_size(&self, part: &str) -> Result<u64, WorkspaceError>;
+
     /// Removes everything that none of `live` needs; answers the bytes freed, about.
     ///
     /// # Errors

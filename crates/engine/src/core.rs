@@ -70,7 +70,16 @@ impl<'a> SandboxCore<'a> {
     /// Locks `sandbox`, reads it anew, and recovers it if a crash left it in the middle of
     /// something.
     pub(crate) fn hold(&self, sandbox: &Sandbox) -> Result<Held<'a>, EngineError> {
-        let lock = self.store.lock(sandbox.id, &mut |holder| (self.waiting)(sandbox, holder))?;
+        self.hold_asking(sandbox, self.waiting)
+    }
+
+    /// The same, with somebody else to ask whether to wait.
+    pub(crate) fn hold_asking(
+        &self,
+        sandbox: &Sandbox,
+        waiting: &Waiting<'_>,
+    ) -> Result<Held<'a>, EngineError> {
+        let lock = self.store.lock(sandbox.id, &mut |holder| waiting(sandbox, holder))?;
         let mut held = Held {
             sandbox: self.store.sandbox(sandbox.id)?,
             driver: self.driver_of(sandbox)?,

@@ -6,10 +6,10 @@ use ctrlz_core::changeset::Changeset;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::operation::Operation;
 use ctrlz_core::sandbox::Sandbox;
-use ctrlz_core::snapshot::{Snapshot, Tree};
+use ctrlz_core::snapshot::{Snapshot, SnapshotScope, Tree};
 
 use crate::core::SandboxCore;
-use crate::error::EngineError;
+use crate::error::{EngineError, kept};
 
 impl SandboxCore<'_> {
     /// What `operation` changed: in the live directory for a commit and its undo, else in the
@@ -29,6 +29,7 @@ impl SandboxCore<'_> {
             return Err(EngineError::ForeignOperation { operation: operation.id, sandbox });
         }
         let Some(after) = &operation.after else { return Ok(Changeset::default()) };
+        kept(&operation.before, operation.id)?;
         // A commit's own effect on the base comes after the point before it.
         let (first, since) = (OperationId(operation.id.0 - 1), operation.id);
         let (before, after) = match self.commit_moved_by(operation, &mut HashMap::new())? {
@@ -56,6 +57,9 @@ impl SandboxCore<'_> {
         if snapshot.sandbox != sandbox.id {
             let (snapshot, sandbox) = (snapshot.id, sandbox.name.to_string());
             return Err(EngineError::ForeignSnapshot { snapshot, sandbox });
+        }
+        if snapshot.scope == SnapshotScope::StateOnly {
+            return Err(EngineError::StateOnly(snapshot.id));
         }
         let driver = self.driver_of(sandbox)?;
         let commits = self.base_moves_since(sandbox.id, snapshot.operation)?;

@@ -3,6 +3,7 @@
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::IsolationError;
 use ctrlz_core::path::RelPath;
+use ctrlz_core::snapshot::Point;
 use ctrlz_core::store::StoreError;
 use ctrlz_core::workspace::WorkspaceError;
 
@@ -72,6 +73,23 @@ pub enum EngineError {
         /// The sandbox.
         sandbox: String,
     },
+    /// A snapshot of the state alone was asked for files.
+    #[error("{0} is a snapshot of the state alone: there are no files in it")]
+    StateOnly(ctrlz_core::id::SnapshotId),
+    /// Retention let the files of an operation go.
+    #[error("the time of {operation} is over: retention let its files go")]
+    LetGo {
+        /// The operation.
+        operation: OperationId,
+    },
+    /// A snapshot was to be removed that is needed.
+    #[error("{snapshot} is needed: {reason}")]
+    SnapshotNeeded {
+        /// The snapshot.
+        snapshot: ctrlz_core::id::SnapshotId,
+        /// What for.
+        reason: String,
+    },
     /// What would run is not what was approved.
     #[error("what was approved is not what would run now, so nothing ran")]
     NotApproved,
@@ -81,6 +99,11 @@ pub enum EngineError {
         /// The sandbox.
         sandbox: String,
     },
+}
+
+/// Errs when retention let the files of `operation` go, of which `point` is one side.
+pub(crate) fn kept(point: &Point, operation: OperationId) -> Result<(), EngineError> {
+    if point.tree.is_none() { Err(EngineError::LetGo { operation }) } else { Ok(()) }
 }
 
 fn on(path: Option<&RelPath>) -> String {

@@ -4,6 +4,7 @@
 
 mod approval;
 pub mod background;
+mod automatic;
 mod commit;
 mod core;
 mod effect;
@@ -11,17 +12,24 @@ mod error;
 mod initializer;
 mod operation;
 mod recovery;
+mod retention;
 mod rollback;
 mod run;
 mod state;
 mod undo;
+mod upkeep;
 
 pub use self::core::{SandboxCore, Waiting};
 pub use self::error::EngineError;
 pub use approval::{Approved, SANDBOX_VARIABLE, refuse};
+pub use automatic::{AutomaticRules, risk_rises};
 pub use commit::{CommitOptions, CommitReport};
 pub use initializer::{BaseChoice, NewNamed};
 pub use recovery::Recovered;
+pub use retention::{
+    Decision, HistoryDecision, KEPT_OPERATIONS, Past, RetentionPlan, RetentionPolicy, Sizes, plan,
+};
 pub use rollback::{RollbackOptions, RollbackReport, RollbackTarget};
 pub use run::{RunReport, RunRequest};
 pub use undo::UndoReport;
+pub use upkeep::{Kept, Upkeep, UpkeepReport};

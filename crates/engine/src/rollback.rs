@@ -5,11 +5,11 @@ use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::operation::{OperationKind, Outcome};
 use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
-use ctrlz_core::snapshot::{Point, Snapshot, SnapshotKind, Tree};
+use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, SnapshotKind, SnapshotScope, Tree};
 use ctrlz_core::store::Durability;
 
 use crate::core::{Held, SandboxCore};
-use crate::error::EngineError;
+use crate::error::{EngineError, kept};
 use crate::operation::Effect;
 
 /// What to return to.
@@ -46,23 +46,30 @@ impl SandboxCore<'_> {
     ///
     /// # Errors
     /// A failure to write the store.
-    pub fn snapshot(&self, sandbox: &Sandbox, message: &str) -> Result<Snapshot, EngineError> {
+    pub fn snapshot(&self, sandbox: &Sandbox, new: &NewSnapshot) -> Result<Snapshot, EngineError> {
         let held = self.hold(sandbox)?;
+        self.snapshot_held(&held, new)
+    }
+
+    pub(crate) fn snapshot_held(
+        &self,
+        held: &Held<'_>,
+        new: &NewSnapshot,
+    ) -> Result<Snapshot, EngineError> {
         let mut snapshot = None;
-        let title = match message {
+        let title = match new.message.as_str() {
             "" => "snapshot".to_owned(),
             message => format!("snapshot: {message}"),
         };
         self.perform(
-            &held,
+            held,
             OperationKind::Snapshot,
             title,
             None,
             Durability::Process,
             |operation| {
                 let point = &held.sandbox.point;
-                let kind = SnapshotKind::Manual;
-                snapshot = Some(self.store.create_snapshot(operation, kind, message, point)?);
+                snapshot = Some(self.store.create_snapshot(operation, new, point)?);
                 Ok(Effect::tree(point.tree.clone()))
             },
         )?;
@@ -112,8 +119,8 @@ impl SandboxCore<'_> {
             None,
             Durability::Process,
             |operation| {
-                let kind = SnapshotKind::PreRollback;
-                let kept = self.store.create_snapshot(operation, kind, "", now)?;
+                let new = NewSnapshot::of(SnapshotKind::PreRollback, "");
+                let kept = self.store.create_snapshot(operation, &new, now)?;
                 left_behind = Some(kept.id);
                 let (tree, state_version) = if options.paths.is_empty() {
                     (goal, Some(point.state_version))
@@ -144,6 +151,13 @@ impl SandboxCore<'_> {
                 if snapshot.sandbox != held.sandbox.id {
                     return Err(EngineError::ForeignSnapshot { snapshot: id, sandbox });
                 }
+                if snapshot.scope == SnapshotScope::StateOnly {
+                    if !options.paths.is_empty() {
+                        return Err(EngineError::StateOnly(id));
+                    }
+                    // Its files are whatever is there.
+                    return Ok((snapshot.point, held.sandbox.point.tree.clone()));
+                }
                 (snapshot.operation, snapshot.point)
             }
             RollbackTarget::Before(id) => {
@@ -151,6 +165,7 @@ impl SandboxCore<'_> {
                 if operation.request.sandbox != held.sandbox.id {
                     return Err(EngineError::ForeignOperation { operation: id, sandbox });
                 }
+                kept(&operation.before, id)?;
                 // A commit's own effect on the base comes after the point before it.
                 (OperationId(id.0 - 1), operation.before)
             }

@@ -9,7 +9,7 @@ use ctrlz_core::isolation::{Launch, Network, RootView};
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::{CommandReport, Operation, OperationKind, Outcome, Request, Status};
 use ctrlz_core::sandbox::{Root, Sandbox};
-use ctrlz_core::snapshot::{Point, SnapshotKind};
+use ctrlz_core::snapshot::{NewSnapshot, Point, SnapshotKind};
 use ctrlz_core::store::Durability;
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_core::workspace::{Head, WorkspaceDriver};
@@ -40,6 +40,8 @@ pub struct RunRequest {
     pub keep_capabilities: Vec<String>,
     /// Keep a named pre-operation snapshot.
     pub snapshot: bool,
+    /// Keep an automatic snapshot of the point before it, for this reason.
+    pub automatic: Option<String>,
     /// Throw away uncommitted changes first.
     pub fresh: bool,
     /// Commit when the command succeeds, take its changes back when it fails.
@@ -100,8 +102,12 @@ impl SandboxCore<'_> {
         };
         let operation = self.store.begin(&journaled, Durability::Process)?;
         if request.snapshot {
-            let (kind, message) = (SnapshotKind::PreOperation, request.title.as_str());
-            self.store.create_snapshot(&operation, kind, message, &operation.before)?;
+            let new = NewSnapshot::of(SnapshotKind::PreOperation, &request.title);
+            self.store.create_snapshot(&operation, &new, &operation.before)?;
+        }
+        if let Some(why) = &request.automatic {
+            let new = NewSnapshot::of(SnapshotKind::Automatic, why);
+            self.store.create_snapshot(&operation, &new, &operation.before)?;
         }
         // The set-up still takes longer than this.
         driver.tidy(held.sandbox.id);

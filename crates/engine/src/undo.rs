@@ -11,7 +11,7 @@ use ctrlz_core::workspace::{ConflictStrategy, WithoutError};
 
 use crate::commit::{finished_all_the_same, last_applied};
 use crate::core::{Held, SandboxCore};
-use crate::error::EngineError;
+use crate::error::{EngineError, kept};
 use crate::operation::Effect;
 
 /// How many operations an undo looks at first. What it takes back is nearly always among them, and
@@ -68,6 +68,7 @@ impl SandboxCore<'_> {
     /// The point without `target`, the last operation.
     fn before(held: &Held<'_>, target: &Operation) -> Result<Point, EngineError> {
         let now = &held.sandbox.point.tree;
+        kept(&target.before, target.id)?;
         let after = target.after.as_ref().unwrap_or(&target.before);
         if after.tree == *now {
             return Ok(target.before.clone());
@@ -112,6 +113,7 @@ impl SandboxCore<'_> {
         if history.iter().any(|o| newer(&o)) {
             return Err(nothing());
         }
+        kept(&undo.before, target.id)?;
         self.step(&held, &history, OperationKind::Redo, target, &undo.before, strategy)
     }
 
@@ -157,6 +159,7 @@ impl SandboxCore<'_> {
         history: &[Operation],
         target: &Operation,
     ) -> Result<UndoReport, EngineError> {
+        kept(&target.before, target.id)?;
         let later = later_steps(history, target)?;
         let now = held.sandbox.point.tree.clone();
         // The trees between say which step is in the way. Where one of them was taken out since,

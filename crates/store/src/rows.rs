@@ -1,5 +1,6 @@
 //! Rows of the database as the types of `ctrlz_core`, and back.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -8,7 +9,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
 use ctrlz_core::operation::{Operation, Request};
 use ctrlz_core::sandbox::Sandbox;
-use ctrlz_core::snapshot::{Point, Snapshot, Tree};
+use ctrlz_core::snapshot::{Point, Snapshot, SnapshotScope, Tag, Tree};
 use ctrlz_core::state::StateEntry;
 use ctrlz_core::time::Timestamp;
 use rusqlite::Row;
@@ -19,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::fault::{Fault, Refusal};
 
 /// The columns that [`sandbox`] reads, in its order.
-pub(crate) const SANDBOX: &str =
-    "id, name, folder, root, base, driver, tree, state_version, created, used, open_operation";
+pub(crate) const SANDBOX: &str = "id, name, folder, root, base, driver, tree, state_version, created, used, open_operation, \
+     guard";
 
 /// The columns that [`operation`] reads, in its order.
 pub(crate) const OPERATION: &str = "id, sandbox, kind, title, limits, target, status, before_tree, \
@@ -28,7 +29,7 @@ pub(crate) const OPERATION: &str = "id, sandbox, kind, title, limits, target, st
 
 /// The columns that [`snapshot`] reads, in its order.
 pub(crate) const SNAPSHOT: &str =
-    "id, sandbox, kind, message, operation, tree, state_version, created";
+    "id, sandbox, kind, message, operation, tree, state_version, created, scope, tags, good";
 
 /// Now.
 pub(crate) fn now() -> Timestamp {
@@ -66,6 +67,7 @@ pub(crate) fn sandbox(row: &Row<'_>) -> Result<Sandbox, Fault> {
         created: Timestamp(row.get(8)?),
         used: Timestamp(row.get(9)?),
         open_operation: row.get::<_, Option<i64>>(10)?.map(OperationId),
+        guard: optional_json(row, 11, "a guard")?,
     })
 }
 
@@ -102,7 +104,30 @@ pub(crate) fn snapshot(row: &Row<'_>) -> Result<Snapshot, Fault> {
         operation: OperationId(row.get(4)?),
         point: Point { tree: Tree(row.get(5)?), state_version: version(row, 6)? },
         created: Timestamp(row.get(7)?),
+        scope: match row.get_ref(8)? {
+            rusqlite::types::ValueRef::Null => SnapshotScope::Full,
+            _ => word(row, 8, "a scope")?,
+        },
+        tags: tags(row, 9)?,
+        good: row.get::<_, Option<i64>>(10)?.map(Timestamp),
     })
+}
+
+/// A column that holds tags, with a space between them.
+fn tags(row: &Row<'_>, column: usize) -> Result<BTreeSet<Tag>, Fault> {
+    match row.get_ref(column)? {
+        rusqlite::types::ValueRef::Null => Ok(BTreeSet::new()),
+        text => {
+            let text = text.as_str().map_err(rusqlite::Error::from)?;
+            text.split_whitespace().map(|tag| parse(tag, "a tag")).collect()
+        }
+    }
+}
+
+/// Tags as [`tags`] reads them.
+pub(crate) fn sql_tags(tags: &BTreeSet<Tag>) -> Option<String> {
+    let words: Vec<&str> = tags.iter().map(Tag::as_str).collect();
+    (!words.is_empty()).then(|| words.join(" "))
 }
 
 /// An entry without its value, from the columns key, version, hash, size, written.
@@ -183,6 +208,7 @@ mod tests {
     fn every_word_is_read_back() {
         use ctrlz_core::operation::{OperationKind as K, Status as S};
         use ctrlz_core::snapshot::SnapshotKind as N;
+        use ctrlz_core::snapshot::SnapshotScope as O;
         fn read<T: for<'de> Deserialize<'de>>(text: &str) -> T {
             let words: StrDeserializer<'_, WordError> = text.into_deserializer();
             T::deserialize(words).unwrap()
@@ -206,6 +232,9 @@ mod tests {
         }
         for kind in [N::Manual, N::Automatic, N::PreOperation, N::PreRollback] {
             assert_eq!(read::<N>(kind.word()), kind);
+        }
+        for scope in [O::Full, O::Incremental, O::StateOnly] {
+            assert_eq!(read::<O>(scope.word()), scope);
         }
     }
 

@@ -6,7 +6,7 @@ use ctrlz_core::actor::Actor;
 use ctrlz_core::event::{Happening, SandboxCreated};
 use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::operation::{OperationKind, Status};
-use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::sandbox::{Guard, Sandbox};
 use ctrlz_core::snapshot::{Point, Tree};
 use ctrlz_core::store::{NewSandbox, StoreError};
 use rusqlite::{Connection, Params, Transaction, params};
@@ -82,6 +82,7 @@ pub(crate) fn create(
         created: now,
         used: now,
         open_operation: None,
+        guard: Guard::default(),
     })
 }
 
@@ -121,6 +122,21 @@ pub(crate) fn remove(tx: &Transaction<'_>, actor: &Actor, id: SandboxId) -> Resu
         events::append(tx, actor, Some(&name), rows::now(), happening)?;
     }
     // Before the rows go, so that their ids count among those that were given.
+    remember_ids(tx)?;
+    blobs::remove_those_only_of(tx, id)?;
+    for statement in [
+        "DELETE FROM state WHERE sandbox = ?1",
+        "DELETE FROM snapshots WHERE sandbox = ?1",
+        "DELETE FROM operations WHERE sandbox = ?1",
+        "DELETE FROM sandboxes WHERE id = ?1",
+    ] {
+        tx.execute(statement, [id.0])?;
+    }
+    Ok(())
+}
+
+/// Leaves the row that holds the highest ids given so far, see [`crate::schema::TABLES`].
+pub(crate) fn remember_ids(tx: &Transaction<'_>) -> Result<(), Fault> {
     tx.execute(
         "INSERT INTO operations(kind, sandbox, target)
          VALUES(?1,
@@ -132,15 +148,23 @@ pub(crate) fn remove(tx: &Transaction<'_>, actor: &Actor, id: SandboxId) -> Resu
     )?;
     let removal = tx.last_insert_rowid();
     tx.execute("DELETE FROM operations WHERE sandbox < 0 AND id <> ?1", [removal])?;
-    blobs::remove_those_only_of(tx, id)?;
-    for statement in [
-        "DELETE FROM state WHERE sandbox = ?1",
-        "DELETE FROM snapshots WHERE sandbox = ?1",
-        "DELETE FROM operations WHERE sandbox = ?1",
-        "DELETE FROM sandboxes WHERE id = ?1",
-    ] {
-        tx.execute(statement, [id.0])?;
-    }
+    Ok(())
+}
+
+pub(crate) fn set_guard(
+    tx: &Transaction<'_>,
+    actor: &Actor,
+    id: SandboxId,
+    guard: &Guard,
+) -> Result<(), Fault> {
+    let name = standing(tx, id)?.name;
+    let text = match *guard == Guard::default() {
+        true => None,
+        false => Some(json(guard, "a guard")?),
+    };
+    tx.execute("UPDATE sandboxes SET guard = ?2 WHERE id = ?1", params![id.0, text])?;
+    let happening = Happening::SandboxGuarded(guard.clone());
+    events::append(tx, actor, Some(&name), rows::now(), happening)?;
     Ok(())
 }
 
@@ -170,12 +194,13 @@ pub(crate) fn live_trees(db: &Connection, driver: &str) -> Result<Vec<Tree>, Fau
         "SELECT tree FROM sandboxes WHERE driver = ?1
          UNION
          SELECT n.tree FROM snapshots n JOIN sandboxes s ON s.id = n.sandbox WHERE s.driver = ?1
+           AND n.tree <> ''
          UNION
          SELECT o.before_tree FROM operations o JOIN sandboxes s ON s.id = o.sandbox
-         WHERE s.driver = ?1
+         WHERE s.driver = ?1 AND o.before_tree <> ''
          UNION
          SELECT o.after_tree FROM operations o JOIN sandboxes s ON s.id = o.sandbox
-         WHERE s.driver = ?1 AND o.after_tree IS NOT NULL",
+         WHERE s.driver = ?1 AND o.after_tree <> ''",
     )?;
     let trees = statement.query_map([driver], |row| row.get(0).map(Tree))?;
     Ok(trees.collect::<Result<_, _>>()?)

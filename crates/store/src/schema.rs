@@ -8,7 +8,16 @@ pub(crate) const FORMAT: i64 = 3;
 
 /// How each older format becomes the next one: `UPGRADES[0]` makes a 2 of a 1. A database that was
 /// upgraded has the same columns as a new one, if in another order.
-pub(crate) const UPGRADES: &[&str] = &["ALTER TABLE operations ADD COLUMN verdict TEXT", EVENTS];
+pub(crate) const UPGRADES: &[&[&str]] =
+    &[&["ALTER TABLE operations ADD COLUMN verdict TEXT"], &[EVENTS, LIVES]];
+
+/// What says how long snapshots live, and how sandboxes are guarded.
+const LIVES: &str = "
+ALTER TABLE snapshots ADD COLUMN scope TEXT;
+ALTER TABLE snapshots ADD COLUMN tags TEXT;
+ALTER TABLE snapshots ADD COLUMN good INT;
+ALTER TABLE sandboxes ADD COLUMN guard TEXT;
+";
 
 /// The event log. Its first row is its source, a random UUID (RFC 9562, version 4).
 pub(crate) const EVENTS: &str = "
@@ -31,6 +40,9 @@ pub(crate) const APPLICATION_ID: i64 = 0x6374_6c7a;
 /// for each operation. Instead a removal leaves one row of kind [`REMOVAL`] in `operations`, which
 /// takes an id of its own and holds the highest ids given so far: that of a sandbox, negated, in
 /// `sandbox`, that of a snapshot in `target`. There is at most one such row.
+///
+/// An operation whose files were let go has '' for its trees, and so has a snapshot of the state
+/// alone. A snapshot's tags stand with a space between them; its scope is null for a full one.
 pub(crate) const TABLES: &str = "
 CREATE TABLE sandboxes(
   id INTEGER PRIMARY KEY,
@@ -43,7 +55,8 @@ CREATE TABLE sandboxes(
   state_version INT,
   created INT,
   used INT,
-  open_operation INT
+  open_operation INT,
+  guard TEXT
 );
 CREATE INDEX sandboxes_by_folder ON sandboxes(folder);
 CREATE TABLE operations(
@@ -72,7 +85,10 @@ CREATE TABLE snapshots(
   operation INT,
   tree TEXT,
   state_version INT,
-  created INT
+  created INT,
+  scope TEXT,
+  tags TEXT,
+  good INT
 );
 CREATE INDEX snapshots_by_sandbox ON snapshots(sandbox);
 CREATE TABLE state(

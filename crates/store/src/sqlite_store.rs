@@ -6,8 +6,8 @@ use ctrlz_core::actor::Actor;
 use ctrlz_core::event::Happening;
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
 use ctrlz_core::operation::{Operation, Outcome, Request, Status};
-use ctrlz_core::sandbox::Sandbox;
-use ctrlz_core::snapshot::{Point, Snapshot, SnapshotKind, Tree};
+use ctrlz_core::sandbox::{Guard, Sandbox};
+use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
 use ctrlz_core::state::{Expected, StateEntry, StateKey};
 use ctrlz_core::store::{
     Durability, LogHead, LoggedEvent, NewSandbox, SandboxLock, Store, StoreError,
@@ -147,12 +147,50 @@ impl Store for SqliteStore {
     fn create_snapshot(
         &self,
         operation: &Operation,
-        kind: SnapshotKind,
-        message: &str,
+        new: &NewSnapshot,
         point: &Point,
     ) -> Result<Snapshot, StoreError> {
         self.db.write("create a snapshot", Durability::Process, |tx| {
-            snapshots::create(tx, &self.actor, operation, kind, message, point)
+            snapshots::create(tx, &self.actor, operation, new, point)
+        })
+    }
+
+    fn tag_snapshot(
+        &self,
+        id: SnapshotId,
+        add: &[Tag],
+        remove: &[Tag],
+    ) -> Result<Snapshot, StoreError> {
+        self.db.write("tag a snapshot", Durability::Process, |tx| {
+            snapshots::change(tx, &self.actor, id, |snapshot| {
+                snapshot.tags.retain(|tag| !remove.contains(tag));
+                snapshot.tags.extend(add.iter().cloned());
+            })
+        })
+    }
+
+    fn mark_good(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {
+        self.db.write("note that a snapshot is good", Durability::Process, |tx| {
+            snapshots::change(tx, &self.actor, id, |snapshot| snapshot.good = Some(rows::now()))
+        })
+    }
+
+    fn let_go(
+        &self,
+        sandbox: SandboxId,
+        snapshots: &[(SnapshotId, String)],
+        history: Option<(OperationId, &str)>,
+    ) -> Result<(), StoreError> {
+        // Before a driver removes what they are made of: a machine's death must not bring back a
+        // snapshot without its files.
+        self.db.write("let snapshots go", Durability::Machine, |tx| {
+            snapshots::let_go(tx, &self.actor, sandbox, snapshots, history)
+        })
+    }
+
+    fn set_guard(&self, sandbox: SandboxId, guard: &Guard) -> Result<(), StoreError> {
+        self.db.write("guard a sandbox", Durability::Machine, |tx| {
+            sandboxes::set_guard(tx, &self.actor, sandbox, guard)
         })
     }
 

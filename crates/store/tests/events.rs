@@ -12,7 +12,7 @@ mod fixture;
 use ctrlz_core::actor::{Actor, ActorKind};
 use ctrlz_core::event::{Event, Happening, RollbackRequired};
 use ctrlz_core::operation::{OperationKind, Outcome, Status};
-use ctrlz_core::snapshot::{Point, SnapshotKind, Tree};
+use ctrlz_core::snapshot::{NewSnapshot, Point, SnapshotKind, Tree};
 use ctrlz_core::store::{Durability, Store};
 use ctrlz_store::SqliteStore;
 use fixture::{request, sandbox, store};
@@ -54,7 +54,9 @@ fn every_step_is_told_with_who_and_what() {
     let (_dir, store) = store();
     let web = sandbox(&store, "web");
     let open = store.begin(&request(web.id, OperationKind::Run), Durability::Process).unwrap();
-    store.create_snapshot(&open, SnapshotKind::PreOperation, "", &open.before).unwrap();
+    store
+        .create_snapshot(&open, &NewSnapshot::of(SnapshotKind::PreOperation, ""), &open.before)
+        .unwrap();
     let after = Point { tree: Tree("after".to_owned()), state_version: 0 };
     store
         .finish(open.id, Status::Done, &Outcome::default(), Some(&after), Durability::Process)

@@ -21,7 +21,7 @@ use ctrlz_core::operation::{
 };
 use ctrlz_core::sandbox::Root;
 use ctrlz_core::size::ByteSize;
-use ctrlz_core::snapshot::{Point, SnapshotKind, Tree};
+use ctrlz_core::snapshot::{NewSnapshot, Point, SnapshotKind, Tree};
 use ctrlz_core::state::Expected;
 use ctrlz_core::store::{Durability, NewSandbox, Store, StoreError};
 use ctrlz_core::verdict::{Decision, Risk};
@@ -287,15 +287,22 @@ fn snapshots_come_back_newest_first() {
     let open =
         store.begin(&request(made.id, OperationKind::Snapshot), Durability::Process).unwrap();
     let one = store
-        .create_snapshot(&open, SnapshotKind::Manual, "before\0lunch", &point("t1", 4))
+        .create_snapshot(
+            &open,
+            &NewSnapshot::of(SnapshotKind::Manual, "before\0lunch"),
+            &point("t1", 4),
+        )
         .unwrap();
-    let two = store.create_snapshot(&open, SnapshotKind::PreRollback, "", &point("t2", 5)).unwrap();
+    let two = store
+        .create_snapshot(&open, &NewSnapshot::of(SnapshotKind::PreRollback, ""), &point("t2", 5))
+        .unwrap();
     assert_eq!((one.operation, one.sandbox), (open.id, made.id));
     assert_eq!(store.snapshot(one.id).unwrap(), one);
     assert_eq!(store.snapshots(made.id).unwrap(), [two, one]);
     assert!(matches!(store.snapshot(SnapshotId(99)), Err(StoreError::NoSnapshot(_))));
     store.remove_sandbox(made.id).unwrap();
-    let late = store.create_snapshot(&open, SnapshotKind::Manual, "", &point("t1", 0));
+    let late =
+        store.create_snapshot(&open, &NewSnapshot::of(SnapshotKind::Manual, ""), &point("t1", 0));
     assert!(matches!(late, Err(StoreError::NoSandbox(_))));
 }
 
@@ -341,7 +348,9 @@ fn removal_takes_all_of_one_sandbox_and_nothing_of_another() {
         store.put(id, &key("own"), Some(&id.0.to_le_bytes()), Expected::Any).unwrap();
         store.put(id, &key("own"), None, Expected::Any).unwrap();
         let open = store.begin(&request(id, OperationKind::Run), Durability::Process).unwrap();
-        store.create_snapshot(&open, SnapshotKind::Manual, "", &open.before).unwrap();
+        store
+            .create_snapshot(&open, &NewSnapshot::of(SnapshotKind::Manual, ""), &open.before)
+            .unwrap();
     }
     let newest = store.operations(other.id, 1).unwrap()[0].id;
     store.remove_sandbox(other.id).unwrap();
@@ -364,7 +373,9 @@ fn trees_in_use_are_those_of_sandboxes_snapshots_and_operations_of_the_driver() 
     let elsewhere = NewSandbox { driver: "copy".into(), ..new_sandbox("elsewhere") };
     store.create_sandbox(&elsewhere, None).unwrap();
     let open = store.begin(&request(made.id, OperationKind::Run), Durability::Process).unwrap();
-    store.create_snapshot(&open, SnapshotKind::Manual, "", &point("kept", 0)).unwrap();
+    store
+        .create_snapshot(&open, &NewSnapshot::of(SnapshotKind::Manual, ""), &point("kept", 0))
+        .unwrap();
     let (outcome, after) = (Outcome::default(), point("now", 0));
     store.finish(open.id, Status::Done, &outcome, Some(&after), Durability::Process).unwrap();
     done(&store, &request(made.id, OperationKind::Run), Some(&point("later", 0)));

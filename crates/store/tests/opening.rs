@@ -133,6 +133,10 @@ fn older(dir: &Path) -> ctrlz_core::operation::Operation {
         .execute_batch(
             "ALTER TABLE operations DROP COLUMN verdict;
              DROP TABLE events;
+             ALTER TABLE snapshots DROP COLUMN scope;
+             ALTER TABLE snapshots DROP COLUMN tags;
+             ALTER TABLE snapshots DROP COLUMN good;
+             ALTER TABLE sandboxes DROP COLUMN guard;
              PRAGMA user_version=1",
         )
         .unwrap();

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::operation::{OperationKind, Outcome, Status};
-use ctrlz_core::snapshot::{Point, SnapshotKind, Tree};
+use ctrlz_core::snapshot::{NewSnapshot, Point, SnapshotKind, Tree};
 use ctrlz_core::state::Expected;
 use ctrlz_core::store::{Durability, Store, StoreError};
 use ctrlz_store::SqliteStore;
@@ -156,7 +156,9 @@ fn churn(store: &SqliteStore, name: &str) {
         let open = store.begin(&request(id, OperationKind::Run), durability).unwrap();
         let bytes = round.to_le_bytes().repeat(50 + 1000 * (round as usize % 5));
         store.put(id, &key("k"), Some(&bytes), Expected::Any).unwrap();
-        store.create_snapshot(&open, SnapshotKind::PreOperation, "", &open.before).unwrap();
+        store
+            .create_snapshot(&open, &NewSnapshot::of(SnapshotKind::PreOperation, ""), &open.before)
+            .unwrap();
         let after = Point { tree: Tree(format!("after-{}", open.id)), ..open.before };
         store.finish(open.id, Status::Done, &Outcome::default(), Some(&after), durability).unwrap();
         tell(&open.id.0.to_string());

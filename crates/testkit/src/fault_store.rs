@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ctrlz_core::event::Happening;
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
 use ctrlz_core::operation::{Operation, Outcome, Request, Status};
-use ctrlz_core::sandbox::Sandbox;
-use ctrlz_core::snapshot::{Point, Snapshot, SnapshotKind, Tree};
+use ctrlz_core::sandbox::{Guard, Sandbox};
+use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
 use ctrlz_core::state::{Expected, StateEntry, StateKey};
 use ctrlz_core::store::{
     Durability, LogHead, LoggedEvent, NewSandbox, SandboxLock, Store, StoreError,
@@ -186,13 +186,36 @@ impl<S: Store> Store for FaultStore<S> {
     fn create_snapshot(
         &self,
         operation: &Operation,
-        kind: SnapshotKind,
-        message: &str,
+        new: &NewSnapshot,
         point: &Point,
     ) -> Result<Snapshot, StoreError> {
-        self.pass("create a snapshot", |store| {
-            store.create_snapshot(operation, kind, message, point)
-        })
+        self.pass("create a snapshot", |store| store.create_snapshot(operation, new, point))
+    }
+
+    fn tag_snapshot(
+        &self,
+        id: SnapshotId,
+        add: &[Tag],
+        remove: &[Tag],
+    ) -> Result<Snapshot, StoreError> {
+        self.pass("tag a snapshot", |store| store.tag_snapshot(id, add, remove))
+    }
+
+    fn mark_good(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {
+        self.pass("note that a snapshot is good", |store| store.mark_good(id))
+    }
+
+    fn let_go(
+        &self,
+        sandbox: SandboxId,
+        snapshots: &[(SnapshotId, String)],
+        history: Option<(OperationId, &str)>,
+    ) -> Result<(), StoreError> {
+        self.pass("let snapshots go", |store| store.let_go(sandbox, snapshots, history))
+    }
+
+    fn set_guard(&self, sandbox: SandboxId, guard: &Guard) -> Result<(), StoreError> {
+        self.pass("guard a sandbox", |store| store.set_guard(sandbox, guard))
     }
 
     fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {

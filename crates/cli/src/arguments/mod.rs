@@ -5,6 +5,7 @@ mod events;
 mod hook;
 mod policy;
 mod run;
+mod snapshots;
 
 use std::path::PathBuf;
 
@@ -24,6 +25,9 @@ pub(crate) use hook::{
 };
 pub(crate) use policy::{PolicyAction, PolicyArguments, Tool};
 pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
+pub(crate) use snapshots::{
+    GcArguments, SnapshotAction, SnapshotArguments, SnapshotsArguments, TagChange,
+};
 
 /// Run anything as a transaction: isolated while it runs, looked at afterwards, kept or undone.
 ///
@@ -90,6 +94,12 @@ pub(crate) enum Command {
     Snapshot(SnapshotArguments),
     /// List a sandbox's snapshots
     Snapshots(SnapshotsArguments),
+    /// Let old snapshots and old files go, as the retention policy says, and give their space back
+    ///
+    /// Each decision is told with its reason. Snapshots that a user took or tagged `keep` stay, and
+    /// so does what anything else needs: the present point, forks, other snapshots. Commands do the
+    /// same now and then by themselves.
+    Gc(GcArguments),
     /// Return to a snapshot, whole or for some paths
     Rollback(RollbackArguments),
     /// Copy a sandbox
@@ -170,7 +180,13 @@ impl Command {
     pub(crate) fn gives_space_back(&self) -> bool {
         matches!(
             self,
-            Self::Discard(_) | Self::Undo(_) | Self::Rollback(_) | Self::Rm(_) | Self::Recover
+            Self::Discard(_)
+                | Self::Undo(_)
+                | Self::Rollback(_)
+                | Self::Rm(_)
+                | Self::Gc(_)
+                | Self::Snapshot(SnapshotArguments { action: Some(_), .. })
+                | Self::Recover
         )
     }
 }
@@ -278,24 +294,6 @@ pub(crate) struct RemoveArguments {
     /// Also when it has uncommitted changes
     #[arg(long, short)]
     pub(crate) force: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SnapshotArguments {
-    #[command(flatten)]
-    pub(crate) sandbox: SandboxArgument,
-    /// What to write beside it
-    #[arg(long, short, value_name = "TEXT", default_value = "")]
-    pub(crate) message: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SnapshotsArguments {
-    #[command(flatten)]
-    pub(crate) sandbox: SandboxArgument,
-    /// Also those taken before operations
-    #[arg(long)]
-    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

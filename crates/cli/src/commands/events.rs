@@ -3,7 +3,8 @@
 use std::io::Write;
 use std::time::Duration;
 
-use ctrlz_core::event::{Event, Happening};
+use ctrlz_core::event::{Event, Happening, HistoryTrimmed};
+use ctrlz_core::snapshot::Tag;
 use ctrlz_core::store::{LoggedEvent, Store};
 use serde_json::Value;
 
@@ -161,6 +162,19 @@ fn told(happening: &Happening) -> String {
         Happening::SnapshotCreated(created) => {
             format!("{} {} {}", created.snapshot, created.kind.word(), created.message)
         }
+        Happening::SnapshotChanged(changed) => {
+            let tags: Vec<&str> = changed.tags.iter().map(Tag::as_str).collect();
+            let good = changed.good.map(|_| ", known to be good").unwrap_or_default();
+            format!("{}: tags {}{good}", changed.snapshot, tags.join(" "))
+        }
+        Happening::HistoryTrimmed(trimmed) => {
+            let HistoryTrimmed { up_to, operations, reason } = trimmed;
+            format!("{operations} up to {up_to} can be undone no more: {reason}")
+        }
+        Happening::SandboxGuarded(guard) => match &guard.contained {
+            Some(reason) => format!("contained: {reason}"),
+            None => format!("released, {} more operations are checked", guard.watched),
+        },
         Happening::SnapshotRemoved(removed) => format!("{}: {}", removed.snapshot, removed.reason),
         Happening::RollbackRequired(required) => required.reason.clone(),
         Happening::RollbackDone(done) => {

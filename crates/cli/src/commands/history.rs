@@ -2,6 +2,7 @@
 
 use ctrlz_core::operation::{Exit, Operation, Status};
 use ctrlz_core::verdict_record::{Approval, VerdictRecord};
+use ctrlz_engine::EngineError;
 
 use crate::Answer;
 use crate::arguments::{LogArguments, ShowArguments};
@@ -69,12 +70,17 @@ pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
     let operation = context.store().operation(arguments.operation)?;
     let sandbox = context.store().sandbox(operation.request.sandbox)?;
     let changeset =
-        context.with_core(WhenBusy::Wait, |core| Ok(core.changes_of(&sandbox, &operation)?))?;
+        context.with_core(WhenBusy::Wait, |core| match core.changes_of(&sandbox, &operation) {
+            Ok(changeset) => Ok(Some(changeset)),
+            // What it did is known no more; that it did is.
+            Err(EngineError::LetGo { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        })?;
     if json {
         show::print_json(&[
             ("sandbox", show::to_json(&sandbox.name)?),
             ("operation", show::to_json(&operation)?),
-            ("changes", show::to_json(&changeset.changes)?),
+            ("changes", show::to_json(&changeset.map(|changeset| changeset.changes))?),
         ]);
         return show::done();
     }
@@ -99,6 +105,10 @@ pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
         }
         println!("  enforced  {}", command.enforced.join(" "));
     }
+    let Some(changeset) = changeset else {
+        println!("  files     let go by retention: it cannot be undone, nor its changes be shown");
+        return show::done();
+    };
     if arguments.patch {
         print_patch(&changeset, style);
     } else {

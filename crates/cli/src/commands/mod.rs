@@ -2,6 +2,7 @@
 
 mod approval;
 mod audit;
+mod automatic;
 mod check;
 mod commit;
 mod config;
@@ -9,6 +10,7 @@ mod daemon;
 mod diff;
 mod doctor;
 mod events;
+mod gc;
 mod history;
 mod hook;
 mod manage;
@@ -70,8 +72,9 @@ fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
         Command::Ls => manage::list(json),
         Command::Rm(arguments) => manage::remove(&arguments, json),
         Command::Fork(arguments) => manage::fork(arguments, json),
-        Command::Snapshot(arguments) => snapshot::snapshot(&arguments, json),
+        Command::Snapshot(arguments) => snapshot::snapshot(arguments, json),
         Command::Snapshots(arguments) => snapshot::list(&arguments, json),
+        Command::Gc(arguments) => gc::gc(&arguments, json),
         Command::Rollback(arguments) => rollback::rollback(&arguments, json),
         Command::Log(arguments) => history::log(&arguments, json),
         Command::Show(arguments) => history::show(&arguments, json),

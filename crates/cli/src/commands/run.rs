@@ -12,11 +12,11 @@ use ctrlz_core::operation::{Exit, Stopped};
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::store::Store;
 use ctrlz_core::verdict_record::VerdictRecord;
-use ctrlz_engine::{RunReport, RunRequest};
+use ctrlz_engine::{RunReport, RunRequest, SandboxCore};
 use ctrlz_isolation::native::NativeDriver;
 
-use super::past;
 use super::task::Task;
+use super::{automatic, gc, past};
 use crate::Answer;
 use crate::arguments::{
     CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen,
@@ -48,7 +48,7 @@ pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) 
     context.with_core(when_busy(how), |core| {
         let sandbox = core.open_folder(&folder, &choice)?;
         let request = task.request(&context, &sandbox, Some(verdict))?;
-        carry_out(core, &sandbox, request, how, json)
+        carry_out((&context, core), &sandbox, request, &task, json)
     })
 }
 
@@ -85,7 +85,7 @@ fn in_sandbox(
 ) -> Answer {
     context.with_core(when_busy(task.how), |core| {
         let request = task.request(context, sandbox, verdict)?;
-        carry_out(core, sandbox, request, task.how, json)
+        carry_out((context, core), sandbox, request, &task, json)
     })
 }
 
@@ -94,10 +94,10 @@ fn when_busy(how: &CommandArguments) -> WhenBusy {
 }
 
 fn carry_out(
-    core: &ctrlz_engine::SandboxCore<'_>,
+    (context, core): (&Context, &SandboxCore<'_>),
     sandbox: &Sandbox,
     request: RunRequest,
-    how: &CommandArguments,
+    task: &Task<'_>,
     json: bool,
 ) -> Answer {
     let output = json.then(Redirected::begin).transpose()?;
@@ -107,8 +107,10 @@ fn carry_out(
     if json {
         print_json(sandbox, &report)?;
     } else {
-        summarize(sandbox, &report, how.summary);
+        summarize(sandbox, &report, task.how.summary);
     }
+    automatic::after(core, sandbox, task.config);
+    gc::now_and_then(context, core, report.operation);
     Ok(end_as(&report))
 }
 

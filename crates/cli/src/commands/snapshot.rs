@@ -1,17 +1,32 @@
 //! `ctrlz snapshot` and `ctrlz snapshots`.
 
-use ctrlz_core::snapshot::SnapshotKind;
+use ctrlz_core::id::SnapshotId;
+use ctrlz_core::size::ByteSize;
+use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope, Tag};
+use ctrlz_core::time::Timestamp;
 
 use crate::Answer;
-use crate::arguments::{SnapshotArguments, SnapshotsArguments};
+use crate::arguments::{SnapshotAction, SnapshotArguments, SnapshotsArguments, TagChange};
+use crate::clock;
 use crate::context::{Context, WhenBusy};
+use crate::failure::Failure;
 use crate::show::{self, print_table};
 
-pub(crate) fn snapshot(arguments: &SnapshotArguments, json: bool) -> Answer {
+pub(crate) fn snapshot(arguments: SnapshotArguments, json: bool) -> Answer {
+    match arguments.action {
+        Some(SnapshotAction::Tag { snapshot, changes }) => return tag(snapshot, &changes, json),
+        Some(SnapshotAction::Rm { snapshot, force }) => return remove(snapshot, force, json),
+        None => {}
+    }
     let context = Context::open()?;
     let sandbox = context.sandbox(arguments.sandbox.sandbox.as_ref())?;
-    let snapshot = context
-        .with_core(WhenBusy::Wait, |core| Ok(core.snapshot(&sandbox, &arguments.message)?))?;
+    let new = NewSnapshot {
+        kind: SnapshotKind::Manual,
+        scope: arguments.scope.into(),
+        message: arguments.message,
+        tags: arguments.tags.into_iter().collect(),
+    };
+    let snapshot = context.with_core(WhenBusy::Wait, |core| Ok(core.snapshot(&sandbox, &new)?))?;
     if json {
         show::print_json(&[("snapshot", show::to_json(&snapshot)?)]);
     } else {
@@ -20,13 +35,41 @@ pub(crate) fn snapshot(arguments: &SnapshotArguments, json: bool) -> Answer {
     show::done()
 }
 
+fn tag(id: SnapshotId, changes: &[TagChange], json: bool) -> Answer {
+    let (mut add, mut remove) = (Vec::new(), Vec::new());
+    for change in changes {
+        match change {
+            TagChange::Add(tag) => add.push(tag.clone()),
+            TagChange::Remove(tag) => remove.push(tag.clone()),
+        }
+    }
+    let context = Context::open()?;
+    let snapshot = context.store().tag_snapshot(id, &add, &remove)?;
+    if json {
+        show::print_json(&[("snapshot", show::to_json(&snapshot)?)]);
+    } else {
+        println!("{}: {}", snapshot.id, words(&snapshot));
+    }
+    show::done()
+}
+
+fn remove(id: SnapshotId, force: bool, json: bool) -> Answer {
+    let context = Context::open()?;
+    let freed = context.with_core(WhenBusy::Wait, |core| Ok(core.remove_snapshot(id, force)?))?;
+    if json {
+        show::print_json(&[("snapshot", show::to_json(&id)?), ("freed_bytes", freed.into())]);
+    } else {
+        println!("removed {id} ({} freed)", ByteSize(freed));
+    }
+    show::done()
+}
+
 pub(crate) fn list(arguments: &SnapshotsArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let sandbox = context.sandbox(arguments.sandbox.sandbox.as_ref())?;
     let mut snapshots = context.store().snapshots(sandbox.id)?;
-    if !arguments.all {
-        snapshots.retain(|snapshot| snapshot.kind != SnapshotKind::PreOperation);
-    }
+    let wanted = Wanted::of(arguments)?;
+    snapshots.retain(|snapshot| wanted.is(snapshot));
     if json {
         show::print_json(&[("snapshots", show::to_json(&snapshots)?)]);
         return show::done();
@@ -36,13 +79,75 @@ pub(crate) fn list(arguments: &SnapshotsArguments, json: bool) -> Answer {
         .map(|snapshot| {
             vec![
                 snapshot.id.to_string(),
-                snapshot.kind.word().to_owned(),
+                kind(snapshot),
                 snapshot.created.rfc3339(),
+                words(snapshot),
                 snapshot.message.clone(),
             ]
         })
         .collect();
-    let empty = "no snapshots (those before operations with --all)";
-    print_table(&["SNAPSHOT", "KIND", "TAKEN", "MESSAGE"], &rows, empty);
+    let empty = match arguments.all || wanted.is_narrow() {
+        true => "no such snapshots",
+        false => "no snapshots (those before operations with --all)",
+    };
+    print_table(&["SNAPSHOT", "KIND", "TAKEN", "TAGS", "MESSAGE"], &rows, empty);
     show::done()
+}
+
+fn kind(snapshot: &Snapshot) -> String {
+    match snapshot.scope {
+        SnapshotScope::Full => snapshot.kind.word().to_owned(),
+        scope => format!("{}, {}", snapshot.kind.word(), scope.word()),
+    }
+}
+
+/// The tags, and whether it is known to be good.
+fn words(snapshot: &Snapshot) -> String {
+    let mut words: Vec<&str> = snapshot.tags.iter().map(Tag::as_str).collect();
+    words.extend(snapshot.good.map(|_| "(good)"));
+    if words.is_empty() { "-".to_owned() } else { words.join(" ") }
+}
+
+/// What a search asks for.
+struct Wanted<'a> {
+    arguments: &'a SnapshotsArguments,
+    text: Option<String>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+}
+
+impl<'a> Wanted<'a> {
+    fn of(arguments: &'a SnapshotsArguments) -> Result<Self, Failure> {
+        let moment = |text: &Option<String>| text.as_deref().map(clock::moment).transpose();
+        Ok(Self {
+            text: arguments.text.as_ref().map(|text| text.to_lowercase()),
+            since: moment(&arguments.since)?,
+            until: moment(&arguments.until)?,
+            arguments,
+        })
+    }
+
+    /// Whether it asks for more than the plain list, which leaves out those before operations.
+    fn is_narrow(&self) -> bool {
+        let SnapshotsArguments { tags, operation, kind, .. } = self.arguments;
+        !tags.is_empty()
+            || operation.is_some()
+            || kind.is_some()
+            || self.text.is_some()
+            || self.since.is_some()
+            || self.until.is_some()
+    }
+
+    fn is(&self, snapshot: &Snapshot) -> bool {
+        let SnapshotsArguments { tags, operation, kind, all, .. } = self.arguments;
+        let listed = *all || self.is_narrow() || snapshot.kind != SnapshotKind::PreOperation;
+        let message = || snapshot.message.to_lowercase();
+        listed
+            && tags.iter().all(|tag| snapshot.tags.contains(tag))
+            && operation.is_none_or(|operation| snapshot.operation == operation)
+            && kind.is_none_or(|kind| snapshot.kind == kind.into())
+            && self.text.as_ref().is_none_or(|text| message().contains(text))
+            && self.since.is_none_or(|since| snapshot.created >= since)
+            && self.until.is_none_or(|until| snapshot.created < until)
+    }
 }

@@ -165,6 +165,7 @@ impl Task<'_> {
             hidden: secrets::existing(&config.hidden, &context.directory),
             keep_capabilities: self.capabilities(&sandbox.root),
             snapshot: config.snapshot,
+            automatic: super::automatic::before(config, verdict.as_ref()),
             fresh: self.fresh,
             commit,
             profile: config.profile.word().to_owned(),

@@ -15,7 +15,7 @@ use super::head::Notes;
 use super::store::{Store, make_directory, now, read_json};
 use super::survey;
 use super::tree::{CopyId, CopyTree};
-use crate::node::{entries, failed, remove_tree};
+use crate::node::{entries, failed, remove_tree, version};
 
 /// How old, in nanoseconds, a copy must be that another process may just have made.
 const GRACE: i64 = 3_600_000_000_000;
@@ -99,6 +99,24 @@ fn need(store: &Store, needed: &mut BTreeSet<CopyId>, id: CopyId) {
     needed.insert(id);
 }
 
+/// See [`ctrlz_core::workspace::WorkspaceDriver::parts`].
+pub(super) fn parts(store: &Store, tree: &CopyTree) -> Result<Vec<String>, WorkspaceError> {
+    let mut needed = BTreeSet::new();
+    if let Some(id) = tree.copy.clone() {
+        need(store, &mut needed, id);
+    }
+    Ok(needed.iter().map(|id| id.as_str().to_owned()).collect())
+}
+
+/// The bytes of a copy; 0 when it is gone.
+pub(super) fn size(path: &Path) -> Result<u64, WorkspaceError> {
+    if version(path)?.is_none() {
+        return Ok(0);
+    }
+    let entries = survey::records(path)?;
+    Ok(entries.iter().filter_map(|record| Some(record.entry?.size)).sum())
+}
+
 fn listed(directory: &Path) -> Result<Vec<std::ffi::OsString>, WorkspaceError> {
     match entries(directory) {
         Err(WorkspaceError::Io { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
@@ -115,8 +133,7 @@ fn is_being_made(name: &std::ffi::OsStr) -> bool {
 }
 
 fn removed(path: &Path) -> Result<u64, WorkspaceError> {
-    let entries = survey::records(path)?;
-    let bytes = entries.iter().filter_map(|record| Some(record.entry?.size)).sum();
+    let bytes = size(path)?;
     remove_tree(path)?;
     Ok(bytes)
 }

@@ -152,6 +152,14 @@ impl WorkspaceDriver for CopyDriver {
         commit::recover_commit(&self.store, operation)
     }
 
+    fn parts(&self, tree: &Tree) -> Result<Vec<String>, WorkspaceError> {
+        collect::parts(&self.store, &CopyTree::parse(tree)?)
+    }
+
+    fn part_size(&self, part: &str) -> Result<u64, WorkspaceError> {
+        collect::size(&self.store.trees().join(part))
+    }
+
     fn collect(&self, live: &[Tree]) -> Result<u64, WorkspaceError> {
         self.locked(|lock| collect::collect(&self.store, live, lock))
     }

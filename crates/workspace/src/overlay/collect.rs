@@ -136,7 +136,7 @@ pub(super) fn remove(path: &Path) -> Result<u64, WorkspaceError> {
 
 /// The bytes on disk that go with `path`: what has another name elsewhere does not. What cannot
 /// be looked into counts nothing.
-fn usage(path: &Path) -> Result<u64, WorkspaceError> {
+pub(super) fn usage(path: &Path) -> Result<u64, WorkspaceError> {
     let mut bytes = 0_u64;
     let mut pending = vec![path.to_owned()];
     while let Some(path) = pending.pop() {

@@ -170,6 +170,16 @@ impl WorkspaceDriver for OverlayDriver {
         commit::recover_commit(&self.store, operation)
     }
 
+    fn parts(&self, tree: &Tree) -> Result<Vec<String>, WorkspaceError> {
+        let layers = OverlayTree::parse(tree)?.layers;
+        let own = layers.iter().filter(|layer| layer.kind().commit().is_none());
+        Ok(own.map(ToString::to_string).collect())
+    }
+
+    fn part_size(&self, part: &str) -> Result<u64, WorkspaceError> {
+        collect::usage(&self.store.layers().join(part))
+    }
+
     fn collect(&self, live: &[Tree]) -> Result<u64, WorkspaceError> {
         let mut usage = self.usage();
         self.announce(&mut usage)?;

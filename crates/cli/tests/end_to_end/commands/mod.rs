@@ -12,6 +12,8 @@ mod json;
 mod limits;
 mod manage;
 mod policy;
+mod random_lives;
+mod retention;
 mod roots;
 mod run;
 mod sharing;
