@@ -143,6 +143,9 @@ impl From<EngineError> for Failure {
             ),
             EngineError::SnapshotNeeded { .. } => refused("snapshot-needed")
                 .hint("take the tag off with `ctrlz snapshot tag`, or remove it with --force"),
+            EngineError::Contained { sandbox, .. } => refused("contained").hint(format!(
+                "run it without a network, or end it with `ctrlz release {sandbox}`"
+            )),
             EngineError::NotApproved => {
                 refused("approval").hint("run it again, and look at the question anew")
             }

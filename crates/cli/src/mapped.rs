@@ -73,8 +73,9 @@ fn concern(command: &Command) -> Concern<'_> {
             Concern::All
         }
         Command::Snapshot(arguments) => pick(arguments.sandbox.sandbox.as_ref()),
-        Command::Rollback(_) | Command::Show(_) | Command::Recover => Concern::All,
+        Command::Rollback(_) | Command::Show(_) | Command::Recover(_) => Concern::All,
         Command::Ls
+        | Command::Release(_)
         | Command::Snapshots(_)
         | Command::Log(_)
         | Command::Events(_)

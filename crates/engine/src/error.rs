@@ -90,6 +90,14 @@ pub enum EngineError {
         /// What for.
         reason: String,
     },
+    /// An emergency contained the sandbox, and what would run wants a network.
+    #[error("sandbox `{sandbox}` is contained, so nothing runs in it with a network: {reason}")]
+    Contained {
+        /// The sandbox.
+        sandbox: String,
+        /// Why it is contained.
+        reason: String,
+    },
     /// What would run is not what was approved.
     #[error("what was approved is not what would run now, so nothing ran")]
     NotApproved,

@@ -39,6 +39,8 @@ pub struct RollbackReport {
     pub left_behind: SnapshotId,
     /// What changed in the workspace.
     pub counts: ChangeCounts,
+    /// Whether what the sandbox stands on now was looked at afterwards and is whole.
+    pub intact: bool,
 }
 
 impl SandboxCore<'_> {
@@ -134,7 +136,9 @@ impl SandboxCore<'_> {
         )?;
         let left_behind =
             left_behind.ok_or_else(|| EngineError::NothingToUndo(held.sandbox.name.to_string()))?;
-        Ok(RollbackReport { operation: operation.id, left_behind, counts })
+        let tree = operation.after.as_ref().map_or(&now.tree, |after| &after.tree);
+        let intact = held.driver.verify(tree, options.thorough).is_ok();
+        Ok(RollbackReport { operation: operation.id, left_behind, counts, intact })
     }
 
     /// The point to return to, and its tree on the base as it is now, checked.

@@ -81,6 +81,12 @@ impl SandboxCore<'_> {
     pub fn run(&self, sandbox: &Sandbox, request: RunRequest) -> Result<RunReport, EngineError> {
         let mut held = self.hold(sandbox)?;
         Self::check_approval(&held.sandbox, &request)?;
+        if let (Some(reason), true) =
+            (&held.sandbox.guard.contained, request.network != Network::None)
+        {
+            let sandbox = held.sandbox.name.to_string();
+            return Err(EngineError::Contained { sandbox, reason: reason.clone() });
+        }
         if request.fresh {
             self.discard_held(&mut held)?;
         }
@@ -201,7 +207,7 @@ impl SandboxCore<'_> {
     }
 }
 
-fn launch(sandbox: &Sandbox, head: &Head, request: &RunRequest) -> Launch {
+pub(crate) fn launch(sandbox: &Sandbox, head: &Head, request: &RunRequest) -> Launch {
     let root = match sandbox.root {
         Root::Host => RootView::Host { workspace_at: sandbox.base.clone() },
         Root::Overlay => RootView::Workspace { host_mounts: true },

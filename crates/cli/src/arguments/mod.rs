@@ -113,7 +113,13 @@ pub(crate) enum Command {
     /// Tell what this host can enforce, line by line
     Doctor,
     /// Finish or take back what a crash left
-    Recover,
+    ///
+    /// With --emergency: contain a sandbox whose health checks fail, end what runs in it, return to
+    /// the last point that is known to be good, and watch it longer. The exit code is 1 when the
+    /// checks still fail afterwards.
+    Recover(RecoverArguments),
+    /// Let a contained sandbox use a network again
+    Release(ReleaseArguments),
     /// Show what happened, and follow what happens
     Events(EventsArguments),
     /// List the sinks that events are sent on to, test them, and deliver
@@ -186,7 +192,7 @@ impl Command {
                 | Self::Rm(_)
                 | Self::Gc(_)
                 | Self::Snapshot(SnapshotArguments { action: Some(_), .. })
-                | Self::Recover
+                | Self::Recover(_)
         )
     }
 }
@@ -311,6 +317,28 @@ pub(crate) struct RollbackArguments {
     /// Check every file of the snapshot first, not only its layers
     #[arg(long)]
     pub(crate) verify: bool,
+    /// Run the health checks of ctrlz.yaml afterwards; the exit code is 1 when one fails
+    #[arg(long, conflicts_with = "dry_run")]
+    pub(crate) check: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecoverArguments {
+    /// Return this sandbox to the last point that is known to be good
+    #[arg(long, value_name = "SANDBOX")]
+    pub(crate) emergency: Option<SandboxName>,
+    /// What is wrong; needed when no health check fails
+    #[arg(long, value_name = "TEXT", requires = "emergency")]
+    pub(crate) reason: Option<String>,
+    /// Return to this snapshot, whether it is known to be good or not
+    #[arg(long, value_name = "SNAP", requires = "emergency")]
+    pub(crate) to: Option<SnapshotId>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReleaseArguments {
+    /// The sandbox
+    pub(crate) sandbox: SandboxName,
 }
 
 #[derive(Debug, Args)]

@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, ValueEnum};
+use clap::{ArgAction, Args, FromArgMatches, ValueEnum};
 use ctrlz_core::isolation::Network;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 
 use super::Conflict;
+use crate::failure::{Failure, OWN_FAILURE};
 
 /// `ctrlz run`
 #[derive(Debug, Args)]
@@ -150,6 +151,17 @@ pub(crate) enum SummaryWhen {
     Always,
     /// Never
     Never,
+}
+
+impl CommandArguments {
+    /// As if none were given.
+    pub(crate) fn plain() -> Result<Self, Failure> {
+        let grammar = Self::augment_args(clap::Command::new("plain").no_binary_name(true));
+        let matches = grammar.try_get_matches_from(std::iter::empty::<OsString>());
+        matches
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| Failure::caused(OWN_FAILURE, "arguments", &error))
+    }
 }
 
 fn positive(text: &str) -> Result<f64, String> {

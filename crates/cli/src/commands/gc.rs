@@ -1,10 +1,8 @@
 //! `ctrlz gc`, and the same done now and then after other commands.
 
 use std::fs::File;
-use std::path::PathBuf;
 use std::time::{Duration, Instant, SystemTime};
 
-use ctrlz_config::{Flags, Places};
 use ctrlz_core::id::OperationId;
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::size::ByteSize;
@@ -125,14 +123,8 @@ fn print_plan(sandbox: &Sandbox, plan: &RetentionPlan, dry_run: bool) {
 
 /// What the configuration says of a sandbox: that of its folder.
 fn policy_of(sandbox: &Sandbox) -> Result<RetentionPolicy, String> {
-    let folder: PathBuf = match sandbox.root {
-        Root::Host => sandbox.base.clone(),
-        _ => sandbox.folder.clone().unwrap_or_else(|| PathBuf::from("/")),
-    };
-    let (config_home, home) = (std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
-    let places = Places::of_process(folder, config_home, home);
-    let config = ctrlz_config::load(&places, &Flags::default())
-        .map_err(|error| format!("its configuration cannot be read: {error}"))?;
+    let config = super::health::configuration_of(sandbox)
+        .map_err(|failure| format!("its configuration cannot be read: {}", failure.message()))?;
     let hours = |hours: u32| ctrlz_core::span::Span(Duration::from_secs(u64::from(hours) * 3600));
     Ok(RetentionPolicy {
         max_snapshots: config.safety_constraints.max_snapshots,

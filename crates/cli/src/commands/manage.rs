@@ -40,6 +40,7 @@ pub(crate) fn list(json: bool) -> Answer {
                     .driver_of(sandbox)
                     .is_ok_and(|driver| driver.base_tree(tree).is_ok_and(|base| base == *tree));
                 let status = match (sandbox.open_operation, clean) {
+                    _ if sandbox.guard.contained.is_some() => "contained",
                     (Some(_), _) => "running",
                     (None, true) => "clean",
                     (None, false) => "uncommitted",

@@ -9,8 +9,10 @@ mod config;
 mod daemon;
 mod diff;
 mod doctor;
+mod emergency;
 mod events;
 mod gc;
+mod health;
 mod history;
 mod hook;
 mod manage;
@@ -80,7 +82,11 @@ fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
         Command::Show(arguments) => history::show(&arguments, json),
         Command::State(arguments) => state::state(arguments, json),
         Command::Doctor => doctor::doctor(json),
-        Command::Recover => recover::recover(json),
+        Command::Recover(arguments) => match &arguments.emergency {
+            Some(name) => emergency::emergency(name, &arguments, json),
+            None => recover::recover(json),
+        },
+        Command::Release(arguments) => emergency::release(&arguments, json),
         Command::Events(arguments) => events::events(&arguments, json),
         Command::Sinks(arguments) => sinks::sinks(&arguments, json),
         Command::Daemon => daemon::daemon(json),

@@ -4,6 +4,8 @@ use ctrlz_core::name::SandboxName;
 use ctrlz_engine::{RollbackOptions, RollbackTarget};
 
 use super::diff::workspace_paths;
+use super::emergency::print_checks;
+use super::health;
 use crate::Answer;
 use crate::arguments::RollbackArguments;
 use crate::context::{Context, WhenBusy};
@@ -45,18 +47,35 @@ pub(crate) fn rollback(arguments: &RollbackArguments, json: bool) -> Answer {
     }
     let report =
         context.with_core(WhenBusy::Wait, |core| Ok(core.rollback(&sandbox, target, &options)?))?;
+    let checks = match arguments.check {
+        true => {
+            let config = health::configuration_of(&sandbox)?;
+            let checks = health::checks(&context, &sandbox, &config)?;
+            context.with_core(WhenBusy::Wait, |core| health::run(core, &sandbox, &checks))?
+        }
+        false => Vec::new(),
+    };
     if json {
         show::print_json(&[
             ("sandbox", show::to_json(&sandbox.name)?),
             ("operation", show::to_json(&report.operation)?),
             ("left_behind", show::to_json(&report.left_behind)?),
             ("counts", show::to_json(&report.counts)?),
+            ("validated", if arguments.verify { "files" } else { "layers" }.into()),
+            ("intact", report.intact.into()),
+            ("checks", show::to_json(&checks)?),
         ]);
     } else {
         println!("{}: rolled back: {}", report.operation, counts_in_words(&report.counts));
         println!("  what was there before is {}", report.left_behind);
+        let what = if arguments.verify { "files" } else { "layers" };
+        match report.intact {
+            true => println!("  its {what} were checked before and after: whole"),
+            false => println!("  its {what} were whole before, and are DAMAGED now"),
+        }
+        print_checks(&checks);
     }
-    show::done()
+    Ok(u8::from(!report.intact || checks.iter().any(|result| !result.passed)))
 }
 
 /// `snap-3` or `3` is a snapshot; `op-7` the point before an operation.

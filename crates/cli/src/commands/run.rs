@@ -16,7 +16,7 @@ use ctrlz_engine::{RunReport, RunRequest, SandboxCore};
 use ctrlz_isolation::native::NativeDriver;
 
 use super::task::Task;
-use super::{automatic, gc, past};
+use super::{automatic, gc, health, past};
 use crate::Answer;
 use crate::arguments::{
     CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen,
@@ -109,6 +109,7 @@ fn carry_out(
     } else {
         summarize(sandbox, &report, task.how.summary);
     }
+    health::after((context, core), sandbox, task.config, &report);
     automatic::after(core, sandbox, task.config);
     gc::now_and_then(context, core, report.operation);
     Ok(end_as(&report))
@@ -132,10 +133,10 @@ fn end_as(report: &RunReport) -> u8 {
 
 /// With `--json`, standard output carries the object alone; the command's output goes to standard
 /// error.
-struct Redirected(std::os::fd::OwnedFd);
+pub(super) struct Redirected(std::os::fd::OwnedFd);
 
 impl Redirected {
-    fn begin() -> Result<Self, Failure> {
+    pub(super) fn begin() -> Result<Self, Failure> {
         let failed = |error: rustix::io::Errno| Failure::caused(OWN_FAILURE, "output", &error);
         let saved = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).map_err(failed)?;
         rustix::stdio::dup2_stdout(rustix::stdio::stderr()).map_err(failed)?;

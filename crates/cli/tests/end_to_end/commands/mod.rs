@@ -5,6 +5,7 @@ mod bases;
 mod check;
 mod commit;
 mod configuration;
+mod emergency;
 mod events;
 mod history;
 mod hook;

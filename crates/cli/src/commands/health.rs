@@ -1,0 +1,119 @@
+//! The health checks of ctrlz.yaml, and what follows from them after a command.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ctrlz_config::{Config, Flags, Places};
+use ctrlz_core::isolation::Network;
+use ctrlz_core::sandbox::{Guard, Root, Sandbox};
+use ctrlz_core::span::Span;
+use ctrlz_engine::{HealthResult, RunReport, RunRequest, SandboxCore};
+
+use super::run::Redirected;
+use super::task::Task;
+use crate::arguments::CommandArguments;
+use crate::context::Context;
+use crate::failure::{Failure, OWN_FAILURE};
+use crate::show::plain;
+
+/// The time of a check that no limit is configured for.
+const TIMEOUT: Span = Span(Duration::from_secs(60));
+
+/// The configuration of a sandbox's own folder.
+pub(super) fn configuration_of(sandbox: &Sandbox) -> Result<Config, Failure> {
+    let folder: PathBuf = match sandbox.root {
+        Root::Host => sandbox.base.clone(),
+        _ => sandbox.folder.clone().unwrap_or_else(|| PathBuf::from("/")),
+    };
+    let (config_home, home) = (std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
+    let places = Places::of_process(folder, config_home, home);
+    ctrlz_config::load(&places, &Flags::default())
+        .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))
+}
+
+/// The checks that a configuration asks for: without a network, with a limit of time.
+pub(super) fn checks(
+    context: &Context,
+    sandbox: &Sandbox,
+    config: &Config,
+) -> Result<Vec<RunRequest>, Failure> {
+    if config.health.is_empty() {
+        return Ok(Vec::new());
+    }
+    let how = CommandArguments::plain()?;
+    let mut checks = Vec::with_capacity(config.health.len());
+    for command in &config.health {
+        let argv = ["/bin/sh", "-c", command].map(OsString::from);
+        let task = Task { argv: &argv, config, how: &how, fresh: false };
+        let mut request = task.request(context, sandbox, None)?;
+        request.title.clone_from(command);
+        request.workdir = sandbox.mount_point().to_owned();
+        request.network = Network::None;
+        request.limits.timeout = request.limits.timeout.or(Some(TIMEOUT));
+        checks.push(request);
+    }
+    Ok(checks)
+}
+
+/// Runs checks; what they print goes to standard error.
+pub(super) fn run(
+    core: &SandboxCore<'_>,
+    sandbox: &Sandbox,
+    checks: &[RunRequest],
+) -> Result<Vec<HealthResult>, Failure> {
+    let output = Redirected::begin()?;
+    let results = core.check_health(sandbox, checks);
+    drop(output);
+    Ok(results?)
+}
+
+/// After a command: one that changed something, or that is watched, is followed by the checks.
+/// Passing them makes the point known to be good; failing them is told.
+pub(super) fn after(
+    (context, core): (&Context, &SandboxCore<'_>),
+    sandbox: &Sandbox,
+    config: &Config,
+    report: &RunReport,
+) {
+    let watched = sandbox.guard.watched;
+    if watched == 0 && (config.health.is_empty() || report.counts.is_empty()) {
+        return;
+    }
+    if let Err(failure) = follow((context, core), sandbox, config, report) {
+        let message = plain(failure.message());
+        eprintln!("ctrlz: the health checks could not be run: {message}");
+    }
+}
+
+fn follow(
+    (context, core): (&Context, &SandboxCore<'_>),
+    sandbox: &Sandbox,
+    config: &Config,
+    report: &RunReport,
+) -> Result<(), Failure> {
+    let checks = checks(context, sandbox, config)?;
+    let failed: Vec<String> = if checks.is_empty() {
+        let succeeded = report.command.exit.is_success() && report.command.stopped.is_none();
+        if succeeded { Vec::new() } else { vec!["a watched command failed".to_owned()] }
+    } else {
+        let output = Redirected::begin()?;
+        let results = core.earn_good(sandbox, &checks);
+        drop(output);
+        let failed = results?.into_iter().filter(|result| !result.passed);
+        failed.map(|one| format!("`{}` fails ({})", one.check, one.evidence)).collect()
+    };
+    if !failed.is_empty() {
+        let reason = failed.join(", ");
+        let good = core.known_good(sandbox, !checks.is_empty())?.map(|snapshot| snapshot.id);
+        eprintln!("ctrlz: {}", plain(&reason));
+        eprintln!("  hint: `ctrlz recover --emergency {}` returns to a good point", sandbox.name);
+        core.require_rollback(sandbox, reason, good)?;
+    }
+    if let Some(watched) = sandbox.guard.watched.checked_sub(1) {
+        // As it is now: it may have been contained or released meanwhile.
+        let guard = core.store().sandbox(sandbox.id)?.guard;
+        core.store().set_guard(sandbox.id, &Guard { watched, ..guard })?;
+    }
+    Ok(())
+}
