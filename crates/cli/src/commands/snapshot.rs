@@ -86,9 +86,10 @@ pub(crate) fn list(arguments: &SnapshotsArguments, json: bool) -> Answer {
             ]
         })
         .collect();
-    let empty = match arguments.all || wanted.is_narrow() {
-        true => "no such snapshots",
-        false => "no snapshots (those before operations with --all)",
+    let empty = match (wanted.is_narrow(), arguments.all) {
+        (true, _) => "no such snapshots",
+        (false, true) => "no snapshots",
+        (false, false) => "no snapshots (those before operations with --all)",
     };
     print_table(&["SNAPSHOT", "KIND", "TAKEN", "TAGS", "MESSAGE"], &rows, empty);
     show::done()

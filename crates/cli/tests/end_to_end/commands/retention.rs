@@ -34,14 +34,14 @@ fn snapshots_are_tagged_and_found() {
     assert!(text.contains("v2 x"), "{text}");
     scene.ok(&["snapshot", "tag", &second, "-x", "+v1"]);
     assert_eq!(listed(&scene, &["--tag", "v1"]), [second.clone(), first.clone()]);
-    assert_eq!(listed(&scene, &["--tag", "v1", "--tag", "keep"]), [first.clone()]);
+    assert_eq!(listed(&scene, &["--tag", "v1", "--tag", "keep"]), [first.as_str()]);
     assert_eq!(listed(&scene, &["--tag", "x"]), [""; 0]);
-    assert_eq!(listed(&scene, &["--text", "lunch"]), [first.clone()]);
+    assert_eq!(listed(&scene, &["--text", "lunch"]), [first.as_str()]);
     assert_eq!(listed(&scene, &["--kind", "pre-operation"]).len(), 1);
     assert_eq!(listed(&scene, &["--since", "1h"]).len(), 3, "all, those before operations, too");
     assert_eq!(listed(&scene, &["--until", "2020-01-31"]).len(), 0);
     let operation = scene.last();
-    assert_eq!(listed(&scene, &["--operation", &operation]), [second.clone()]);
+    assert_eq!(listed(&scene, &["--operation", &operation]), [second.as_str()]);
     assert!(scene.ok(&["snapshots"]).contains("keep v1"));
     scene.run(&["snapshots", "--since", "yesterday"]).code(125).says(&["yesterday", "2026-01-31"]);
     scene.run(&["snapshot", "tag", &first, "v1"]).code(125).says(&["+TAG"]);
@@ -110,7 +110,7 @@ fn gc_tells_each_decision_and_does_what_it_told() {
     let done = scene.json(&["gc", "--max-age", "0"]);
     assert!(done["freed_bytes"].as_u64().expect("a number") > 300_000, "{done}");
     assert_eq!(done["sandboxes"][0]["snapshots"], plan["snapshots"], "as it was told");
-    assert_eq!(listed(&scene, &["--all"]), [kept.clone()]);
+    assert_eq!(listed(&scene, &["--all"]), [kept.as_str()]);
     assert_eq!(events(&scene, "snapshot.removed").len(), 8);
     assert_eq!(events(&scene, "history.trimmed").len(), 1);
     scene.ok(&["audit", "verify"]);
