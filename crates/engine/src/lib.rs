@@ -9,7 +9,7 @@ mod commit;
 mod core;
 mod effect;
 mod error;
-mod health;
+mod known_good;
 mod initializer;
 mod operation;
 mod recovery;
@@ -25,7 +25,7 @@ pub use self::error::EngineError;
 pub use approval::{Approved, SANDBOX_VARIABLE, refuse};
 pub use automatic::{AutomaticRules, risk_rises};
 pub use commit::{CommitOptions, CommitReport};
-pub use health::HealthResult;
+pub use known_good::HealthResult;
 pub use initializer::{BaseChoice, NewNamed};
 pub use recovery::Recovered;
 pub use retention::{

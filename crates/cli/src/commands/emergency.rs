@@ -28,11 +28,11 @@ pub(crate) fn emergency(name: &SandboxName, arguments: &RecoverArguments, json: 
     let context = Context::open()?;
     let sandbox = context.sandbox(Some(name))?;
     let config = health::configuration_of(&sandbox)?;
-    let checks = health::checks(&context, &sandbox, &config)?;
+    let checks = known_good::checks(&context, &sandbox, &config)?;
     // Detect. What is running holds the sandbox; then only the one who calls can know.
     let running = is_running(context.store(), &sandbox)?;
     let found = match running.is_none() && !checks.is_empty() {
-        true => context.with_core(WhenBusy::Fail, |core| health::run(core, &sandbox, &checks))?,
+        true => context.with_core(WhenBusy::Fail, |core| known_good::run(core, &sandbox, &checks))?,
         false => Vec::new(),
     };
     let failed: Vec<&HealthResult> = found.iter().filter(|result| !result.passed).collect();
@@ -70,7 +70,7 @@ pub(crate) fn emergency(name: &SandboxName, arguments: &RecoverArguments, json: 
         Ok(core.rollback(&sandbox, RollbackTarget::Snapshot(to), &options)?)
     })?;
     let after = match has_checks {
-        true => context.with_core(WhenBusy::Wait, |core| health::run(core, &sandbox, &checks))?,
+        true => context.with_core(WhenBusy::Wait, |core| known_good::run(core, &sandbox, &checks))?,
         false => Vec::new(),
     };
     let well = after.iter().all(|result| result.passed);

@@ -123,7 +123,7 @@ fn print_plan(sandbox: &Sandbox, plan: &RetentionPlan, dry_run: bool) {
 
 /// What the configuration says of a sandbox: that of its folder.
 fn policy_of(sandbox: &Sandbox) -> Result<RetentionPolicy, String> {
-    let config = super::health::configuration_of(sandbox)
+    let config = super::known_good::configuration_of(sandbox)
         .map_err(|failure| format!("its configuration cannot be read: {}", failure.message()))?;
     let hours = |hours: u32| ctrlz_core::span::Span(Duration::from_secs(u64::from(hours) * 3600));
     Ok(RetentionPolicy {

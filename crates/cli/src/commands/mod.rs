@@ -12,7 +12,7 @@ mod doctor;
 mod emergency;
 mod events;
 mod gc;
-mod health;
+mod known_good;
 mod history;
 mod hook;
 mod manage;

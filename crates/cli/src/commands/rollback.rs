@@ -50,8 +50,8 @@ pub(crate) fn rollback(arguments: &RollbackArguments, json: bool) -> Answer {
     let checks = match arguments.check {
         true => {
             let config = health::configuration_of(&sandbox)?;
-            let checks = health::checks(&context, &sandbox, &config)?;
-            context.with_core(WhenBusy::Wait, |core| health::run(core, &sandbox, &checks))?
+            let checks = known_good::checks(&context, &sandbox, &config)?;
+            context.with_core(WhenBusy::Wait, |core| known_good::run(core, &sandbox, &checks))?
         }
         false => Vec::new(),
     };

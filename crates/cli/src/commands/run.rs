@@ -109,7 +109,7 @@ fn carry_out(
     } else {
         summarize(sandbox, &report, task.how.summary);
     }
-    health::after((context, core), sandbox, task.config, &report);
+    known_good::after((context, core), sandbox, task.config, &report);
     automatic::after(core, sandbox, task.config);
     gc::now_and_then(context, core, report.operation);
     Ok(end_as(&report))
