@@ -9,6 +9,7 @@ pub mod actor;
 pub mod changeset;
 pub mod digest;
 pub mod event;
+pub mod health;
 pub mod id;
 pub mod isolation;
 pub mod limits;

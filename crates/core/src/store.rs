@@ -316,6 +316,13 @@ pub trait Store {
     fn list(&self, sandbox: SandboxId, version: Option<u64>)
     -> Result<Vec<StateEntry>, StoreError>;
 
+    /// Looks at every page of the database; answers what is wrong, in words, nothing when all is
+    /// well.
+    ///
+    /// # Errors
+    /// When it cannot even be looked at.
+    fn check(&self) -> Result<Vec<String>, StoreError>;
+
     /// Appends an event to the log, for what no other method tells by itself.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ mod commit;
 mod core;
 mod effect;
 mod error;
+pub mod health;
 mod initializer;
 mod operation;
 mod recovery;

@@ -202,6 +202,16 @@ impl Store for SqliteStore {
         self.db.read("list state", |db| state::list(db, sandbox, version))
     }
 
+    fn check(&self) -> Result<Vec<String>, StoreError> {
+        self.db.read("check the database", |db| {
+            let mut statement = db.prepare("PRAGMA integrity_check")?;
+            let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+            let mut wrong = lines.collect::<Result<Vec<_>, _>>()?;
+            wrong.retain(|line| line != "ok");
+            Ok(wrong)
+        })
+    }
+
     fn emit(&self, sandbox: Option<SandboxId>, happening: Happening) -> Result<i64, StoreError> {
         self.db.write("write to the event log", Durability::Process, |tx| {
             let name = sandbox.map(|id| events::name(tx, id)).transpose()?.flatten();

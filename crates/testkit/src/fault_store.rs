@@ -238,6 +238,10 @@ impl<S: Store> Store for FaultStore<S> {
         self.pass("list state", |store| store.list(sandbox, version))
     }
 
+    fn check(&self) -> Result<Vec<String>, StoreError> {
+        self.pass("check the database", Store::check)
+    }
+
     fn emit(&self, sandbox: Option<SandboxId>, happening: Happening) -> Result<i64, StoreError> {
         self.pass("write to the event log", |store| store.emit(sandbox, happening))
     }

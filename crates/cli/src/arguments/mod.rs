@@ -16,7 +16,8 @@ use ctrlz_core::workspace::ConflictStrategy;
 
 pub(crate) use check::{CheckArguments, LanguageWord};
 pub(crate) use events::{
-    AuditAction, AuditArguments, EventsArguments, SinksAction, SinksArguments,
+    AuditAction, AuditArguments, DaemonArguments, EventsArguments, HealthArguments, SinksAction,
+    SinksArguments,
 };
 pub(crate) use hook::{
     Agent, HookAction, HookArguments, HookOptions, InstallArguments, OnHigh, OnLow,
@@ -102,6 +103,10 @@ pub(crate) enum Command {
     State(StateArguments),
     /// Tell what this host can enforce, line by line
     Doctor,
+    /// Tell what is wrong with the host or the store, and what to do
+    ///
+    /// The exit code is 0 when all is well, 1 with a warning, 2 when something is critical.
+    Health(HealthArguments),
     /// Finish or take back what a crash left
     Recover,
     /// Show what happened, and follow what happens
@@ -110,9 +115,10 @@ pub(crate) enum Command {
     Sinks(SinksArguments),
     /// Do in the background what commands do by the way, until a signal ends it
     ///
-    /// Events are sent on as they happen, the event log is signed every five minutes, and a change
-    /// of the configuration is noticed. Without it, commands do the same after they have ended.
-    Daemon,
+    /// Events are sent on as they happen, the event log is signed every five minutes, a change of the
+    /// configuration is noticed, and so is what is wrong with the host or the store. Without it,
+    /// commands send events on after they have ended.
+    Daemon(DaemonArguments),
     /// Verify, sign and export the log of everything that happened
     Audit(AuditArguments),
     /// Judge a command or a script without running it

@@ -9,6 +9,7 @@ mod daemon;
 mod diff;
 mod doctor;
 mod events;
+mod health;
 mod history;
 mod hook;
 mod manage;
@@ -77,10 +78,11 @@ fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
         Command::Show(arguments) => history::show(&arguments, json),
         Command::State(arguments) => state::state(arguments, json),
         Command::Doctor => doctor::doctor(json),
+        Command::Health(arguments) => health::health(&arguments, json),
         Command::Recover => recover::recover(json),
         Command::Events(arguments) => events::events(&arguments, json),
         Command::Sinks(arguments) => sinks::sinks(&arguments, json),
-        Command::Daemon => daemon::daemon(json),
+        Command::Daemon(arguments) => daemon::daemon(&arguments, json),
         Command::Audit(arguments) => audit::audit(&arguments, json),
         Command::Check(arguments) => check::check(&arguments, json),
         Command::Hook(arguments) => hook::hook(arguments, json),

@@ -6,6 +6,7 @@ mod check;
 mod commit;
 mod configuration;
 mod events;
+mod health;
 mod history;
 mod hook;
 mod json;
