@@ -12,8 +12,8 @@
 //!    including the folder that holds `.git`, the home folder, or `/`,
 //! 6. the command line's [`Flags`].
 //!
-//! Within one file, `run:` is stronger than the profile's section. `hidden`, `env_deny` and
-//! `env_pass` add to what earlier sources list; `env` merges by name; `cap_add` replaces, except
+//! Within one file, `run:` is stronger than the profile's section. `hidden`, `env_deny`,
+//! `env_pass` and `state.sensitive` add to what earlier sources list; `env` merges by name; `cap_add` replaces, except
 //! on the command line, where it adds.
 //!
 //! The profile is the flag's, else the strongest file's `profile:`, else development.
@@ -50,7 +50,9 @@
 //! | `validation_level` | lower |
 //! | `monitoring_config` | look less often, or tolerate more |
 //!
-//! `compress_snapshots` and every other variable in `env` are free: they reach only what runs
+//! | `state.key` | say where the key of encrypted state comes from |
+//!
+//! `state.sensitive` only adds. `compress_snapshots` and every other variable in `env` are free: they reach only what runs
 //! inside the sandbox, as the project's own scripts do.
 //!
 //! A project's file counts only when it belongs to the user, to root, or to whoever owns the
@@ -89,6 +91,7 @@ mod reader;
 mod scalar;
 mod settings;
 mod sinks;
+mod state_key;
 mod trust;
 mod watched;
 
@@ -107,3 +110,4 @@ pub use profile::{
 };
 pub use sinks::sinks;
 pub use watched::watched_files;
+pub use state_key::{KeyPattern, KeyPatternError, KeySource, KeySourceError};
