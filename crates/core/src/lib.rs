@@ -22,6 +22,7 @@ pub mod size;
 pub mod snapshot;
 pub mod span;
 pub mod state;
+pub mod state_store;
 pub mod store;
 pub mod time;
 pub mod verdict;

@@ -110,7 +110,7 @@ impl Database {
             // Another process may have done it meanwhile.
             let found: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
             let first = usize::try_from(found - 1).unwrap_or(usize::MAX);
-            for upgrade in UPGRADES.get(first..).unwrap_or_default() {
+            for upgrade in UPGRADES.get(first..).unwrap_or_default().iter().copied().flatten() {
                 tx.execute_batch(upgrade)?;
             }
             Ok(tx.pragma_update(None, "user_version", FORMAT)?)

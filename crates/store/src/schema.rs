@@ -8,7 +8,20 @@ pub(crate) const FORMAT: i64 = 3;
 
 /// How each older format becomes the next one: `UPGRADES[0]` makes a 2 of a 1. A database that was
 /// upgraded has the same columns as a new one, if in another order.
-pub(crate) const UPGRADES: &[&str] = &["ALTER TABLE operations ADD COLUMN verdict TEXT", EVENTS];
+pub(crate) const UPGRADES: &[&[&str]] =
+    &[&["ALTER TABLE operations ADD COLUMN verdict TEXT"], &[EVENTS, STATE_WRITES]];
+
+/// What operations wrote to the state. Older ones did not tell, so what is there is taken over as
+/// it is: it stands as if the operation that made the sandbox had written it.
+const STATE_WRITES: &str = "
+ALTER TABLE state ADD COLUMN sealed TEXT;
+ALTER TABLE operations ADD COLUMN writes TEXT;
+UPDATE operations SET writes =
+  (SELECT group_concat(json_array(key, version, iif(hash IS NULL, NULL, lower(hex(hash))), size,
+                                  written, NULL), char(10) ORDER BY version)
+   FROM state WHERE state.sandbox = operations.sandbox)
+WHERE id IN (SELECT min(id) FROM operations WHERE sandbox > 0 GROUP BY sandbox);
+";
 
 /// The event log. Its first row is its source, a random UUID (RFC 9562, version 4).
 pub(crate) const EVENTS: &str = "
@@ -31,6 +44,9 @@ pub(crate) const APPLICATION_ID: i64 = 0x6374_6c7a;
 /// for each operation. Instead a removal leaves one row of kind [`REMOVAL`] in `operations`, which
 /// takes an id of its own and holds the highest ids given so far: that of a sandbox, negated, in
 /// `sandbox`, that of a snapshot in `target`. There is at most one such row.
+///
+/// The sandbox with id 0 is none: it stands for the state that belongs to no sandbox. `writes` of
+/// an operation is what it wrote to the state, see `state::journal`.
 pub(crate) const TABLES: &str = "
 CREATE TABLE sandboxes(
   id INTEGER PRIMARY KEY,
@@ -61,7 +77,8 @@ CREATE TABLE operations(
   started INT,
   finished INT,
   outcome TEXT,
-  verdict TEXT
+  verdict TEXT,
+  writes TEXT
 );
 CREATE INDEX operations_by_sandbox ON operations(sandbox);
 CREATE TABLE snapshots(
@@ -82,6 +99,7 @@ CREATE TABLE state(
   hash BLOB,
   size INT,
   written INT,
+  sealed TEXT,
   PRIMARY KEY(sandbox, key, version)
 ) WITHOUT ROWID;
 CREATE TABLE blobs(

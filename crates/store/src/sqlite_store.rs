@@ -24,8 +24,8 @@ use crate::{events, journal, rows, sandboxes, snapshots, state};
 /// its parent's.
 pub struct SqliteStore {
     dir: PathBuf,
-    db: Database,
-    actor: Actor,
+    pub(crate) db: Database,
+    pub(crate) actor: Actor,
 }
 
 impl SqliteStore {
@@ -177,7 +177,7 @@ impl Store for SqliteStore {
     ) -> Result<u64, StoreError> {
         let value = value.map(|bytes| Value::new(key, bytes)).transpose()?;
         self.db.write("write state", Durability::Process, |tx| {
-            state::put(tx, sandbox, key, value.as_ref(), expected)
+            state::put(tx, &self.actor, sandbox, key, value.as_ref(), expected)
         })
     }
 
@@ -232,7 +232,8 @@ impl Store for SqliteStore {
     }
 
     fn restore_state(&self, sandbox: SandboxId, version: u64) -> Result<u64, StoreError> {
-        self.db
-            .write("restore state", Durability::Process, |tx| state::restore(tx, sandbox, version))
+        self.db.write("restore state", Durability::Process, |tx| {
+            state::restore(tx, &self.actor, sandbox, version)
+        })
     }
 }

@@ -9,6 +9,7 @@ use ctrlz_core::operation::{Operation, OperationKind, Status};
 use ctrlz_core::store::{Store, StoreError};
 
 use crate::events::digest;
+use crate::state::journal::digest_of;
 
 /// An operation that the journal has otherwise than it was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +115,7 @@ fn difference(operation: &Operation, told: Option<&Told>) -> Option<&'static str
             let same = (finished.status == status || undone)
                 && finished.counts == operation.outcome.counts
                 && finished.changeset == operation.outcome.changeset
+                && finished.state == digest_of(&operation.outcome.state)
                 && finished.error == operation.outcome.error
                 && finished.command == operation.outcome.command
                 && finished.snapshot == operation.after.as_ref().map(digest);
