@@ -17,6 +17,7 @@ mod places;
 mod root;
 mod secrets;
 mod show;
+mod state_key;
 mod store;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use ctrlz_core::isolation::IsolationDriver;
 use ctrlz_core::sandbox::Sandbox;
-use ctrlz_core::store::{SandboxLock, Store};
+use ctrlz_core::store::{SandboxLock, Store, StoreError};
 use ctrlz_core::workspace::WorkspaceDriver;
 
 use crate::error::EngineError;
@@ -67,10 +67,14 @@ impl<'a> SandboxCore<'a> {
         })
     }
 
+    pub(crate) fn lock(&self, sandbox: &Sandbox) -> Result<Box<dyn SandboxLock>, StoreError> {
+        self.store.lock(sandbox.id, &mut |holder| (self.waiting)(sandbox, holder))
+    }
+
     /// Locks `sandbox`, reads it anew, and recovers it if a crash left it in the middle of
     /// something.
     pub(crate) fn hold(&self, sandbox: &Sandbox) -> Result<Held<'a>, EngineError> {
-        let lock = self.store.lock(sandbox.id, &mut |holder| (self.waiting)(sandbox, holder))?;
+        let lock = self.lock(sandbox)?;
         let mut held = Held {
             sandbox: self.store.sandbox(sandbox.id)?,
             driver: self.driver_of(sandbox)?,

@@ -25,4 +25,5 @@ pub use initializer::{BaseChoice, NewNamed};
 pub use recovery::Recovered;
 pub use rollback::{RollbackOptions, RollbackReport, RollbackTarget};
 pub use run::{RunReport, RunRequest};
+pub use state::StateChange;
 pub use undo::UndoReport;

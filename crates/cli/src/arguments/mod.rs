@@ -5,6 +5,7 @@ mod events;
 mod hook;
 mod policy;
 mod run;
+mod state;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,7 @@ pub(crate) use hook::{
 };
 pub(crate) use policy::{PolicyAction, PolicyArguments, Tool};
 pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
+pub(crate) use state::{StateAction, StateArguments};
 
 /// Run anything as a transaction: isolated while it runs, looked at afterwards, kept or undone.
 ///
@@ -345,56 +347,6 @@ pub(crate) struct ShowArguments {
     /// Show changed lines of text files
     #[arg(long, short = 'p')]
     pub(crate) patch: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StateArguments {
-    #[command(subcommand)]
-    pub(crate) action: StateAction,
-    /// The sandbox; that of this folder when left out
-    #[arg(long, global = true, value_name = "SANDBOX")]
-    pub(crate) sandbox: Option<SandboxName>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum StateAction {
-    /// Print a value
-    Get {
-        /// The key
-        key: String,
-        /// As of this version
-        #[arg(long, value_name = "N")]
-        version: Option<u64>,
-    },
-    /// Write a value
-    Put {
-        /// The key
-        key: String,
-        /// The value; standard input when left out
-        value: Option<String>,
-        /// Only if the key was last written at this version; 0: only if it is absent
-        #[arg(long, value_name = "N")]
-        expect: Option<u64>,
-    },
-    /// Delete a key
-    Delete {
-        /// The key
-        key: String,
-        /// Only if the key was last written at this version
-        #[arg(long, value_name = "N")]
-        expect: Option<u64>,
-    },
-    /// List the keys
-    List {
-        /// As of this version
-        #[arg(long, value_name = "N")]
-        version: Option<u64>,
-    },
-    /// List all versions of a key
-    History {
-        /// The key
-        key: String,
-    },
 }
 
 #[derive(Debug, Args)]

@@ -19,6 +19,7 @@ mod sharing;
 mod signals;
 mod sinks;
 mod snapshots;
+mod state;
 mod streams;
 mod terminal;
 mod verdicts;
