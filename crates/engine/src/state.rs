@@ -24,7 +24,7 @@ pub enum StateChange<'a> {
 }
 
 /// A namespace that nobody else writes to meanwhile.
-struct HeldState {
+pub(crate) struct HeldState {
     sandbox: Sandbox,
     _lock: Box<dyn SandboxLock>,
 }
@@ -89,7 +89,8 @@ impl SandboxCore<'_> {
         Ok(self.store.import_state(imports, values, on_conflict, dry_run)?)
     }
 
-    fn hold_state(&self, sandbox: &Sandbox) -> Result<HeldState, EngineError> {
+    /// Locks a namespace, and recovers it if a crash left it in the middle of something.
+    pub(crate) fn hold_state(&self, sandbox: &Sandbox) -> Result<HeldState, EngineError> {
         if sandbox.id != GLOBAL {
             let held = self.hold(sandbox)?;
             return Ok(HeldState { sandbox: held.sandbox, _lock: held.lock });
