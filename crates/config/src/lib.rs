@@ -109,5 +109,5 @@ pub use profile::{
     UnknownWord, ValidationLevel,
 };
 pub use sinks::sinks;
-pub use watched::watched_files;
 pub use state_key::{KeyPattern, KeyPatternError, KeySource, KeySourceError};
+pub use watched::watched_files;
