@@ -184,9 +184,15 @@ fn of_store(error: &StoreError) -> Failure {
             failed("no-snapshot").hint("`ctrlz snapshots` lists snapshots")
         }
         StoreError::Conflict { .. } => Failure::caused(REFUSED, "state-conflict", error),
-        StoreError::Failed { .. } | StoreError::TooLarge { .. } | StoreError::Damaged { .. } => {
-            failed("store")
+        StoreError::Sensitive { .. } => Failure::caused(REFUSED, "sensitive", error)
+            .hint("delete the key first, should its values be encrypted no more"),
+        StoreError::OtherKey { .. } => Failure::caused(REFUSED, "wrong-key", error)
+            .hint("`ctrlz state rotate --from OLD --to NEW` brings another key into use"),
+        StoreError::Seal { .. } => failed("state-secret"),
+        StoreError::Damaged { .. } => {
+            failed("store").hint("`ctrlz state verify` names all that is damaged")
         }
+        StoreError::Failed { .. } | StoreError::TooLarge { .. } => failed("store"),
     }
 }
 

@@ -18,6 +18,7 @@ mod places;
 mod root;
 mod secrets;
 mod show;
+mod state_key;
 mod store;
 
 use std::process::ExitCode;

@@ -80,7 +80,8 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::Log(_)
         | Command::Events(_)
         | Command::Sinks(_)
-        | Command::Daemon
+        | Command::Daemon(_)
+        | Command::Health(_)
         | Command::Audit(_)
         | Command::State(_)
         | Command::Doctor

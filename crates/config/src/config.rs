@@ -22,6 +22,7 @@ use crate::profile::{
     SafetyConstraints, SecurityConfig,
 };
 use crate::settings::{Document, Settings};
+use crate::state_key::{KeyPattern, KeySource};
 use crate::trust::Project;
 
 /// The configuration in force.
@@ -59,6 +60,10 @@ pub struct Config {
     pub monitoring_config: MonitoringConfig,
     /// Validation, confirmation, audit.
     pub security_config: SecurityConfig,
+    /// The keys of state whose values are encrypted.
+    pub sensitive: Vec<KeyPattern>,
+    /// Where the key that they are encrypted with comes from.
+    pub state_key: Option<KeySource>,
     /// The files that were read, the weakest first.
     #[serde(serialize_with = "host_paths")]
     pub files: Vec<PathBuf>,
@@ -209,6 +214,8 @@ impl Config {
                 require_confirmation: values.require_confirmation.value,
                 audit_logging: values.audit_logging.value,
             },
+            sensitive: plain(&settings.sensitive),
+            state_key: settings.state_key.as_ref().map(|key| key.value.clone()),
             files,
             passed_over,
             settings,

@@ -10,6 +10,7 @@ use crate::profile::Profile;
 use crate::reader::Field;
 use crate::scalar;
 use crate::settings::{Document, Given};
+use crate::state_key::KeySource;
 use ctrlz_yaml::Limits;
 
 /// More values than any configuration has.
@@ -21,6 +22,7 @@ const TOP: &[&str] = &[
     "retention",
     "snapshots",
     "health",
+    "state",
     "profiles",
     "development",
     "testing",
@@ -67,6 +69,9 @@ const MONITORING: &[&str] =
 const THRESHOLDS: &[&str] = &["cpu_percent", "memory_percent"];
 const SECURITY: &[&str] = &["validation_level", "require_confirmation", "audit_logging"];
 
+const STATE: &[&str] = &["sensitive", "key"];
+const STATE_KEY: &[&str] = &["file", "env", "command", "keyring"];
+
 const SIZE: &str = "a size such as 512M, or none";
 const COUNT: &str = "a whole number, or none";
 
@@ -95,6 +100,7 @@ pub(crate) fn read(file: &FileText, roots: PathRoots<'_>) -> Result<Document, Co
                 let read = items.iter().map(|item| item.value("a command", scalar::shell));
                 document.health = Some(read.collect::<Result<_, _>>()?);
             }
+            "state" => state(&field, roots, &mut document)?,
             "profiles" => {
                 for field in field.fields()? {
                     let Ok(profile) = field.name.parse() else {
@@ -168,6 +174,26 @@ fn retention(section: &Field<'_>, to: &mut Document) -> Result<(), ConfigError> 
     Ok(())
 }
 
+fn state(section: &Field<'_>, roots: PathRoots<'_>, to: &mut Document) -> Result<(), ConfigError> {
+    for field in section.fields()? {
+        match field.name {
+            "sensitive" => to.sensitive = words(&field, "a pattern for keys of state")?,
+            "key" => {
+                for source in field.fields()? {
+                    let found = key_source(&source, roots)?;
+                    if to.state_key.is_some() {
+                        let reason = "another place is named already; a key has one";
+                        return Err(source.bad_value(reason.to_owned()));
+                    }
+                    to.state_key = Some(found);
+                }
+            }
+            _ => return Err(field.unknown(STATE)),
+        }
+    }
+    Ok(())
+}
+
 /// When snapshots are taken without being asked for.
 fn snapshots(section: &Field<'_>, to: &mut Given) -> Result<(), ConfigError> {
     for field in section.fields()? {
@@ -191,6 +217,21 @@ fn snapshots(section: &Field<'_>, to: &mut Given) -> Result<(), ConfigError> {
         }
     }
     Ok(())
+}
+
+fn key_source(field: &Field<'_>, roots: PathRoots<'_>) -> Result<Sourced<KeySource>, ConfigError> {
+    let read = |text: &str| {
+        format!("{}:{text}", field.name)
+            .parse()
+            .map_err(|_| format!("{} cannot be it", quoted(text)))
+    };
+    match field.name {
+        "file" => field.value("a path", |text| path(text, roots).map(KeySource::File)),
+        "env" => field.value("the name of a variable", read),
+        "command" => field.value("a command of the shell", read),
+        "keyring" => field.value("the name of a key in the kernel's keyrings", read),
+        _ => Err(field.unknown(STATE_KEY)),
+    }
 }
 
 fn profile_sections(
@@ -377,6 +418,8 @@ mod tests {
             ("run", RUN),
             ("retention", RETENTION),
             ("snapshots", SNAPSHOTS),
+            ("state", STATE),
+            ("state: {key", STATE_KEY),
             ("production", SECTIONS),
             ("production: {safety_constraints", SAFETY),
             ("production: {resource_limits", RESOURCES),

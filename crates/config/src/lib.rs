@@ -13,9 +13,9 @@
 //! 6. the command line's [`Flags`].
 //!
 //! Within one file, `run:`, `retention:` and `snapshots:` are stronger than the profile's section;
-//! `retention.max_age` is the same setting as `auto_cleanup_hours`. `hidden`, `env_deny` and
-//! `env_pass` add to what earlier sources list; `env` merges by name; `cap_add` replaces, except
-//! on the command line, where it adds.
+//! `retention.max_age` is the same setting as `auto_cleanup_hours`. `hidden`, `env_deny`,
+//! `env_pass` and `state.sensitive` add to what earlier sources list; `env` merges by name;
+//! `cap_add` replaces, except on the command line, where it adds.
 //!
 //! The profile is the flag's, else the strongest file's `profile:`, else development.
 //!
@@ -53,8 +53,10 @@
 //! | `validation_level` | lower |
 //! | `monitoring_config` | look less often, or tolerate more |
 //!
-//! `compress_snapshots`, `health` (which runs inside), `retention.keep` (which adds) and every other variable in `env` are free: they reach only what runs
-//! inside the sandbox, as the project's own scripts do.
+//! | `state.key` | say where the key of encrypted state comes from |
+//!
+//! `state.sensitive` and `retention.keep` only add. `compress_snapshots`, `health` and every other
+//! variable in `env` are free: they reach only what runs inside the sandbox, as the project's own scripts do.
 //!
 //! A project's file counts only when it belongs to the user, to root, or to whoever owns the
 //! working folder; another one, such as a stranger's in `/tmp`, is passed over and listed in
@@ -92,6 +94,7 @@ mod reader;
 mod scalar;
 mod settings;
 mod sinks;
+mod state_key;
 mod trust;
 mod watched;
 
@@ -109,4 +112,5 @@ pub use profile::{
     SafetyConstraints, SecurityConfig, UnknownWord, ValidationLevel,
 };
 pub use sinks::sinks;
+pub use state_key::{KeyPattern, KeyPatternError, KeySource, KeySourceError};
 pub use watched::watched_files;

@@ -17,6 +17,7 @@ use crate::env_pattern::{EnvPattern, EnvRule};
 use crate::error::escaped;
 use crate::profile::{AuditLogging, HIDDEN, Profile, ValidationLevel};
 use crate::scalar::Shown;
+use crate::state_key::{KeyPattern, KeySource};
 
 /// How the value with a project's file may differ from the one without it.
 enum Trust<T: 'static> {
@@ -181,6 +182,8 @@ pub(crate) struct Document {
     pub(crate) keep_tags: Vec<Sourced<Tag>>,
     pub(crate) health: Option<Vec<Sourced<String>>>,
     pub(crate) profiles: BTreeMap<Profile, Given>,
+    pub(crate) sensitive: Vec<Sourced<KeyPattern>>,
+    pub(crate) state_key: Option<Sourced<KeySource>>,
 }
 
 /// Everything that is in force, with its sources.
@@ -194,6 +197,8 @@ pub(crate) struct Settings {
     pub(crate) cap_add: Vec<Sourced<Capability>>,
     pub(crate) keep_tags: Vec<Sourced<Tag>>,
     pub(crate) health: Vec<Sourced<String>>,
+    pub(crate) sensitive: Vec<Sourced<KeyPattern>>,
+    pub(crate) state_key: Option<Sourced<KeySource>>,
 }
 
 impl Settings {
@@ -222,6 +227,8 @@ impl Settings {
             cap_add: Vec::new(),
             keep_tags: Vec::new(),
             health: Vec::new(),
+            sensitive: Vec::new(),
+            state_key: None,
             profile,
         }
     }
@@ -253,6 +260,15 @@ impl Settings {
         if let Some(commands) = &stronger.health {
             self.health.clone_from(commands);
         }
+        for pattern in &stronger.sensitive {
+            if !self.sensitive.iter().any(|known| known.value == pattern.value) {
+                self.sensitive.push(pattern.clone());
+            }
+        }
+        if let Some(key) = &stronger.state_key {
+            self.state_key = Some(key.clone());
+            self.keep_inside_from(key);
+        }
         if let Some(capabilities) = &stronger.cap_add {
             if !adds_capabilities {
                 self.cap_add.clear();
@@ -262,6 +278,23 @@ impl Settings {
                     self.cap_add.push(capability.clone());
                 }
             }
+        }
+    }
+
+    /// What runs inside has no business with the key of encrypted state.
+    fn keep_inside_from(&mut self, key: &Sourced<KeySource>) {
+        let source = key.source.clone();
+        match &key.value {
+            KeySource::File(path) if !self.hidden.iter().any(|hidden| hidden.value == *path) => {
+                self.hidden.push(Sourced { value: path.clone(), source });
+            }
+            KeySource::Env(name) => {
+                if let Ok(pattern) = name.parse() {
+                    self.env_rules
+                        .push(Sourced { value: EnvRule { pattern, pass: false }, source });
+                }
+            }
+            _ => {}
         }
     }
 
@@ -290,6 +323,12 @@ impl Settings {
         }
         for capability in &self.cap_add {
             entries.push(entry("run.cap_add", capability.value.name(), &capability.source));
+        }
+        for pattern in &self.sensitive {
+            entries.push(entry("state.sensitive", pattern.value.as_str(), &pattern.source));
+        }
+        if let Some(key) = &self.state_key {
+            entries.push(entry("state.key", &key.value.to_string(), &key.source));
         }
         entries.extend(sections);
         for tag in &self.keep_tags {

@@ -53,7 +53,16 @@ impl Project<'_> {
         self.check_values(with, without, chosen)?;
         self.check_shown(without)?;
         self.check_env(without)?;
+        self.check_state_key()?;
         self.check_capabilities(without)
+    }
+
+    /// A command or a file that the project names could be handed the values' secrecy, and a
+    /// command would run outside of any sandbox.
+    fn check_state_key(&self) -> Result<(), ConfigError> {
+        let Some(key) = &self.document.state_key else { return Ok(()) };
+        let what = "say where the key of encrypted state comes from".to_owned();
+        Err(self.loosens(&key.source, "state.key", what, Some("--with-key")))
     }
 
     fn check_values(

@@ -60,6 +60,9 @@ pub enum Happening {
     /// A sandbox was removed with all that is in it.
     #[serde(rename = "io.github.ctrlz.sandbox.removed")]
     SandboxRemoved {},
+    /// Damaged state was mended, by a rebuild from the journal or from good copies.
+    #[serde(rename = "io.github.ctrlz.state.repaired")]
+    StateRepaired(StateRepaired),
     /// A health check found something, or finds it no more.
     #[serde(rename = "io.github.ctrlz.health.changed")]
     HealthChanged(HealthChanged),
@@ -111,6 +114,9 @@ pub struct OperationFinished {
     /// The digest of what it changed, when it changed something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub changeset: Option<Digest>,
+    /// The BLAKE3 of what it wrote to the state, as the journal has it, when it wrote something.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<Digest>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
@@ -215,6 +221,19 @@ pub struct SandboxCreated {
     pub title: String,
     /// The digest of what it starts from.
     pub snapshot: Digest,
+}
+
+/// See [`Happening::StateRepaired`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StateRepaired {
+    /// Entries that were written as the journal has them.
+    pub entries: u64,
+    /// Entries that the journal does not know and that were dropped, as was asked.
+    pub dropped: u64,
+    /// Values that were brought back from good copies.
+    pub values: u64,
+    /// Values for which no good copy was found.
+    pub left: u64,
 }
 
 /// How bad a finding is.

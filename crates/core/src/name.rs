@@ -22,6 +22,13 @@ impl SandboxName {
     /// The longest name, in bytes.
     pub const MAX: usize = 64;
 
+    /// What stands for a name where state that belongs to no sandbox is told of. It cannot be read
+    /// back, so no sandbox has it.
+    #[must_use]
+    pub fn of_no_sandbox() -> Self {
+        Self("@global".to_owned())
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {

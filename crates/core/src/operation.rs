@@ -8,6 +8,7 @@ use crate::id::{OperationId, SandboxId};
 use crate::limits::{LimitKind, Limits};
 use crate::snapshot::Point;
 use crate::span::Span;
+use crate::state::StateWrite;
 use crate::time::Timestamp;
 use crate::verdict_record::VerdictRecord;
 
@@ -35,6 +36,8 @@ pub enum OperationKind {
     Fork,
     /// State was written.
     State,
+    /// Encrypted state was encrypted with another key. No value changed.
+    Rekey,
 }
 
 impl OperationKind {
@@ -52,6 +55,7 @@ impl OperationKind {
             Self::Redo => "redo",
             Self::Fork => "fork",
             Self::State => "state",
+            Self::Rekey => "rekey",
         }
     }
 
@@ -182,6 +186,10 @@ pub struct Outcome {
     /// The digest of what it changed, when the driver gives one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changeset: Option<Digest>,
+    /// What it wrote to the state, its rollback included. The store notes this by itself, in the
+    /// step that writes the state: what stands here in an outcome to be written is not looked at.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<StateWrite>,
 }
 
 /// An operation as the journal keeps it.

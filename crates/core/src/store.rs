@@ -10,7 +10,8 @@ use crate::name::SandboxName;
 use crate::operation::{Operation, Outcome, Request, Status};
 use crate::sandbox::{Guard, Root, Sandbox};
 use crate::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
-use crate::state::{Expected, StateEntry, StateKey};
+use crate::state::{Expected, KeyId, StateEntry, StateKey};
+use crate::state_store::StateStore;
 
 /// What went wrong in a store.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +88,31 @@ pub enum StoreError {
         /// The version.
         version: u64,
     },
+    /// A value that is not encrypted, for a key whose value is.
+    #[error("`{key}` is sensitive: its value is encrypted, and this one is not")]
+    Sensitive {
+        /// The key.
+        key: StateKey,
+    },
+    /// The encrypted values are encrypted with another key than the one that was given.
+    #[error("encrypted state is under key {wanted}, not under {given}")]
+    OtherKey {
+        /// The id of a key that values are encrypted with.
+        wanted: KeyId,
+        /// The id of the one that was given.
+        given: KeyId,
+    },
+    /// A value cannot be encrypted or decrypted.
+    #[error("the value of `{key}` at version {version} cannot be encrypted anew")]
+    Seal {
+        /// The key.
+        key: StateKey,
+        /// The version.
+        version: u64,
+        /// Why.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A sandbox to be made.
@@ -146,7 +172,7 @@ pub struct LogHead {
 
 /// A store. Every method is one atomic step: after a crash it has happened or it has not. What
 /// happens is told in the event log by the same step.
-pub trait Store {
+pub trait Store: StateStore {
     /// Makes a sandbox, together with a finished `create` or `fork` operation that says so.
     ///
     /// # Errors
@@ -317,8 +343,12 @@ pub trait Store {
 
     /// Writes a value (`None` deletes) when `expected` holds; answers the new version.
     ///
+    /// Every write of state is noted in the sandbox's open operation by the same step, or, when
+    /// none is open, as an operation of its own.
+    ///
     /// # Errors
-    /// [`StoreError::Conflict`], [`StoreError::TooLarge`], or a failure to write.
+    /// [`StoreError::Conflict`], [`StoreError::TooLarge`], [`StoreError::Sensitive`] when the
+    /// value that it would replace is encrypted, or a failure to write.
     fn put(
         &self,
         sandbox: SandboxId,
@@ -351,6 +381,13 @@ pub trait Store {
     /// A failure to read.
     fn list(&self, sandbox: SandboxId, version: Option<u64>)
     -> Result<Vec<StateEntry>, StoreError>;
+
+    /// Looks at every page of the database; answers what is wrong, in words, nothing when all is
+    /// well.
+    ///
+    /// # Errors
+    /// When it cannot even be looked at.
+    fn check(&self) -> Result<Vec<String>, StoreError>;
 
     /// Appends an event to the log, for what no other method tells by itself.
     ///

@@ -2,7 +2,7 @@
 
 use ctrlz_core::isolation::IsolationDriver;
 use ctrlz_core::sandbox::Sandbox;
-use ctrlz_core::store::{SandboxLock, Store};
+use ctrlz_core::store::{SandboxLock, Store, StoreError};
 use ctrlz_core::workspace::WorkspaceDriver;
 
 use crate::error::EngineError;
@@ -65,6 +65,10 @@ impl<'a> SandboxCore<'a> {
                 driver: sandbox.driver.clone(),
             }
         })
+    }
+
+    pub(crate) fn lock(&self, sandbox: &Sandbox) -> Result<Box<dyn SandboxLock>, StoreError> {
+        self.store.lock(sandbox.id, &mut |holder| (self.waiting)(sandbox, holder))
     }
 
     /// Locks `sandbox`, reads it anew, and recovers it if a crash left it in the middle of

@@ -3,14 +3,15 @@
 #![forbid(unsafe_code)]
 
 mod approval;
-pub mod background;
 mod automatic;
+pub mod background;
 mod commit;
 mod core;
 mod effect;
 mod error;
-mod known_good;
+pub mod health;
 mod initializer;
+mod known_good;
 mod operation;
 mod recovery;
 mod retention;
@@ -25,13 +26,14 @@ pub use self::error::EngineError;
 pub use approval::{Approved, SANDBOX_VARIABLE, refuse};
 pub use automatic::{AutomaticRules, risk_rises};
 pub use commit::{CommitOptions, CommitReport};
-pub use known_good::HealthResult;
 pub use initializer::{BaseChoice, NewNamed};
+pub use known_good::HealthResult;
 pub use recovery::Recovered;
 pub use retention::{
     Decision, HistoryDecision, KEPT_OPERATIONS, Past, RetentionPlan, RetentionPolicy, Sizes, plan,
 };
 pub use rollback::{RollbackOptions, RollbackReport, RollbackTarget};
 pub use run::{RunReport, RunRequest};
+pub use state::StateChange;
 pub use undo::UndoReport;
 pub use upkeep::{Kept, Upkeep, UpkeepReport};

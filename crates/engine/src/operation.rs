@@ -3,6 +3,7 @@
 use ctrlz_core::id::OperationId;
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::{Operation, OperationKind, Outcome, Request, Status};
+use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Point, Tree};
 use ctrlz_core::store::Durability;
 
@@ -37,7 +38,20 @@ impl SandboxCore<'_> {
         durability: Durability,
         effect: impl FnOnce(&Operation) -> Result<Effect, EngineError>,
     ) -> Result<Operation, EngineError> {
-        let sandbox = held.sandbox.id;
+        self.perform_on(&held.sandbox, kind, title, target, durability, effect)
+    }
+
+    /// The same on what is locked but need not have a workspace.
+    pub(crate) fn perform_on(
+        &self,
+        held: &Sandbox,
+        kind: OperationKind,
+        title: String,
+        target: Option<OperationId>,
+        durability: Durability,
+        effect: impl FnOnce(&Operation) -> Result<Effect, EngineError>,
+    ) -> Result<Operation, EngineError> {
+        let sandbox = held.id;
         let limits = Limits::default();
         let request = Request { sandbox, kind, title, limits, target, verdict: None };
         let operation = self.store.begin(&request, durability)?;
@@ -49,10 +63,10 @@ impl SandboxCore<'_> {
             }
         };
         let state_version = match effect.state_version {
-            Some(version) if version != held.sandbox.point.state_version => {
+            Some(version) if version != held.point.state_version => {
                 self.store.restore_state(sandbox, version)?
             }
-            _ => held.sandbox.point.state_version,
+            _ => held.point.state_version,
         };
         let after = Point { tree: effect.tree, state_version };
         self.store.finish(operation.id, Status::Done, &effect.outcome, Some(&after), durability)?;

@@ -3,6 +3,7 @@
 use ctrlz_core::operation::{Operation, OperationKind, Outcome, Status};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::Point;
+use ctrlz_core::state_store::GLOBAL;
 use ctrlz_core::store::{Durability, StoreError};
 use ctrlz_core::workspace::RecoveredCommit;
 
@@ -26,7 +27,11 @@ impl SandboxCore<'_> {
     /// A failed file operation, or a failure to use the store; calling it again continues.
     pub fn recover(&self) -> Result<Vec<Recovered>, EngineError> {
         let mut recovered = Vec::new();
-        for sandbox in self.store.sandboxes()? {
+        let global = match self.store.sandbox(GLOBAL) {
+            Err(StoreError::NoSandbox(_)) => None,
+            found => Some(found?),
+        };
+        for sandbox in self.store.sandboxes()?.into_iter().chain(global) {
             let Some(open) = sandbox.open_operation else { continue };
             let lock = match self.store.lock(sandbox.id, &mut |_| false) {
                 Err(StoreError::Busy { .. }) => continue,
@@ -34,7 +39,7 @@ impl SandboxCore<'_> {
             };
             // Whoever held the lock a moment ago may have finished.
             drop(lock);
-            drop(self.hold(&sandbox)?);
+            drop(self.hold_state(&sandbox)?);
             let operation = self.store.operation(open)?;
             if operation.status != Status::Open {
                 recovered.push(Recovered { sandbox, operation });

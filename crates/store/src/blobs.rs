@@ -1,7 +1,7 @@
 //! Values by content: equal values are stored once, under their BLAKE3 hash.
 
 use ctrlz_core::id::SandboxId;
-use rusqlite::{Transaction, params};
+use rusqlite::{Connection, Transaction, params};
 
 use crate::fault::Fault;
 
@@ -20,6 +20,15 @@ pub(crate) fn store(tx: &Transaction<'_>, hash: &Hash, bytes: &[u8]) -> Result<(
     )?
     .execute(params![hash.as_slice(), bytes])?;
     Ok(())
+}
+
+/// The value with that hash; `None` when it is gone or damaged.
+pub(crate) fn read(db: &Connection, hash: &Hash) -> Result<Option<Vec<u8>>, Fault> {
+    let mut statement = db.prepare_cached("SELECT bytes FROM blobs WHERE hash = ?1")?;
+    let mut found = statement.query([hash.as_slice()])?;
+    let Some(row) = found.next()? else { return Ok(None) };
+    let bytes = row.get::<_, Vec<u8>>(0).ok();
+    Ok(bytes.filter(|bytes| self::hash(bytes) == *hash))
 }
 
 /// Deletes the values that no other sandbox refers to.

@@ -30,6 +30,8 @@ pub(crate) enum Refusal {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    #[error("the import has no good copy of the value of `{key}` at version {version}")]
+    NoCopy { key: ctrlz_core::state::StateKey, version: u64 },
     #[error("cannot write {what} as JSON")]
     Encode {
         what: &'static str,

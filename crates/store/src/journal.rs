@@ -1,6 +1,7 @@
 //! The journal: intent before an effect, outcome after it.
 
 use ctrlz_core::actor::Actor;
+use ctrlz_core::digest::Digest;
 use ctrlz_core::event::{
     Happening, OperationFinished, OperationStarted, RollbackDone, SafetyViolation,
 };
@@ -16,6 +17,7 @@ use crate::events;
 use crate::fault::{Fault, Refusal};
 use crate::rows::{self, OPERATION, json, sql_version};
 use crate::sandboxes::{self, Standing};
+use crate::state::journal::digest as writes_digest;
 
 pub(crate) fn begin(
     tx: &Transaction<'_>,
@@ -128,9 +130,15 @@ pub(crate) fn finish(
     after: Option<&Point>,
 ) -> Result<(), Fault> {
     let finished = rows::now();
-    let text =
-        if *outcome == Outcome::default() { None } else { Some(json(outcome, "an outcome")?) };
-    let (sandbox, kind, target) = open_operation(tx, id)?;
+    let text = if *outcome == Outcome::default() {
+        None
+    } else if outcome.state.is_empty() {
+        Some(json(outcome, "an outcome")?)
+    } else {
+        // What was written to the state is noted where it is written, in a column of its own.
+        Some(json(&Outcome { state: Vec::new(), ..outcome.clone() }, "an outcome")?)
+    };
+    let Opened { sandbox, kind, target, state } = open_operation(tx, id)?;
     tx.prepare_cached(
         "UPDATE operations
          SET status = ?2, outcome = ?3, after_tree = ?4, after_version = ?5, finished = ?6
@@ -161,6 +169,7 @@ pub(crate) fn finish(
         command: outcome.command.clone(),
         counts: outcome.counts,
         changeset: outcome.changeset,
+        state,
         error: outcome.error.clone(),
         snapshot: after.map(events::digest),
     });
@@ -186,13 +195,20 @@ pub(crate) fn finish(
     Ok(())
 }
 
-/// The sandbox, the kind and the target of an operation that must be open.
-fn open_operation(
-    tx: &Transaction<'_>,
-    id: OperationId,
-) -> Result<(i64, OperationKind, Option<i64>), Fault> {
+/// An operation that is open.
+struct Opened {
+    sandbox: i64,
+    kind: OperationKind,
+    target: Option<i64>,
+    /// The digest of what it wrote to the state.
+    state: Option<Digest>,
+}
+
+/// An operation that must be open.
+fn open_operation(tx: &Transaction<'_>, id: OperationId) -> Result<Opened, Fault> {
     let mut statement = tx.prepare_cached(
-        "SELECT sandbox, kind, target, status FROM operations WHERE id = ?1 AND sandbox > 0",
+        "SELECT sandbox, kind, target, status, writes FROM operations
+         WHERE id = ?1 AND sandbox >= 0 AND kind <> 'removal'",
     )?;
     let mut found = statement.query([id.0])?;
     let row = found.next()?.ok_or(Fault::Answer(StoreError::NoOperation(id)))?;
@@ -200,12 +216,63 @@ fn open_operation(
         return Err(Refusal::NotOpen(id).into());
     }
     let kind = rows::word(row, 1, "an operation's kind")?;
-    Ok((row.get(0)?, kind, row.get(2)?))
+    let writes = row.get_ref(4)?.as_str_or_null().map_err(rusqlite::Error::from)?;
+    let state = writes.map(writes_digest);
+    Ok(Opened { sandbox: row.get(0)?, kind, target: row.get(2)?, state })
+}
+
+/// Journals an operation that began and ended within one step of the store: a write of state that
+/// no open operation asked for.
+pub(crate) fn record(
+    tx: &Transaction<'_>,
+    actor: &Actor,
+    sandbox: SandboxId,
+    kind: OperationKind,
+    title: &str,
+    before_version: u64,
+    writes: &str,
+) -> Result<OperationId, Fault> {
+    let Standing { name, point: after, .. } = sandboxes::standing(tx, sandbox)?;
+    let before = Point { state_version: before_version, ..after.clone() };
+    let limits = Limits::default();
+    let request =
+        Request { sandbox, kind, title: title.to_owned(), limits, target: None, verdict: None };
+    let now = rows::now();
+    let id = insert(tx, &request, Status::Done, &before, now)?;
+    tx.execute(
+        "UPDATE operations
+         SET after_tree = before_tree, after_version = ?2, finished = ?3, writes = ?4
+         WHERE id = ?1",
+        params![id.0, sql_version(after.state_version), now.0, writes],
+    )?;
+    let started = Happening::OperationStarted(OperationStarted {
+        operation: id,
+        kind,
+        title: request.title,
+        target: None,
+        verdict: None,
+        snapshot: events::digest(&before),
+    });
+    events::append(tx, actor, Some(&name), now, started)?;
+    let finished = Happening::OperationFinished(OperationFinished {
+        operation: id,
+        kind,
+        status: Status::Done,
+        command: None,
+        counts: None,
+        changeset: None,
+        state: Some(writes_digest(writes)),
+        error: None,
+        snapshot: Some(events::digest(&after)),
+    });
+    events::append(tx, actor, Some(&name), now, finished)?;
+    Ok(id)
 }
 
 pub(crate) fn operation(db: &Connection, id: OperationId) -> Result<Operation, Fault> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT {OPERATION} FROM operations WHERE id = ?1 AND sandbox > 0"
+        "SELECT {OPERATION} FROM operations
+         WHERE id = ?1 AND sandbox >= 0 AND kind <> 'removal'"
     ))?;
     let mut found = statement.query([id.0])?;
     match found.next()? {
@@ -221,7 +288,8 @@ pub(crate) fn operations(
     limit: u32,
 ) -> Result<Vec<Operation>, Fault> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT {OPERATION} FROM operations WHERE sandbox = ?1 AND id > ?2
+        "SELECT {OPERATION} FROM operations
+         WHERE sandbox = ?1 AND id > ?2 AND kind <> 'removal'
          ORDER BY id DESC LIMIT ?3"
     ))?;
     let mut found = statement.query(params![sandbox.0, since.0, limit])?;

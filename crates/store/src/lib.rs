@@ -20,7 +20,10 @@ mod rows;
 mod sandboxes;
 mod schema;
 mod snapshots;
+mod sqlite_state;
 mod sqlite_store;
 mod state;
+pub mod state_file;
+pub mod vault;
 
 pub use sqlite_store::SqliteStore;

@@ -7,10 +7,12 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
-use ctrlz_core::operation::{Operation, Request};
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::operation::{Operation, Outcome, Request};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Point, Snapshot, SnapshotScope, Tag, Tree};
 use ctrlz_core::state::StateEntry;
+use ctrlz_core::state_store::GLOBAL;
 use ctrlz_core::time::Timestamp;
 use rusqlite::Row;
 use serde::de::value::{Error as WordError, StrDeserializer};
@@ -18,6 +20,7 @@ use serde::de::{DeserializeOwned, IntoDeserializer};
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Refusal};
+use crate::state::journal;
 
 /// The columns that [`sandbox`] reads, in its order.
 pub(crate) const SANDBOX: &str = "id, name, folder, root, base, driver, tree, state_version, created, used, open_operation, \
@@ -25,7 +28,7 @@ pub(crate) const SANDBOX: &str = "id, name, folder, root, base, driver, tree, st
 
 /// The columns that [`operation`] reads, in its order.
 pub(crate) const OPERATION: &str = "id, sandbox, kind, title, limits, target, status, before_tree, \
-     before_version, after_tree, after_version, started, finished, outcome, verdict";
+     before_version, after_tree, after_version, started, finished, outcome, verdict, writes";
 
 /// The columns that [`snapshot`] reads, in its order.
 pub(crate) const SNAPSHOT: &str =
@@ -56,9 +59,14 @@ pub(crate) fn json<T: Serialize>(value: &T, what: &'static str) -> Result<String
 }
 
 pub(crate) fn sandbox(row: &Row<'_>) -> Result<Sandbox, Fault> {
+    let id = SandboxId(row.get(0)?);
+    let name = match id {
+        GLOBAL => SandboxName::of_no_sandbox(),
+        _ => parse(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?, "a sandbox's name")?,
+    };
     Ok(Sandbox {
-        id: SandboxId(row.get(0)?),
-        name: parse(row.get_ref(1)?.as_str().map_err(rusqlite::Error::from)?, "a sandbox's name")?,
+        id,
+        name,
         folder: row.get::<_, Option<Vec<u8>>>(2)?.map(path),
         root: from_json(row, 3, "a root")?,
         base: path(row.get(4)?),
@@ -76,6 +84,10 @@ pub(crate) fn operation(row: &Row<'_>) -> Result<Operation, Fault> {
         Some(tree) => Some(Point { tree: Tree(tree), state_version: version(row, 10)? }),
         None => None,
     };
+    let mut outcome: Outcome = optional_json(row, 13, "an outcome")?;
+    if let Some(writes) = row.get_ref(15)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+        outcome.state = journal::parse(writes)?;
+    }
     Ok(Operation {
         id: OperationId(row.get(0)?),
         request: Request {
@@ -91,7 +103,7 @@ pub(crate) fn operation(row: &Row<'_>) -> Result<Operation, Fault> {
         after,
         started: Timestamp(row.get(11)?),
         finished: row.get::<_, Option<i64>>(12)?.map(Timestamp),
-        outcome: optional_json(row, 13, "an outcome")?,
+        outcome,
     })
 }
 
@@ -130,7 +142,7 @@ pub(crate) fn sql_tags(tags: &BTreeSet<Tag>) -> Option<String> {
     (!words.is_empty()).then(|| words.join(" "))
 }
 
-/// An entry without its value, from the columns key, version, hash, size, written.
+/// An entry without its value, from the columns key, version, hash, size, written, sealed.
 pub(crate) fn state_entry(row: &Row<'_>) -> Result<StateEntry, Fault> {
     let key = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
     Ok(StateEntry {
@@ -140,6 +152,10 @@ pub(crate) fn state_entry(row: &Row<'_>) -> Result<StateEntry, Fault> {
         deleted: row.get_ref(2)? == rusqlite::types::ValueRef::Null,
         size: version(row, 3)?,
         written: Timestamp(row.get(4)?),
+        sealed: match row.get_ref(5)?.as_str_or_null().map_err(rusqlite::Error::from)? {
+            Some(text) => Some(parse(text, "the id of a key")?),
+            None => None,
+        },
     })
 }
 
@@ -192,7 +208,7 @@ fn optional_json<T: DeserializeOwned + Default>(
     }
 }
 
-fn bad_row(
+pub(crate) fn bad_row(
     what: &'static str,
     text: String,
     source: impl std::error::Error + Send + Sync + 'static,
@@ -224,6 +240,7 @@ mod tests {
             K::Redo,
             K::Fork,
             K::State,
+            K::Rekey,
         ] {
             assert_eq!(read::<K>(kind.word()), kind);
         }

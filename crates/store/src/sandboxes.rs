@@ -5,9 +5,11 @@ use std::path::Path;
 use ctrlz_core::actor::Actor;
 use ctrlz_core::event::{Happening, SandboxCreated};
 use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::name::SandboxName;
 use ctrlz_core::operation::{OperationKind, Status};
-use ctrlz_core::sandbox::{Guard, Sandbox};
+use ctrlz_core::sandbox::{Guard, Root, Sandbox};
 use ctrlz_core::snapshot::{Point, Tree};
+use ctrlz_core::state_store::GLOBAL;
 use ctrlz_core::store::{NewSandbox, StoreError};
 use rusqlite::{Connection, Params, Transaction, params};
 
@@ -49,14 +51,14 @@ pub(crate) fn create(
         return Err(Fault::Answer(StoreError::NameTaken(new.name.clone())));
     }
     let id = SandboxId(tx.last_insert_rowid());
-    let state_version = match from {
+    let (state_version, writes) = match from {
         Some((source, point)) => state::copy(tx, source, point.state_version, id, now)?,
-        None => 0,
+        None => (0, None),
     };
     tx.prepare_cached(
         "INSERT INTO operations(sandbox, kind, title, status, before_tree, before_version,
-                                after_tree, after_version, started, finished)
-         VALUES(?1, ?2, ?3, ?4, ?5, 0, ?5, ?6, ?7, ?7)",
+                                after_tree, after_version, started, finished, writes)
+         VALUES(?1, ?2, ?3, ?4, ?5, 0, ?5, ?6, ?7, ?7, ?8)",
     )?
     .execute(params![
         id.0,
@@ -66,6 +68,7 @@ pub(crate) fn create(
         new.tree.0,
         sql_version(state_version),
         now.0,
+        writes,
     ])?;
     let operation = OperationId(tx.last_insert_rowid());
     let point = Point { tree: new.tree.clone(), state_version };
@@ -86,6 +89,21 @@ pub(crate) fn create(
     })
 }
 
+/// The namespace of no sandbox; made when it is asked for first.
+pub(crate) fn make_global(tx: &Transaction<'_>) -> Result<Sandbox, Fault> {
+    tx.execute(
+        "INSERT INTO sandboxes(id, name, root, base, driver, tree, state_version, created, used)
+         VALUES(?1, ?2, ?3, x'', '', '', 0, ?4, ?4) ON CONFLICT(id) DO NOTHING",
+        params![
+            GLOBAL.0,
+            SandboxName::of_no_sandbox().as_str(),
+            json(&Root::Host, "a root")?,
+            rows::now().0,
+        ],
+    )?;
+    by_id(tx, GLOBAL)
+}
+
 pub(crate) fn by_id(db: &Connection, id: SandboxId) -> Result<Sandbox, Fault> {
     find(db, "id = ?1", [id.0])?.pop().ok_or_else(|| Fault::no_sandbox(id))
 }
@@ -101,7 +119,7 @@ pub(crate) fn by_folder(db: &Connection, folder: &Path) -> Result<Vec<Sandbox>, 
 }
 
 pub(crate) fn all(db: &Connection) -> Result<Vec<Sandbox>, Fault> {
-    find(db, "true ORDER BY name", [])
+    find(db, "id > 0 ORDER BY name", [])
 }
 
 fn find(db: &Connection, condition: &str, values: impl Params) -> Result<Vec<Sandbox>, Fault> {

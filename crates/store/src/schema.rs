@@ -9,7 +9,7 @@ pub(crate) const FORMAT: i64 = 3;
 /// How each older format becomes the next one: `UPGRADES[0]` makes a 2 of a 1. A database that was
 /// upgraded has the same columns as a new one, if in another order.
 pub(crate) const UPGRADES: &[&[&str]] =
-    &[&["ALTER TABLE operations ADD COLUMN verdict TEXT"], &[EVENTS, LIVES]];
+    &[&["ALTER TABLE operations ADD COLUMN verdict TEXT"], &[EVENTS, LIVES, STATE_WRITES]];
 
 /// What says how long snapshots live, and how sandboxes are guarded.
 const LIVES: &str = "
@@ -17,6 +17,18 @@ ALTER TABLE snapshots ADD COLUMN scope TEXT;
 ALTER TABLE snapshots ADD COLUMN tags TEXT;
 ALTER TABLE snapshots ADD COLUMN good INT;
 ALTER TABLE sandboxes ADD COLUMN guard TEXT;
+";
+
+/// What operations wrote to the state. Older ones did not tell, so what is there is taken over as
+/// it is: it stands as if the operation that made the sandbox had written it.
+const STATE_WRITES: &str = "
+ALTER TABLE state ADD COLUMN sealed TEXT;
+ALTER TABLE operations ADD COLUMN writes TEXT;
+UPDATE operations SET writes =
+  (SELECT group_concat(json_array(key, version, iif(hash IS NULL, NULL, lower(hex(hash))), size,
+                                  written, NULL), char(10) ORDER BY version)
+   FROM state WHERE state.sandbox = operations.sandbox)
+WHERE id IN (SELECT min(id) FROM operations WHERE sandbox > 0 GROUP BY sandbox);
 ";
 
 /// The event log. Its first row is its source, a random UUID (RFC 9562, version 4).
@@ -43,6 +55,9 @@ pub(crate) const APPLICATION_ID: i64 = 0x6374_6c7a;
 ///
 /// An operation whose files were let go has '' for its trees, and so has a snapshot of the state
 /// alone. A snapshot's tags stand with a space between them; its scope is null for a full one.
+///
+/// The sandbox with id 0 is none: it stands for the state that belongs to no sandbox. `writes` of
+/// an operation is what it wrote to the state, see `state::journal`.
 pub(crate) const TABLES: &str = "
 CREATE TABLE sandboxes(
   id INTEGER PRIMARY KEY,
@@ -74,7 +89,8 @@ CREATE TABLE operations(
   started INT,
   finished INT,
   outcome TEXT,
-  verdict TEXT
+  verdict TEXT,
+  writes TEXT
 );
 CREATE INDEX operations_by_sandbox ON operations(sandbox);
 CREATE TABLE snapshots(
@@ -98,6 +114,7 @@ CREATE TABLE state(
   hash BLOB,
   size INT,
   written INT,
+  sealed TEXT,
   PRIMARY KEY(sandbox, key, version)
 ) WITHOUT ROWID;
 CREATE TABLE blobs(

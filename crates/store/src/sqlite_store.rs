@@ -24,8 +24,8 @@ use crate::{events, journal, rows, sandboxes, snapshots, state};
 /// its parent's.
 pub struct SqliteStore {
     dir: PathBuf,
-    db: Database,
-    actor: Actor,
+    pub(crate) db: Database,
+    pub(crate) actor: Actor,
 }
 
 impl SqliteStore {
@@ -215,7 +215,7 @@ impl Store for SqliteStore {
     ) -> Result<u64, StoreError> {
         let value = value.map(|bytes| Value::new(key, bytes)).transpose()?;
         self.db.write("write state", Durability::Process, |tx| {
-            state::put(tx, sandbox, key, value.as_ref(), expected)
+            state::put(tx, &self.actor, sandbox, key, value.as_ref(), expected)
         })
     }
 
@@ -240,6 +240,16 @@ impl Store for SqliteStore {
         self.db.read("list state", |db| state::list(db, sandbox, version))
     }
 
+    fn check(&self) -> Result<Vec<String>, StoreError> {
+        self.db.read("check the database", |db| {
+            let mut statement = db.prepare("PRAGMA integrity_check")?;
+            let lines = statement.query_map([], |row| row.get::<_, String>(0))?;
+            let mut wrong = lines.collect::<Result<Vec<_>, _>>()?;
+            wrong.retain(|line| line != "ok");
+            Ok(wrong)
+        })
+    }
+
     fn emit(&self, sandbox: Option<SandboxId>, happening: Happening) -> Result<i64, StoreError> {
         self.db.write("write to the event log", Durability::Process, |tx| {
             let name = sandbox.map(|id| events::name(tx, id)).transpose()?.flatten();
@@ -260,7 +270,8 @@ impl Store for SqliteStore {
     }
 
     fn restore_state(&self, sandbox: SandboxId, version: u64) -> Result<u64, StoreError> {
-        self.db
-            .write("restore state", Durability::Process, |tx| state::restore(tx, sandbox, version))
+        self.db.write("restore state", Durability::Process, |tx| {
+            state::restore(tx, &self.actor, sandbox, version)
+        })
     }
 }

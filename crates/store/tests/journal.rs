@@ -161,6 +161,7 @@ fn an_operation_goes_from_intent_to_outcome() {
         counts: Some(ChangeCounts { added: 1, modified: 2, deleted: 3, metadata: 4 }),
         changeset: None,
         error: Some("no \"luck\"\n".into()),
+        state: Vec::new(),
     };
     let after = point("t2", 0);
     store.finish(open.id, Status::Done, &outcome, Some(&after), Durability::Machine).unwrap();

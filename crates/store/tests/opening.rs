@@ -132,6 +132,8 @@ fn older(dir: &Path) -> ctrlz_core::operation::Operation {
     behind
         .execute_batch(
             "ALTER TABLE operations DROP COLUMN verdict;
+             ALTER TABLE operations DROP COLUMN writes;
+             ALTER TABLE state DROP COLUMN sealed;
              DROP TABLE events;
              ALTER TABLE snapshots DROP COLUMN scope;
              ALTER TABLE snapshots DROP COLUMN tags;

@@ -20,6 +20,7 @@ use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::operation::{OperationKind, Outcome, Status};
 use ctrlz_core::snapshot::{NewSnapshot, Point, SnapshotKind, Tree};
 use ctrlz_core::state::Expected;
+use ctrlz_core::state_store::StateStore;
 use ctrlz_core::store::{Durability, Store, StoreError};
 use ctrlz_store::SqliteStore;
 use fixture::{
@@ -128,7 +129,11 @@ fn many_processes_lose_no_write() {
     }
     assert_eq!(store.state_version(id).unwrap(), 320);
     let operations = store.operations(id, 1000).unwrap();
-    assert_eq!(operations.len(), 161);
+    let asked = operations.iter().filter(|o| o.request.title == "some state").count();
+    assert_eq!(asked, 160);
+    let told: usize = operations.iter().map(|o| o.outcome.state.len()).sum();
+    assert_eq!(told, 320, "each write is told once, by its own operation or by an open one");
+    assert_eq!(store.verify_state(id).unwrap(), []);
     assert!(operations.iter().all(|o| o.status == Status::Done));
     assert_sound(&path);
 }

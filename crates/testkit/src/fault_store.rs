@@ -4,12 +4,17 @@ use std::fmt;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use ctrlz_core::digest::Digest;
 use ctrlz_core::event::Happening;
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
 use ctrlz_core::operation::{Operation, Outcome, Request, Status};
 use ctrlz_core::sandbox::{Guard, Sandbox};
 use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
-use ctrlz_core::state::{Expected, StateEntry, StateKey};
+use ctrlz_core::state::{Expected, StateEntry, StateKey, StateWrite};
+use ctrlz_core::state_store::{
+    ImportConflict, Imported, Reseal, Resealed, SealedValue, StateFault, StateImport, StateRepair,
+    StateStore, ValueCopies,
+};
 use ctrlz_core::store::{
     Durability, LogHead, LoggedEvent, NewSandbox, SandboxLock, Store, StoreError,
 };
@@ -261,6 +266,10 @@ impl<S: Store> Store for FaultStore<S> {
         self.pass("list state", |store| store.list(sandbox, version))
     }
 
+    fn check(&self) -> Result<Vec<String>, StoreError> {
+        self.pass("check the database", Store::check)
+    }
+
     fn emit(&self, sandbox: Option<SandboxId>, happening: Happening) -> Result<i64, StoreError> {
         self.pass("write to the event log", |store| store.emit(sandbox, happening))
     }
@@ -279,5 +288,67 @@ impl<S: Store> Store for FaultStore<S> {
 
     fn restore_state(&self, sandbox: SandboxId, version: u64) -> Result<u64, StoreError> {
         self.pass("restore state", |store| store.restore_state(sandbox, version))
+    }
+}
+
+impl<S: Store> StateStore for FaultStore<S> {
+    fn global(&self) -> Result<Sandbox, StoreError> {
+        self.pass("read the global state", StateStore::global)
+    }
+
+    fn put_sealed(
+        &self,
+        sandbox: SandboxId,
+        key: &StateKey,
+        value: &SealedValue<'_>,
+        expected: Expected,
+    ) -> Result<u64, StoreError> {
+        self.pass("write state", |store| store.put_sealed(sandbox, key, value, expected))
+    }
+
+    fn reseal(&self, reseal: &dyn Reseal) -> Result<Resealed, StoreError> {
+        self.pass("encrypt state anew", |store| store.reseal(reseal))
+    }
+
+    fn state_writes(&self, sandbox: SandboxId) -> Result<Vec<StateWrite>, StoreError> {
+        self.pass("read state", |store| store.state_writes(sandbox))
+    }
+
+    fn stored_value(&self, digest: &Digest) -> Result<Option<Vec<u8>>, StoreError> {
+        self.pass("read state", |store| store.stored_value(digest))
+    }
+
+    fn import_state(
+        &self,
+        imports: &[StateImport],
+        values: &dyn ValueCopies,
+        on_conflict: ImportConflict,
+        dry_run: bool,
+    ) -> Result<Imported, StoreError> {
+        self.pass("import state", |store| store.import_state(imports, values, on_conflict, dry_run))
+    }
+
+    fn verify_state(&self, sandbox: SandboxId) -> Result<Vec<StateFault>, StoreError> {
+        self.pass("verify state", |store| store.verify_state(sandbox))
+    }
+
+    fn compare_state(&self, sandbox: SandboxId) -> Result<Vec<StateFault>, StoreError> {
+        self.pass("compare state with the journal", |store| store.compare_state(sandbox))
+    }
+
+    fn rebuild_state(
+        &self,
+        sandbox: SandboxId,
+        drop_unknown: bool,
+    ) -> Result<StateRepair, StoreError> {
+        self.pass("rebuild state", |store| store.rebuild_state(sandbox, drop_unknown))
+    }
+
+    fn repair_state(
+        &self,
+        sandbox: SandboxId,
+        copies: &dyn ValueCopies,
+    ) -> Result<StateRepair, StoreError> {
+        self.pass("repair state", |store| store.repair_state(sandbox, copies))
     }
 }

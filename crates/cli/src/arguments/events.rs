@@ -24,6 +24,20 @@ pub(crate) struct EventsArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct HealthArguments {
+    /// Do what ctrlz can do about it
+    #[arg(long)]
+    pub(crate) fix: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DaemonArguments {
+    /// Only tell what is wrong, do nothing about it
+    #[arg(long)]
+    pub(crate) no_remedies: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct SinksArguments {
     #[command(subcommand)]
     pub(crate) action: Option<SinksAction>,

@@ -6,6 +6,7 @@ mod hook;
 mod policy;
 mod run;
 mod snapshots;
+mod state;
 
 use std::path::PathBuf;
 
@@ -17,7 +18,8 @@ use ctrlz_core::workspace::ConflictStrategy;
 
 pub(crate) use check::{CheckArguments, LanguageWord};
 pub(crate) use events::{
-    AuditAction, AuditArguments, EventsArguments, SinksAction, SinksArguments,
+    AuditAction, AuditArguments, DaemonArguments, EventsArguments, HealthArguments, SinksAction,
+    SinksArguments,
 };
 pub(crate) use hook::{
     Agent, HookAction, HookArguments, HookOptions, InstallArguments, OnHigh, OnLow,
@@ -28,6 +30,7 @@ pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArgumen
 pub(crate) use snapshots::{
     GcArguments, SnapshotAction, SnapshotArguments, SnapshotsArguments, TagChange,
 };
+pub(crate) use state::{StateAction, StateArguments};
 
 /// Run anything as a transaction: isolated while it runs, looked at afterwards, kept or undone.
 ///
@@ -112,6 +115,10 @@ pub(crate) enum Command {
     State(StateArguments),
     /// Tell what this host can enforce, line by line
     Doctor,
+    /// Tell what is wrong with the host or the store, and what to do
+    ///
+    /// The exit code is 0 when all is well, 1 with a warning, 2 when something is critical.
+    Health(HealthArguments),
     /// Finish or take back what a crash left
     ///
     /// With --emergency: contain a sandbox whose health checks fail, end what runs in it, return to
@@ -126,9 +133,10 @@ pub(crate) enum Command {
     Sinks(SinksArguments),
     /// Do in the background what commands do by the way, until a signal ends it
     ///
-    /// Events are sent on as they happen, the event log is signed every five minutes, and a change
-    /// of the configuration is noticed. Without it, commands do the same after they have ended.
-    Daemon,
+    /// Events are sent on as they happen, the event log is signed every five minutes, a change of the
+    /// configuration is noticed, and so is what is wrong with the host or the store. Without it,
+    /// commands send events on after they have ended.
+    Daemon(DaemonArguments),
     /// Verify, sign and export the log of everything that happened
     Audit(AuditArguments),
     /// Judge a command or a script without running it
@@ -178,7 +186,7 @@ impl Command {
                 | Self::Snapshot(_)
                 | Self::Rollback(_)
                 | Self::State(_)
-                | Self::Recover
+                | Self::Recover(_)
         )
     }
 
@@ -365,56 +373,6 @@ pub(crate) struct ShowArguments {
     /// Show changed lines of text files
     #[arg(long, short = 'p')]
     pub(crate) patch: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct StateArguments {
-    #[command(subcommand)]
-    pub(crate) action: StateAction,
-    /// The sandbox; that of this folder when left out
-    #[arg(long, global = true, value_name = "SANDBOX")]
-    pub(crate) sandbox: Option<SandboxName>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum StateAction {
-    /// Print a value
-    Get {
-        /// The key
-        key: String,
-        /// As of this version
-        #[arg(long, value_name = "N")]
-        version: Option<u64>,
-    },
-    /// Write a value
-    Put {
-        /// The key
-        key: String,
-        /// The value; standard input when left out
-        value: Option<String>,
-        /// Only if the key was last written at this version; 0: only if it is absent
-        #[arg(long, value_name = "N")]
-        expect: Option<u64>,
-    },
-    /// Delete a key
-    Delete {
-        /// The key
-        key: String,
-        /// Only if the key was last written at this version
-        #[arg(long, value_name = "N")]
-        expect: Option<u64>,
-    },
-    /// List the keys
-    List {
-        /// As of this version
-        #[arg(long, value_name = "N")]
-        version: Option<u64>,
-    },
-    /// List all versions of a key
-    History {
-        /// The key
-        key: String,
-    },
 }
 
 #[derive(Debug, Args)]

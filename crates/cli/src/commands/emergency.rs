@@ -8,7 +8,7 @@ use ctrlz_core::store::{Store, StoreError};
 use ctrlz_engine::{HealthResult, RollbackOptions, RollbackTarget};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::health;
+use super::known_good;
 use crate::Answer;
 use crate::arguments::{RecoverArguments, ReleaseArguments};
 use crate::context::{Context, WhenBusy};
@@ -27,12 +27,14 @@ const PAUSE: Duration = Duration::from_millis(20);
 pub(crate) fn emergency(name: &SandboxName, arguments: &RecoverArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let sandbox = context.sandbox(Some(name))?;
-    let config = health::configuration_of(&sandbox)?;
+    let config = known_good::configuration_of(&sandbox)?;
     let checks = known_good::checks(&context, &sandbox, &config)?;
     // Detect. What is running holds the sandbox; then only the one who calls can know.
     let running = is_running(context.store(), &sandbox)?;
     let found = match running.is_none() && !checks.is_empty() {
-        true => context.with_core(WhenBusy::Fail, |core| known_good::run(core, &sandbox, &checks))?,
+        true => {
+            context.with_core(WhenBusy::Fail, |core| known_good::run(core, &sandbox, &checks))?
+        }
         false => Vec::new(),
     };
     let failed: Vec<&HealthResult> = found.iter().filter(|result| !result.passed).collect();
@@ -70,7 +72,9 @@ pub(crate) fn emergency(name: &SandboxName, arguments: &RecoverArguments, json: 
         Ok(core.rollback(&sandbox, RollbackTarget::Snapshot(to), &options)?)
     })?;
     let after = match has_checks {
-        true => context.with_core(WhenBusy::Wait, |core| known_good::run(core, &sandbox, &checks))?,
+        true => {
+            context.with_core(WhenBusy::Wait, |core| known_good::run(core, &sandbox, &checks))?
+        }
         false => Vec::new(),
     };
     let well = after.iter().all(|result| result.passed);

@@ -183,6 +183,10 @@ fn told(happening: &Happening) -> String {
         }
         Happening::SandboxCreated(created) => created.title.clone(),
         Happening::SandboxRemoved {} => String::new(),
+        Happening::StateRepaired(repaired) => format!(
+            "{} entries and {} values mended, {} entries dropped, {} values left",
+            repaired.entries, repaired.values, repaired.dropped, repaired.left
+        ),
         Happening::HealthChanged(health) => format!("{}: {}", health.check, health.evidence),
         Happening::ResourceExceeded(exceeded) => exceeded.reason.clone(),
         Happening::SinkTested(tested) => tested.sink.clone(),

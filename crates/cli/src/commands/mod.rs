@@ -12,9 +12,10 @@ mod doctor;
 mod emergency;
 mod events;
 mod gc;
-mod known_good;
+mod health;
 mod history;
 mod hook;
+mod known_good;
 mod manage;
 mod manual;
 mod past;
@@ -87,9 +88,10 @@ fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
             None => recover::recover(json),
         },
         Command::Release(arguments) => emergency::release(&arguments, json),
+        Command::Health(arguments) => health::health(&arguments, json),
         Command::Events(arguments) => events::events(&arguments, json),
         Command::Sinks(arguments) => sinks::sinks(&arguments, json),
-        Command::Daemon => daemon::daemon(json),
+        Command::Daemon(arguments) => daemon::daemon(&arguments, json),
         Command::Audit(arguments) => audit::audit(&arguments, json),
         Command::Check(arguments) => check::check(&arguments, json),
         Command::Hook(arguments) => hook::hook(arguments, json),

@@ -5,7 +5,7 @@ use ctrlz_engine::{RollbackOptions, RollbackTarget};
 
 use super::diff::workspace_paths;
 use super::emergency::print_checks;
-use super::health;
+use super::known_good;
 use crate::Answer;
 use crate::arguments::RollbackArguments;
 use crate::context::{Context, WhenBusy};
@@ -49,7 +49,7 @@ pub(crate) fn rollback(arguments: &RollbackArguments, json: bool) -> Answer {
         context.with_core(WhenBusy::Wait, |core| Ok(core.rollback(&sandbox, target, &options)?))?;
     let checks = match arguments.check {
         true => {
-            let config = health::configuration_of(&sandbox)?;
+            let config = known_good::configuration_of(&sandbox)?;
             let checks = known_good::checks(&context, &sandbox, &config)?;
             context.with_core(WhenBusy::Wait, |core| known_good::run(core, &sandbox, &checks))?
         }

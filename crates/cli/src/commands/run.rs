@@ -16,7 +16,7 @@ use ctrlz_engine::{RunReport, RunRequest, SandboxCore};
 use ctrlz_isolation::native::NativeDriver;
 
 use super::task::Task;
-use super::{automatic, gc, health, past};
+use super::{automatic, gc, known_good, past};
 use crate::Answer;
 use crate::arguments::{
     CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::scene::{Scene, below_home};
-use ctrlz_config::{Limit, Profile, ValidationLevel};
+use ctrlz_config::{KeyPattern, KeySource, Limit, Profile, ValidationLevel};
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
 use ctrlz_core::size::ByteSize;
@@ -25,6 +25,27 @@ fn without_files_the_defaults_hold() {
     assert_eq!(scene.entry("profile"), "development (built-in default)");
     assert_eq!(scene.entry("run.network"), "none (built-in default)");
     assert_eq!(scene.entry("run.memory"), "none (profile development)");
+}
+
+#[test]
+fn patterns_of_sensitive_keys_add_up_and_the_key_is_hidden() {
+    let scene = Scene::new()
+        .etc("state: {sensitive: ['*token*'], key: {env: STATE_KEY}}")
+        .user("state: {key: {file: ~/state.key}}")
+        .project("state: {sensitive: [mine, '*token*']}");
+    let config = scene.load();
+    let patterns: Vec<&str> = config.sensitive.iter().map(KeyPattern::as_str).collect();
+    assert_eq!(patterns, ["*token*", "mine"]);
+    assert_eq!(config.state_key, Some(KeySource::File(below_home(&scene, "state.key"))));
+    assert!(config.hidden.contains(&below_home(&scene, "state.key")));
+    assert!(!config.env_passes(OsStr::new("STATE_KEY")));
+    assert_eq!(
+        scene.entry("state.key"),
+        "file:TOP/home/state.key (TOP/home/.config/ctrlz/ctrlz.yaml:1)"
+    );
+    for text in ["state: {key: {file: a, env: B}}", "state: {key: {env: A, env: B}}"] {
+        assert!(Scene::new().user(text).error().contains("key"), "{text}");
+    }
 }
 
 #[test]

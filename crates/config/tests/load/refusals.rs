@@ -13,6 +13,11 @@ fn error(text: &str) -> String {
 fn unknown_keys_come_with_a_suggestion() {
     for (text, message) in [
         ("run:\n  netwrok: host\n", ":2:3: run.netwrok: unknown key; did you mean `network`?"),
+        ("state: {sensitiv: []}", ":1:9: state.sensitiv: unknown key; did you mean `sensitive`?"),
+        (
+            "state: {key: {vault: x}}",
+            ":1:15: state.key.vault: unknown key; known here: file, env, command, keyring",
+        ),
         ("runn: {}", ":1:1: runn: unknown key; did you mean `run`?"),
         ("memory: 1G", ":1:1: memory: unknown key; did you mean `run.memory`?"),
         (
@@ -57,6 +62,16 @@ fn wrong_types_name_the_key() {
             ":2:11: run.memory: expected a size such as 512M, or none, found a list",
         ),
         ("run: {network: {}}", ":1:16: run.network: expected none or host, found a mapping"),
+        ("state: [x]", ":1:8: state: expected a mapping, found a list"),
+        (
+            "state: {sensitive: x}",
+            ":1:20: state.sensitive: expected a list, found a word or number",
+        ),
+        ("state: {key: x}", ":1:14: state.key: expected a mapping, found a word or number"),
+        (
+            "state: {key: {command: [x]}}",
+            ":1:24: state.key.command: expected a command of the shell, found a list",
+        ),
         ("run: {hidden: ~/.x}", ":1:15: run.hidden: expected a list, found a word or number"),
         ("run: {hidden: [[]]}", ":1:16: run.hidden[0]: expected a path, found a list"),
         ("run: {commit: yes}", ":1:15: run.commit: expected true or false, found a word or number"),

@@ -55,6 +55,11 @@ fn every_loosening_is_an_error_at_its_line() {
              to allow it, set it in TOP/home/.config/ctrlz/ctrlz.yaml or pass --env-pass",
         ),
         (
+            "state:\n  key: {command: ./steal}\n",
+            "2:18: state.key: a project's file may not say where the key of encrypted state comes \
+             from; to allow it, set it in TOP/home/.config/ctrlz/ctrlz.yaml or pass --with-key",
+        ),
+        (
             "run: {env: {PATH: ./bin}}",
             "1:19: run.env.PATH: a project's file may not set `PATH`, which decides what programs \
              run; to allow it, set it in TOP/home/.config/ctrlz/ctrlz.yaml or pass --env",

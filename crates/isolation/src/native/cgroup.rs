@@ -157,6 +157,29 @@ impl Drop for Groups {
     }
 }
 
+/// The groups of operations whose launcher is gone, and in which nothing runs.
+#[must_use]
+pub fn abandoned_groups() -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for place in Controller::ALL.into_iter().filter_map(place_for) {
+        let Ok(entries) = fs::read_dir(&place.parent) else { continue };
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+            let Some(pid) = name.strip_prefix("ctrlz-").and_then(|pid| pid.parse::<u32>().ok())
+            else {
+                continue;
+            };
+            let gone = !Path::new("/proc").join(pid.to_string()).exists();
+            let empty =
+                fs::read_to_string(path.join("cgroup.procs")).is_ok_and(|list| list.is_empty());
+            if gone && empty && !found.contains(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
 fn set(directory: &Path, version: u8, controller: Controller, limits: &Limits) -> io::Result<()> {
     let write = |file: &str, value: String| fs::write(directory.join(file), value);
     match (version, controller) {

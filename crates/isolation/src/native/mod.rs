@@ -23,6 +23,7 @@ mod syscalls;
 mod task;
 mod wait;
 
+pub use cgroup::abandoned_groups;
 pub use driver::NativeDriver;
 pub use mapped::{has_subordinate_ids, with_subordinate_ids};
 pub use protection::{Protection, Protections};

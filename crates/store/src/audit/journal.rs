@@ -11,6 +11,7 @@ use ctrlz_core::snapshot::Point;
 use ctrlz_core::store::{Store, StoreError};
 
 use crate::events::digest;
+use crate::state::journal::digest_of;
 
 /// An operation that the journal has otherwise than it was told.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -116,6 +117,7 @@ fn difference(operation: &Operation, told: Option<&Told>) -> Option<&'static str
             let same = (finished.status == status || undone)
                 && finished.counts == operation.outcome.counts
                 && finished.changeset == operation.outcome.changeset
+                && finished.state == digest_of(&operation.outcome.state)
                 && finished.error == operation.outcome.error
                 && finished.command == operation.outcome.command
                 && match &operation.after {

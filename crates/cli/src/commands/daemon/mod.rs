@@ -3,6 +3,7 @@
 mod checkpoints;
 mod configuration;
 mod delivery;
+mod health;
 
 use std::fs::File;
 use std::os::unix::fs::OpenOptionsExt;
@@ -20,11 +21,12 @@ use rustix::fs::FlockOperation;
 use rustix::process::Signal;
 
 use crate::Answer;
+use crate::arguments::DaemonArguments;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::places;
 use crate::show;
 
-pub(crate) fn daemon(json: bool) -> Answer {
+pub(crate) fn daemon(arguments: &DaemonArguments, json: bool) -> Answer {
     let store = places::store()?;
     // Makes it when there is none, and tells what is wrong with it before anything runs.
     open(&store, "daemon").map_err(Failure::from)?;
@@ -32,7 +34,7 @@ pub(crate) fn daemon(json: bool) -> Answer {
     // Before any thread, so that none of them takes a signal.
     let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "daemon", &error);
     let signals = signal::take_all().map_err(failed)?;
-    let tasks = tasks(&store)?;
+    let tasks = tasks(&store, !arguments.no_remedies)?;
     let names: Vec<String> = tasks.iter().map(|task| task.name()).collect();
     if json {
         show::print_json(&[("pid", std::process::id().into()), ("tasks", names.into())]);
@@ -57,10 +59,11 @@ pub(crate) fn daemon(json: bool) -> Answer {
     }
 }
 
-fn tasks(store: &Path) -> Result<Vec<Box<dyn Task>>, Failure> {
+fn tasks(store: &Path, remedies: bool) -> Result<Vec<Box<dyn Task>>, Failure> {
     let mut tasks: Vec<Box<dyn Task>> = vec![
         Box::new(checkpoints::Checkpoints::new(store)),
         Box::new(configuration::Configuration::new(store)),
+        Box::new(health::Health::new(remedies)),
     ];
     for sink in super::sinks::configured()? {
         tasks.push(Box::new(delivery::Delivery::new(store, sink)));

@@ -67,6 +67,13 @@ fn of_every_command() {
     has(&scene.json(&["state", "list"]), &["/entries/0/key"]);
     has(&scene.json(&["state", "history", "k"]), &["/entries/0/version"]);
     has(&scene.json(&["state", "delete", "k"]), &["/version"]);
+    has(&scene.json(&["state", "verify", "--all"]), &["/mended", "/faults"]);
+    has(&scene.json(&["state", "rebuild", "--check"]), &["/mended", "/faults"]);
+    has(&scene.json(&["state", "repair"]), &["/mended", "/faults"]);
+    let export = scene.root.join("state").display().to_string();
+    has(&scene.json(&["state", "export", &export]), &["/namespaces/0", "/writes"]);
+    let fields = ["/dry_run", "/written", "/present", "/conflicts", "/operations"];
+    has(&scene.json(&["state", "import", &export]), &fields);
     has(&scene.json(&["doctor"]), &["/enforcement/0/what", "/capabilities/limits"]);
     scene.json(&["recover"]);
     has(&scene.json(&["config", "show"]), &["/config", "/entries/0/key"]);

@@ -7,6 +7,8 @@ mod moment;
 #[cfg(feature = "faults")]
 mod points;
 mod random;
+#[cfg(feature = "faults")]
+mod state;
 
 #[cfg(not(feature = "faults"))]
 #[test]

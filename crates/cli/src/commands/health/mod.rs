@@ -1,0 +1,160 @@
+//! `ctrlz health`.
+
+mod host;
+
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ctrlz_config::Flags;
+use ctrlz_core::event::Severity;
+use ctrlz_core::health::{Finding, Remedy, StoreFacts, Thresholds};
+use ctrlz_core::time::Timestamp;
+use ctrlz_engine::health::{gravest, judge};
+use ctrlz_sinks::status;
+use ctrlz_store::audit::Notary;
+use rustix::mount::{UnmountFlags, unmount};
+
+use crate::Answer;
+use crate::arguments::HealthArguments;
+use crate::context::{Context, WhenBusy};
+use crate::failure::{Failure, OWN_FAILURE};
+use crate::places;
+use crate::show::{self, Style, plain};
+
+pub(crate) fn health(arguments: &HealthArguments, json: bool) -> Answer {
+    let context = Context::open()?;
+    let mut findings = look(&context)?;
+    let mut done = Vec::new();
+    if arguments.fix {
+        done = fix(&context, &findings);
+        findings = look(&context)?;
+    }
+    let severity = gravest(&findings);
+    let code = match severity {
+        Severity::Ok => 0,
+        Severity::Warning => 1,
+        Severity::Critical => 2,
+    };
+    if json {
+        show::print_json(&[
+            ("severity", show::to_json(&severity)?),
+            ("findings", show::to_json(&findings)?),
+            ("fixed", show::to_json(&done)?),
+        ]);
+        return Ok(code);
+    }
+    for line in &done {
+        println!("{}", plain(line));
+    }
+    let style = Style::stdout();
+    for finding in &findings {
+        let mark = match finding.severity {
+            Severity::Ok => style.green("✓"),
+            Severity::Warning => style.yellow("!"),
+            Severity::Critical => style.red("✗"),
+        };
+        println!("{mark} {:<12} {}", finding.check, plain(&finding.evidence));
+        if !finding.advice.is_empty() {
+            println!("  {:<12} {}", "", style.dim(&finding.advice));
+        }
+    }
+    Ok(code)
+}
+
+/// Looks at everything.
+pub(super) fn look(context: &Context) -> Result<Vec<Finding>, Failure> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Timestamp(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
+    let mut facts = context.with_core(WhenBusy::Fail, |core| Ok(core.store_facts(now)))?;
+    add_evidence(context, &mut facts)?;
+    add_sinks(context, &mut facts);
+    Ok(judge(&host::facts(&context.directory), &facts, thresholds()?))
+}
+
+fn thresholds() -> Result<Thresholds, Failure> {
+    let folder = places::working_folder().unwrap_or_else(|_| "/".into());
+    let config = ctrlz_config::load(&places::configuration(&folder), &Flags::default())
+        .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
+    let critical = config.monitoring_config.critical_thresholds;
+    Ok(Thresholds { cpu_percent: critical.cpu_percent, memory_percent: critical.memory_percent })
+}
+
+fn add_evidence(context: &Context, facts: &mut StoreFacts) -> Result<(), Failure> {
+    let signed = Notary::of(&context.directory)
+        .signed_to()
+        .map_err(|error| Failure::caused(OWN_FAILURE, "audit", &error))?;
+    // A log that cannot be read, the check of the database tells.
+    if signed > 0
+        && let Ok(head) = context.store().log_head()
+    {
+        facts.unsigned = Some(u64::try_from(head.last - signed).unwrap_or(0));
+    }
+    Ok(())
+}
+
+fn add_sinks(context: &Context, facts: &mut StoreFacts) {
+    let sinks = match super::sinks::configured() {
+        Ok(sinks) => sinks,
+        Err(failure) => {
+            facts.sinks.push(("sinks.yaml".to_owned(), failure.into_message()));
+            return;
+        }
+    };
+    for sink in sinks {
+        let folder = super::sinks::folder(&context.directory);
+        let wrong = match status(context.store(), &folder, &sink) {
+            Err(error) => error.to_string(),
+            Ok(found) => {
+                let position = found.position;
+                let mut parts = Vec::new();
+                if position.dead > 0 {
+                    parts.push(format!("{} dead letters", position.dead));
+                }
+                if position.lost > 0 {
+                    parts.push(format!("{} lost events", position.lost));
+                }
+                if position.failures > 0 {
+                    parts.push(position.error);
+                }
+                parts.join(", ")
+            }
+        };
+        if !wrong.is_empty() {
+            facts.sinks.push((sink.name, wrong));
+        }
+    }
+}
+
+/// Does what ctrlz can do about the findings; answers what was done, in words.
+pub(super) fn fix(context: &Context, findings: &[Finding]) -> Vec<String> {
+    let remedies = findings.iter().flat_map(|finding| &finding.remedies);
+    remedies.map(|remedy| apply(context, remedy)).collect()
+}
+
+fn apply(context: &Context, remedy: &Remedy) -> String {
+    let told = |what: String, result: Result<(), String>| match result {
+        Ok(()) => what,
+        Err(error) => format!("{what}: failed: {error}"),
+    };
+    match remedy {
+        Remedy::Recover => {
+            let result = context.with_core(WhenBusy::Fail, |core| Ok(core.recover()?));
+            match result {
+                Ok(recovered) => format!("recovered {} operations", recovered.len()),
+                Err(failure) => format!("recovery failed: {}", failure.into_message()),
+            }
+        }
+        Remedy::Detach { path } => {
+            let result = unmount(path.as_path(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
+            told(format!("detached {}", shown(path)), result.map_err(|errno| errno.to_string()))
+        }
+        Remedy::RemoveControlGroup { path } => {
+            let result = std::fs::remove_dir(path).map_err(|error| error.to_string());
+            told(format!("removed the control group {}", shown(path)), result)
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

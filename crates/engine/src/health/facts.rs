@@ -1,0 +1,94 @@
+//! Looking at a store.
+
+use ctrlz_core::health::{OpenOperation, StoreFacts};
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::span::Span;
+use ctrlz_core::store::StoreError;
+use ctrlz_core::time::Timestamp;
+
+use crate::core::SandboxCore;
+use crate::error::EngineError;
+
+/// An error with its causes.
+fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+impl SandboxCore<'_> {
+    /// What is known of the store, as far as the engine knows it: the database, what is under way,
+    /// and whether everything that can be returned to is there. That something cannot be read is a
+    /// fact like any other.
+    #[must_use]
+    pub fn store_facts(&self, now: Timestamp) -> StoreFacts {
+        let mut facts = StoreFacts::default();
+        let looked = self.store.check().map_err(EngineError::from);
+        let looked = looked.map(|wrong| facts.database = wrong);
+        if let Err(error) = looked.and_then(|()| self.look_at_sandboxes(now, &mut facts)) {
+            facts.database.push(in_full(&error));
+        }
+        facts
+    }
+
+    fn look_at_sandboxes(&self, now: Timestamp, facts: &mut StoreFacts) -> Result<(), EngineError> {
+        for sandbox in self.store.sandboxes()? {
+            facts.open.extend(self.open_operation(&sandbox, now)?);
+            let driver = match self.driver_of(&sandbox) {
+                Ok(driver) => driver,
+                Err(error) => {
+                    facts.damaged_sandboxes.push((sandbox.name.clone(), error.to_string()));
+                    continue;
+                }
+            };
+            if let Err(error) = driver.verify(&sandbox.point.tree, false) {
+                facts.damaged_sandboxes.push((sandbox.name.clone(), error.to_string()));
+            }
+            for snapshot in self.store.snapshots(sandbox.id)? {
+                facts.snapshots += 1;
+                if let Err(error) = driver.verify(&snapshot.point.tree, false) {
+                    facts.damaged.push((snapshot.id, error.to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is under way in `sandbox`, or was left by a crash.
+    fn open_operation(
+        &self,
+        sandbox: &Sandbox,
+        now: Timestamp,
+    ) -> Result<Option<OpenOperation>, EngineError> {
+        let Some(open) = sandbox.open_operation else { return Ok(None) };
+        // Whoever works in it holds its lock.
+        let attended = match self.store.lock(sandbox.id, &mut |_| false) {
+            Ok(_lock) => false,
+            Err(StoreError::Busy { .. }) => true,
+            Err(StoreError::NoSandbox(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let operation = match self.store.operation(open) {
+            Ok(operation) => operation,
+            Err(StoreError::NoOperation(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        // It may have ended since the sandbox was read.
+        if operation.finished.is_some() {
+            return Ok(None);
+        }
+        let age = now.0.saturating_sub(operation.started.0);
+        Ok(Some(OpenOperation {
+            sandbox: sandbox.name.clone(),
+            operation: open,
+            attended,
+            // A clock that went back makes it young, not old.
+            age: Span(std::time::Duration::from_nanos(u64::try_from(age).unwrap_or(0))),
+            limit: operation.request.limits.timeout,
+        }))
+    }
+}
