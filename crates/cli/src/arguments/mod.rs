@@ -186,6 +186,8 @@ impl Command {
                 | Self::Snapshot(_)
                 | Self::Rollback(_)
                 | Self::State(_)
+                | Self::Gc(_)
+                | Self::Release(_)
                 | Self::Recover(_)
         )
     }
