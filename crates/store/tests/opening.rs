@@ -19,7 +19,9 @@ use ctrlz_core::state::Expected;
 use ctrlz_core::store::{Durability, Store, StoreError};
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_store::SqliteStore;
-use fixture::{assert_sound, assignment, key, request, sandbox, this_test_binary};
+use fixture::{
+    TO_FORMAT_1, TO_FORMAT_2, assert_sound, assignment, key, request, sandbox, this_test_binary,
+};
 
 fn refused(dir: &Path) -> StoreError {
     SqliteStore::open(dir).err().expect("must not open")
@@ -129,19 +131,7 @@ fn older(dir: &Path) -> ctrlz_core::operation::Operation {
     let before = store.operations(id, 1).unwrap().pop().unwrap();
     drop(store);
     let behind = rusqlite::Connection::open(dir.join("store.db")).unwrap();
-    behind
-        .execute_batch(
-            "ALTER TABLE operations DROP COLUMN verdict;
-             ALTER TABLE operations DROP COLUMN writes;
-             ALTER TABLE state DROP COLUMN sealed;
-             DROP TABLE events;
-             ALTER TABLE snapshots DROP COLUMN scope;
-             ALTER TABLE snapshots DROP COLUMN tags;
-             ALTER TABLE snapshots DROP COLUMN good;
-             ALTER TABLE sandboxes DROP COLUMN guard;
-             PRAGMA user_version=1",
-        )
-        .unwrap();
+    behind.execute_batch(&format!("{TO_FORMAT_2}{TO_FORMAT_1}")).unwrap();
     before
 }
 

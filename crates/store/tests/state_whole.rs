@@ -24,7 +24,8 @@ use ctrlz_store::{SqliteStore, audit};
 use ctrlz_testkit::fault_store::{FaultStore, StoreFault};
 use fixture::sealed::{behind, export, import, put_sealed};
 use fixture::{
-    assert_sound, assignment, key, new_sandbox, number, request, sandbox, store, this_test_binary,
+    TO_FORMAT_2, assert_sound, assignment, key, new_sandbox, number, request, sandbox, store,
+    this_test_binary,
 };
 
 fn old_key() -> SecretKey {
@@ -119,14 +120,7 @@ fn what_was_there_before_the_journal_told_is_taken_over_as_it_is() {
     made.put(id, &key("gone"), Some(b"v"), Expected::Any).unwrap();
     made.put(id, &key("gone"), None, Expected::Any).unwrap();
     drop(made);
-    behind(dir.path())
-        .execute_batch(
-            "DROP TABLE events;
-             ALTER TABLE operations DROP COLUMN writes;
-             ALTER TABLE state DROP COLUMN sealed;
-             PRAGMA user_version = 2",
-        )
-        .unwrap();
+    behind(dir.path()).execute_batch(TO_FORMAT_2).unwrap();
     let store = SqliteStore::open(&path).unwrap();
     assert_eq!(store.verify_state(id).unwrap(), []);
     assert_eq!(store.verify_state(empty).unwrap(), []);

@@ -137,6 +137,7 @@ impl Scene {
         let mut command = program::named("env");
         command.current_dir(self.path("home/project")).env_clear().env("PATH", path);
         command.env("HOME", self.path("home")).env("LANG", "C.UTF-8");
+        command.env("CTRLZ_HOME", self.path("store"));
         command.arg(program.as_ref());
         command
     }
