@@ -1,14 +1,11 @@
 //! Sending events on: to a file, a command, a webhook, a Unix socket.
 //!
 //! An operation never waits for a sink: events are in the log before anybody sends them, and
-//! [`deliver`] reads them from there whenever it is called, once a process at a time for each sink.
+//! [`deliver()`] reads them from there whenever it is called, once a process at a time for each sink.
 //! Where a sink stands is written down after each event that it took, so a crash in between
-//! delivers that event again (at least once; [`file`](SinkTarget::File) sees it and writes it
-//! once). A sink that fails is tried again with growing pauses; an event that fails too often is
+//! delivers that event again: at least once, to a file exactly once. A sink that fails is tried again with growing pauses; an event that fails too often is
 //! kept as a dead letter, and the next one has its turn. Nothing is dropped in silence: what the log
 //! no longer has is counted as lost.
-//!
-//! [`SinkTarget::File`]: ctrlz_core::sink::SinkTarget::File
 #![forbid(unsafe_code)]
 
 mod command;

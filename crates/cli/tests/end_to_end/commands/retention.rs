@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::support::{Outcome, Scene};
+#[cfg(feature = "faults")]
+use crate::support::Outcome;
+use crate::support::Scene;
 
 #[track_caller]
 fn taken(scene: &Scene, more: &[&str]) -> String {
