@@ -57,8 +57,8 @@ pub struct HostFacts {
     pub processors: u32,
     /// Open files of all processes.
     pub open_files: Option<Room>,
-    /// Mounts in the store that this process sees: those of sandboxes are in namespaces of their
-    /// own, so these are left over.
+    /// Mounts of sandboxes that this process sees: theirs are in namespaces of their own, so these
+    /// are left over.
     pub mounts: Vec<PathBuf>,
     /// Control groups of operations whose launcher is gone.
     pub control_groups: Vec<PathBuf>,

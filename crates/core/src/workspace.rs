@@ -356,9 +356,11 @@ pub trait WorkspaceDriver {
     /// A failed file operation.
     fn part_size(&self, part: &str) -> Result<u64, WorkspaceError>;
 
-    /// Removes everything that none of `live` needs; answers the bytes freed, about.
+    /// Removes everything that none of the trees needs that `live` answers; answers the bytes
+    /// freed, about. `live` is asked once nobody else can be about to record a tree, so that it
+    /// must look then and not before; when it answers nothing, nothing is removed.
     ///
     /// # Errors
     /// A failed file operation.
-    fn collect(&self, live: &[Tree]) -> Result<u64, WorkspaceError>;
+    fn collect(&self, live: &mut dyn FnMut() -> Option<Vec<Tree>>) -> Result<u64, WorkspaceError>;
 }

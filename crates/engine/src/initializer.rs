@@ -140,7 +140,7 @@ impl SandboxCore<'_> {
         }
         held.driver.abandon(held.sandbox.id)?;
         self.store.remove_sandbox(held.sandbox.id)?;
-        Ok(held.driver.collect(&self.store.live_trees(held.driver.name())?)?)
+        self.collect(held.driver)
     }
 }
 

@@ -46,7 +46,7 @@ impl SandboxCore<'_> {
             }
         }
         for driver in self.workspaces {
-            driver.collect(&self.store.live_trees(driver.name())?)?;
+            self.collect(*driver)?;
         }
         Ok(recovered)
     }

@@ -8,6 +8,7 @@ use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Snapshot, Tag, Tree};
 use ctrlz_core::store::{SandboxLock, StoreError};
 use ctrlz_core::time::Timestamp;
+use ctrlz_core::workspace::WorkspaceDriver;
 
 use crate::core::SandboxCore;
 use crate::error::EngineError;
@@ -72,10 +73,19 @@ impl SandboxCore<'_> {
         }
         if !how.dry_run {
             for driver in self.workspaces {
-                report.freed += driver.collect(&self.store.live_trees(driver.name())?)?;
+                report.freed += self.collect(*driver)?;
             }
         }
         Ok(report)
+    }
+
+    /// Lets `driver` remove what nothing needs.
+    pub(crate) fn collect(&self, driver: &dyn WorkspaceDriver) -> Result<u64, EngineError> {
+        let mut failed = None;
+        let freed = driver.collect(&mut || {
+            self.store.live_trees(driver.name()).map_err(|error| failed = Some(error)).ok()
+        })?;
+        failed.map_or(Ok(freed), |error| Err(error.into()))
     }
 
     fn keep_up_one(
@@ -188,7 +198,7 @@ impl SandboxCore<'_> {
             }
         }
         self.store.let_go(snapshot.sandbox, &[(id, "removed by hand".to_owned())], None)?;
-        Ok(held.driver.collect(&self.store.live_trees(held.driver.name())?)?)
+        self.collect(held.driver)
     }
 }
 

@@ -129,9 +129,13 @@ fn a_cut_log_is_found() {
         assert_eq!(log.refused(&cut), VerifyError::Truncated { signed, last });
         // With the checkpoints that tell of it dropped as well.
         cut.checkpoints.truncate(usize::from(kept >= 6));
-        if kept != 6 && kept != 0 {
-            let signed_to = if kept < 6 { 0 } else { 6 };
-            assert_eq!(log.refused(&cut), VerifyError::Unsigned { signed_to, last });
+        match kept {
+            0..6 => assert_eq!(log.refused(&cut), VerifyError::NotSigned),
+            6 => {}
+            _ => {
+                let signed_to = 6;
+                assert_eq!(log.refused(&cut), VerifyError::Unsigned { signed_to, last });
+            }
         }
     }
 }
@@ -222,6 +226,22 @@ fn many_signers_use_one_key() {
     assert_eq!(notary.signed_to().unwrap(), store.log_head().unwrap().last);
     let left = std::fs::read_dir(dir.join("audit")).unwrap().count();
     assert_eq!(left, 3, "key, public key and one checkpoint");
+}
+
+#[test]
+fn an_export_without_a_signature_shows_nothing() {
+    let log = log();
+    let whole = log.bundle();
+    let unsigned = Bundle { checkpoints: Vec::new(), ..whole.clone() };
+    assert_eq!(log.refused(&unsigned), VerifyError::NotSigned);
+    let empty = Bundle { events: Vec::new(), ..unsigned.clone() };
+    assert_eq!(log.refused(&empty), VerifyError::NotSigned);
+    assert_eq!(verify(&unsigned, Some(&log.key()), false).unwrap().by, None);
+    for before in ["-10", "9223372036854775807", "-9223372036854775808"] {
+        let header = format!("\"before\":{before}");
+        let forged = whole.text().replacen("\"before\":0", &header, 1);
+        assert!(Bundle::parse(&forged).is_err(), "{before}");
+    }
 }
 
 #[test]

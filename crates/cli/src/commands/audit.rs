@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ctrlz_core::time::Timestamp;
-use ctrlz_store::audit::{Bundle, Notary, Verifier, compare, verify};
+use ctrlz_store::audit::{Bundle, Notary, Verified, Verifier, compare, verify};
 
 use crate::Answer;
 use crate::arguments::{AuditAction, AuditArguments};
@@ -43,17 +43,21 @@ fn verify_store(from: Option<i64>, to: Option<i64>, key: Option<&str>, json: boo
         Some(text) => Some(read_key(text)?),
         None => notary.verifier().map_err(|e| Failure::caused(OWN_FAILURE, "audit", &e))?,
     };
-    let bundle = bundle(&context, &notary, from, to)?;
-    let mut differences = Vec::new();
-    if from.is_none() && to.is_none() {
-        differences = compare(context.store())?;
-    }
+    // The whole of it, since a part alone cannot show what was replaced behind it.
+    let whole = bundle(&context, &notary, None, None)?;
+    let all = verify(&whole, key.as_ref(), false)
+        .map_err(|error| Failure::caused(NOT_GOOD, "tampered", &error))?;
+    let part = match (from, to) {
+        (None, None) => whole,
+        _ => bundle(&context, &notary, from, to)?,
+    };
+    let differences = compare(context.store())?;
     if !differences.is_empty() {
         let lines = differences.iter().map(ToString::to_string).collect();
         let message = "the journal is not what the event log tells of it";
         return Err(Failure::new(NOT_GOOD, "tampered", message).details(lines));
     }
-    told(&bundle, key.as_ref(), false, json)
+    told(&part, key.as_ref(), Some(&all), json)
 }
 
 fn verify_export(
@@ -78,7 +82,7 @@ fn verify_export(
     let all = verify(&bundle, key.as_ref(), true)
         .map_err(|error| Failure::caused(NOT_GOOD, "tampered", &error))?;
     match (from, to) {
-        (None, None) => told(&bundle, key.as_ref(), true, json),
+        (None, None) => told(&bundle, key.as_ref(), Some(&all), json),
         _ => {
             let first = from.unwrap_or(1).max(all.first.unwrap_or(1));
             let last = to.unwrap_or(i64::MAX).min(all.last.unwrap_or(0));
@@ -86,14 +90,20 @@ fn verify_export(
                 let message = "the export has no event in that range";
                 return Err(Failure::new(REFUSED, "range", message));
             }
-            told(&bundle.part(first, last), key.as_ref(), false, json)
+            // The checkpoints that cover it may be about later events.
+            told(&bundle.part(first, last), key.as_ref(), Some(&all), json)
         }
     }
 }
 
-fn told(bundle: &Bundle, key: Option<&Verifier>, sealed: bool, json: bool) -> Answer {
-    let shown = verify(bundle, key, sealed)
+/// Tells what is shown of `bundle`, with what was shown of the whole that it is a part of.
+fn told(bundle: &Bundle, key: Option<&Verifier>, all: Option<&Verified>, json: bool) -> Answer {
+    let mut shown = verify(bundle, key, false)
         .map_err(|error| Failure::caused(NOT_GOOD, "tampered", &error))?;
+    if let Some(all) = all {
+        shown.signed_to = all.signed_to;
+        shown.by.clone_from(&all.by);
+    }
     if json {
         show::print_json(&[
             ("log", show::to_json(&bundle.start.source)?),
@@ -109,6 +119,12 @@ fn told(bundle: &Bundle, key: Option<&Verifier>, sealed: bool, json: bool) -> An
         return show::done();
     };
     println!("events {first} to {last} of {} are one chain", plain(&bundle.start.source));
+    if bundle.start.before > 0 && all.is_some_and(|all| all.first == shown.first) {
+        println!(
+            "  it begins after event {}: nothing is shown of those before",
+            bundle.start.before
+        );
+    }
     match (&shown.by, shown.signed_to) {
         (_, 0) => println!("  nothing of it is signed yet: `ctrlz audit sign` does"),
         (Some(by), to) if to >= last => println!("  all of it is signed by {by}"),
@@ -134,7 +150,11 @@ fn export(file: Option<&Path>, from: Option<i64>, to: Option<i64>, json: bool) -
     let bundle = bundle(&context, &notary, from, to)?;
     let text = bundle.text();
     let Some(file) = file else {
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        let mut out = std::io::stdout().lock();
+        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
+            let message = "cannot write the export to standard output";
+            Failure::new(OWN_FAILURE, "export", message).detail(error.to_string())
+        })?;
         return show::done();
     };
     let written = std::fs::OpenOptions::new()

@@ -123,6 +123,11 @@ fn print_plan(sandbox: &Sandbox, plan: &RetentionPlan, dry_run: bool) {
 
 /// What the configuration says of a sandbox: that of its folder.
 fn policy_of(sandbox: &Sandbox) -> Result<RetentionPolicy, String> {
+    // A disk that is not mounted has its configuration with it.
+    let folder = super::known_good::folder_of(sandbox);
+    if let Err(error) = folder.metadata() {
+        return Err(format!("its folder {} is not there: {error}", folder.display()));
+    }
     let config = super::known_good::configuration_of(sandbox)
         .map_err(|failure| format!("its configuration cannot be read: {}", failure.message()))?;
     let hours = |hours: u32| ctrlz_core::span::Span(Duration::from_secs(u64::from(hours) * 3600));

@@ -20,12 +20,17 @@ use crate::show::plain;
 /// The time of a check that no limit is configured for.
 const TIMEOUT: Span = Span(Duration::from_secs(60));
 
-/// The configuration of a sandbox's own folder.
-pub(super) fn configuration_of(sandbox: &Sandbox) -> Result<Config, Failure> {
-    let folder: PathBuf = match sandbox.root {
+/// The folder whose configuration is a sandbox's.
+pub(super) fn folder_of(sandbox: &Sandbox) -> PathBuf {
+    match sandbox.root {
         Root::Host => sandbox.base.clone(),
         _ => sandbox.folder.clone().unwrap_or_else(|| PathBuf::from("/")),
-    };
+    }
+}
+
+/// The configuration of a sandbox's own folder.
+pub(super) fn configuration_of(sandbox: &Sandbox) -> Result<Config, Failure> {
+    let folder = folder_of(sandbox);
     let (config_home, home) = (std::env::var_os("XDG_CONFIG_HOME"), std::env::var_os("HOME"));
     let places = Places::of_process(folder, config_home, home);
     ctrlz_config::load(&places, &Flags::default())

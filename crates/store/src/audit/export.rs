@@ -98,6 +98,10 @@ impl Bundle {
         let hash: Digest = format!("sha256:{}", header.prevhash)
             .parse()
             .map_err(|_| bad(1, "`prevhash` is no SHA-256"))?;
+        // So far no log comes, and nothing that is added to a number leaves its range.
+        if !(0..=i64::MAX >> 1).contains(&header.before) {
+            return Err(bad(1, "`before` is no number of an event"));
+        }
         let start = Start { source: header.ctrlz_event_log, before: header.before, hash };
         let mut bundle = Self { start, events: Vec::new(), checkpoints: Vec::new() };
         for (number, line) in lines {
@@ -124,7 +128,7 @@ pub struct Verified {
     pub last: Option<i64>,
     /// The newest event that a checkpoint covers; 0 for none.
     pub signed_to: i64,
-    /// Who signed; nobody when no key was given.
+    /// Who signed; nobody when no key was given, or nothing is signed.
     pub by: Option<String>,
 }
 
@@ -151,6 +155,9 @@ pub enum VerifyError {
     /// An event is another than was signed.
     #[error("event {0} is not the one that was signed: it or one before it was replaced")]
     Replaced(i64),
+    /// No checkpoint at all.
+    #[error("there is no signed checkpoint: this can be anybody's log")]
+    NotSigned,
     /// Events that nobody signed.
     #[error(
         "no signed checkpoint covers the events after {signed_to}, up to {last}: they may have \
@@ -195,6 +202,9 @@ pub fn verify(
         }
         signed_to = signed_to.max(checkpoint.number);
     }
+    if sealed && signed_to == 0 {
+        return Err(VerifyError::NotSigned);
+    }
     if sealed && signed_to < last {
         return Err(VerifyError::Unsigned { signed_to, last });
     }
@@ -202,7 +212,7 @@ pub fn verify(
         first: links.first().map(|link| link.number),
         last: links.last().map(|link| link.number),
         signed_to,
-        by: key.map(|key| key.name().to_owned()),
+        by: key.filter(|_| signed_to > 0).map(|key| key.name().to_owned()),
     })
 }
 

@@ -32,13 +32,18 @@ pub(super) fn lock_file(store: &Store) -> Result<OwnedFd, WorkspaceError> {
 ///
 /// A tree that another process made but has not yet recorded is in nobody's `live`. So while any
 /// other driver has the store in use, copies younger than an hour stay.
-pub(super) fn collect(store: &Store, live: &[Tree], lock: &OwnedFd) -> Result<u64, WorkspaceError> {
+pub(super) fn collect(
+    store: &Store,
+    live: &mut dyn FnMut() -> Option<Vec<Tree>>,
+    lock: &OwnedFd,
+) -> Result<u64, WorkspaceError> {
     let alone = match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => true,
         Err(Errno::WOULDBLOCK) => false,
         Err(errno) => return Err(failed("lock", store.lock())(errno)),
     };
-    let collected = collect_locked(store, live, alone);
+    // Not before the lock: what another process recorded just now would be in nobody's `live`.
+    let collected = live().map_or(Ok(0), |live| collect_locked(store, &live, alone));
     // Waits at most for another collection.
     rustix::fs::flock(lock, FlockOperation::LockShared).map_err(failed("lock", store.lock()))?;
     collected

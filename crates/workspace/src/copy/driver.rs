@@ -160,7 +160,7 @@ impl WorkspaceDriver for CopyDriver {
         collect::size(&self.store.trees().join(part))
     }
 
-    fn collect(&self, live: &[Tree]) -> Result<u64, WorkspaceError> {
+    fn collect(&self, live: &mut dyn FnMut() -> Option<Vec<Tree>>) -> Result<u64, WorkspaceError> {
         self.locked(|lock| collect::collect(&self.store, live, lock))
     }
 }

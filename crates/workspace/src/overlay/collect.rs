@@ -43,7 +43,7 @@ pub(super) fn lock_file(store: &Store) -> Result<OwnedFd, WorkspaceError> {
 /// it that no tree of this driver is between its making and `live`.
 pub(super) fn collect(
     store: &Store,
-    live: &[Tree],
+    live: &mut dyn FnMut() -> Option<Vec<Tree>>,
     lock: &OwnedFd,
     open: &HashSet<SandboxId>,
 ) -> Result<u64, WorkspaceError> {
@@ -52,7 +52,8 @@ pub(super) fn collect(
         Err(Errno::WOULDBLOCK) => false,
         Err(errno) => return Err(failed("lock", store.lock())(errno)),
     };
-    let collected = collect_locked(store, live, alone, open);
+    // Not before the lock: what another process recorded just now would be in nobody's `live`.
+    let collected = live().map_or(Ok(0), |live| collect_locked(store, &live, alone, open));
     // Turning an exclusive lock into a shared one, or taking it again when the failed attempt
     // dropped it (flock(2)). Waits at most for another collection.
     rustix::fs::flock(lock, FlockOperation::LockShared).map_err(failed("lock", store.lock()))?;

@@ -180,7 +180,7 @@ impl WorkspaceDriver for OverlayDriver {
         collect::usage(&self.store.layers().join(part))
     }
 
-    fn collect(&self, live: &[Tree]) -> Result<u64, WorkspaceError> {
+    fn collect(&self, live: &mut dyn FnMut() -> Option<Vec<Tree>>) -> Result<u64, WorkspaceError> {
         let mut usage = self.usage();
         self.announce(&mut usage)?;
         let Some(lock) = &usage.lock else { return Ok(0) };

@@ -164,7 +164,7 @@ fn a_manifest_without_its_layer_hurts_nobody_and_is_collected() {
     let orphan = PathBuf::from(format!("{}1.manifest", layer.display()));
     fs::copy(format!("{}.manifest", layer.display()), &orphan).expect("copy");
     f.driver.verify(&tree, true).expect("verify");
-    f.driver.collect(std::slice::from_ref(&tree)).expect("collect");
+    f.driver.collect(&mut || Some(vec![tree.clone()])).expect("collect");
     assert!(!orphan.exists());
     f.driver.verify(&tree, true).expect("verify");
 }
@@ -175,11 +175,32 @@ fn while_another_process_uses_the_store_young_layers_stay() {
     let tree = f.operate(&f.create(), |upper| write(&upper.join("f"), "content"));
     let layer = f.only_layer(&tree);
     let other = OverlayDriver::new(&f.store);
-    other.collect(&[]).expect("collect");
+    other.collect(&mut || Some(Vec::new())).expect("collect");
     assert!(layer.exists(), "it may have been sealed just now and not yet recorded");
     drop(other);
-    f.driver.collect(&[]).expect("collect");
+    f.driver.collect(&mut || Some(Vec::new())).expect("collect");
     assert!(!layer.exists());
+}
+
+/// What another process seals, records and goes away from just before is among what is live.
+#[test]
+fn what_is_live_is_asked_when_nobody_else_can_add_to_it() {
+    let f = Fixture::new();
+    let tree = f.operate(&f.create(), |upper| write(&upper.join("f"), "content"));
+    let layer = f.only_layer(&tree);
+    let mut asked = false;
+    f.driver
+        .collect(&mut || {
+            asked = true;
+            let lock = fs::File::open(f.store.join("lock")).expect("the lock file");
+            let shared = rustix::fs::FlockOperation::NonBlockingLockShared;
+            let busy = rustix::fs::flock(&lock, shared);
+            assert_eq!(busy, Err(rustix::io::Errno::WOULDBLOCK), "others can still come");
+            None
+        })
+        .expect("collect");
+    assert!(asked);
+    assert!(layer.exists(), "without an answer nothing goes");
 }
 
 #[test]

@@ -67,13 +67,19 @@ fn open_files(text: &str) -> Option<Room> {
     Some(Room { total, free: total.saturating_sub(allocated) })
 }
 
-/// The mounts below `store`, innermost first, so that they can be taken down in that order.
+/// The overlays below the heads of `store`, innermost first, so that they can be taken down in
+/// that order. Anything else that is mounted in the store, somebody wanted there.
 fn mounts(mountinfo: &str, store: &Path) -> Vec<PathBuf> {
-    let point = |line: &str| line.split(' ').nth(4).map(unescaped);
+    let heads = store.join("heads");
+    let overlay = |line: &str| {
+        let (mount, kind) = line.split_once(" - ")?;
+        let is_overlay = kind.split(' ').next() == Some("overlay");
+        mount.split(' ').nth(4).filter(|_| is_overlay).map(unescaped)
+    };
     let mut found: Vec<PathBuf> = mountinfo
         .lines()
-        .filter_map(point)
-        .filter(|point| point.starts_with(store) && point != store)
+        .filter_map(overlay)
+        .filter(|point| point.starts_with(&heads) && *point != heads)
         .collect();
     found.reverse();
     found
@@ -124,8 +130,10 @@ mod tests {
         let mountinfo = "21 1 8:1 / / rw - ext4 /dev/sda rw\n\
             30 21 0:40 / /st\\040ore rw - tmpfs none rw\n\
             31 30 0:41 / /st\\040ore/heads/1 rw - overlay none rw\n\
-            32 31 0:42 / /st\\040ore/heads/1/in rw - tmpfs none rw\n\
-            33 21 0:43 / /st\\040orey rw - tmpfs none rw\n";
+            32 31 0:42 / /st\\040ore/heads/1/in rw - overlay none rw\n\
+            33 21 0:43 / /st\\040orey/heads/1 rw - overlay none rw\n\
+            34 21 8:2 / /st\\040ore/heads/2 rw - ext4 /dev/sdb rw\n\
+            35 21 0:44 / /st\\040ore/layers/l rw - overlay none rw\n";
         let found = mounts(mountinfo, Path::new("/st ore"));
         assert_eq!(found, [Path::new("/st ore/heads/1/in"), Path::new("/st ore/heads/1")]);
     }

@@ -75,11 +75,12 @@ with open(path, 'r+b') as file:
 fn a_mount_that_is_left_over_is_detached() {
     let scene = Scene::new();
     scene.inside("true");
-    let script = "mkdir -p \"$CTRLZ_HOME/heads/left\" \
-        && mount -t tmpfs none \"$CTRLZ_HOME/heads/left\" || exit 77
+    let script = "cd \"$CTRLZ_HOME/heads\" && mkdir -p left lower \
+        && mount -t overlay -o lowerdir=lower:/etc none left && mount -t tmpfs none ../layers \
+        || exit 77
         \"$CTRLZ\" health || true
         \"$CTRLZ\" health --fix || true
-        ! grep -q heads/left /proc/self/mountinfo";
+        ! grep -q heads/left /proc/self/mountinfo && grep -q /layers /proc/self/mountinfo";
     let Some(outcome) = unshared(&scene, script) else { return };
     let text = outcome.ok().out();
     assert!(text.contains("1 mounts") && text.contains("detached"), "{text}");
