@@ -75,7 +75,7 @@ with open(path, 'r+b') as file:
 fn a_mount_that_is_left_over_is_detached() {
     let scene = Scene::new();
     scene.inside("true");
-    let script = "cd \"$CTRLZ_HOME/heads\" && mkdir -p left lower \
+    let script = "cd \"$CTRLZ_HOME/heads\" && mkdir -p left lower ../layers \
         && mount -t overlay -o lowerdir=lower:/etc none left && mount -t tmpfs none ../layers \
         || exit 77
         \"$CTRLZ\" health || true
