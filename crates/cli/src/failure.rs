@@ -188,6 +188,18 @@ fn of_store(error: &StoreError) -> Failure {
             .hint("delete the key first, should its values be encrypted no more"),
         StoreError::OtherKey { .. } => Failure::caused(REFUSED, "wrong-key", error)
             .hint("`ctrlz state rotate --from OLD --to NEW` brings another key into use"),
+        StoreError::NotImported { source, .. } => {
+            let failure = failed("import");
+            match source.downcast_ref() {
+                Some(StoreError::OtherKey { .. }) => failure.hint(
+                    "`ctrlz state rotate` to the key of the import, import, then rotate back",
+                ),
+                Some(StoreError::Sensitive { .. }) => {
+                    failure.hint("delete the key first, should its values be encrypted no more")
+                }
+                _ => failure,
+            }
+        }
         StoreError::Seal { .. } => failed("state-secret"),
         StoreError::Damaged { .. } => {
             failed("store").hint("`ctrlz state verify` names all that is damaged")

@@ -113,6 +113,18 @@ pub enum StoreError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A write of an import is not taken over.
+    #[error("version {version} of `{key}` cannot be imported; nothing is")]
+    NotImported {
+        /// The key.
+        key: StateKey,
+        /// The version in the import.
+        version: u64,
+        /// Why: [`Self::OtherKey`], [`Self::Sensitive`], [`Self::TooLarge`], or what is wrong with
+        /// the value.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 /// A sandbox to be made.

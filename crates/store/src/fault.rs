@@ -30,8 +30,12 @@ pub(crate) enum Refusal {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
-    #[error("the import has no good copy of the value of `{key}` at version {version}")]
-    NoCopy { key: ctrlz_core::state::StateKey, version: u64 },
+    #[error("the import has no good copy of its value")]
+    NoCopy,
+    #[error("its value should take {told} bytes, and takes {length}")]
+    OtherSize { told: u64, length: u64 },
+    #[error("it has no value, and yet a size or a key that encrypts it")]
+    NoDeletion,
     #[error("cannot write {what} as JSON")]
     Encode {
         what: &'static str,

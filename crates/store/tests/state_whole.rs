@@ -16,7 +16,9 @@ use ctrlz_core::id::SandboxId;
 use ctrlz_core::operation::{OperationKind, Outcome, Status};
 use ctrlz_core::snapshot::{Point, Tree};
 use ctrlz_core::state::Expected;
-use ctrlz_core::state_store::{ImportConflict, StateFault, StateProblem, StateStore, ValueCopies};
+use ctrlz_core::state_store::{
+    ImportConflict, StateFault, StateImport, StateProblem, StateStore, ValueCopies,
+};
 use ctrlz_core::store::{Durability, Store, StoreError};
 use ctrlz_store::state_file::Bundle;
 use ctrlz_store::vault::{Rotation, SecretKey};
@@ -334,6 +336,63 @@ fn an_import_continues_histories_and_tells_where_they_part() {
     let again = import(&there, b, &text, ImportConflict::Fail);
     assert_eq!((again.written, again.conflicts.len()), (0, 0), "an import can be repeated");
     assert_eq!(there.verify_state(b).unwrap(), []);
+}
+
+#[test]
+fn an_import_brings_back_no_old_key_no_plain_secret_and_no_wrong_size() {
+    let try_import = |store: &SqliteStore, id, text: &str, dry| {
+        let bundle = Bundle::parse(text).unwrap();
+        let writes = bundle.namespaces[0].1.clone();
+        let import = [StateImport { sandbox: id, writes }];
+        store.import_state(&import, &bundle, ImportConflict::Theirs, dry).map(|done| done.written)
+    };
+    #[track_caller]
+    fn why(result: Result<u64, StoreError>) -> (String, u64, String) {
+        match result {
+            Err(StoreError::NotImported { key, version, source }) => {
+                (key.to_string(), version, source.to_string())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    let (_one, here) = store();
+    let (_two, there) = store();
+    let (a, b) = (sandbox(&here, "web").id, sandbox(&there, "web").id);
+    put_sealed(&here, a, "token", b"old", &old_key()).unwrap();
+    let old = export(&here, &[a]);
+    put_sealed(&there, b, "other", b"new", &new_key()).unwrap();
+    for dry in [true, false] {
+        let (name, version, reason) = why(try_import(&there, b, &old, dry));
+        assert_eq!((name.as_str(), version), ("token", 1));
+        assert!(reason.contains(&new_key().id().to_string()), "{reason}");
+    }
+
+    let (_three, plain) = store();
+    let c = sandbox(&plain, "web").id;
+    plain.put(c, &key("first"), Some(b"1"), Expected::Any).unwrap();
+    plain.put(c, &key("other"), Some(b"plain"), Expected::Any).unwrap();
+    let (name, version, reason) = why(try_import(&there, b, &export(&plain, &[c]), false));
+    assert_eq!((name.as_str(), version), ("other", 2));
+    assert!(reason.contains("sensitive"), "{reason}");
+    assert_eq!(there.state_version(b).unwrap(), 1, "nothing of it was written");
+    // What a rollback brought back was plain before it was encrypted.
+    put_sealed(&plain, c, "first", b"2", &new_key()).unwrap();
+    plain.restore_state(c, 1).unwrap();
+    let (_four, copy) = store();
+    let d = sandbox(&copy, "web").id;
+    assert_eq!(try_import(&copy, d, &export(&plain, &[c]), false).unwrap(), 5);
+
+    for (size, reason) in [("2", "takes 1"), ("16777217", "16 MiB")] {
+        let (_five, small) = store();
+        let e = sandbox(&small, "web").id;
+        small.put(e, &key("k"), Some(b"1"), Expected::Any).unwrap();
+        behind(_five.path()).execute("UPDATE state SET size = ?1", [size]).unwrap();
+        let (_six, empty) = store();
+        let f = sandbox(&empty, "web").id;
+        let (name, version, told) = why(try_import(&empty, f, &export(&small, &[e]), true));
+        assert_eq!((name.as_str(), version), ("k", 1));
+        assert!(told.contains(reason), "{told}");
+    }
 }
 
 #[test]

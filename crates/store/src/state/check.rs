@@ -102,6 +102,14 @@ pub(crate) fn compare(db: &Connection, sandbox: SandboxId) -> Result<Vec<StateFa
     Ok(faults)
 }
 
+/// How many bytes the value of a write takes as it is stored.
+pub(crate) fn stored_size(write: &StateWrite) -> u64 {
+    match write.sealed {
+        None => write.size,
+        Some(_) => write.size.saturating_add(vault::OVERHEAD),
+    }
+}
+
 /// How many bytes a stored value has, when they match its hash.
 type Lengths = HashMap<Hash, Option<u64>>;
 
@@ -145,11 +153,7 @@ pub(crate) fn verify(db: &Connection, sandbox: SandboxId) -> Result<Vec<StateFau
             },
             Some(None) => StateProblem::ValueDamaged,
             Some(Some(length)) => {
-                let expected = match write.sealed {
-                    None => Some(write.size),
-                    Some(_) => write.size.checked_add(vault::OVERHEAD),
-                };
-                if expected == Some(*length) {
+                if stored_size(write) == *length {
                     continue;
                 }
                 StateProblem::SizeWrong

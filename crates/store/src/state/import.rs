@@ -5,15 +5,17 @@
 //! here is changed.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 
 use ctrlz_core::actor::Actor;
-use ctrlz_core::digest::Digest;
-use ctrlz_core::state::{StateKey, StateWrite};
+use ctrlz_core::state::{KeyId, MAX_VALUE, StateKey, StateWrite};
 use ctrlz_core::state_store::{
     ImportConflict, Imported, ImportedConflict, StateImport, ValueCopies,
 };
+use ctrlz_core::store::StoreError;
 use rusqlite::Transaction;
 
+use super::check::stored_size;
 use super::{Writer, newest_version, writes};
 use crate::blobs;
 use crate::events;
@@ -32,7 +34,7 @@ pub(crate) fn import(
     for import in imports {
         let namespace =
             events::name(tx, import.sandbox)?.ok_or_else(|| Fault::no_sandbox(import.sandbox))?;
-        let plan = plan(writes(tx, import.sandbox)?, import, on_conflict);
+        let plan = plan(writes(tx, import.sandbox)?, import, on_conflict)?;
         done.written += count(plan.write.len());
         done.present += count(import.writes.len().saturating_sub(plan.write.len() + plan.skipped));
         done.conflicts.extend(
@@ -46,12 +48,11 @@ pub(crate) fn import(
         done.written = 0;
         return Ok(done);
     }
+    check_keys(tx, plans.iter().flat_map(|(_, plan)| &plan.write))?;
     for (sandbox, plan) in plans {
         let mut writer = Writer::new(tx, sandbox, newest_version(tx, sandbox)?);
         for write in plan.write {
-            if let Some(digest) = &write.digest {
-                take(tx, &write, digest, values, dry_run)?;
-            }
+            take(tx, &write, values, dry_run)?;
             if !dry_run {
                 writer.write(write.key, write.digest, write.size, write.sealed, write.written)?;
             }
@@ -68,22 +69,89 @@ fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }
 
-/// Stores a value that is not here yet.
+/// Refuses a write of the import, by its version there.
+fn refused(write: &StateWrite, source: impl Error + Send + Sync + 'static) -> Fault {
+    let (key, version) = (write.key.clone(), write.version);
+    Fault::Answer(StoreError::NotImported { key, version, source: Box::new(source) })
+}
+
+/// Refuses encrypted values under another key than those that are here, as a write of one is: a
+/// key that a rotation took out of use must not come back with an old export.
+fn check_keys<'a>(
+    tx: &Transaction<'_>,
+    writes: impl Iterator<Item = &'a StateWrite>,
+) -> Result<(), Fault> {
+    let mut wanted = None;
+    for write in writes {
+        let Some(given) = write.sealed else { continue };
+        let known = match &mut wanted {
+            Some(known) => known,
+            None => wanted.insert(sealing_keys(tx)?),
+        };
+        match known.first() {
+            None => known.push(given),
+            Some(_) if known.contains(&given) => {}
+            Some(&wanted) => {
+                return Err(refused(write, StoreError::OtherKey { wanted, given }));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn sealing_keys(tx: &Transaction<'_>) -> Result<Vec<KeyId>, Fault> {
+    let mut statement = tx.prepare("SELECT DISTINCT sealed FROM state WHERE sealed IS NOT NULL")?;
+    let ids = statement.query_map([], |row| row.get::<_, String>(0))?;
+    let ids = ids.collect::<Result<Vec<_>, _>>()?;
+    Ok(ids.iter().filter_map(|id| id.parse().ok()).collect())
+}
+
+/// Refuses to put a value that is not encrypted in the place of one that is. Only what was stored
+/// in plain before may come again: a rollback does that.
+fn check_sensitive(ours: &[StateWrite], added: &[StateWrite]) -> Result<(), Fault> {
+    let mut before: Vec<&StateWrite> = ours.iter().collect();
+    for write in added {
+        let covers = write.digest.is_some()
+            && write.sealed.is_none()
+            && before.last().is_some_and(|last| last.sealed.is_some());
+        let is_known =
+            || before.iter().any(|one| one.sealed.is_none() && one.digest == write.digest);
+        if covers && !is_known() {
+            return Err(refused(write, StoreError::Sensitive { key: write.key.clone() }));
+        }
+        before.push(write);
+    }
+    Ok(())
+}
+
+/// Checks the value of a write, and stores one that is not here yet.
 fn take(
     tx: &Transaction<'_>,
     write: &StateWrite,
-    digest: &Digest,
     values: &dyn ValueCopies,
     dry_run: bool,
 ) -> Result<(), Fault> {
-    if blobs::read(tx, &digest.bytes)?.is_some() {
-        return Ok(());
-    }
-    let good = |bytes: &Vec<u8>| blobs::hash(bytes) == digest.bytes;
-    let Some(bytes) = values.copy_of(digest).filter(good) else {
-        return Err(Refusal::NoCopy { key: write.key.clone(), version: write.version }.into());
+    let Some(digest) = &write.digest else {
+        return match (write.size, write.sealed) {
+            (0, None) => Ok(()),
+            _ => Err(refused(write, Refusal::NoDeletion)),
+        };
     };
-    if dry_run { Ok(()) } else { blobs::store(tx, &digest.bytes, &bytes) }
+    if write.size > MAX_VALUE as u64 {
+        let (key, size) = (write.key.clone(), write.size);
+        return Err(refused(write, StoreError::TooLarge { key, size }));
+    }
+    let stored = blobs::read(tx, &digest.bytes)?;
+    let is_here = stored.is_some();
+    let good = |bytes: &Vec<u8>| blobs::hash(bytes) == digest.bytes;
+    let Some(bytes) = stored.or_else(|| values.copy_of(digest).filter(good)) else {
+        return Err(refused(write, Refusal::NoCopy));
+    };
+    let length = count(bytes.len());
+    if length != stored_size(write) {
+        return Err(refused(write, Refusal::OtherSize { told: stored_size(write), length }));
+    }
+    if dry_run || is_here { Ok(()) } else { blobs::store(tx, &digest.bytes, &bytes) }
 }
 
 /// What an import comes to in one namespace.
@@ -95,7 +163,11 @@ struct Plan {
     skipped: usize,
 }
 
-fn plan(here: Vec<StateWrite>, import: &StateImport, on_conflict: ImportConflict) -> Plan {
+fn plan(
+    here: Vec<StateWrite>,
+    import: &StateImport,
+    on_conflict: ImportConflict,
+) -> Result<Plan, Fault> {
     let here = by_key(here);
     let mut plan = Plan { write: Vec::new(), conflicts: Vec::new(), skipped: 0 };
     for (key, theirs) in by_key(import.writes.clone()) {
@@ -114,10 +186,12 @@ fn plan(here: Vec<StateWrite>, import: &StateImport, on_conflict: ImportConflict
                 continue;
             }
         }
-        plan.write.extend(theirs.into_iter().skip(common));
+        let added = theirs.get(common..).unwrap_or_default();
+        check_sensitive(ours, added)?;
+        plan.write.extend_from_slice(added);
     }
     plan.write.sort_by_key(|write| write.version);
-    plan
+    Ok(plan)
 }
 
 fn by_key(writes: Vec<StateWrite>) -> BTreeMap<StateKey, Vec<StateWrite>> {
