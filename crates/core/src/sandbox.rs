@@ -69,6 +69,37 @@ pub struct Guard {
     pub watched: u32,
 }
 
+/// What becomes of a [`Guard`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GuardChange {
+    /// It is contained, and the next operations are watched.
+    Contain {
+        /// See [`Guard::contained`].
+        reason: String,
+        /// See [`Guard::watched`].
+        watched: u32,
+    },
+    /// It is contained no more.
+    Release,
+    /// One watched operation was followed by the health checks.
+    CountDown,
+}
+
+impl GuardChange {
+    /// What `guard` is after it.
+    #[must_use]
+    pub fn of(&self, guard: &Guard) -> Guard {
+        let contained = guard.contained.clone();
+        match self {
+            Self::Contain { reason, watched } => {
+                Guard { contained: Some(reason.clone()), watched: *watched }
+            }
+            Self::Release => Guard { contained: None, watched: guard.watched },
+            Self::CountDown => Guard { contained, watched: guard.watched.saturating_sub(1) },
+        }
+    }
+}
+
 /// A sandbox as the store keeps it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {

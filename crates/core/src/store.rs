@@ -8,7 +8,7 @@ use crate::event::Happening;
 use crate::id::{OperationId, SandboxId, SnapshotId};
 use crate::name::SandboxName;
 use crate::operation::{Operation, Outcome, Request, Status};
-use crate::sandbox::{Guard, Root, Sandbox};
+use crate::sandbox::{Guard, GuardChange, Root, Sandbox};
 use crate::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
 use crate::state::{Expected, KeyId, StateEntry, StateKey};
 use crate::state_store::StateStore;
@@ -328,11 +328,13 @@ pub trait Store: StateStore {
         history: Option<(OperationId, &str)>,
     ) -> Result<(), StoreError>;
 
-    /// Sets how closely a sandbox is watched, and whether it is contained.
+    /// Changes how closely a sandbox is watched, or whether it is contained, from what is stored:
+    /// of two at once, neither undoes the other's change. Answers what it is then; a change that
+    /// changes nothing is not told.
     ///
     /// # Errors
     /// [`StoreError::NoSandbox`], or a failure to write.
-    fn set_guard(&self, sandbox: SandboxId, guard: &Guard) -> Result<(), StoreError>;
+    fn change_guard(&self, sandbox: SandboxId, change: &GuardChange) -> Result<Guard, StoreError>;
 
     /// One snapshot.
     ///

@@ -7,7 +7,7 @@ use ctrlz_core::event::{Happening, SandboxCreated};
 use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::operation::{OperationKind, Status};
-use ctrlz_core::sandbox::{Guard, Root, Sandbox};
+use ctrlz_core::sandbox::{Guard, GuardChange, Root, Sandbox};
 use ctrlz_core::snapshot::{Point, Tree};
 use ctrlz_core::state_store::GLOBAL;
 use ctrlz_core::store::{NewSandbox, StoreError};
@@ -169,21 +169,25 @@ pub(crate) fn remember_ids(tx: &Transaction<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-pub(crate) fn set_guard(
+pub(crate) fn change_guard(
     tx: &Transaction<'_>,
     actor: &Actor,
     id: SandboxId,
-    guard: &Guard,
-) -> Result<(), Fault> {
-    let name = standing(tx, id)?.name;
-    let text = match *guard == Guard::default() {
+    change: &GuardChange,
+) -> Result<Guard, Fault> {
+    let Sandbox { name, guard: before, .. } = by_id(tx, id)?;
+    let guard = change.of(&before);
+    if guard == before {
+        return Ok(guard);
+    }
+    let text = match guard == Guard::default() {
         true => None,
-        false => Some(json(guard, "a guard")?),
+        false => Some(json(&guard, "a guard")?),
     };
     tx.execute("UPDATE sandboxes SET guard = ?2 WHERE id = ?1", params![id.0, text])?;
     let happening = Happening::SandboxGuarded(guard.clone());
-    events::append(tx, actor, Some(&name), rows::now(), happening)?;
-    Ok(())
+    events::append(tx, actor, Some(name.as_str()), rows::now(), happening)?;
+    Ok(guard)
 }
 
 /// Where a sandbox stands.

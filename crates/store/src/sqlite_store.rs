@@ -6,7 +6,7 @@ use ctrlz_core::actor::Actor;
 use ctrlz_core::event::Happening;
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
 use ctrlz_core::operation::{Operation, Outcome, Request, Status};
-use ctrlz_core::sandbox::{Guard, Sandbox};
+use ctrlz_core::sandbox::{Guard, GuardChange, Sandbox};
 use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
 use ctrlz_core::state::{Expected, StateEntry, StateKey};
 use ctrlz_core::store::{
@@ -188,9 +188,9 @@ impl Store for SqliteStore {
         })
     }
 
-    fn set_guard(&self, sandbox: SandboxId, guard: &Guard) -> Result<(), StoreError> {
+    fn change_guard(&self, sandbox: SandboxId, change: &GuardChange) -> Result<Guard, StoreError> {
         self.db.write("guard a sandbox", Durability::Machine, |tx| {
-            sandboxes::set_guard(tx, &self.actor, sandbox, guard)
+            sandboxes::change_guard(tx, &self.actor, sandbox, change)
         })
     }
 

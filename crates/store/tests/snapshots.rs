@@ -12,7 +12,7 @@ mod fixture;
 use ctrlz_core::event::{Event, Happening};
 use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::operation::{OperationKind, Outcome, Status};
-use ctrlz_core::sandbox::{Guard, Sandbox};
+use ctrlz_core::sandbox::{Guard, GuardChange, Sandbox};
 use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, SnapshotKind, SnapshotScope, Tag, Tree};
 use ctrlz_core::store::{Durability, Store, StoreError};
 use ctrlz_store::SqliteStore;
@@ -119,10 +119,22 @@ fn a_guard_is_kept_and_told() {
     let (_dir, store) = store();
     let made = sandbox(&store, "web");
     assert_eq!(made.guard, Guard::default());
-    let guard = Guard { contained: Some("broken".to_owned()), watched: 3 };
-    store.set_guard(made.id, &guard).unwrap();
-    assert_eq!(store.sandbox(made.id).unwrap().guard, guard);
-    store.set_guard(made.id, &Guard::default()).unwrap();
+    let contain = |watched| GuardChange::Contain { reason: "broken".to_owned(), watched };
+    store.change_guard(made.id, &contain(3)).unwrap();
+    let contained = Some("broken".to_owned());
+    assert_eq!(store.sandbox(made.id).unwrap().guard, Guard { contained, watched: 3 });
+    // Whoever read it before knows nothing of the second emergency, and undoes nothing of it.
+    store.change_guard(made.id, &contain(10)).unwrap();
+    let counted = store.change_guard(made.id, &GuardChange::CountDown).unwrap();
+    assert_eq!((counted.contained.is_some(), counted.watched), (true, 9));
+    let released = store.change_guard(made.id, &GuardChange::Release).unwrap();
+    assert_eq!(released, Guard { contained: None, watched: 9 });
+    for _ in 0..9 {
+        store.change_guard(made.id, &GuardChange::CountDown).unwrap();
+    }
     assert_eq!(store.sandbox(made.id).unwrap().guard, Guard::default());
+    let before = told(&store).len();
     assert!(matches!(told(&store).last(), Some(Happening::SandboxGuarded(_))));
+    store.change_guard(made.id, &GuardChange::CountDown).unwrap();
+    assert_eq!(told(&store).len(), before, "nothing changed");
 }

@@ -8,7 +8,7 @@ use ctrlz_core::digest::Digest;
 use ctrlz_core::event::Happening;
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
 use ctrlz_core::operation::{Operation, Outcome, Request, Status};
-use ctrlz_core::sandbox::{Guard, Sandbox};
+use ctrlz_core::sandbox::{Guard, GuardChange, Sandbox};
 use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
 use ctrlz_core::state::{Expected, StateEntry, StateKey, StateWrite};
 use ctrlz_core::state_store::{
@@ -219,8 +219,8 @@ impl<S: Store> Store for FaultStore<S> {
         self.pass("let snapshots go", |store| store.let_go(sandbox, snapshots, history))
     }
 
-    fn set_guard(&self, sandbox: SandboxId, guard: &Guard) -> Result<(), StoreError> {
-        self.pass("guard a sandbox", |store| store.set_guard(sandbox, guard))
+    fn change_guard(&self, sandbox: SandboxId, change: &GuardChange) -> Result<Guard, StoreError> {
+        self.pass("guard a sandbox", |store| store.change_guard(sandbox, change))
     }
 
     fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {

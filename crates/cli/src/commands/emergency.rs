@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use ctrlz_core::name::SandboxName;
-use ctrlz_core::sandbox::{Guard, Sandbox};
+use ctrlz_core::sandbox::{GuardChange, Sandbox};
 use ctrlz_core::store::{Store, StoreError};
 use ctrlz_engine::{HealthResult, RollbackOptions, RollbackTarget};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -53,8 +53,8 @@ pub(crate) fn emergency(name: &SandboxName, arguments: &RecoverArguments, json: 
         }
     };
     // Contain.
-    let guard = Guard { contained: Some(reason.clone()), watched: WATCHED };
-    context.store().set_guard(sandbox.id, &guard)?;
+    let contain = GuardChange::Contain { reason: reason.clone(), watched: WATCHED };
+    context.store().change_guard(sandbox.id, &contain)?;
     let stopped = stop(context.store(), &sandbox)?;
     // Roll back.
     let has_checks = !checks.is_empty();
@@ -172,8 +172,7 @@ pub(crate) fn release(arguments: &ReleaseArguments, json: bool) -> Answer {
         let message = format!("sandbox `{}` is not contained", sandbox.name);
         return Err(Failure::new(REFUSED, "not-contained", message));
     }
-    let guard = Guard { contained: None, ..sandbox.guard };
-    context.store().set_guard(sandbox.id, &guard)?;
+    let guard = context.store().change_guard(sandbox.id, &GuardChange::Release)?;
     if json {
         show::print_json(&[
             ("sandbox", show::to_json(&sandbox.name)?),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ctrlz_config::{Config, Flags, Places};
 use ctrlz_core::isolation::Network;
-use ctrlz_core::sandbox::{Guard, Root, Sandbox};
+use ctrlz_core::sandbox::{GuardChange, Root, Sandbox};
 use ctrlz_core::span::Span;
 use ctrlz_engine::{HealthResult, RunReport, RunRequest, SandboxCore};
 
@@ -115,10 +115,8 @@ fn follow(
         eprintln!("  hint: `ctrlz recover --emergency {}` returns to a good point", sandbox.name);
         core.require_rollback(sandbox, reason, good)?;
     }
-    if let Some(watched) = sandbox.guard.watched.checked_sub(1) {
-        // As it is now: it may have been contained or released meanwhile.
-        let guard = core.store().sandbox(sandbox.id)?.guard;
-        core.store().set_guard(sandbox.id, &Guard { watched, ..guard })?;
+    if sandbox.guard.watched > 0 {
+        core.store().change_guard(sandbox.id, &GuardChange::CountDown)?;
     }
     Ok(())
 }
