@@ -6,6 +6,7 @@ use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::{GuardChange, Sandbox};
 use ctrlz_core::store::{Store, StoreError};
 use ctrlz_engine::{HealthResult, RollbackOptions, RollbackTarget};
+use ctrlz_policy::redact;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use super::known_good;
@@ -39,7 +40,7 @@ pub(crate) fn emergency(name: &SandboxName, arguments: &RecoverArguments, json: 
     };
     let failed: Vec<&HealthResult> = found.iter().filter(|result| !result.passed).collect();
     let reason = match (&arguments.reason, failed.as_slice()) {
-        (Some(reason), _) => reason.clone(),
+        (Some(reason), _) => redact(reason).into_owned(),
         (None, []) => {
             return Err(Failure::new(REFUSED, "no-emergency", "no health check fails")
                 .hint("give --reason TEXT when you know better, or use `ctrlz rollback`"));

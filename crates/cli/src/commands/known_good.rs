@@ -9,6 +9,7 @@ use ctrlz_core::isolation::Network;
 use ctrlz_core::sandbox::{GuardChange, Root, Sandbox};
 use ctrlz_core::span::Span;
 use ctrlz_engine::{HealthResult, RunReport, RunRequest, SandboxCore};
+use ctrlz_policy::redact;
 
 use super::run::Redirected;
 use super::task::Task;
@@ -52,7 +53,7 @@ pub(super) fn checks(
         let argv = ["/bin/sh", "-c", command].map(OsString::from);
         let task = Task { argv: &argv, config, how: &how, fresh: false };
         let mut request = task.request(context, sandbox, None)?;
-        request.title.clone_from(command);
+        request.title = redact(command).into_owned();
         request.workdir = sandbox.mount_point().to_owned();
         request.network = Network::None;
         request.limits.timeout = request.limits.timeout.or(Some(TIMEOUT));

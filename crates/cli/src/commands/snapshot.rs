@@ -4,6 +4,7 @@ use ctrlz_core::id::SnapshotId;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope, Tag};
 use ctrlz_core::time::Timestamp;
+use ctrlz_policy::redact;
 
 use crate::Answer;
 use crate::arguments::{SnapshotAction, SnapshotArguments, SnapshotsArguments, TagChange};
@@ -23,7 +24,7 @@ pub(crate) fn snapshot(arguments: SnapshotArguments, json: bool) -> Answer {
     let new = NewSnapshot {
         kind: SnapshotKind::Manual,
         scope: arguments.scope.into(),
-        message: arguments.message,
+        message: redact(&arguments.message).into_owned(),
         tags: arguments.tags.into_iter().collect(),
     };
     let snapshot = context.with_core(WhenBusy::Wait, |core| Ok(core.snapshot(&sandbox, &new)?))?;

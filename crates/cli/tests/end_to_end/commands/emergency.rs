@@ -129,3 +129,22 @@ fn an_emergency_ends_what_runs() {
         assert_eq!(scene.inside("cat f"), "good\n");
     }
 }
+
+#[test]
+fn what_people_write_is_told_without_secrets() {
+    let scene = Scene::new();
+    let token = format!("ghp_{}", "16C7e42F292c6912E7710c838347Ae178B4a");
+    scene.write("ctrlz.yaml", format!("health: [\"test ! -e broken # {token}\"]\n"));
+    scene.inside("echo 1 > one");
+    scene.ok(&["snapshot", "-m", &format!("before {token}")]);
+    scene.inside("touch broken");
+    scene.ok(&["recover", "--emergency", "project", "--reason", &format!("leaked {token}")]);
+    for kind in ["snapshot.created", "operation.started", "health.changed", "rollback.required"] {
+        let told = serde_json::to_string(&events(&scene, kind)).expect("JSON");
+        assert!(!told.contains(&token), "{told}");
+        assert!(told.contains("redacted") || kind == "operation.started", "{told}");
+    }
+    assert!(!scene.ok(&["snapshots", "--all"]).contains(&token));
+    let all = scene.json(&["events", "-n", "1000"]).to_string();
+    assert!(!all.contains(&token), "{all}");
+}
