@@ -43,6 +43,8 @@ const LIMITS: ctrlz_yaml::Limits = ctrlz_yaml::Limits { noun: "list of sinks", m
 
 const ATTEMPTS: u32 = 12;
 const KEEP: u32 = 4;
+/// Each of them is renamed when the file is rotated.
+const MOST_KEPT: u32 = 1000;
 const MAX_SIZE: ByteSize = ByteSize(16 << 20);
 const TIMEOUT: Span = Span(Duration::from_secs(10));
 
@@ -126,7 +128,14 @@ fn read_sink(sink: &Field<'_>, folder: &Path) -> Result<SinkConfig, ConfigError>
                 let read = |text: &str| text.parse::<ByteSize>().map_err(|e| e.to_string());
                 given.max_size = Some(field.value("a size", read)?.value);
             }
-            "keep" => given.keep = Some(number(&field)?),
+            "keep" => {
+                let keep = number(&field)?;
+                if keep > MOST_KEPT {
+                    let reason = format!("expected a number from 1 to {MOST_KEPT}");
+                    return Err(field.bad_value(reason));
+                }
+                given.keep = Some(keep);
+            }
             "command" => {
                 let mut argv = Vec::new();
                 for item in field.items()? {
@@ -270,6 +279,8 @@ sinks:
             ("sinks: {a: {webhook: 'https://x', secret: abc}}", "expected a mapping"),
             ("sinks: {a: {command: []}}", "expected a program"),
             ("sinks: {a: {file: x, attempts: 0}}", "from 1 on"),
+            ("sinks: {a: {file: x, keep: 0}}", "from 1 on"),
+            ("sinks: {a: {file: x, keep: 1001}}", "from 1 to 1000"),
             ("sinks: {a: {file: x}, a: {file: y}}", "already set"),
         ] {
             let error = read(text).expect_err(text).to_string();

@@ -1,17 +1,20 @@
 //! A command that reads an event from its standard input.
 
 use std::io::{Read, Write};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process_group};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process_group, waitid};
 
 use crate::send::{Letter, Refused};
 
 /// How often it is looked whether the command has ended.
 const LOOK: Duration = Duration::from_millis(5);
 /// How much of what it says is told when it fails.
-const SAID: u64 = 400;
+const SAID: usize = 400;
+/// How long its last words are waited for: what left its process group may keep them open.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 
 pub(crate) fn send(argv: &[String], timeout: Duration, letter: Letter<'_>) -> Result<(), Refused> {
     use std::os::unix::process::CommandExt;
@@ -27,51 +30,72 @@ pub(crate) fn send(argv: &[String], timeout: Duration, letter: Letter<'_>) -> Re
         .map_err(|error| Refused::now(format!("cannot start {program}: {error}")))?;
     let input = child.stdin.take();
     let text = letter.text.to_owned();
-    // In a thread, since a command may never read it.
-    let writer = std::thread::spawn(move || {
+    // In a thread that nobody waits for, since what the command leaves behind may never read it.
+    std::thread::spawn(move || {
         if let Some(mut input) = input {
             // A command that does not want to know all of it may still succeed.
             let _ = input.write_all(text.as_bytes()).and_then(|()| input.write_all(b"\n"));
         }
     });
-    let output = child.stderr.take();
-    let reader = std::thread::spawn(move || {
-        let mut said = Vec::new();
-        if let Some(mut output) = output {
-            let _ = (&mut output).take(SAID).read_to_end(&mut said);
-            // The rest, so that it is not stopped by a full pipe.
-            let _ = std::io::copy(&mut output, &mut std::io::sink());
-        }
-        String::from_utf8_lossy(&said).trim().to_owned()
-    });
-    let status = wait(&mut child, timeout);
-    end(&child);
-    let _ = writer.join();
-    let said = reader.join().unwrap_or_default();
+    let words = child.stderr.take().map(listen);
+    let status = wait(&mut child, timeout)
+        .map_err(|error| Refused::now(format!("cannot wait for {program}: {error}")))?;
     match status {
         Some(status) if status.success() => Ok(()),
-        Some(status) => Err(Refused::now(format!("{program} failed ({status}): {said}"))),
-        None => {
-            let _ = child.wait();
-            Err(Refused::now(format!("{program} took longer than {timeout:?}")))
+        Some(status) => {
+            let said = words.map(last_words).unwrap_or_default();
+            Err(Refused::now(format!("{program} failed ({status}): {said}")))
         }
+        None => Err(Refused::now(format!("{program} took longer than {timeout:?}"))),
     }
 }
 
-fn wait(child: &mut Child, timeout: Duration) -> Option<std::process::ExitStatus> {
+/// Reads what it says piece by piece, in a thread: the end may never come.
+fn listen(mut output: ChildStderr) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut piece = [0; SAID];
+        let mut left = SAID;
+        // To the end, so that it is not stopped by a full pipe.
+        while let Ok(length @ 1..) = output.read(&mut piece) {
+            let said = piece.get(..length.min(left)).unwrap_or_default();
+            left -= said.len();
+            if !said.is_empty() {
+                let _ = sender.send(said.to_vec());
+            }
+        }
+    });
+    receiver
+}
+
+fn last_words(words: Receiver<Vec<u8>>) -> String {
+    let until = Instant::now() + LAST_WORDS;
+    let mut said = Vec::new();
+    while said.len() < SAID
+        && let Ok(piece) = words.recv_timeout(until.saturating_duration_since(Instant::now()))
+    {
+        said.extend(piece);
+    }
+    String::from_utf8_lossy(&said).trim().to_owned()
+}
+
+/// Its status, or nothing when it took too long. Nothing of its process group is left then.
+fn wait(child: &mut Child, timeout: Duration) -> std::io::Result<Option<ExitStatus>> {
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let pid = pid.ok_or_else(|| std::io::Error::other("it has no process id"))?;
+    // It stays a zombie until its group is ended: until then, the group's number is nobody else's.
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     let begun = Instant::now();
-    loop {
-        match child.try_wait() {
-            Ok(Some(status)) => return Some(status),
-            Ok(None) if begun.elapsed() < timeout => std::thread::sleep(LOOK),
-            _ => return None,
+    let ended = loop {
+        match waitid(WaitId::Pid(pid), options) {
+            Ok(Some(_)) => break true,
+            Ok(None) | Err(rustix::io::Errno::INTR) if begun.elapsed() < timeout => {
+                std::thread::sleep(LOOK);
+            }
+            _ => break false,
         }
-    }
-}
-
-/// Ends whatever is left of it. Its process group is its own.
-fn end(child: &Child) {
-    if let Some(group) = i32::try_from(child.id()).ok().and_then(Pid::from_raw) {
-        let _ = kill_process_group(group, Signal::KILL);
-    }
+    };
+    let _ = kill_process_group(pid, Signal::KILL);
+    let status = child.wait()?;
+    Ok(ended.then_some(status))
 }

@@ -1,16 +1,29 @@
 //! A file of JSON lines.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use ctrlz_core::event::Event;
+use rustix::fs::OFlags;
+use serde::Deserialize;
 
 use crate::send::{Letter, Refused};
 
-/// More bytes than an event has; so far back the last line of a file is looked for.
-const LAST_LINE: u64 = 1 << 20;
+/// More bytes than an event has; so far back it is looked for events that are in the file already.
+const TAIL: u64 = 1 << 20;
+/// So many bytes are written before they are settled; less than is looked back.
+const UNSETTLED: u64 = TAIL / 2;
+/// What an event begins with.
+const MARK: &[u8] = b"{\"specversion\"";
+
+/// What an event is recognised by.
+#[derive(PartialEq, Eq, Hash, Deserialize)]
+struct Known {
+    source: String,
+    id: String,
+}
 
 /// Appends to a file and rotates it.
 pub(crate) struct Writer<'c> {
@@ -23,6 +36,10 @@ pub(crate) struct Writer<'c> {
 struct Open {
     file: File,
     size: u64,
+    /// Bytes that a power cut may still take.
+    unsettled: u64,
+    /// What was there when it was opened.
+    known: HashSet<Known>,
 }
 
 impl<'c> Writer<'c> {
@@ -39,21 +56,23 @@ impl<'c> Writer<'c> {
     }
 
     fn append(&mut self, letter: Letter<'_>) -> io::Result<()> {
-        let first = self.open.is_none();
         let mut open = match self.open.take() {
             Some(open) => open,
-            None => open_at(self.path)?,
-        };
-        if first {
-            mend(&mut open)?;
-            // What was written, but not written down, before a crash.
-            if written(&mut open, letter)? {
-                self.open = Some(open);
-                return Ok(());
+            None => {
+                let mut open = open_at(self.path)?;
+                look_back(&mut open)?;
+                open
             }
+        };
+        let event = Known { source: letter.source.to_owned(), id: letter.number.to_string() };
+        // What was written, but not written down, before a crash.
+        if open.known.contains(&event) {
+            self.open = Some(open);
+            return Ok(());
         }
         let length = letter.text.len() as u64 + 1;
         if open.size > 0 && open.size + length > self.max_size {
+            open.file.sync_data()?;
             self.rotate()?;
             open = open_at(self.path)?;
         }
@@ -62,7 +81,29 @@ impl<'c> Writer<'c> {
         line.push(b'\n');
         open.file.write_all(&line)?;
         open.size += length;
+        open.unsettled += length;
         self.open = Some(open);
+        Ok(())
+    }
+
+    /// What is written down nowhere is looked for in the last part of this file only, so it must
+    /// neither grow beyond that nor be rotated away.
+    pub(crate) fn must_settle(&self, letter: Letter<'_>) -> bool {
+        let length = letter.text.len() as u64 + 1;
+        self.open.as_ref().is_some_and(|open| {
+            open.unsettled > 0
+                && (open.unsettled + length > UNSETTLED || open.size + length > self.max_size)
+        })
+    }
+
+    /// Brings it to the disk.
+    pub(crate) fn settle(&mut self) -> Result<(), Refused> {
+        let Some(open) = &mut self.open else { return Ok(()) };
+        if let Err(error) = open.file.sync_data() {
+            self.open = None;
+            return Err(Refused::now(format!("cannot write {}: {error}", self.path.display())));
+        }
+        open.unsettled = 0;
         Ok(())
     }
 
@@ -92,42 +133,35 @@ fn open_at(path: &Path) -> io::Result<Open> {
     let mut options = OpenOptions::new();
     // Events tell what a user does, which is nobody else's business.
     let options = options.read(true).append(true).create(true).mode(0o600);
-    let file = options.custom_flags(rustix::fs::OFlags::NOCTTY.bits().cast_signed()).open(path)?;
+    // A link may lead to a file that is somebody else's.
+    let flags = OFlags::NOCTTY | OFlags::NOFOLLOW;
+    let file = options.custom_flags(flags.bits().cast_signed()).open(path)?;
     let found = file.metadata()?;
     if !found.is_file() {
         return Err(io::Error::other("it is not a regular file"));
     }
-    Ok(Open { size: found.len(), file })
+    Ok(Open { size: found.len(), file, unsettled: 0, known: HashSet::new() })
 }
 
-/// Ends a line that a full disk or a crash left without its end.
-fn mend(open: &mut Open) -> io::Result<()> {
-    if open.size == 0 {
-        return Ok(());
-    }
-    let tail = tail(open)?;
-    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-    let rest = (tail.len() - whole) as u64;
-    if rest > 0 {
-        open.size -= rest;
-        open.file.set_len(open.size)?;
-    }
-    Ok(())
-}
-
-/// Whether the last line is that event.
-fn written(open: &mut Open, letter: Letter<'_>) -> io::Result<bool> {
-    let tail = tail(open)?;
-    let last = tail.strip_suffix(b"\n").unwrap_or_default().rsplit(|byte| *byte == b'\n').next();
-    let event = last.and_then(|line| serde_json::from_slice::<Event>(line).ok());
-    Ok(event.is_some_and(|event| {
-        event.source == letter.source && event.id == letter.number.to_string()
-    }))
-}
-
-fn tail(open: &mut Open) -> io::Result<Vec<u8>> {
-    open.file.seek(SeekFrom::Start(open.size.saturating_sub(LAST_LINE)))?;
+/// Ends a line that a full disk or a crash left without its end, and learns what is there.
+fn look_back(open: &mut Open) -> io::Result<()> {
+    open.file.seek(SeekFrom::Start(open.size.saturating_sub(TAIL)))?;
     let mut tail = Vec::new();
-    (&open.file).take(LAST_LINE).read_to_end(&mut tail)?;
-    Ok(tail)
+    (&open.file).take(TAIL).read_to_end(&mut tail)?;
+    let whole = tail.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let rest = tail.get(whole..).unwrap_or_default();
+    if rest.starts_with(MARK) && serde_json::from_slice::<Known>(rest).is_err() {
+        // Half an event, which is still to be delivered.
+        open.size -= rest.len() as u64;
+        open.file.set_len(open.size)?;
+        tail.truncate(whole);
+    } else if !rest.is_empty() {
+        // Somebody else's line, or an event that lacks nothing else.
+        open.file.write_all(b"\n")?;
+        open.size += 1;
+    }
+    let lines = tail.split(|byte| *byte == b'\n');
+    open.known = lines.filter_map(|line| serde_json::from_slice(line).ok()).collect();
+    // Whoever wrote it may not have come so far as to settle it.
+    open.file.sync_data()
 }

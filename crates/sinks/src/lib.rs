@@ -3,8 +3,8 @@
 //! An operation never waits for a sink: events are in the log before anybody sends them, and
 //! [`deliver()`] reads them from there whenever it is called, once a process at a time for each sink.
 //! Where a sink stands is written down after each event that it took, so a crash in between
-//! delivers that event again: at least once, to a file exactly once. A sink that fails is tried again with growing pauses; an event that fails too often is
-//! kept as a dead letter, and the next one has its turn. Nothing is dropped in silence: what the log
+//! delivers that event again: at least once, to a file exactly once. A sink that fails is tried
+//! again with growing pauses; an event that fails too often is kept as a dead letter, and the next one has its turn. Nothing is dropped in silence: what the log
 //! no longer has is counted as lost.
 #![forbid(unsafe_code)]
 
@@ -19,5 +19,7 @@ mod socket;
 mod webhook;
 
 pub use dead::DeadLetter;
-pub use deliver::{Delivered, Delivery, dead_letters, deliver, retry, status};
+pub use deliver::{
+    Delivered, Delivery, Probed, Retried, dead_letters, deliver, probe, retry, status,
+};
 pub use position::{Position, SinkError};

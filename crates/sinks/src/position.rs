@@ -33,7 +33,7 @@ pub struct Position {
     pub number: i64,
     /// Events that it took.
     pub delivered: u64,
-    /// Events that became dead letters.
+    /// Dead letters that are kept.
     pub dead: u64,
     /// Events that the log no longer had.
     pub lost: u64,
@@ -85,6 +85,8 @@ impl Desk {
             let mut file = options().truncate(true).open(&partial)?;
             file.write_all(&serde_json::to_vec(position)?)?;
             file.write_all(b"\n")?;
+            // Else a power cut may leave the new name with nothing in it.
+            file.sync_data()?;
             std::fs::rename(&partial, &path)
         };
         all().map_err(failed("write", &path))
@@ -101,9 +103,14 @@ pub(crate) fn options() -> std::fs::OpenOptions {
 pub(crate) fn read(folder: &Path) -> Result<Option<Position>, SinkError> {
     let path = folder.join("position");
     match std::fs::read(&path) {
-        Ok(text) => serde_json::from_slice(&text)
-            .map(Some)
-            .map_err(|error| failed("understand", &path)(error.into())),
+        Ok(text) => {
+            let mut position: Position = serde_json::from_slice(&text)
+                .map_err(|error| failed("understand", &path)(error.into()))?;
+            // The file of dead letters says how many there are: some may have gone since.
+            let letters = crate::dead::read(&folder.join(crate::dead::FILE))?;
+            position.dead = letters.len() as u64;
+            Ok(Some(position))
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(failed("read", &path)(error)),
     }

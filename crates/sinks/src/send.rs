@@ -51,6 +51,29 @@ impl<'c> Sender<'c> {
         }
     }
 
+    /// Whether what was sent is to be settled, and written down, before this one is sent.
+    pub(crate) fn must_settle(&self, letter: Letter<'_>) -> bool {
+        match self {
+            Self::File(writer) => writer.must_settle(letter),
+            // Nothing of it is written down later than the next one is sent.
+            Self::Socket(_) | Self::Each(_) => false,
+        }
+    }
+
+    /// Whether the position is written after each event, so that as few as possible come twice. A
+    /// file knows its events, so there it is enough to write it now and then.
+    pub(crate) fn is_written_each(&self) -> bool {
+        !matches!(self, Self::File(_))
+    }
+
+    /// Makes sure of what was sent, as far as that is in its power.
+    pub(crate) fn settle(&mut self) -> Result<(), Refused> {
+        match self {
+            Self::File(writer) => writer.settle(),
+            Self::Socket(_) | Self::Each(_) => Ok(()),
+        }
+    }
+
     pub(crate) fn send(&mut self, letter: Letter<'_>) -> Result<(), Refused> {
         match self {
             Self::File(writer) => writer.send(letter),

@@ -5,6 +5,9 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+
 use crate::send::{Letter, Refused};
 
 /// Writes JSON lines to whoever listens.
@@ -23,7 +26,7 @@ impl<'c> Writer<'c> {
         let mut written = || -> std::io::Result<UnixStream> {
             let mut stream = match self.open.take() {
                 Some(stream) => stream,
-                None => UnixStream::connect(self.path)?,
+                None => open(self.path, self.timeout)?,
             };
             stream.set_write_timeout(Some(self.timeout))?;
             stream.write_all(format!("{}\n", letter.text).as_bytes())?;
@@ -36,4 +39,13 @@ impl<'c> Writer<'c> {
         self.open = Some(stream);
         Ok(())
     }
+}
+
+fn open(path: &Path, timeout: Duration) -> std::io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // Before it connects: connecting waits while the listener's queue is full, for this long.
+    set_socket_timeout(&socket, Timeout::Send, Some(timeout))?;
+    connect(&socket, &address)?;
+    Ok(socket.into())
 }

@@ -36,16 +36,26 @@ pub(crate) fn send(
         let signature = sign(&secret(source)?, &id, letter.now, letter.text)?;
         request = request.header("webhook-signature", format!("v1,{signature}"));
     }
-    let answer = request
-        .send(letter.text)
-        .map_err(|error| Refused::now(format!("{}: {error}", place.url)))?;
+    let answer = request.send(letter.text).map_err(|error| match error {
+        // It repeats the URL.
+        ureq::Error::BadUri(_) => Refused::now("the URL cannot be used"),
+        error => Refused::now(format!("{}: {error}", origin(place.url))),
+    })?;
     let status = answer.status();
     if status.is_success() {
         return Ok(());
     }
-    let reason = format!("{} answered {status}", place.url);
+    let reason = format!("{} answered {status}", origin(place.url));
     // Gone, as Standard Webhooks says: whoever was there wants no more.
     Err(Refused { reason, for_good: status.as_u16() == 410 })
+}
+
+/// The part of a URL that may be told: who knows the rest can often post there.
+fn origin(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    format!("{scheme}://{host}")
 }
 
 fn agent(place: &Place<'_>, timeout: Duration) -> Result<ureq::Agent, Refused> {
@@ -106,6 +116,17 @@ fn sign(secret: &[u8], id: &str, now: i64, body: &str) -> Result<String, Refused
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_scheme_and_host_are_told() {
+        for url in [
+            "https://h.example:8/secret?a#b",
+            "https://u:p@h.example:8",
+            "https://h.example:8?secret",
+        ] {
+            assert_eq!(origin(url), "https://h.example:8");
+        }
+    }
 
     /// The example of the specification's reference libraries.
     #[test]

@@ -19,7 +19,7 @@ use ctrlz_core::sink::{SecretSource, SinkConfig, SinkTarget};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 use ctrlz_core::store::Store;
-use ctrlz_sinks::{Delivered, dead_letters, deliver, retry, status};
+use ctrlz_sinks::{Delivered, Probed, dead_letters, deliver, probe, retry, status};
 use ctrlz_store::SqliteStore;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -213,10 +213,12 @@ fn what_fails_too_often_is_a_dead_letter_and_the_next_has_its_turn() {
     assert_eq!(reasons(&dead[0].event), ["poison"]);
 
     let still = retry(&scene.store, &scene.sinks(), &sink).unwrap().unwrap();
-    assert_eq!((still.0, still.1), (0, 1));
+    assert_eq!((still.sent, still.left), (0, 1));
     let cured = command(&format!("cat >> {}", out.display()));
     let sent = retry(&scene.store, &scene.sinks(), &cured).unwrap().unwrap();
-    assert_eq!(sent, (1, 0, String::new()));
+    assert_eq!((sent.sent, sent.left, sent.error.as_str()), (1, 0, ""));
+    assert_eq!(status(&scene.store, &scene.sinks(), &sink).unwrap().position.dead, 0);
+    assert_eq!(scene.deliver(&sink).position.dead, 0);
     assert_eq!(dead_letters(&scene.sinks(), "test").unwrap(), []);
     assert_eq!(read(&out), ["one", "two", "poison"]);
 }
@@ -311,6 +313,7 @@ fn a_webhook_is_signed_retried_and_not_redirected() {
         let done = scene.deliver(&sink);
         assert_eq!(done.taken, 0);
         assert!(done.position.error.contains(answered), "{}", done.position.error);
+        assert!(!done.position.error.contains("hook"), "{}", done.position.error);
         requests.recv_timeout(LONG).unwrap();
         scene.end_pause(&sink);
     }
@@ -393,6 +396,8 @@ fn what_the_log_no_longer_has_is_counted() {
     behind.execute("DELETE FROM events WHERE seq IN (1, 2)", []).unwrap();
     let done = scene.deliver(&sink);
     assert_eq!((done.taken, done.position.lost), (1, 2));
+    assert_eq!(retry(&scene.store, &scene.sinks(), &sink).unwrap().unwrap().lost, 2);
+    assert_eq!(status(&scene.store, &scene.sinks(), &sink).unwrap().position.lost, 0);
 }
 
 #[test]
@@ -408,4 +413,158 @@ fn a_store_that_was_made_anew_is_another_log() {
     let done = deliver(&anew.store, &scene.sinks(), &sink, LONG).unwrap();
     assert_eq!(done.taken, 1);
     assert_eq!(read(&scene.at("events.jsonl")), ["old", "new"]);
+}
+
+#[test]
+fn what_happens_during_a_delivery_is_delivered_by_it() {
+    let scene = Scene::new();
+    let (out, began) = (scene.at("out"), scene.at("began"));
+    let sink = command(&format!(
+        "cat >> {}; : > {}; until [ -e {}.go ]; do sleep 0.01; done",
+        out.display(),
+        began.display(),
+        began.display()
+    ));
+    scene.deliver(&sink);
+    scene.happen("one");
+    let (store, sinks) = (scene.at("store"), scene.sinks());
+    let done = std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            let store = SqliteStore::open(&store).unwrap();
+            deliver(&store, &sinks, &sink, LONG).unwrap()
+        });
+        while !began.exists() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        scene.happen("two");
+        assert!(scene.deliver(&sink).busy);
+        std::fs::write(scene.at("began.go"), "").unwrap();
+        first.join().unwrap()
+    });
+    assert_eq!((done.taken, done.pending), (2, 0));
+    assert_eq!(read(&out), ["one", "two"]);
+}
+
+/// Runs it in a thread, since what it is to show is that it ends.
+fn ends(scene: &Scene, sink: SinkConfig) -> Delivered {
+    let (store, sinks) = (scene.at("store"), scene.sinks());
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        let store = SqliteStore::open(&store).unwrap();
+        sender.send(deliver(&store, &sinks, &sink, LONG).unwrap()).unwrap();
+    });
+    receiver.recv_timeout(LONG).expect("it hangs")
+}
+
+#[test]
+fn what_left_the_commands_group_holds_up_nothing() {
+    let scene = Scene::new();
+    let pid = scene.at("pid");
+    let script =
+        format!("echo no >&2; setsid sleep 600 & echo $! > {}; sleep 0.2; exit 3", pid.display());
+    let sink = command(&script);
+    scene.deliver(&sink);
+    scene.happen("one");
+    let done = ends(&scene, sink);
+    let left = std::fs::read_to_string(&pid).unwrap();
+    let _ = std::process::Command::new("kill").arg(left.trim()).status();
+    assert!(done.position.error.ends_with("exit status: 3): no"), "{}", done.position.error);
+}
+
+#[test]
+fn a_socket_whose_queue_is_full_is_not_waited_for_without_end() {
+    let scene = Scene::new();
+    let path = scene.at("socket");
+    let listener = UnixListener::bind(&path).unwrap();
+    rustix::net::listen(&listener, 0).unwrap();
+    let _first = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let timeout = Span(Duration::from_millis(200));
+    let sink = sink(SinkTarget::Socket { path, timeout });
+    scene.deliver(&sink);
+    scene.happen("one");
+    let done = ends(&scene, sink);
+    assert_eq!((done.taken, done.position.failures), (0, 1));
+}
+
+#[test]
+fn a_probe_goes_alone_in_a_pause_and_whatever_is_wanted() {
+    let scene = Scene::new();
+    let out = scene.at("out");
+    let mut failing = command("exit 1");
+    failing.types = vec!["rollback".to_owned()];
+    scene.deliver(&failing);
+    scene.happen("one");
+    assert_eq!(scene.deliver(&failing).position.failures, 1);
+    let changed = ConfigurationChanged { files: Vec::new() };
+    let number = scene.store.emit(None, Happening::ConfigurationChanged(changed)).unwrap();
+    let ask = |sink: &SinkConfig| probe(&scene.store, &scene.sinks(), sink, number).unwrap();
+    assert!(matches!(ask(&failing), Probed::Refused(_)));
+    let cured = command(&format!("cat >> {}", out.display()));
+    let cured = SinkConfig { types: failing.types.clone(), ..cured };
+    assert_eq!(ask(&cured), Probed::Taken);
+    assert_eq!(std::fs::read_to_string(&out).unwrap().lines().count(), 1);
+    let position = status(&scene.store, &scene.sinks(), &cured).unwrap().position;
+    assert_eq!((position.failures, position.not_before), (0, 0));
+    assert_eq!(scene.deliver(&cured).taken, 1);
+    let text = std::fs::read_to_string(&out).unwrap();
+    assert_eq!(reasons(text.lines().last().unwrap()), ["one"]);
+}
+
+#[test]
+fn a_dead_letter_goes_with_the_log_it_is_from() {
+    let scene = Scene::new();
+    let sink = command("exit 1");
+    let sink = SinkConfig { attempts: 1, ..sink };
+    scene.deliver(&sink);
+    let number = scene.happen("old");
+    assert_eq!(scene.deliver(&sink).died, 1);
+    let source = scene.store.log_head().unwrap().source;
+    let anew = Scene::new();
+    let (url, requests) = server(&["204 No Content"]);
+    let target = SinkTarget::Webhook { url, secret: None, ca: None, timeout: SHORT };
+    let sink = SinkConfig { target, ..sink };
+    let done = deliver(&anew.store, &scene.sinks(), &sink, LONG).unwrap();
+    assert_eq!(done.position.dead, 1, "another log does not take it away");
+    assert_eq!(retry(&anew.store, &scene.sinks(), &sink).unwrap().unwrap().sent, 1);
+    let request = requests.recv_timeout(LONG).unwrap();
+    assert!(request.contains(&format!("webhook-id: {source}/{number}\r\n")), "{request}");
+}
+
+#[test]
+fn a_line_that_is_not_ours_stays_and_a_link_is_not_followed() {
+    let scene = Scene::new();
+    let path = scene.at("events.jsonl");
+    std::fs::write(&path, "somebody's").unwrap();
+    let sink = file(path.clone(), 1 << 20, 1);
+    scene.deliver(&sink);
+    scene.happen("one");
+    scene.deliver(&sink);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let rest = text.strip_prefix("somebody's\n").expect("it stays");
+    assert_eq!(reasons(rest), ["one"]);
+
+    let link = scene.at("link");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    let sink = file(link, 1 << 20, 1);
+    scene.happen("two");
+    assert_eq!(scene.deliver(&sink).taken, 0);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
+fn a_file_knows_all_that_a_crash_left_unwritten_in_the_position() {
+    let scene = Scene::new();
+    let path = scene.at("events.jsonl");
+    let sink = file(path.clone(), 1 << 20, 1);
+    scene.deliver(&sink);
+    let position = scene.sinks().join("test/position");
+    let before = std::fs::read(&position).unwrap();
+    for reason in ["one", "two", "three"] {
+        scene.happen(reason);
+    }
+    scene.deliver(&sink);
+    std::fs::write(&position, &before).unwrap();
+    scene.happen("four");
+    scene.deliver(&sink);
+    assert_eq!(read(&path), ["one", "two", "three", "four"]);
 }

@@ -1,12 +1,14 @@
 //! `ctrlz sinks`: where events are sent on to.
 
+use std::collections::HashMap;
+use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ctrlz_core::event::{Happening, SinkTested};
 use ctrlz_core::sink::SinkConfig;
-use ctrlz_sinks::{Delivered, dead_letters, deliver, retry, status};
+use ctrlz_sinks::{Delivered, Position, Probed, deliver, probe, retry, status};
 use serde_json::{Value, json};
 
 use crate::Answer;
@@ -23,13 +25,17 @@ pub(crate) fn sinks(arguments: &SinksArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let sinks = configured()?;
     match &arguments.action {
-        None => list(&context, &sinks, json),
+        None => list(&context, &sinks, HashMap::new(), json),
         Some(SinksAction::Deliver) => {
+            // One whose files cannot be used holds up no other.
+            let mut failed = HashMap::new();
             for sink in &sinks {
-                deliver(context.store(), &folder(&context.directory), sink, BUDGET)
-                    .map_err(|error| Failure::caused(OWN_FAILURE, "sink", &error))?;
+                let folder = folder(&context.directory);
+                if let Err(error) = deliver(context.store(), &folder, sink, BUDGET) {
+                    failed.insert(sink.name.as_str(), in_words(&error));
+                }
             }
-            list(&context, &sinks, json)
+            list(&context, &sinks, failed, json)
         }
         Some(SinksAction::Test { name }) => test(&context, named(&sinks, name)?, json),
         Some(SinksAction::Retry { name }) => again(&context, named(&sinks, name)?, json),
@@ -60,16 +66,41 @@ fn named<'s>(sinks: &'s [SinkConfig], name: &str) -> Result<&'s SinkConfig, Fail
     })
 }
 
-fn list(context: &Context, sinks: &[SinkConfig], json: bool) -> Answer {
+/// The sinks with where they stand. `failed` has what went wrong with some of them before.
+fn list<'s>(
+    context: &Context,
+    sinks: &'s [SinkConfig],
+    mut failed: HashMap<&'s str, String>,
+    json: bool,
+) -> Answer {
     let mut rows = Vec::new();
     let mut objects: Vec<Value> = Vec::new();
     for sink in sinks {
-        let found = status(context.store(), &folder(&context.directory), sink)
-            .map_err(|error| Failure::caused(OWN_FAILURE, "sink", &error))?;
+        let (name, kind) = (&sink.name, sink.target.word());
+        let found = status(context.store(), &folder(&context.directory), sink);
+        let found = match (found, failed.get(name.as_str())) {
+            (Ok(found), None) => found,
+            (Ok(found), Some(error)) => {
+                let position = Position { error: error.clone(), ..found.position };
+                Delivered { position, ..found }
+            }
+            (Err(error), _) => {
+                let error = in_words(&error);
+                let unknown = || "?".to_owned();
+                let cells = [unknown(), unknown(), unknown(), unknown(), error.clone()];
+                rows.push([name.clone(), kind.to_owned()].into_iter().chain(cells).collect());
+                objects.push(json!({
+                    "name": name, "kind": kind, "delivered": null, "pending": null, "dead": null,
+                    "lost": null, "failures": null, "error": error,
+                }));
+                failed.insert(name, error);
+                continue;
+            }
+        };
         let position = &found.position;
         rows.push(vec![
-            sink.name.clone(),
-            sink.target.word().to_owned(),
+            name.clone(),
+            kind.to_owned(),
             position.delivered.to_string(),
             found.pending.to_string(),
             position.dead.to_string(),
@@ -77,8 +108,8 @@ fn list(context: &Context, sinks: &[SinkConfig], json: bool) -> Answer {
             position.error.clone(),
         ]);
         objects.push(json!({
-            "name": sink.name,
-            "kind": sink.target.word(),
+            "name": name,
+            "kind": kind,
             "delivered": position.delivered,
             "pending": found.pending,
             "dead": position.dead,
@@ -89,36 +120,47 @@ fn list(context: &Context, sinks: &[SinkConfig], json: bool) -> Answer {
     }
     if json {
         show::print_json(&[("sinks", Value::Array(objects))]);
-        return show::done();
+    } else {
+        let heading = ["SINK", "KIND", "DELIVERED", "PENDING", "DEAD", "LOST", "LAST FAILURE"];
+        print_table(&heading, &rows, "no sinks; see docs/events.md");
     }
-    let heading = ["SINK", "KIND", "DELIVERED", "PENDING", "DEAD", "LOST", "LAST FAILURE"];
-    print_table(&heading, &rows, "no sinks; see docs/events.md");
-    show::done()
+    if failed.is_empty() { show::done() } else { Ok(OWN_FAILURE) }
 }
 
-/// Lets an event happen that says so, and delivers it.
+/// An error with what caused it.
+fn in_words(error: &dyn Error) -> String {
+    let (mut words, mut cause) = (error.to_string(), error.source());
+    while let Some(found) = cause {
+        words = format!("{words}: {found}");
+        cause = found.source();
+    }
+    words
+}
+
+/// Lets an event happen that says so, and sends it.
 fn test(context: &Context, sink: &SinkConfig, json: bool) -> Answer {
     let failed = |error: ctrlz_sinks::Delivery| Failure::caused(OWN_FAILURE, "sink", &error);
     let folder = folder(&context.directory);
-    let once = SinkConfig { types: Vec::new(), ..sink.clone() };
-    // A new sink begins with what happens from now on.
-    deliver_alone(context, &folder, &once).map_err(failed)?;
+    // What happened before has its turn before, if the sink takes anything.
+    deliver_alone(context, &folder, sink).map_err(failed)?;
     let happening = Happening::SinkTested(SinkTested { sink: sink.name.clone() });
     let number = context.store().emit(None, happening)?;
-    let done = deliver_alone(context, &folder, &once).map_err(failed)?;
-    if done.busy {
-        let message = format!("another process delivers to `{}` now", sink.name);
-        return Err(Failure::new(REFUSED, "busy", message));
+    let probe = || probe(context.store(), &folder, sink, number);
+    match when_free(probe, |probed| *probed == Probed::Busy).map_err(failed)? {
+        Probed::Taken => {}
+        Probed::Refused(reason) => {
+            let message = format!("`{}` did not take the event", sink.name);
+            return Err(Failure::new(OWN_FAILURE, "sink", message).detail(reason));
+        }
+        Probed::Busy => {
+            let message = format!("another process delivers to `{}` now", sink.name);
+            return Err(Failure::new(REFUSED, "busy", message));
+        }
     }
-    let letters = dead_letters(&folder, &sink.name)
-        .map_err(|error| Failure::caused(OWN_FAILURE, "sink", &error))?;
-    let died = letters.iter().any(|letter| letter.number == number);
-    if died || done.position.number < number {
-        let message = format!("`{}` did not take the event", sink.name);
-        return Err(Failure::new(OWN_FAILURE, "sink", message).detail(done.position.error));
-    }
+    // What waited for the end of a pause.
+    let done = deliver_alone(context, &folder, sink).map_err(failed)?;
     if json {
-        show::print_json(&[("taken", show::to_json(&done.taken)?)]);
+        show::print_json(&[("taken", show::to_json(&(done.taken + 1))?)]);
     } else {
         println!("`{}` took the event", sink.name);
     }
@@ -131,10 +173,18 @@ fn deliver_alone(
     folder: &Path,
     sink: &SinkConfig,
 ) -> Result<Delivered, ctrlz_sinks::Delivery> {
+    when_free(|| deliver(context.store(), folder, sink, BUDGET), |done| done.busy)
+}
+
+/// Tries until no other process is in the way, or for as long as one may be.
+fn when_free<T, E>(
+    mut attempt: impl FnMut() -> Result<T, E>,
+    is_busy: impl Fn(&T) -> bool,
+) -> Result<T, E> {
     let begun = Instant::now();
     loop {
-        let done = deliver(context.store(), folder, sink, BUDGET)?;
-        if !done.busy || begun.elapsed() > BUDGET {
+        let done = attempt()?;
+        if !is_busy(&done) || begun.elapsed() > BUDGET {
             return Ok(done);
         }
         std::thread::sleep(Duration::from_millis(20));
@@ -144,20 +194,22 @@ fn deliver_alone(
 fn again(context: &Context, sink: &SinkConfig, json: bool) -> Answer {
     let folder = folder(&context.directory);
     let failed = |error: ctrlz_sinks::Delivery| Failure::caused(OWN_FAILURE, "sink", &error);
-    let Some((sent, left, error)) = retry(context.store(), &folder, sink).map_err(failed)? else {
+    let Some(done) = retry(context.store(), &folder, sink).map_err(failed)? else {
         let message = format!("another process delivers to `{}` now", sink.name);
         return Err(Failure::new(REFUSED, "busy", message));
     };
+    let (sent, left, lost) = (done.sent, done.left, done.lost);
     if left > 0 {
         let message = format!("{sent} dead letters of `{}` went, {left} are left", sink.name);
-        return Err(Failure::new(OWN_FAILURE, "sink", message).detail(error));
+        return Err(Failure::new(OWN_FAILURE, "sink", message).detail(done.error));
     }
-    let letters = dead_letters(&folder, &sink.name)
-        .map_err(|error| Failure::caused(OWN_FAILURE, "sink", &error))?;
     if json {
-        show::print_json(&[("sent", sent.into()), ("left", letters.len().into())]);
-    } else {
-        println!("{sent} dead letters of `{}` went", sink.name);
+        show::print_json(&[("sent", sent.into()), ("left", left.into()), ("lost", lost.into())]);
+        return show::done();
+    }
+    println!("{sent} dead letters of `{}` went", sink.name);
+    if lost > 0 {
+        println!("{lost} lost events are no longer counted: the log does not have them any more");
     }
     show::done()
 }

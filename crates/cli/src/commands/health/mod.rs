@@ -10,7 +10,7 @@ use ctrlz_core::event::Severity;
 use ctrlz_core::health::{Finding, Remedy, StoreFacts, Thresholds};
 use ctrlz_core::time::Timestamp;
 use ctrlz_engine::health::{gravest, judge};
-use ctrlz_sinks::status;
+use ctrlz_sinks::{Position, status};
 use ctrlz_store::audit::Notary;
 use rustix::mount::{UnmountFlags, unmount};
 
@@ -104,25 +104,28 @@ fn add_sinks(context: &Context, facts: &mut StoreFacts) {
         let folder = super::sinks::folder(&context.directory);
         let wrong = match status(context.store(), &folder, &sink) {
             Err(error) => error.to_string(),
-            Ok(found) => {
-                let position = found.position;
-                let mut parts = Vec::new();
-                if position.dead > 0 {
-                    parts.push(format!("{} dead letters", position.dead));
-                }
-                if position.lost > 0 {
-                    parts.push(format!("{} lost events", position.lost));
-                }
-                if position.failures > 0 {
-                    parts.push(position.error);
-                }
-                parts.join(", ")
-            }
+            Ok(found) => trouble(&found.position),
         };
         if !wrong.is_empty() {
             facts.sinks.push((sink.name, wrong));
         }
     }
+}
+
+/// What is wrong with a sink, in words. What it says itself is not told: findings become events,
+/// and that may be anything. `ctrlz sinks` shows it.
+fn trouble(position: &Position) -> String {
+    let mut parts = Vec::new();
+    if position.dead > 0 {
+        parts.push(format!("{} dead letters", position.dead));
+    }
+    if position.lost > 0 {
+        parts.push(format!("{} lost events", position.lost));
+    }
+    if position.failures > 0 {
+        parts.push("fails".to_owned());
+    }
+    parts.join(", ")
 }
 
 /// Does what ctrlz can do about the findings; answers what was done, in words.
@@ -157,4 +160,16 @@ fn apply(context: &Context, remedy: &Remedy) -> String {
 
 fn shown(path: &Path) -> String {
     path.display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_sink_says_is_not_told() {
+        let error = "password=hunter2".to_owned();
+        let position = Position { dead: 2, lost: 1, failures: 3, error, ..Position::default() };
+        assert_eq!(trouble(&position), "2 dead letters, 1 lost events, fails");
+    }
 }
