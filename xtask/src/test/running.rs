@@ -92,6 +92,8 @@ impl Suite<'_> {
                 command
             }
         };
+        // Whoever runs this under nohup(1) ignores a signal that tests send.
+        command.arg("--default-signal");
         command.arg(&binary.path).arg("--show-output").args(self.filter);
         self.environment(&mut command, binary, place);
         let file = File::create(log).map_err(Failure::io("write", log))?;
