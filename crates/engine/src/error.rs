@@ -117,3 +117,15 @@ pub(crate) fn kept(point: &Point, operation: OperationId) -> Result<(), EngineEr
 fn on(path: Option<&RelPath>) -> String {
     path.map(|path| format!(" ({path})")).unwrap_or_default()
 }
+
+/// An error with its causes, in one line.
+#[must_use]
+pub fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}

@@ -22,7 +22,7 @@ mod undo;
 mod upkeep;
 
 pub use self::core::{SandboxCore, Waiting};
-pub use self::error::EngineError;
+pub use self::error::{EngineError, in_full};
 pub use approval::{Approved, SANDBOX_VARIABLE, refuse};
 pub use automatic::{AutomaticRules, risk_rises};
 pub use commit::{CommitOptions, CommitReport};

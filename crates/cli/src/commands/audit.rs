@@ -1,15 +1,14 @@
 //! `ctrlz audit`.
 
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use ctrlz_core::time::Timestamp;
 use ctrlz_store::audit::{Bundle, Notary, Verified, Verifier, compare, verify};
 
+use super::export;
 use crate::Answer;
 use crate::arguments::{AuditAction, AuditArguments};
+use crate::clock::now;
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::show::{self, plain};
@@ -25,15 +24,10 @@ pub(crate) fn audit(arguments: &AuditArguments, json: bool) -> Answer {
         AuditAction::Verify { file: None, from, to, key } => {
             verify_store(*from, *to, key.as_deref(), json)
         }
-        AuditAction::Export { file, from, to } => export(file.as_deref(), *from, *to, json),
+        AuditAction::Export { file, from, to } => export_log(file.as_deref(), *from, *to, json),
         AuditAction::Sign => sign(json),
         AuditAction::Key => key(json),
     }
-}
-
-fn now() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 fn verify_store(from: Option<i64>, to: Option<i64>, key: Option<&str>, json: bool) -> Answer {
@@ -138,7 +132,7 @@ fn told(bundle: &Bundle, key: Option<&Verifier>, all: Option<&Verified>, json: b
     show::done()
 }
 
-fn export(file: Option<&Path>, from: Option<i64>, to: Option<i64>, json: bool) -> Answer {
+fn export_log(file: Option<&Path>, from: Option<i64>, to: Option<i64>, json: bool) -> Answer {
     let context = Context::open()?;
     let notary = Notary::of(&context.directory);
     if to.is_none() {
@@ -150,23 +144,10 @@ fn export(file: Option<&Path>, from: Option<i64>, to: Option<i64>, json: bool) -
     let bundle = bundle(&context, &notary, from, to)?;
     let text = bundle.text();
     let Some(file) = file else {
-        let mut out = std::io::stdout().lock();
-        out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| {
-            let message = "cannot write the export to standard output";
-            Failure::new(OWN_FAILURE, "export", message).detail(error.to_string())
-        })?;
+        export::print(&text)?;
         return show::done();
     };
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-    written.map_err(|error| {
-        let message = format!("cannot write the export {}", file.display());
-        Failure::new(OWN_FAILURE, "export", message).detail(error.to_string())
-    })?;
+    export::write(&text, file)?;
     if json {
         show::print_json(&[("events", show::to_json(&bundle.events.len())?)]);
     } else {

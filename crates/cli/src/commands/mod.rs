@@ -11,6 +11,7 @@ mod diff;
 mod doctor;
 mod emergency;
 mod events;
+mod export;
 mod gc;
 mod health;
 mod history;

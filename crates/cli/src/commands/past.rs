@@ -1,7 +1,6 @@
 //! What a sandbox remembers of the commands before the next one, for the validator.
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ctrlz_core::operation::{Operation, OperationKind, Status};
 use ctrlz_core::sandbox::{Root, Sandbox};
@@ -11,6 +10,7 @@ use ctrlz_core::verdict_record::EffectRecord;
 use ctrlz_engine::BaseChoice;
 use ctrlz_policy::{Deletions, History};
 
+use crate::clock;
 use crate::failure::Failure;
 use crate::places;
 use crate::store::OpenStore;
@@ -47,8 +47,7 @@ fn is_from(sandbox: &Sandbox, choice: &BaseChoice) -> bool {
 /// What `sandbox` remembers: one query, over its newest operations.
 pub(super) fn history(store: &dyn Store, sandbox: &Sandbox) -> Result<History, Failure> {
     let operations = store.operations(sandbox.id, REMEMBERED)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    Ok(remembered(&operations, Timestamp(i64::try_from(now).unwrap_or(i64::MAX))))
+    Ok(remembered(&operations, clock::now()))
 }
 
 /// What follows from operations, the newest first.

@@ -7,18 +7,7 @@ use ctrlz_core::store::StoreError;
 use ctrlz_core::time::Timestamp;
 
 use crate::core::SandboxCore;
-use crate::error::EngineError;
-
-/// An error with its causes.
-fn in_full(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
-}
+use crate::error::{EngineError, in_full};
 
 impl SandboxCore<'_> {
     /// What is known of the store, as far as the engine knows it: the database, what is under way,

@@ -1,13 +1,14 @@
 //! Signs how far the event log has come.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use ctrlz_core::store::Store;
-use ctrlz_core::time::Timestamp;
 use ctrlz_engine::background::{Task, TaskError};
 use ctrlz_store::SqliteStore;
 use ctrlz_store::audit::Notary;
+
+use crate::clock;
 
 /// How often it is looked whether there is something to sign.
 const LOOK: Duration = Duration::from_secs(2);
@@ -43,8 +44,7 @@ impl Task for Checkpoints {
         let unsigned = store.log_head()?.last - notary.signed_to()?;
         let due = self.signed.is_none_or(|signed| signed.elapsed() >= LONGEST);
         if unsigned > 0 && (due || unsigned >= MOST) {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
-            notary.sign(&store, Timestamp(i64::try_from(since.as_nanos())?))?;
+            notary.sign(&store, clock::now())?;
             self.signed = Some(Instant::now());
         }
         self.store = Some(store);

@@ -14,6 +14,7 @@ use ctrlz_core::actor::Actor;
 use ctrlz_core::event::{Happening, HealthChanged, Severity};
 use ctrlz_core::store::Store;
 use ctrlz_engine::background::{Background, Report, Task};
+use ctrlz_engine::in_full;
 use ctrlz_store::SqliteStore;
 use ctrlz_sys::signal;
 use rustix::event::{PollFd, PollFlags, poll};
@@ -80,7 +81,9 @@ fn open(store: &Path, task: &str) -> Result<SqliteStore, ctrlz_core::store::Stor
 fn reporter(store: PathBuf) -> impl Fn(&str, Report<'_>) + Send + Sync {
     move |task, report| {
         let (severity, evidence) = match &report {
-            Report::Failed(error) => (Severity::Warning, format!("it fails: {}", chain(&***error))),
+            Report::Failed(error) => {
+                (Severity::Warning, format!("it fails: {}", in_full(&***error)))
+            }
             Report::Works { failures } => {
                 (Severity::Ok, format!("it works again, after {failures} failures"))
             }
@@ -98,16 +101,6 @@ fn reporter(store: PathBuf) -> impl Fn(&str, Report<'_>) + Send + Sync {
         let _ = open(&store, task)
             .and_then(|store| store.emit(None, Happening::HealthChanged(happening)));
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text = format!("{text}: {error}");
-        cause = error.source();
-    }
-    text
 }
 
 fn lock_path(store: &Path) -> PathBuf {

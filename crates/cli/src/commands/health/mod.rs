@@ -3,12 +3,10 @@
 mod host;
 
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ctrlz_config::Flags;
 use ctrlz_core::event::Severity;
 use ctrlz_core::health::{Finding, Remedy, StoreFacts, Thresholds};
-use ctrlz_core::time::Timestamp;
 use ctrlz_engine::health::{gravest, judge};
 use ctrlz_sinks::{Position, status};
 use ctrlz_store::audit::Notary;
@@ -16,6 +14,7 @@ use rustix::mount::{UnmountFlags, unmount};
 
 use crate::Answer;
 use crate::arguments::HealthArguments;
+use crate::clock;
 use crate::context::{Context, WhenBusy};
 use crate::failure::{Failure, OWN_FAILURE};
 use crate::places;
@@ -63,8 +62,7 @@ pub(crate) fn health(arguments: &HealthArguments, json: bool) -> Answer {
 
 /// Looks at everything.
 pub(super) fn look(context: &Context) -> Result<Vec<Finding>, Failure> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    let now = Timestamp(i64::try_from(now.as_nanos()).unwrap_or(i64::MAX));
+    let now = clock::now();
     let mut facts = context.with_core(WhenBusy::Fail, |core| Ok(core.store_facts(now)))?;
     add_evidence(context, &mut facts)?;
     add_sinks(context, &mut facts);

@@ -1,9 +1,7 @@
 //! `ctrlz state export` and `import`.
 
-use std::io::{Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io::Read;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
@@ -12,6 +10,8 @@ use ctrlz_core::time::Timestamp;
 use ctrlz_store::state_file::Bundle;
 
 use crate::Answer;
+use crate::clock;
+use crate::commands::export;
 use crate::context::{Context, WhenBusy};
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::show::{self, plain};
@@ -23,26 +23,14 @@ pub(super) fn export(
     json: bool,
 ) -> Answer {
     let bundle = Bundle::of(context.store(), namespaces)?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     let text = bundle
-        .text(Timestamp::from_parts(i64::try_from(now).unwrap_or(i64::MAX), 0))
+        .text(Timestamp::from_parts(clock::now().seconds(), 0))
         .map_err(|error| Failure::caused(OWN_FAILURE, "export", &error))?;
     let Some(file) = file else {
-        let written = std::io::stdout().write_all(text.as_bytes());
-        written.map_err(|error| Failure::caused(OWN_FAILURE, "output", &error))?;
+        export::print(&text)?;
         return show::done();
     };
-    // For its owner only: what is not encrypted stands there for anybody to read.
-    let written = std::fs::OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(file)
-        .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
-    written.map_err(|error| {
-        let message = format!("cannot write the export {}", file.display());
-        Failure::new(OWN_FAILURE, "export", message).detail(error.to_string())
-    })?;
+    export::write(&text, file)?;
     let writes: usize = bundle.namespaces.iter().map(|(_, writes)| writes.len()).sum();
     if json {
         let names: Vec<&String> = bundle.namespaces.iter().map(|(name, _)| name).collect();
