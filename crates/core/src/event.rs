@@ -14,6 +14,8 @@ use crate::actor::ActorKind;
 use crate::changeset::ChangeCounts;
 use crate::digest::Digest;
 use crate::id::{OperationId, SnapshotId};
+use crate::lifecycle::LifecycleChanged;
+use crate::monitor::AnomalyPolicy;
 use crate::operation::{CommandReport, OperationKind, Status};
 use crate::sandbox::Guard;
 use crate::snapshot::{SnapshotKind, SnapshotScope, Tag};
@@ -60,6 +62,10 @@ pub enum Happening {
     /// A sandbox was removed with all that is in it.
     #[serde(rename = "io.github.ctrlz.sandbox.removed")]
     SandboxRemoved {},
+    /// A sandbox was suspended or resumed, or its setup ended. What begins and ends in it is told as
+    /// an operation.
+    #[serde(rename = "io.github.ctrlz.sandbox.lifecycle")]
+    LifecycleChanged(LifecycleChanged),
     /// Damaged state was mended, by a rebuild from the journal or from good copies.
     #[serde(rename = "io.github.ctrlz.state.repaired")]
     StateRepaired(StateRepaired),
@@ -277,6 +283,15 @@ pub struct ResourceExceeded {
     pub unit: String,
     /// In words.
     pub reason: String,
+    /// How many times as much as was expected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub factor: Option<f64>,
+    /// The operation that used it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub operation: Option<OperationId>,
+    /// What followed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<AnomalyPolicy>,
 }
 
 /// See [`Happening::SinkTested`].

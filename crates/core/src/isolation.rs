@@ -8,7 +8,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{LimitKind, Limits};
+use crate::monitor::{Observer, Reading};
 use crate::operation::CommandReport;
+use crate::size::ByteSize;
 use crate::workspace::WorkspaceMount;
 
 /// What went wrong before or around a command. A command that fails by itself is no error.
@@ -45,6 +47,25 @@ pub enum IsolationError {
         /// Why.
         #[source]
         source: std::io::Error,
+    },
+    /// What runs in a sandbox could not be frozen, thawed or ended.
+    #[error("cannot {action} process {pid} and what it started")]
+    Pause {
+        /// What was tried.
+        action: &'static str,
+        /// Process 1 of the sandbox.
+        pid: u32,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is next to no space where what it writes would go. The command did not run.
+    #[error("the disk that holds the store is nearly full: {free} are free, {least} are kept")]
+    StoreFull {
+        /// Free bytes.
+        free: ByteSize,
+        /// So many have to be.
+        least: ByteSize,
     },
     /// The command ran, but how it ended is unknown.
     #[error("lost the sandbox: {what}")]
@@ -102,6 +123,9 @@ pub struct Launch {
     pub network: Network,
     /// The limits.
     pub limits: Limits,
+    /// So many bytes have to be free where what it writes goes, or a 64th of that disk when that is
+    /// less; `None` for any.
+    pub least_free: Option<ByteSize>,
     /// Capabilities to keep, by their kernel names without `CAP_`.
     pub keep_capabilities: Vec<String>,
 }
@@ -135,12 +159,25 @@ pub struct IsolationCapabilities {
 /// A command that is ready to run: everything is set up, nothing is executed yet. Dropping it
 /// takes everything down: then no process of the sandbox is alive and its mounts are gone.
 pub trait Prepared {
-    /// Executes the command and waits for its end; to be called once. When it returns, nothing in
-    /// the sandbox writes any more.
+    /// Lets the command begin, and returns at once; to be called once. What the caller does until it
+    /// waits must be short: signals and limits wait with it.
+    ///
+    /// # Errors
+    /// When signals cannot be received.
+    fn start(&mut self) -> Result<(), IsolationError>;
+
+    /// Waits for the end of the command; to be called once, after [`Self::start`]. When it returns,
+    /// nothing in the sandbox writes any more.
+    ///
+    /// `observer` is asked how the command goes on, for the first time when it has run for as long as
+    /// the observer says; until then, nothing is measured for it.
     ///
     /// # Errors
     /// When the program could not be executed, or its end could not be learned.
-    fn run(&mut self) -> Result<CommandReport, IsolationError>;
+    fn wait(
+        &mut self,
+        observer: Option<&mut dyn Observer>,
+    ) -> Result<CommandReport, IsolationError>;
 }
 
 /// Runs commands in isolation.
@@ -160,8 +197,44 @@ pub trait IsolationDriver {
     /// [`IsolationError::Unenforceable`] for the first of them.
     fn check(&self, limits: &Limits) -> Result<(), IsolationError>;
 
+    /// What the sandbox of a process 1 uses now, seen from outside; `None` when that process is
+    /// gone. `process_1` is the id that [`Self::prepare`] told.
+    fn measure(&self, process_1: u32) -> Option<Reading>;
+
+    /// The network of the sandbox of a process 1; `None` when that cannot be told.
+    fn network_of(&self, process_1: u32) -> Option<Network>;
+
+    /// Freezes the sandbox whose process 1 this is, with all that runs in it. When it returns, none of
+    /// them runs any more. Answers how, in words.
+    ///
+    /// # Errors
+    /// [`IsolationError::Pause`]; then they run as before.
+    fn freeze(&self, process_1: u32) -> Result<String, IsolationError>;
+
+    /// Lets them go on, but for those that are to stay stopped.
+    ///
+    /// # Errors
+    /// [`IsolationError::Pause`]
+    fn thaw(&self, process_1: u32, stay_stopped: &[u32]) -> Result<(), IsolationError>;
+
+    /// Whether they are frozen.
+    fn is_frozen(&self, process_1: u32) -> bool;
+
+    /// Those of them that are stopped by a signal.
+    fn stopped(&self, process_1: u32) -> Vec<u32>;
+
+    /// Ends all of them, frozen or not, and waits for that.
+    ///
+    /// # Errors
+    /// [`IsolationError::Pause`]
+    fn end(&self, process_1: u32, process: BorrowedFd<'_>) -> Result<(), IsolationError>;
+
+    /// Removes what launchers that were killed left in the kernel. What it fails to remove, somebody
+    /// still uses, or the next call removes.
+    fn tidy(&self);
+
     /// Starts setting up `launch`. The set-up may go on while the caller writes its journal; its
-    /// errors come from [`Prepared::run`].
+    /// errors come from [`Prepared::wait`].
     ///
     /// `begun` learns the process with which everything in the sandbox ends, before that process
     /// touches anything: its id and a descriptor of it (pidfd_open(2)).

@@ -6,13 +6,16 @@
 #![forbid(unsafe_code)]
 
 pub mod actor;
+pub mod archive;
 pub mod changeset;
 pub mod digest;
 pub mod event;
 pub mod health;
 pub mod id;
 pub mod isolation;
+pub mod lifecycle;
 pub mod limits;
+pub mod monitor;
 pub mod name;
 pub mod operation;
 pub mod path;

@@ -6,6 +6,7 @@ use crate::changeset::ChangeCounts;
 use crate::digest::Digest;
 use crate::id::{OperationId, SandboxId};
 use crate::limits::{LimitKind, Limits};
+use crate::monitor::Anomaly;
 use crate::snapshot::Point;
 use crate::span::Span;
 use crate::state::StateWrite;
@@ -64,6 +65,12 @@ impl OperationKind {
     #[must_use]
     pub fn is_undoable(self) -> bool {
         matches!(self, Self::Run | Self::Rollback | Self::Commit | Self::Discard | Self::State)
+    }
+
+    /// Whether it leads back to where the sandbox stood, or its base does.
+    #[must_use]
+    pub fn is_step_back(self) -> bool {
+        matches!(self, Self::Rollback | Self::Undo | Self::Discard)
     }
 }
 
@@ -126,6 +133,8 @@ pub enum Stopped {
     Limit(LimitKind),
     /// The store's file system was nearly full.
     StoreFull,
+    /// It was unusual for its sandbox, which the configuration does not let pass.
+    Unusual,
 }
 
 /// What a command used (getrusage(2), summed over its processes).
@@ -139,6 +148,10 @@ pub struct Usage {
     pub system: Option<Span>,
     /// The largest resident set of any process, in bytes.
     pub peak_resident: u64,
+    /// Processes and threads that were begun, as far as the kernel's numbers tell: not more than the
+    /// sandbox has process ids.
+    #[serde(default)]
+    pub processes: u64,
 }
 
 /// What a command did.
@@ -190,6 +203,9 @@ pub struct Outcome {
     /// step that writes the state: what stands here in an outcome to be written is not looked at.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub state: Vec<StateWrite>,
+    /// What of it was unusual.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub anomalies: Vec<Anomaly>,
 }
 
 /// An operation as the journal keeps it.

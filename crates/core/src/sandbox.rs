@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::id::{OperationId, SandboxId};
+use crate::lifecycle::Life;
 use crate::name::SandboxName;
 use crate::snapshot::Point;
 use crate::time::Timestamp;
@@ -39,6 +40,13 @@ impl Root {
     #[must_use]
     pub fn is_workspace(&self) -> bool {
         !matches!(self, Self::Host)
+    }
+
+    /// Whether the workspace may hold files of many owners, which only root, or a process with the
+    /// user's subordinate ids, can handle.
+    #[must_use]
+    pub fn has_many_owners(&self) -> bool {
+        matches!(self, Self::Directory { .. } | Self::Image { .. })
     }
 
     /// Whether a commit has somewhere to go.
@@ -128,6 +136,9 @@ pub struct Sandbox {
     /// What an emergency left on it.
     #[serde(default)]
     pub guard: Guard,
+    /// What is kept of its life.
+    #[serde(default)]
+    pub life: Life,
 }
 
 impl Sandbox {

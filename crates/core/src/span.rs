@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 /// A length of time. Read from `90`, `1.5s`, `250ms`, `10m`, `2h`, `7d`; a bare number is
 /// seconds, as in timeout(1). As JSON it is a number of seconds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(pub Duration);
 
 /// Why a text is not a length of time.

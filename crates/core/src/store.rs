@@ -1,11 +1,12 @@
 //! What the engine asks of a store: the journal, the sandboxes, the snapshots and the state.
 
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crate::event::Happening;
 use crate::id::{OperationId, SandboxId, SnapshotId};
+use crate::lifecycle::{Life, LifeChange};
 use crate::name::SandboxName;
 use crate::operation::{Operation, Outcome, Request, Status};
 use crate::sandbox::{Guard, GuardChange, Root, Sandbox};
@@ -142,6 +143,8 @@ pub struct NewSandbox {
     pub driver: String,
     /// Its first tree.
     pub tree: Tree,
+    /// See [`Sandbox::life`].
+    pub life: Life,
 }
 
 /// How safe a write must be before the call returns.
@@ -162,6 +165,16 @@ pub trait SandboxLock {
     /// # Errors
     /// When it cannot be written down.
     fn share(&self, pid: u32, process: BorrowedFd<'_>) -> io::Result<()>;
+}
+
+/// Who works in a sandbox.
+#[derive(Debug)]
+pub struct Occupancy {
+    /// The process that holds its lock, 0 when it is unknown which; nothing when it is free.
+    pub holder: Option<u32>,
+    /// The process with which everything in the sandbox ends, as [`SandboxLock::share`] noted it,
+    /// when it lives: its id and a descriptor of it.
+    pub process: Option<(u32, OwnedFd)>,
 }
 
 /// An event as the log keeps it.
@@ -225,6 +238,13 @@ pub trait Store: StateStore {
     /// A failure to write.
     fn remove_sandbox(&self, id: SandboxId) -> Result<(), StoreError>;
 
+    /// Makes sure that no operation and no snapshot gets one of these ids or a lower one, as when
+    /// something that they name is left of a store that was lost.
+    ///
+    /// # Errors
+    /// A failure to write.
+    fn reserve_ids(&self, operation: OperationId, snapshot: SnapshotId) -> Result<(), StoreError>;
+
     /// Takes the sandbox's lock, waiting while another process holds it. `waiting` is called once
     /// with the holder's process id before the first wait; when it answers false the call gives up.
     ///
@@ -235,6 +255,13 @@ pub trait Store: StateStore {
         sandbox: SandboxId,
         waiting: &mut dyn FnMut(u32) -> bool,
     ) -> Result<Box<dyn SandboxLock>, StoreError>;
+
+    /// The process with which everything that runs in the sandbox ends, as
+    /// [`SandboxLock::share`] noted it; `None` when it has ended.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn occupant(&self, sandbox: SandboxId) -> Result<Option<u32>, StoreError>;
 
     /// Writes intent. The sandbox's `open_operation` becomes this one.
     ///
@@ -335,6 +362,25 @@ pub trait Store: StateStore {
     /// # Errors
     /// [`StoreError::NoSandbox`], or a failure to write.
     fn change_guard(&self, sandbox: SandboxId, change: &GuardChange) -> Result<Guard, StoreError>;
+
+    /// Changes what is kept of a sandbox's life, from what is stored, and tells `happening` in the
+    /// same step. Answers what it is then; nothing when the store holds something else than the
+    /// change goes out from, and then nothing is changed or told.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSandbox`], or a failure to write.
+    fn change_life(
+        &self,
+        sandbox: SandboxId,
+        change: &LifeChange,
+        happening: Option<Happening>,
+    ) -> Result<Option<Life>, StoreError>;
+
+    /// Who works in a sandbox, without waiting for it or disturbing it.
+    ///
+    /// # Errors
+    /// A failure to look.
+    fn occupancy(&self, sandbox: SandboxId) -> Result<Occupancy, StoreError>;
 
     /// One snapshot.
     ///

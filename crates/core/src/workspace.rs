@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::archive::{Arrival, Stratum};
 use crate::changeset::{ChangeCounts, Changeset};
 use crate::digest::Digest;
 use crate::id::{OperationId, SandboxId};
@@ -158,6 +159,9 @@ pub struct WorkspaceCapabilities {
     pub constant_time: bool,
     /// The most layers before they are merged; `None` when the driver has none.
     pub max_layers: Option<u32>,
+    /// Whether a tree is layers on its base, each of which comes and goes by itself; otherwise it is
+    /// one part that has all of it.
+    pub layered: bool,
     /// What it cannot keep, in words, empty when it keeps everything.
     pub loses: Vec<String>,
 }
@@ -337,11 +341,25 @@ pub trait WorkspaceDriver {
         strategy: ConflictStrategy,
     ) -> Result<ChangeCounts, WorkspaceError>;
 
+    /// The newest commit or revert that the driver keeps something of. A new operation must not get
+    /// its id, nor a lower one.
+    ///
+    /// # Errors
+    /// A failed file operation.
+    fn newest_commit(&self) -> Result<Option<OperationId>, WorkspaceError>;
+
     /// Finishes or takes back what a crash left of the commit or revert `operation`.
     ///
     /// # Errors
     /// A failed file operation; calling it again continues.
     fn recover_commit(&self, operation: OperationId) -> Result<RecoveredCommit, WorkspaceError>;
+
+    /// What a tree is made of, lowest first, for those who keep it elsewhere. Nothing of it is
+    /// removed while the driver lives, and what has an id never changes.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Damaged`] when a part is missing.
+    fn strata(&self, tree: &Tree) -> Result<Vec<Stratum>, WorkspaceError>;
 
     /// The names of what a tree is made of, each of which other trees may have, too. What a commit
     /// keeps to be taken back is no part of a tree.
@@ -356,11 +374,89 @@ pub trait WorkspaceDriver {
     /// A failed file operation.
     fn part_size(&self, part: &str) -> Result<u64, WorkspaceError>;
 
-    /// Removes everything that none of the trees needs that `live` answers; answers the bytes
-    /// freed, about. `live` is asked once nobody else can be about to record a tree, so that it
-    /// must look then and not before; when it answers nothing, nothing is removed.
+    /// A new, empty directory that only we may use, on the file system of the driver's trees, in
+    /// which parts of trees can be restored for [`Self::adopt`] and [`Self::mend`]. What a crash
+    /// leaves of it is collected; as long as this driver lives it stays until
+    /// [`Self::clear_landing`].
     ///
     /// # Errors
     /// A failed file operation.
-    fn collect(&self, live: &mut dyn FnMut() -> Option<Vec<Tree>>) -> Result<u64, WorkspaceError>;
+    fn landing(&self) -> Result<PathBuf, WorkspaceError>;
+
+    /// Removes a landing of this driver with all that is left in it, whatever modes that has;
+    /// nothing to do when it is gone.
+    ///
+    /// # Errors
+    /// What could not be removed, or a directory that is no landing of this driver.
+    fn clear_landing(&self, landing: &Path) -> Result<(), WorkspaceError>;
+
+    /// Whether the part of that name (see [`Self::parts`]) is there and whole, as far as a quick
+    /// [`Self::verify`] tells. Any text may be asked for; what is no name of a part is not held.
+    /// What is held is not collected by others for an hour, so that it can still be used.
+    ///
+    /// # Errors
+    /// A failed file operation.
+    fn holds(&self, part: &str) -> Result<bool, WorkspaceError>;
+
+    /// The tree of `parts`, lowest first, on `base`: whole, and on disk when this answers, so that
+    /// a journal can rely on it.
+    ///
+    /// A part that this driver sealed and holds is used as it is there; its directory need not
+    /// exist then. Another one keeps its name when that is one of a sealed part and nothing is
+    /// there under it, not even something damaged (for which there is [`Self::mend`]); else, and
+    /// without a name, it gets a new one. A part becomes visible whole or not at all; what a
+    /// failure leaves is collected.
+    ///
+    /// What a later commit expects to find in the base is what the record says that the part was
+    /// made on. Where `base` is not the directory that the records speak of but a copy of it, an
+    /// entry with the recorded type, mode, size and time counts as the recorded one, and any other
+    /// as changed by someone. What no record tells is expected as it is now. A record that cannot
+    /// be read or is not of this part is passed over.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Base`] when the base cannot be used; [`WorkspaceError::Damaged`] when a
+    /// part is neither held nor in a landing, or is named twice; a failed file operation.
+    fn adopt(&self, base: &Path, parts: &[Arrival]) -> Result<Tree, WorkspaceError>;
+
+    /// Puts `part` in the place of the one with the same name, which is missing or damaged. What
+    /// was there is set aside until the new one is in place, and then removed.
+    ///
+    /// No operation may be under way on a tree that has the part: the caller holds the lock of
+    /// every sandbox with such a tree, from before this until after it. The driver itself knows
+    /// only of the heads that it opened, and refuses when one of them is on such a tree.
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Damaged`] when what was restored does not fit its record, or is another
+    /// part than the one whose description is still there: nothing is replaced then.
+    /// [`WorkspaceError::ForeignTree`] when the name is none of this driver's sealed parts;
+    /// [`WorkspaceError::Unsupported`] when the part cannot be put back that way; a failed file
+    /// operation, after which the part is as before, or missing and can be mended again.
+    fn mend(&self, part: &Arrival) -> Result<(), WorkspaceError>;
+
+    /// Whether [`Self::begin`] will soon have to merge layers of `tree`, which [`Self::merge`] can do
+    /// ahead of it.
+    ///
+    /// # Errors
+    /// A foreign tree, or a failed file operation.
+    fn is_chain_long(&self, tree: &Tree) -> Result<bool, WorkspaceError>;
+
+    /// Merges layers of `tree` for what will be begun on it, when [`Self::is_chain_long`]; answers
+    /// whether there was something to merge. The tree stays what it is.
+    ///
+    /// # Errors
+    /// A failed file operation.
+    fn merge(&self, tree: &Tree) -> Result<bool, WorkspaceError>;
+
+    /// Removes everything that none of the trees needs that `live` answers; answers the bytes
+    /// freed, about. `live` is asked once nobody else can be about to record a tree, so that it
+    /// must look then and not before; when it answers nothing, nothing is removed. `more` is asked
+    /// before each thing that goes: once it says no, the rest waits for the next call.
+    ///
+    /// # Errors
+    /// A failed file operation.
+    fn collect(
+        &self,
+        live: &mut dyn FnMut() -> Option<Vec<Tree>>,
+        more: &dyn Fn() -> bool,
+    ) -> Result<u64, WorkspaceError>;
 }
