@@ -111,38 +111,65 @@ pub fn enter_new(namespaces: Namespaces) -> io::Result<()> {
     checked(unsafe { libc::c_long::from(libc::unshare(flags)) }).map(drop)
 }
 
-/// Makes a user namespace and calls `act` with a descriptor of a process in it, which holds it until
-/// `act` returns. Its ids are unmapped until someone writes `/proc/PID/uid_map` and `gid_map`.
-///
-/// The process shares this one's memory, so that no page is copied for it, and does nothing.
-///
-/// # Errors
-/// As clone(2), and those of `act`.
-pub fn with_user_namespace<T>(act: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>) -> io::Result<T> {
-    extern "C" fn hold(_: *mut libc::c_void) -> libc::c_int {
-        loop {
-            // SAFETY: pause takes nothing. It returns only after a handled signal.
-            unsafe { libc::pause() };
+/// A process that only holds a namespace. It shares the memory of the process that made it, so that no
+/// page is copied for it, and does nothing. Dropping this ends it and waits for that.
+#[derive(Debug)]
+pub struct Holder {
+    process: OwnedFd,
+    /// The process stands on it until it was waited for.
+    _stack: Vec<u8>,
+}
+
+impl Holder {
+    /// One in a new user namespace, the ids of which are unmapped until someone writes
+    /// `/proc/PID/uid_map` and `gid_map`.
+    ///
+    /// # Errors
+    /// As clone(2).
+    pub fn of_user_namespace() -> io::Result<Self> {
+        extern "C" fn hold(_: *mut libc::c_void) -> libc::c_int {
+            loop {
+                // SAFETY: pause takes nothing. It returns only after a handled signal.
+                unsafe { libc::pause() };
+            }
         }
+        let mut stack = vec![0_u8; 16 << 10];
+        let mut pidfd: libc::c_int = -1;
+        let flags = libc::CLONE_NEWUSER | libc::CLONE_VM | libc::CLONE_PIDFD | libc::SIGCHLD;
+        let null = std::ptr::null_mut::<libc::c_void>();
+        // SAFETY: `hold` touches nothing but its stack, of which the end is passed (clone aligns it).
+        // The stack lives until the process was waited for, in `drop`. With CLONE_PIDFD the kernel
+        // stores a descriptor where the argument after `arg` points.
+        checked(unsafe {
+            let end = stack.as_mut_ptr().add(stack.len()).cast();
+            libc::c_long::from(libc::clone(hold, end, flags, null, &raw mut pidfd, null, null))
+        })?;
+        // SAFETY: clone succeeded with CLONE_PIDFD, so this is a new descriptor that nothing owns.
+        Ok(Self { process: unsafe { OwnedFd::from_raw_fd(pidfd) }, _stack: stack })
     }
-    let mut stack = vec![0_u8; 16 << 10];
-    let mut pidfd: libc::c_int = -1;
-    let flags = libc::CLONE_NEWUSER | libc::CLONE_VM | libc::CLONE_PIDFD | libc::SIGCHLD;
-    let null = std::ptr::null_mut::<libc::c_void>();
-    // SAFETY: `hold` touches nothing but its stack, of which the end is passed (clone aligns it).
-    // The stack lives until the process was waited for, below. With CLONE_PIDFD the kernel stores
-    // a descriptor where the argument after `arg` points.
-    checked(unsafe {
-        let end = stack.as_mut_ptr().add(stack.len()).cast();
-        libc::c_long::from(libc::clone(hold, end, flags, null, &raw mut pidfd, null, null))
-    })?;
-    // SAFETY: clone succeeded with CLONE_PIDFD, so this is a new descriptor that nothing owns.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    let result = act(pidfd.as_fd());
-    rustix::process::pidfd_send_signal(&pidfd, Signal::KILL)?;
-    while let Err(Errno::INTR) = waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED) {}
-    drop(stack);
-    result
+
+    /// A pidfd of the process.
+    #[must_use]
+    pub fn process(&self) -> BorrowedFd<'_> {
+        self.process.as_fd()
+    }
+
+    /// Lets the process end, which takes a moment; who drops this after that moment need not wait.
+    ///
+    /// # Errors
+    /// As pidfd_send_signal(2).
+    pub fn end(&self) -> io::Result<()> {
+        Ok(rustix::process::pidfd_send_signal(&self.process, Signal::KILL)?)
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        // A process that is gone already cannot be signalled, and is waited for all the same.
+        let _ = self.end();
+        let options = WaitIdOptions::EXITED;
+        while let Err(Errno::INTR) = waitid(WaitId::PidFd(self.process.as_fd()), options) {}
+    }
 }
 
 fn check_single_threaded() -> io::Result<()> {

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use ctrlz_core::digest::Digest;
 use ctrlz_core::event::Happening;
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
+use ctrlz_core::lifecycle::{Life, LifeChange};
 use ctrlz_core::operation::{Operation, Outcome, Request, Status};
 use ctrlz_core::sandbox::{Guard, GuardChange, Sandbox};
 use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
@@ -16,7 +17,7 @@ use ctrlz_core::state_store::{
     StateStore, ValueCopies,
 };
 use ctrlz_core::store::{
-    Durability, LogHead, LoggedEvent, NewSandbox, SandboxLock, Store, StoreError,
+    Durability, LogHead, LoggedEvent, NewSandbox, Occupancy, SandboxLock, Store, StoreError,
 };
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -143,12 +144,20 @@ impl<S: Store> Store for FaultStore<S> {
         self.pass("remove a sandbox", |store| store.remove_sandbox(id))
     }
 
+    fn reserve_ids(&self, operation: OperationId, snapshot: SnapshotId) -> Result<(), StoreError> {
+        self.pass("reserve ids", |store| store.reserve_ids(operation, snapshot))
+    }
+
     fn lock(
         &self,
         sandbox: SandboxId,
         waiting: &mut dyn FnMut(u32) -> bool,
     ) -> Result<Box<dyn SandboxLock>, StoreError> {
         self.pass("lock the sandbox", |store| store.lock(sandbox, waiting))
+    }
+
+    fn occupant(&self, sandbox: SandboxId) -> Result<Option<u32>, StoreError> {
+        self.pass("find who works in the sandbox", |store| store.occupant(sandbox))
     }
 
     fn begin(&self, request: &Request, durability: Durability) -> Result<Operation, StoreError> {
@@ -221,6 +230,21 @@ impl<S: Store> Store for FaultStore<S> {
 
     fn change_guard(&self, sandbox: SandboxId, change: &GuardChange) -> Result<Guard, StoreError> {
         self.pass("guard a sandbox", |store| store.change_guard(sandbox, change))
+    }
+
+    fn change_life(
+        &self,
+        sandbox: SandboxId,
+        change: &LifeChange,
+        happening: Option<Happening>,
+    ) -> Result<Option<Life>, StoreError> {
+        self.pass("change the life of a sandbox", |store| {
+            store.change_life(sandbox, change, happening)
+        })
+    }
+
+    fn occupancy(&self, sandbox: SandboxId) -> Result<Occupancy, StoreError> {
+        self.pass("look who works in a sandbox", |store| store.occupancy(sandbox))
     }
 
     fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {

@@ -4,9 +4,9 @@ use ctrlz_core::id::OperationId;
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::ConflictReason::{self, Changed, Created, Deleted, InsideChanged};
 use ctrlz_core::workspace::ConflictStrategy::{Fail, KeepBoth, Ours, Theirs};
-use ctrlz_core::workspace::{Committed, ConflictStrategy};
+use ctrlz_core::workspace::{Committed, ConflictStrategy, WorkspaceError};
 
-use super::fixture::{Fixture, MakeDriver, explained, these};
+use super::fixture::{Fixture, MakeDriver, OTHER, explained, named, these};
 use super::view::{View, assert_same};
 
 const BASE: &str = "umask 022; printf base >file; printf free >free; mkdir -p d/e; printf in >d/in
@@ -246,5 +246,54 @@ pub fn an_edit_before_the_first_touch_is_no_conflict(make: MakeDriver<'_>) {
     match f.try_commit(f.next_operation(), &tree, &["file"], Fail) {
         Ok(_) => assert!(knew, "an edit was overwritten that the sandbox never saw"),
         Err(error) => assert!(!knew, "{}", explained(&error)),
+    }
+}
+
+/// Two sandboxes from the same moment, in two processes: each commits what the other did not
+/// touch. What both touched stays a conflict.
+pub fn two_sandboxes_commit_side_by_side(make: MakeDriver<'_>) {
+    let base = "umask 022; mkdir a b both shared; printf 1 >a/x; printf 1 >b/x; printf 1 >both/f
+        printf l >l; ln l l2; printf gone >a/gone; ln -s a link";
+    let mine = "printf 2 >a/x; printf n >a/n; rm a/gone; printf a >shared/a; chmod 700 shared";
+    let theirs = "printf 2 >b/x; mkdir b/n; printf n >b/n/n; printf b >shared/b; printf L >l";
+    for (both, path, reason) in [
+        ("", "", Changed),
+        ("printf theirs >a/x", "a/x", Changed),
+        ("printf theirs >a/n", "a/n", Created),
+        ("printf theirs >a/gone", "a/gone", Deleted),
+        ("chmod 711 shared", "shared", Changed),
+        ("rm -r a", "a", InsideChanged),
+        ("rm -r a; printf file >a", "a", InsideChanged),
+        ("rm -r shared", "shared", Changed),
+    ] {
+        let Some(f) = Fixture::new(make, base) else { return };
+        let (start, other) = (f.create(), f.another_driver());
+        let first = f.step(&start, mine);
+        let head = other.begin(OTHER, &start).expect("begin");
+        super::fixture::mount(&head).run(&format!("{theirs}; {both}"));
+        let second = other.seal(&head).expect("seal").tree;
+        f.commit(&first);
+        let before = f.live();
+        let found = f.try_commit(f.next_operation(), &second, &[], Fail);
+        if both.is_empty() {
+            found.expect("nothing that the first one touched");
+            let live = f.live();
+            for (path, text) in [("a/x", "2"), ("a/n", "n"), ("b/x", "2"), ("b/n/n", "n")] {
+                assert_eq!(live.text(path), text, "{path}");
+            }
+            assert_eq!((live.text("shared/a"), live.text("shared/b")), ("a", "b"));
+            assert_eq!(live.get("shared").expect("shared").mode, 0o700);
+            continue;
+        }
+        match found {
+            Err(WorkspaceError::Conflicts { conflicts }) => {
+                assert!(
+                    named(&conflicts).contains(&(path.to_owned(), reason)),
+                    "{both}: {conflicts:?}"
+                );
+            }
+            other => panic!("{both}: {other:?}"),
+        }
+        assert_same("nothing is written", &before, &f.live());
     }
 }

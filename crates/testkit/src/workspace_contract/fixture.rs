@@ -56,6 +56,21 @@ impl<'a> Fixture<'a> {
         fixture.probe().then_some(fixture)
     }
 
+    /// A driver on another store, for another base; no operation is under way there.
+    pub(super) fn elsewhere(&self, store: &Path, base: &Path) -> Self {
+        fs::create_dir_all(store).expect("create the store");
+        // Several may be on one store.
+        self.operations.set(self.operations.get() + 1000);
+        Self {
+            make: self.make,
+            driver: (self.make)(store),
+            base: base.to_owned(),
+            store: store.to_owned(),
+            operations: Cell::new(self.operations.get()),
+            dir: TempDir::with_prefix("ctrlz-contract-").expect("a temporary directory"),
+        }
+    }
+
     fn probe(&self) -> bool {
         let empty = self.path("probe");
         fs::create_dir(&empty).expect("create the probe");

@@ -13,13 +13,16 @@
     reason = "a contract suite is test code: it fails by panicking"
 )]
 
+pub mod arrival;
 pub mod base;
 pub mod changes;
 pub mod commit;
 pub mod conflict;
 mod fixture;
 pub mod kinds;
+pub mod mending;
 mod mount;
+pub mod own;
 pub mod paths;
 pub mod programs;
 pub mod random;
@@ -118,13 +121,20 @@ macro_rules! workspace_contract_tests {
             conflict::all_conflicts_are_named
             conflict::edits_elsewhere_are_no_conflict
             conflict::an_edit_before_the_first_touch_is_no_conflict
+            conflict::two_sandboxes_commit_side_by_side
             revert::a_revert_brings_back_what_was_there
+            revert::a_directory_is_removed_after_undo_and_redo
+            revert::a_directory_is_removed_in_parts
             revert::an_older_commit_is_reverted_alone
             revert::a_revert_meets_conflicts
             revert::an_unknown_commit_is_not_reverted
             revert::an_old_tree_survives_a_commit
             revert::an_old_tree_survives_several_commits
             revert::an_old_tree_survives_a_partial_commit
+            own::an_undo_and_a_redo_are_no_conflict
+            own::what_another_sandbox_took_back_is_no_conflict
+            own::an_older_commit_is_undone_after_a_later_one
+            own::the_rest_is_committed_after_an_undo
             paths::chosen_paths_are_restored_and_no_others
             paths::a_path_is_restored_from_a_folder_that_is_gone
             paths::the_root_is_restored_and_committed
@@ -135,7 +145,26 @@ macro_rules! workspace_contract_tests {
             upkeep::a_missing_layer_is_found
             upkeep::collection_keeps_live_trees_only
             upkeep::collection_keeps_what_an_undo_needs
+            upkeep::a_collection_that_is_cut_short_goes_on
+            upkeep::layers_are_merged_ahead
             upkeep::a_long_chain_still_works
+            arrival::a_tree_comes_back_on_its_own_base
+            arrival::a_tree_comes_to_a_copy_of_its_base
+            arrival::what_changed_before_the_arrival_is_a_conflict
+            arrival::what_is_held_need_not_come_again
+            arrival::all_of_an_entry_comes_back
+            arrival::a_part_without_a_name_or_record_gets_one
+            arrival::what_was_taken_back_before_is_no_conflict
+            arrival::the_rest_after_a_partial_commit_comes_back
+            arrival::a_tree_from_before_a_commit_comes_back
+            arrival::what_is_no_name_is_not_held
+            arrival::what_did_not_land_is_refused
+            arrival::a_landing_stays_while_its_driver_lives
+            mending::a_damaged_part_is_whole_again
+            mending::what_does_not_fit_mends_nothing
+            mending::a_part_that_arrived_is_mended
+            mending::each_part_of_a_rest_is_mended
+            mending::a_long_chain_is_mended
             programs::a_git_repository_stays_whole
             programs::a_database_stays_whole
             random::random_operations_are_always_reversible
@@ -152,11 +181,14 @@ mod tests {
     fn no_case_is_left_out() {
         let listed = crate::workspace_contract_tests!(@cases names (()));
         for (area, source) in [
+            ("arrival", include_str!("arrival.rs")),
             ("base", include_str!("base.rs")),
             ("changes", include_str!("changes.rs")),
             ("commit", include_str!("commit.rs")),
             ("conflict", include_str!("conflict.rs")),
             ("kinds", include_str!("kinds.rs")),
+            ("mending", include_str!("mending.rs")),
+            ("own", include_str!("own.rs")),
             ("paths", include_str!("paths.rs")),
             ("programs", include_str!("programs.rs")),
             ("random", include_str!("random.rs")),

@@ -41,6 +41,36 @@ pub fn a_revert_brings_back_what_was_there(make: MakeDriver<'_>) {
     }
 }
 
+/// An undo and its undo move times in a directory that a later step removes: that is our own doing.
+/// What others put there in the meantime is not.
+pub fn a_directory_is_removed_after_undo_and_redo(make: MakeDriver<'_>) {
+    for stranger in ["", "mkdir d/e/theirs", "chmod 711 d/e", "printf theirs >d/e/deep"] {
+        let Some(f) = Fixture::new(make, BASE) else { return };
+        let one = f.step(&f.create(), "printf 1 >d/e/deep; printf new >d/e/new");
+        let (commit, committed) = f.commit(&one);
+        let two = f.step(&committed.tree, "rm -r d");
+        let undo = f.revert(commit);
+        f.revert(undo);
+        if stranger.is_empty() {
+            f.commit(&two);
+            assert!(!f.live().has("d"));
+        } else {
+            f.outside(stranger);
+            assert!(!f.conflicts(&two).is_empty(), "{stranger}");
+        }
+    }
+}
+
+/// A directory of which a part was committed before is removed.
+pub fn a_directory_is_removed_in_parts(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(make, BASE) else { return };
+    let tree = f.step(&f.create(), "rm -r d; printf 1 >one");
+    let committed = f.try_commit(f.next_operation(), &tree, &["d/e/deep"], ConflictStrategy::Fail);
+    assert!(!f.live().has("d/e/deep"));
+    f.commit(&committed.expect("a part").tree);
+    assert!(!f.live().has("d"));
+}
+
 /// Two commits are undone in either order of independence.
 pub fn an_older_commit_is_reverted_alone(make: MakeDriver<'_>) {
     let Some(f) = Fixture::new(make, BASE) else { return };

@@ -187,7 +187,7 @@ pub fn only_a_commit_touches_the_live_base(make: MakeDriver<'_>) {
         strategy: ctrlz_core::workspace::ConflictStrategy::Fail,
     };
     f.driver.plan_commit(&request).expect("plan");
-    f.driver.collect(&mut || Some(vec![start.clone()])).expect("collect");
+    f.driver.collect(&mut || Some(vec![start.clone()]), &|| true).expect("collect");
     assert_same("the base", &before, &f.live());
     assert_eq!(print, fingerprint(&f.base), "an inode of the base was touched");
 }

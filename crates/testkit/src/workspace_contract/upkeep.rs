@@ -105,7 +105,7 @@ pub fn collection_keeps_live_trees_only(make: MakeDriver<'_>) {
 
     let freed = f
         .driver
-        .collect(&mut || Some(vec![start.clone(), two.clone(), three.clone()]))
+        .collect(&mut || Some(vec![start.clone(), two.clone(), three.clone()]), &|| true)
         .expect("collect");
     assert!(freed >= 1_000_000, "{freed} bytes freed");
     assert_eq!(holding(&f.store, MARKER), Vec::<PathBuf>::new());
@@ -117,7 +117,7 @@ pub fn collection_keeps_live_trees_only(make: MakeDriver<'_>) {
     let sealed = f.driver.seal(&head).expect("what was being written");
     assert_eq!(f.changes(&two, &sealed.tree), these(&[("open", Added)]));
     // Again, in another process, with nothing left to do for the live ones.
-    f.another_driver().collect(&mut || Some(vec![three.clone()])).expect("collect");
+    f.another_driver().collect(&mut || Some(vec![three.clone()]), &|| true).expect("collect");
     f.assert_reads("the last tree", &three, &views[2]);
     let later = f.step(&three, "printf 4 >four");
     assert_eq!(f.pending(&later).len(), f.pending(&three).len() + 1);
@@ -130,12 +130,65 @@ pub fn collection_keeps_what_an_undo_needs(make: MakeDriver<'_>) {
     let start = f.create();
     let one = f.step(&start, "printf 1 >x; rm -r d; printf n >new");
     let (commit, committed) = f.commit(&one);
-    f.driver.collect(&mut || Some(vec![committed.tree.clone()])).expect("collect");
+    f.driver.collect(&mut || Some(vec![committed.tree.clone()]), &|| true).expect("collect");
     f.assert_reads("the sandbox", &committed.tree, &f.live());
     let start = f.driver.rebase(&start, &[commit]).expect("rebase");
     f.assert_reads("the start", &start, &before);
     f.revert(commit);
     super::view::assert_same("the undo", &before, &f.live());
+}
+
+/// A collection ends when it is told to, with each thing whole or gone, and the next one goes on.
+pub fn a_collection_that_is_cut_short_goes_on(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(make, "printf x >x") else { return };
+    let start = f.create();
+    let live = f.step(&start, "printf 1 >one");
+    let seen = f.read(&live);
+    for n in 0..3 {
+        f.step(&live, &format!("mkdir dead-{n}; printf {n} >dead-{n}/{MARKER}"));
+    }
+    let left = || holding(&f.store, MARKER).len();
+    let before = left();
+    assert!(before >= 3, "{before}");
+    let collect = |most: usize| {
+        let asked = std::cell::Cell::new(0);
+        let more = || asked.replace(asked.get() + 1) < most;
+        f.driver.collect(&mut || Some(vec![live.clone()]), &more).expect("collect");
+        f.assert_reads("what is live", &live, &seen);
+    };
+    collect(0);
+    assert_eq!(left(), before, "nothing goes when there is no time");
+    // The work of other steps is in the way, but one thing a time it gets there.
+    let rounds = (1..1000).find(|_| {
+        collect(1);
+        left() == 0
+    });
+    assert!(rounds.is_some_and(|rounds| rounds >= 2), "{rounds:?}");
+}
+
+/// What the next steps would have to merge can be merged before; the trees stay what they are.
+pub fn layers_are_merged_ahead(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(make, "mkdir d; printf base >d/base") else { return };
+    let mut tree = f.create();
+    assert!(!f.driver.is_chain_long(&tree).expect("a look"));
+    let mut merged = 0;
+    for n in 0..70 {
+        tree = f.step(&tree, &format!("printf {n} >d/{}; printf {n} >>log", n % 7));
+        let seen = f.read(&tree);
+        let is_long = f.driver.is_chain_long(&tree).expect("a look");
+        assert_eq!(f.driver.merge(&tree).expect("merge"), is_long);
+        assert!(!f.driver.is_chain_long(&tree).expect("a look"), "it was merged");
+        if is_long {
+            merged += 1;
+            f.driver.collect(&mut || Some(vec![tree.clone()]), &|| true).expect("collect");
+            assert!(!f.driver.is_chain_long(&tree).expect("a look"), "what was merged is needed");
+        }
+        f.assert_reads("the merged tree", &tree, &seen);
+    }
+    // Not at each step: as many are merged at once.
+    assert!(merged <= 2, "{merged}");
+    f.driver.collect(&mut || Some(vec![tree.clone()]), &|| true).expect("collect");
+    f.driver.verify(&tree, true).expect("whole");
 }
 
 /// A chain of more operations than an overlay takes layers: every point of it can be returned to,
@@ -176,7 +229,9 @@ pub fn a_long_chain_still_works(make: MakeDriver<'_>) {
         these(&[("only-60", Added), ("only-60/x", Added)]),
         "steps deep in the chain can still be told"
     );
-    f.driver.collect(&mut || Some(vec![chain[60].0.clone(), tree.clone()])).expect("collect");
+    f.driver
+        .collect(&mut || Some(vec![chain[60].0.clone(), tree.clone()]), &|| true)
+        .expect("collect");
     f.assert_reads("the middle", &chain[60].0, &chain[60].1);
     f.commit(&tree);
     let (live, seen) = (f.live().except(&["log", "d"]), chain[120].1.except(&["log", "d"]));
