@@ -13,13 +13,14 @@ use crate::capability::Capability;
 use crate::document::{self, PathRoots};
 use crate::entry::{Entry, Source, Sourced};
 use crate::env_pattern::EnvRule;
+use crate::environment::Environment;
 use crate::error::ConfigError;
 use crate::file::{self, FileText, Found};
 use crate::flags::Flags;
 use crate::places::{FILE_NAME, Places};
 use crate::profile::{
-    AutomaticSnapshots, CriticalThresholds, MonitoringConfig, Profile, Retention,
-    SafetyConstraints, SecurityConfig,
+    AutomaticSnapshots, CriticalThresholds, History, Monitoring, MonitoringConfig, Profile,
+    Recovery, Retention, SafetyConstraints, SecurityConfig,
 };
 use crate::settings::{Document, Settings};
 use crate::state_key::{KeyPattern, KeySource};
@@ -54,8 +55,16 @@ pub struct Config {
     pub retention: Retention,
     /// When snapshots are taken without being asked for.
     pub snapshots: AutomaticSnapshots,
+    /// What follows from what is seen of operations.
+    pub monitoring: Monitoring,
+    /// What follows when something is badly wrong.
+    pub recovery: Recovery,
     /// Commands of the shell, run inside, that tell whether a sandbox is as it should be.
     pub health: Vec<String>,
+    /// Commands of the shell, run inside once: new sandboxes start from what they leave.
+    pub setup: Vec<String>,
+    /// What must be there inside.
+    pub environment: Environment,
     /// Monitoring.
     pub monitoring_config: MonitoringConfig,
     /// Validation, confirmation, audit.
@@ -200,13 +209,32 @@ impl Config {
                 before_risk: values.snapshot_before_risk.value,
                 predictive: values.snapshot_predictive.value,
             },
+            monitoring: Monitoring {
+                anomaly: values.anomaly.value,
+                remedies: values.remedies.value,
+                remedy_interval: values.remedy_interval.value,
+                stuck_after: values.stuck_after.value,
+                read_only_below: values.read_only_below.value,
+                history: History {
+                    samples: values.history_samples.value,
+                    minutes: values.history_minutes.value,
+                    hours: values.history_hours.value,
+                },
+            },
+            recovery: Recovery { emergency: values.emergency.value, watched: values.watched.value },
             health: plain(&settings.health),
+            setup: plain(&settings.setup),
+            environment: settings.environment.plain(),
             monitoring_config: MonitoringConfig {
                 collection_interval: values.collection_interval.value,
                 health_check_interval: values.health_check_interval.value,
                 critical_thresholds: CriticalThresholds {
                     cpu_percent: values.critical_cpu_percent.value,
                     memory_percent: values.critical_memory_percent.value,
+                    disk_percent: values.critical_disk_percent.value,
+                    inodes_percent: values.critical_inodes_percent.value,
+                    open_files_percent: values.critical_open_files_percent.value,
+                    tasks_percent: values.critical_tasks_percent.value,
                 },
             },
             security_config: SecurityConfig {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 
 use crate::entry::Sourced;
+use crate::environment;
 use crate::error::{ConfigError, quoted};
 use crate::file::FileText;
 use crate::profile::Profile;
@@ -21,7 +22,11 @@ const TOP: &[&str] = &[
     "run",
     "retention",
     "snapshots",
+    "monitoring",
+    "recovery",
     "health",
+    "setup",
+    "environment",
     "state",
     "profiles",
     "development",
@@ -64,9 +69,20 @@ const RESOURCES: &[&str] = &[
     "max_output_mb",
     "timeout_seconds",
 ];
+const WATCHING: &[&str] =
+    &["anomaly", "remedies", "remedy_interval", "stuck_after", "read_only_below", "history"];
+const HISTORY: &[&str] = &["samples", "minutes", "hours"];
+const RECOVERY: &[&str] = &["emergency", "watched"];
 const MONITORING: &[&str] =
     &["collection_interval", "health_check_interval", "critical_thresholds"];
-const THRESHOLDS: &[&str] = &["cpu_percent", "memory_percent"];
+const THRESHOLDS: &[&str] = &[
+    "cpu_percent",
+    "memory_percent",
+    "disk_percent",
+    "inodes_percent",
+    "open_files_percent",
+    "tasks_percent",
+];
 const SECURITY: &[&str] = &["validation_level", "require_confirmation", "audit_logging"];
 
 const STATE: &[&str] = &["sensitive", "key"];
@@ -95,11 +111,11 @@ pub(crate) fn read(file: &FileText, roots: PathRoots<'_>) -> Result<Document, Co
             "run" => run(&field, roots, &mut document)?,
             "retention" => retention(&field, &mut document)?,
             "snapshots" => snapshots(&field, &mut document.run)?,
-            "health" => {
-                let items = field.items()?;
-                let read = items.iter().map(|item| item.value("a command", scalar::shell));
-                document.health = Some(read.collect::<Result<_, _>>()?);
-            }
+            "monitoring" => monitoring(&field, &mut document.run)?,
+            "recovery" => recovery(&field, &mut document.run)?,
+            "health" => document.health = Some(commands(&field)?),
+            "setup" => document.setup = Some(commands(&field)?),
+            "environment" => document.environment = environment::read(&field)?,
             "state" => state(&field, roots, &mut document)?,
             "profiles" => {
                 for field in field.fields()? {
@@ -154,6 +170,10 @@ fn run(section: &Field<'_>, roots: PathRoots<'_>, to: &mut Document) -> Result<(
         }
     }
     Ok(())
+}
+
+fn commands(list: &Field<'_>) -> Result<Vec<Sourced<String>>, ConfigError> {
+    list.items()?.iter().map(|item| item.value("a command", scalar::shell)).collect()
 }
 
 /// What holds whatever the profile.
@@ -214,6 +234,58 @@ fn snapshots(section: &Field<'_>, to: &mut Given) -> Result<(), ConfigError> {
             }
             "predictive" => to.snapshot_predictive = Some(field.switch()?),
             _ => return Err(field.unknown(SNAPSHOTS)),
+        }
+    }
+    Ok(())
+}
+
+/// What follows from what is seen.
+fn monitoring(section: &Field<'_>, to: &mut Given) -> Result<(), ConfigError> {
+    for field in section.fields()? {
+        match field.name {
+            "anomaly" => {
+                let expected = "off, report, freeze or rollback";
+                to.anomaly = Some(field.value(expected, scalar::anomaly)?);
+            }
+            "remedies" => to.remedies = Some(field.switch()?),
+            "remedy_interval" => {
+                to.remedy_interval = Some(field.value("a time such as 10m", scalar::interval)?);
+            }
+            "stuck_after" => {
+                to.stuck_after = Some(field.value("a time such as 1m", scalar::interval)?);
+            }
+            "read_only_below" => to.read_only_below = Some(field.value(SIZE, scalar::limit)?),
+            "history" => history(&field, to)?,
+            _ => return Err(field.unknown(WATCHING)),
+        }
+    }
+    Ok(())
+}
+
+/// For how long what was used is kept in which detail.
+fn history(section: &Field<'_>, to: &mut Given) -> Result<(), ConfigError> {
+    for field in section.fields()? {
+        let slot = match field.name {
+            "samples" => &mut to.history_samples,
+            "minutes" => &mut to.history_minutes,
+            "hours" => &mut to.history_hours,
+            _ => return Err(field.unknown(HISTORY)),
+        };
+        field.put(slot, field.value("a time such as 2d", scalar::interval)?)?;
+    }
+    Ok(())
+}
+
+/// What follows when something is badly wrong.
+fn recovery(section: &Field<'_>, to: &mut Given) -> Result<(), ConfigError> {
+    for field in section.fields()? {
+        match field.name {
+            "emergency" => to.emergency = Some(field.value("manual or auto", scalar::word)?),
+            "watched" => {
+                let read = |text: &str| text.parse::<u32>().map_err(|error| error.to_string());
+                to.watched = Some(field.value("a number of operations", read)?);
+            }
+            _ => return Err(field.unknown(RECOVERY)),
         }
     }
     Ok(())
@@ -312,6 +384,10 @@ fn critical_thresholds(section: &Field<'_>, to: &mut Given) -> Result<(), Config
         let slot = match field.name {
             "cpu_percent" => &mut to.critical_cpu_percent,
             "memory_percent" => &mut to.critical_memory_percent,
+            "disk_percent" => &mut to.critical_disk_percent,
+            "inodes_percent" => &mut to.critical_inodes_percent,
+            "open_files_percent" => &mut to.critical_open_files_percent,
+            "tasks_percent" => &mut to.critical_tasks_percent,
             _ => return Err(field.unknown(THRESHOLDS)),
         };
         field.put(slot, field.value("a number from 1 to 100", scalar::threshold)?)?;
@@ -418,6 +494,9 @@ mod tests {
             ("run", RUN),
             ("retention", RETENTION),
             ("snapshots", SNAPSHOTS),
+            ("monitoring", WATCHING),
+            ("monitoring: {history", HISTORY),
+            ("recovery", RECOVERY),
             ("state", STATE),
             ("state: {key", STATE_KEY),
             ("production", SECTIONS),

@@ -51,12 +51,14 @@
 //! | `snapshots` | let fewer be taken |
 //! | `encrypt_snapshots`, `require_confirmation`, `audit_logging` | switch off |
 //! | `validation_level` | lower |
+//! | `monitoring` | let more pass (`anomaly`: off < report < freeze < rollback), do less or later about what is wrong |
+//! | `recovery` | leave an emergency to a person, or watch less after one |
 //! | `monitoring_config` | look less often, or tolerate more |
 //!
 //! | `state.key` | say where the key of encrypted state comes from |
 //!
-//! `state.sensitive` and `retention.keep` only add. `compress_snapshots`, `health` and every other
-//! variable in `env` are free: they reach only what runs inside the sandbox, as the project's own scripts do.
+//! `state.sensitive` and `retention.keep` only add. `compress_snapshots`, `health`, `setup`, `environment` and
+//! every other variable in `env` are free: they reach only what runs inside the sandbox, as the project's own scripts do.
 //!
 //! A project's file counts only when it belongs to the user, to root, or to whoever owns the
 //! working folder; another one, such as a stranger's in `/tmp`, is passed over and listed in
@@ -71,18 +73,21 @@
 //!
 //! # Sinks
 //!
-//! [`sinks()`] reads `sinks.yaml` beside the user's and the host's file.
+//! [`sinks()`] reads `sinks.yaml` beside the user's and the host's file, and [`archive()`] `archive.yaml`.
 //!
 //! # Cost
 //!
 //! Where no file exists, [`load`] makes a few stat calls and parses nothing.
 #![forbid(unsafe_code)]
 
+mod archive;
+mod beside;
 mod capability;
 mod config;
 mod document;
 mod entry;
 mod env_pattern;
+mod environment;
 mod error;
 mod file;
 mod flags;
@@ -98,18 +103,21 @@ mod state_key;
 mod trust;
 mod watched;
 
+pub use archive::{ArchiveConfig, BeforeHighRisk, Compression, archive};
 pub use capability::{Capability, CapabilityError};
 pub use config::{Config, load};
 pub use entry::{Entry, Source};
 pub use env_pattern::{EnvPattern, EnvPatternError, EnvRule};
+pub use environment::{Environment, Version, VersionRange, VersionRangeError};
 pub use error::{ConfigError, Loosening, Position};
 pub use flags::Flags;
 pub use limit::{Amount, Limit, LimitError};
 pub use places::Places;
 pub use policy_files::{PolicyFile, PolicyFiles, PolicyOrigin, policy_files};
 pub use profile::{
-    AuditLogging, AutomaticSnapshots, CriticalThresholds, MonitoringConfig, Profile, Retention,
-    SafetyConstraints, SecurityConfig, UnknownWord, ValidationLevel,
+    AuditLogging, AutomaticSnapshots, CriticalThresholds, EmergencyStart, History, Monitoring,
+    MonitoringConfig, Profile, Recovery, Retention, SafetyConstraints, SecurityConfig, UnknownWord,
+    ValidationLevel,
 };
 pub use sinks::sinks;
 pub use state_key::{KeyPattern, KeyPatternError, KeySource, KeySourceError};

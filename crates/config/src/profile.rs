@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use ctrlz_core::limits::Limits;
+use ctrlz_core::monitor::AnomalyPolicy;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::Tag;
 use ctrlz_core::span::Span;
@@ -48,6 +49,17 @@ pub enum AuditLogging {
     Disabled,
     /// It is.
     Enabled,
+}
+
+/// Who starts an emergency recovery, from the laxest to the strictest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum EmergencyStart {
+    /// A person, with `ctrlz recover --emergency`.
+    #[default]
+    Manual,
+    /// Whatever is unusual, fails a health check, or asks for a rollback.
+    Auto,
 }
 
 /// A word that is none of those that a key can take.
@@ -124,6 +136,7 @@ words!(Profile: Development = "development", Testing = "testing", Production = "
     HighSecurity = "high-security");
 words!(ValidationLevel: Relaxed = "relaxed", Standard = "standard", Strict = "strict");
 words!(AuditLogging: Disabled = "disabled", Enabled = "enabled");
+words!(EmergencyStart: Manual = "manual", Auto = "auto");
 
 /// Which snapshots are kept, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -162,6 +175,44 @@ pub struct AutomaticSnapshots {
     pub predictive: bool,
 }
 
+/// What follows from what is seen of operations and of the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Monitoring {
+    /// When an operation is far from what is usual for its sandbox.
+    pub anomaly: AnomalyPolicy,
+    /// Whether the daemon does what ctrlz can do about findings of health.
+    pub remedies: bool,
+    /// The least time between two remedies of one check.
+    pub remedy_interval: Span,
+    /// How much longer than its limit an operation may take before it counts as stuck.
+    pub stuck_after: Span,
+    /// With fewer free bytes for the store, nothing begins that only writes more; `None` for never.
+    /// Of a small disk a 64th counts, when that is less.
+    pub read_only_below: Option<ByteSize>,
+    /// For how long what operations used is kept.
+    pub history: History,
+}
+
+/// For how long the history of usage is kept, in which detail.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct History {
+    /// Each sample, which then becomes part of its minute.
+    pub samples: Span,
+    /// Sums and peaks of each minute, which then become part of their hour.
+    pub minutes: Span,
+    /// Those of each hour, and of each operation.
+    pub hours: Span,
+}
+
+/// What follows when something is badly wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Recovery {
+    /// Who starts an emergency recovery.
+    pub emergency: EmergencyStart,
+    /// How many operations are followed by the health checks after one.
+    pub watched: u32,
+}
+
 /// How often sandboxes and the host are looked at, and what is critical.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct MonitoringConfig {
@@ -180,6 +231,14 @@ pub struct CriticalThresholds {
     pub cpu_percent: u8,
     /// Percent of the host's memory, 1 to 100.
     pub memory_percent: u8,
+    /// Percent of the store's disk, 1 to 100.
+    pub disk_percent: u8,
+    /// Percent of the inodes of the store's disk, 1 to 100.
+    pub inodes_percent: u8,
+    /// Percent of the files that the kernel lets be open, 1 to 100.
+    pub open_files_percent: u8,
+    /// Percent of the processes and threads that the kernel lets be, 1 to 100.
+    pub tasks_percent: u8,
 }
 
 /// How operations are validated and recorded.
@@ -204,7 +263,7 @@ pub(crate) struct BuiltIn {
 
 const MIB: u64 = 1 << 20;
 
-const fn seconds(count: u64) -> Span {
+pub(crate) const fn seconds(count: u64) -> Span {
     Span(Duration::from_secs(count))
 }
 
@@ -267,9 +326,19 @@ const fn monitoring(collection: u64, health: u64, critical: u8) -> MonitoringCon
     MonitoringConfig {
         collection_interval: seconds(collection),
         health_check_interval: seconds(health),
-        critical_thresholds: CriticalThresholds { cpu_percent: critical, memory_percent: critical },
+        critical_thresholds: CriticalThresholds {
+            cpu_percent: critical,
+            memory_percent: critical,
+            disk_percent: FULL,
+            inodes_percent: FULL,
+            open_files_percent: FULL,
+            tasks_percent: FULL,
+        },
     }
 }
+
+/// From which use on there is next to nothing left of what does not come back by itself.
+const FULL: u8 = 98;
 
 const fn security(
     level: ValidationLevel,
@@ -366,7 +435,14 @@ mod tests {
             MonitoringConfig {
                 collection_interval: seconds(15),
                 health_check_interval: seconds(30),
-                critical_thresholds: CriticalThresholds { cpu_percent: 90, memory_percent: 90 },
+                critical_thresholds: CriticalThresholds {
+                    cpu_percent: 90,
+                    memory_percent: 90,
+                    disk_percent: 98,
+                    inodes_percent: 98,
+                    open_files_percent: 98,
+                    tasks_percent: 98,
+                },
             }
         );
         assert_eq!(

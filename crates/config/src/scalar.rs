@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use ctrlz_core::isolation::Network;
+use ctrlz_core::monitor::AnomalyPolicy;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 use ctrlz_core::verdict::Risk;
 
 use crate::error::quoted;
 use crate::limit::{Amount, Limit};
-use crate::profile::{AuditLogging, ValidationLevel, one_of};
+use crate::profile::{AuditLogging, EmergencyStart, ValidationLevel, one_of};
 
 const MIB: u64 = 1 << 20;
 
@@ -79,6 +80,19 @@ pub(crate) fn risk(text: &str) -> Result<Option<Risk>, String> {
         ("none", None),
     ];
     one_of(text, &known).map_err(|error| error.to_string())
+}
+
+/// What may follow when something is unusual.
+const ANOMALY: [(&str, AnomalyPolicy); 4] = [
+    ("off", AnomalyPolicy::Off),
+    ("report", AnomalyPolicy::Report),
+    ("freeze", AnomalyPolicy::Freeze),
+    ("rollback", AnomalyPolicy::Rollback),
+];
+
+/// Reads what follows when something is unusual.
+pub(crate) fn anomaly(text: &str) -> Result<AnomalyPolicy, String> {
+    one_of(text, &ANOMALY).map_err(|error| error.to_string())
 }
 
 /// Reads a command of the shell.
@@ -169,6 +183,13 @@ impl Shown for Risk {
     }
 }
 
+impl Shown for AnomalyPolicy {
+    fn shown(&self) -> String {
+        let word = ANOMALY.iter().find(|(_, policy)| policy == self).map(|(word, _)| *word);
+        word.unwrap_or_default().to_owned()
+    }
+}
+
 impl Shown for Network {
     fn shown(&self) -> String {
         match self {
@@ -185,6 +206,12 @@ impl Shown for ValidationLevel {
 }
 
 impl Shown for AuditLogging {
+    fn shown(&self) -> String {
+        self.word().to_owned()
+    }
+}
+
+impl Shown for EmergencyStart {
     fn shown(&self) -> String {
         self.word().to_owned()
     }

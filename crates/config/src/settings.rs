@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ctrlz_core::isolation::Network;
+use ctrlz_core::monitor::AnomalyPolicy;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::Tag;
 use ctrlz_core::span::Span;
@@ -14,8 +15,9 @@ use ctrlz_core::verdict::Risk;
 use crate::capability::Capability;
 use crate::entry::{Entry, Source, Sourced};
 use crate::env_pattern::{EnvPattern, EnvRule};
+use crate::environment::GivenEnvironment;
 use crate::error::escaped;
-use crate::profile::{AuditLogging, HIDDEN, Profile, ValidationLevel};
+use crate::profile::{AuditLogging, EmergencyStart, HIDDEN, Profile, ValidationLevel, seconds};
 use crate::scalar::Shown;
 use crate::state_key::{KeyPattern, KeySource};
 
@@ -129,6 +131,17 @@ settings! {
         Trust::Keep(limit_raised);
     snapshot_before_risk: Option<Risk> = "snapshots.before_risk", None, Trust::Keep(limit_raised);
     snapshot_predictive: bool = "snapshots.predictive", None, Trust::Keep(lowered);
+    anomaly: AnomalyPolicy = "monitoring.anomaly", None, Trust::Keep(lowered);
+    remedies: bool = "monitoring.remedies", None, Trust::Keep(lowered);
+    remedy_interval: Span = "monitoring.remedy_interval", None, Trust::Keep(raised);
+    stuck_after: Span = "monitoring.stuck_after", None, Trust::Keep(raised);
+    read_only_below: Option<ByteSize> = "monitoring.read_only_below", None,
+        Trust::Keep(floor_lowered);
+    history_samples: Span = "monitoring.history.samples", None, Trust::Keep(lowered);
+    history_minutes: Span = "monitoring.history.minutes", None, Trust::Keep(lowered);
+    history_hours: Span = "monitoring.history.hours", None, Trust::Keep(lowered);
+    emergency: EmergencyStart = "recovery.emergency", None, Trust::Keep(lowered);
+    watched: u32 = "recovery.watched", None, Trust::Keep(lowered);
     collection_interval: Span = "monitoring_config.collection_interval", None,
         Trust::Keep(raised);
     health_check_interval: Span = "monitoring_config.health_check_interval", None,
@@ -137,6 +150,14 @@ settings! {
         Trust::Keep(raised);
     critical_memory_percent: u8 = "monitoring_config.critical_thresholds.memory_percent", None,
         Trust::Keep(raised);
+    critical_disk_percent: u8 = "monitoring_config.critical_thresholds.disk_percent", None,
+        Trust::Keep(raised);
+    critical_inodes_percent: u8 = "monitoring_config.critical_thresholds.inodes_percent", None,
+        Trust::Keep(raised);
+    critical_tasks_percent: u8 = "monitoring_config.critical_thresholds.tasks_percent", None,
+        Trust::Keep(raised);
+    critical_open_files_percent: u8 = "monitoring_config.critical_thresholds.open_files_percent",
+        None, Trust::Keep(raised);
     validation_level: ValidationLevel = "security_config.validation_level", None,
         Trust::Keep(lowered);
     require_confirmation: bool = "security_config.require_confirmation", None,
@@ -168,6 +189,11 @@ fn limit_lowered<T: PartialOrd>(with: &Option<T>, without: &Option<T>) -> bool {
     limit_raised(without, with)
 }
 
+/// None is no floor at all.
+fn floor_lowered<T: PartialOrd>(with: &Option<T>, without: &Option<T>) -> bool {
+    with < without
+}
+
 /// What one source says: a file, or the command line.
 #[derive(Debug, Default)]
 pub(crate) struct Document {
@@ -181,6 +207,8 @@ pub(crate) struct Document {
     pub(crate) cap_add: Option<Vec<Sourced<Capability>>>,
     pub(crate) keep_tags: Vec<Sourced<Tag>>,
     pub(crate) health: Option<Vec<Sourced<String>>>,
+    pub(crate) setup: Option<Vec<Sourced<String>>>,
+    pub(crate) environment: GivenEnvironment,
     pub(crate) profiles: BTreeMap<Profile, Given>,
     pub(crate) sensitive: Vec<Sourced<KeyPattern>>,
     pub(crate) state_key: Option<Sourced<KeySource>>,
@@ -197,6 +225,8 @@ pub(crate) struct Settings {
     pub(crate) cap_add: Vec<Sourced<Capability>>,
     pub(crate) keep_tags: Vec<Sourced<Tag>>,
     pub(crate) health: Vec<Sourced<String>>,
+    pub(crate) setup: Vec<Sourced<String>>,
+    pub(crate) environment: GivenEnvironment,
     pub(crate) sensitive: Vec<Sourced<KeyPattern>>,
     pub(crate) state_key: Option<Sourced<KeySource>>,
 }
@@ -227,6 +257,8 @@ impl Settings {
             cap_add: Vec::new(),
             keep_tags: Vec::new(),
             health: Vec::new(),
+            setup: Vec::new(),
+            environment: GivenEnvironment::default(),
             sensitive: Vec::new(),
             state_key: None,
             profile,
@@ -260,6 +292,10 @@ impl Settings {
         if let Some(commands) = &stronger.health {
             self.health.clone_from(commands);
         }
+        if let Some(commands) = &stronger.setup {
+            self.setup.clone_from(commands);
+        }
+        self.environment.apply(&stronger.environment);
         for pattern in &stronger.sensitive {
             if !self.sensitive.iter().any(|known| known.value == pattern.value) {
                 self.sensitive.push(pattern.clone());
@@ -337,6 +373,22 @@ impl Settings {
         for command in &self.health {
             entries.push(entry("health", &command.value, &command.source));
         }
+        for command in &self.setup {
+            entries.push(entry("setup", &command.value, &command.source));
+        }
+        for tool in self.environment.tools.iter().flatten() {
+            entries.push(entry("environment.tools", &tool.value, &tool.source));
+        }
+        for (program, range) in self.environment.interpreters.iter().flatten() {
+            let key = format!("environment.interpreters.{program}");
+            entries.push(entry(&key, &range.value.to_string(), &range.source));
+        }
+        if let Some(locale) = &self.environment.locale {
+            entries.push(entry("environment.locale", &locale.value, &locale.source));
+        }
+        for place in self.environment.writable.iter().flatten() {
+            entries.push(entry("environment.writable", &place.value, &place.source));
+        }
         entries
     }
 }
@@ -373,10 +425,27 @@ impl Values {
             snapshot_changed_bytes: from(None, &Source::Default),
             snapshot_before_risk: from(None, &Source::Default),
             snapshot_predictive: from(false, &Source::Default),
+            anomaly: from(AnomalyPolicy::default(), &Source::Default),
+            remedies: from(true, &Source::Default),
+            remedy_interval: from(seconds(600), &Source::Default),
+            stuck_after: from(seconds(60), &Source::Default),
+            read_only_below: from(Some(ByteSize(64 << 20)), &Source::Default),
+            history_samples: from(seconds(3600), &Source::Default),
+            history_minutes: from(seconds(48 * 3600), &Source::Default),
+            history_hours: from(seconds(90 * 24 * 3600), &Source::Default),
+            emergency: from(EmergencyStart::default(), &Source::Default),
+            watched: from(10, &Source::Default),
             collection_interval: from(monitoring.collection_interval, source),
             health_check_interval: from(monitoring.health_check_interval, source),
             critical_cpu_percent: from(monitoring.critical_thresholds.cpu_percent, source),
             critical_memory_percent: from(monitoring.critical_thresholds.memory_percent, source),
+            critical_disk_percent: from(monitoring.critical_thresholds.disk_percent, source),
+            critical_inodes_percent: from(monitoring.critical_thresholds.inodes_percent, source),
+            critical_tasks_percent: from(monitoring.critical_thresholds.tasks_percent, source),
+            critical_open_files_percent: from(
+                monitoring.critical_thresholds.open_files_percent,
+                source,
+            ),
             validation_level: from(security.validation_level, source),
             require_confirmation: from(security.require_confirmation, source),
             audit_logging: from(security.audit_logging, source),
@@ -431,6 +500,8 @@ mod tests {
                 "safety_constraints",
                 "retention",
                 "snapshots",
+                "monitoring",
+                "recovery",
                 "monitoring_config",
                 "security_config"
             ]

@@ -30,8 +30,8 @@ use ctrlz_core::sink::{SecretSource, SinkConfig, SinkTarget};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 
+use crate::beside::{each_field, nonempty, secret};
 use crate::error::ConfigError;
-use crate::file::{self, Found};
 use crate::places::Places;
 use crate::reader::Field;
 use crate::scalar;
@@ -59,24 +59,17 @@ const KEYS: [&str; 11] = [
 /// When a file exists but cannot be read, or holds something else. No file is no error.
 pub fn sinks(places: &Places) -> Result<Vec<SinkConfig>, ConfigError> {
     let mut all: Vec<SinkConfig> = Vec::new();
-    for beside in [Some(places.etc.as_path()), places.user.as_deref()].into_iter().flatten() {
-        let Found::Text(found) = file::read(&beside.with_file_name(FILE_NAME), |_| true)? else {
-            continue;
-        };
-        let document = ctrlz_yaml::parse(&found.text, LIMITS)
-            .map_err(|error| ConfigError::syntax(&found.path, error))?;
-        let folder = found.path.parent().unwrap_or(Path::new("/")).to_owned();
-        for field in Field::root(&found.path, &document).fields()? {
-            if field.name != "sinks" {
-                return Err(field.unknown(&["sinks"]));
-            }
-            for sink in field.fields()? {
-                let sink = read_sink(&sink, &folder)?;
-                all.retain(|known| known.name != sink.name);
-                all.push(sink);
-            }
+    each_field(places, FILE_NAME, LIMITS, |field, folder| {
+        if field.name != "sinks" {
+            return Err(field.unknown(&["sinks"]));
         }
-    }
+        for sink in field.fields()? {
+            let sink = read_sink(&sink, folder)?;
+            all.retain(|known| known.name != sink.name);
+            all.push(sink);
+        }
+        Ok(())
+    })?;
     Ok(all)
 }
 
@@ -147,7 +140,7 @@ fn read_sink(sink: &Field<'_>, folder: &Path) -> Result<SinkConfig, ConfigError>
                 given.command = Some(argv);
             }
             "webhook" => given.webhook = Some(field.value("a URL", url)?.value),
-            "secret" => given.secret = Some(secret(&field, folder)?),
+            "secret" => given.secret = Some(secret(&field, "secret", path)?),
             "ca" => given.ca = Some(path(&field)?),
             "socket" => given.socket = Some(path(&field)?),
             "timeout" => given.timeout = Some(field.value("a time", scalar::interval)?.value),
@@ -185,10 +178,6 @@ fn read_sink(sink: &Field<'_>, folder: &Path) -> Result<SinkConfig, ConfigError>
     Ok(SinkConfig { name: sink.name.to_owned(), types: given.types, attempts, target })
 }
 
-fn nonempty(text: &str) -> Result<String, String> {
-    if text.is_empty() { Err("expected more than nothing".to_owned()) } else { Ok(text.to_owned()) }
-}
-
 /// Whether somebody in between could read or change what is sent decides: plain HTTP goes to this
 /// host only.
 fn url(text: &str) -> Result<String, String> {
@@ -201,18 +190,6 @@ fn url(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     Err("expected a URL that begins with https://, or with http:// and this host".to_owned())
-}
-
-fn secret(field: &Field<'_>, folder: &Path) -> Result<SecretSource, ConfigError> {
-    let reason = "expected either `file` or `env`: a secret does not stand here itself";
-    let fields = field.fields()?;
-    let [source] = fields.as_slice() else { return Err(field.bad_value(reason.to_owned())) };
-    let read = source.value("a text", nonempty)?.value;
-    match source.name {
-        "file" => Ok(SecretSource::File(folder.join(read))),
-        "env" => Ok(SecretSource::Variable(read)),
-        _ => Err(source.unknown(&["file", "env"])),
-    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::scene::{Scene, below_home};
-use ctrlz_config::{KeyPattern, KeySource, Limit, Profile, ValidationLevel};
+use ctrlz_config::{EmergencyStart, KeyPattern, KeySource, Limit, Profile, ValidationLevel};
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
 use ctrlz_core::size::ByteSize;
@@ -151,7 +151,11 @@ fn a_profile_can_be_overridden_in_both_places() {
             json["monitoring_config"],
             serde_json::json!({
                 "collection_interval": 16.0, "health_check_interval": 120.0,
-                "critical_thresholds": {"cpu_percent": 91, "memory_percent": 92}
+                "critical_thresholds": {
+                    "cpu_percent": 91, "memory_percent": 92,
+                    "disk_percent": 98, "inodes_percent": 98, "open_files_percent": 98,
+                    "tasks_percent": 98
+                }
             })
         );
         assert_eq!(
@@ -359,4 +363,24 @@ fn the_documented_example_loads() {
     assert!(!config.env_passes(OsStr::new("MY_KEY")) && config.env_passes(OsStr::new("MY_EDITOR")));
     let scene = scene.flags(|flags| flags.profile = Some(Profile::Production));
     assert_eq!(scene.load().safety_constraints.auto_cleanup_hours, Some(72));
+}
+
+#[test]
+fn what_follows_from_what_is_seen_is_read() {
+    let scene = Scene::new().user(
+        "monitoring:
+  {remedies: false, remedy_interval: 2m, stuck_after: 3m, read_only_below: 1M,
+   history: {samples: 4m, minutes: 5h, hours: 6d}}
+recovery: {emergency: auto, watched: 3}",
+    );
+    let config = scene.load();
+    let monitoring = config.monitoring;
+    let seconds = |span: Span| span.0.as_secs();
+    assert!(!monitoring.remedies);
+    assert_eq!([seconds(monitoring.remedy_interval), seconds(monitoring.stuck_after)], [120, 180]);
+    assert_eq!(monitoring.read_only_below, Some(ByteSize(1 << 20)));
+    let history = monitoring.history;
+    let ages = [history.samples, history.minutes, history.hours].map(seconds);
+    assert_eq!(ages, [240, 5 * 3600, 6 * 86400]);
+    assert_eq!((config.recovery.emergency, config.recovery.watched), (EmergencyStart::Auto, 3));
 }

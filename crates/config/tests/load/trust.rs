@@ -106,6 +106,12 @@ fn no_protection_can_be_loosened() {
             "safety_constraints.encrypt_snapshots",
             "production: {safety_constraints: {encrypt_snapshots: false}}",
         ),
+        ("monitoring.anomaly", "monitoring: {anomaly: off}"),
+        ("monitoring.remedies", "monitoring: {remedies: false}"),
+        ("monitoring.history.hours", "monitoring: {history: {hours: 1d}}"),
+        ("monitoring.stuck_after", "monitoring: {stuck_after: 2m}"),
+        ("monitoring.read_only_below", "monitoring: {read_only_below: none}"),
+        ("recovery.watched", "recovery: {watched: 9}"),
         (
             "monitoring_config.collection_interval",
             "production: {monitoring_config: {collection_interval: 16}}",
@@ -152,6 +158,8 @@ fn a_project_may_tighten() {
         "production: {safety_constraints: {max_snapshots: none, compress_snapshots: false}}",
         "production: {monitoring_config: {collection_interval: 1, health_check_interval: 1}}",
         "production: {security_config: {validation_level: strict, audit_logging: enabled}}",
+        "monitoring: {anomaly: rollback, read_only_below: 1G, stuck_after: 1s}",
+        "recovery: {emergency: auto, watched: 20}",
         // The values of another profile are not in force.
         "testing: {resource_limits: {memory_mb: none}}",
     ] {
