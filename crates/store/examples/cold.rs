@@ -48,6 +48,7 @@ fn prepare(dir: &Path) -> Result<(), Box<dyn Error>> {
     if store.sandboxes_of_folder(Path::new("/project"))?.is_empty() {
         store.create_sandbox(
             &NewSandbox {
+                life: ctrlz_core::lifecycle::Life::default(),
                 name: "project".parse()?,
                 folder: Some("/project".into()),
                 root: Root::Host,

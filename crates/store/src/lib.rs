@@ -14,6 +14,7 @@ mod events;
 mod fault;
 mod journal;
 mod lock;
+mod monitor;
 mod occupant;
 pub mod reserve;
 mod rows;
@@ -26,4 +27,7 @@ mod state;
 pub mod state_file;
 pub mod vault;
 
+pub use monitor::{MONITOR, SqliteMonitor};
+#[cfg(feature = "faults")]
+pub use rows::set_clock;
 pub use sqlite_store::SqliteStore;

@@ -13,7 +13,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ctrlz_core::id::SandboxId;
-use ctrlz_core::store::{SandboxLock, StoreError};
+use ctrlz_core::store::{Occupancy, SandboxLock, StoreError};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 
@@ -100,10 +100,38 @@ pub(crate) fn take(
     }
 }
 
+/// The process that works in the sandbox, when it lives.
+pub(crate) fn occupant(path: &Path) -> Result<Option<u32>, StoreError> {
+    match open(path, OFlags::empty()) {
+        Ok(file) => Ok(occupant::alive(&File::from(file)).map(|(pid, _)| pid)),
+        Err(Errno::NOENT) => Ok(None),
+        Err(errno) => Err(failed("open", path, errno.into())),
+    }
+}
+
 /// What came of [`take`].
 pub(crate) enum Taken {
     Held(Box<dyn SandboxLock>),
     Declined { holder: u32 },
+}
+
+/// Who holds the lock, and who works in the sandbox. The lock is tried in a way that keeps others
+/// from it for no longer than that takes, and only when somebody is noted who lives: then it is
+/// held, or was until a moment ago.
+pub(crate) fn occupancy(path: &Path) -> Result<Occupancy, StoreError> {
+    let file = match open(path, OFlags::empty()) {
+        Err(Errno::NOENT) => return Ok(Occupancy { holder: None, process: None }),
+        other => File::from(other.map_err(|errno| failed("open", path, errno.into()))?),
+    };
+    let process = occupant::alive(&file);
+    let pid = holder(&file);
+    let free = || match rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared) {
+        Ok(()) => Ok(true),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(errno) => Err(failed("try", path, errno.into())),
+    };
+    let holder = if pid != 0 && !free()? { Some(pid) } else { None };
+    Ok(Occupancy { holder, process })
 }
 
 fn open(path: &Path, more: OFlags) -> Result<OwnedFd, Errno> {
@@ -139,16 +167,62 @@ fn is_current(file: &OwnedFd, path: &Path) -> Result<bool, StoreError> {
 /// The process id in the file, 0 when it cannot be told.
 fn holder(file: impl AsFd) -> u32 {
     let mut text = [0; 16];
-    let read = rustix::io::pread(file, &mut text, 0).unwrap_or(0);
-    text.get(..read)
+    let read = rustix::io::pread(&file, &mut text, 0).unwrap_or(0);
+    let noted = text
+        .get(..read)
         .and_then(|bytes| std::str::from_utf8(bytes).ok())
-        .and_then(|text| text.split_whitespace().next()?.parse().ok())
-        .unwrap_or(0)
+        .and_then(|text| text.split_whitespace().next()?.parse().ok());
+    noted.filter(|pid| may_hold(*pid, file.as_fd())).unwrap_or(0)
+}
+
+/// Whether a process has the file open, as its holder has. The number in the file may be that of an
+/// earlier holder, and by now of a process that has nothing to do with it. Of one that may not be asked
+/// the number is believed.
+fn may_hold(pid: u32, file: BorrowedFd<'_>) -> bool {
+    let Ok(own) = rustix::fs::fstat(file) else { return false };
+    let folder = PathBuf::from(format!("/proc/{pid}/fd"));
+    let entries = match std::fs::read_dir(&folder) {
+        Ok(entries) => entries,
+        Err(error) => return error.kind() != io::ErrorKind::NotFound,
+    };
+    entries.flatten().any(|entry| {
+        let named = std::fs::metadata(entry.path());
+        named.is_ok_and(|named| named.ino() == own.st_ino && named.dev() == own.st_dev)
+    })
 }
 
 fn failed(step: &'static str, path: &Path, source: io::Error) -> StoreError {
     StoreError::Failed {
         action: ACTION,
         source: Box::new(LockError { step, path: path.to_owned(), source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever ends the holder of a sandbox must not end what has its number by now.
+    #[test]
+    fn a_process_that_has_nothing_to_do_with_it_is_no_holder() {
+        let directory = tempfile::tempdir().expect("a folder");
+        let path = directory.path().join("lock");
+        let exists = || Ok(());
+        let Taken::Held(_lock) = take(&path, &exists, &mut |_| false).expect("take") else {
+            panic!("it is free");
+        };
+        let holder = || match take(&path, &exists, &mut |_| false).expect("try") {
+            Taken::Held(_) => panic!("it is held"),
+            Taken::Declined { holder } => holder,
+        };
+        assert_eq!(holder(), std::process::id());
+        assert_eq!(occupancy(&path).expect("look").holder, Some(std::process::id()));
+        let mut other = std::process::Command::new("sleep").arg("600").spawn().expect("start");
+        let file = open(&path, OFlags::empty()).map(File::from).expect("open");
+        file.write_all_at(format!("{:<10}\n", other.id()).as_bytes(), 0).expect("write");
+        let found = (holder(), occupancy(&path).expect("look").holder);
+        other.kill().expect("kill");
+        other.wait().expect("wait");
+        assert_eq!(found, (0, None));
     }
 }

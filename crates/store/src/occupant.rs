@@ -40,6 +40,12 @@ pub(crate) fn wait_for_end(
     ends_within(&process, None).map(|_| Ok(()))
 }
 
+/// The noted process, when it lives and has not ended yet.
+pub(crate) fn alive(file: &File) -> Option<(u32, OwnedFd)> {
+    const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+    noted(file).filter(|(_, process)| !ends_within(process, Some(NOW)).unwrap_or_default())
+}
+
 /// The noted process, when it lives.
 fn noted(file: &File) -> Option<(u32, OwnedFd)> {
     let mut text = [0; 32];

@@ -24,7 +24,7 @@ use crate::state::journal;
 
 /// The columns that [`sandbox`] reads, in its order.
 pub(crate) const SANDBOX: &str = "id, name, folder, root, base, driver, tree, state_version, created, used, open_operation, \
-     guard";
+     guard, life";
 
 /// The columns that [`operation`] reads, in its order.
 pub(crate) const OPERATION: &str = "id, sandbox, kind, title, limits, target, status, before_tree, \
@@ -34,8 +34,22 @@ pub(crate) const OPERATION: &str = "id, sandbox, kind, title, limits, target, st
 pub(crate) const SNAPSHOT: &str =
     "id, sandbox, kind, message, operation, tree, state_version, created, scope, tags, good";
 
+/// The clock that a test has set.
+#[cfg(feature = "faults")]
+static CLOCK: std::sync::OnceLock<fn() -> Timestamp> = std::sync::OnceLock::new();
+
+/// Lets this process' stores take the time from `clock`. For tests.
+#[cfg(feature = "faults")]
+pub fn set_clock(clock: fn() -> Timestamp) {
+    let _ = CLOCK.set(clock);
+}
+
 /// Now.
 pub(crate) fn now() -> Timestamp {
+    #[cfg(feature = "faults")]
+    if let Some(clock) = CLOCK.get() {
+        return clock();
+    }
     let nanoseconds = match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_nanos()).unwrap_or(i64::MAX),
         Err(before) => i64::try_from(before.duration().as_nanos()).map_or(i64::MIN, |n| -n),
@@ -76,6 +90,7 @@ pub(crate) fn sandbox(row: &Row<'_>) -> Result<Sandbox, Fault> {
         used: Timestamp(row.get(9)?),
         open_operation: row.get::<_, Option<i64>>(10)?.map(OperationId),
         guard: optional_json(row, 11, "a guard")?,
+        life: optional_json(row, 12, "a life")?,
     })
 }
 

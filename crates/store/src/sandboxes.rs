@@ -4,7 +4,8 @@ use std::path::Path;
 
 use ctrlz_core::actor::Actor;
 use ctrlz_core::event::{Happening, SandboxCreated};
-use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
+use ctrlz_core::lifecycle::{Life, LifeChange};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::operation::{OperationKind, Status};
 use ctrlz_core::sandbox::{Guard, GuardChange, Root, Sandbox};
@@ -32,10 +33,10 @@ pub(crate) fn create(
     let inserted = tx
         .prepare_cached(
             "INSERT INTO sandboxes(id, name, folder, root, base, driver, tree, state_version,
-                                   created, used)
+                                   created, used, life)
              VALUES(1 + max((SELECT coalesce(max(id), 0) FROM sandboxes),
                             (SELECT coalesce(-min(sandbox), 0) FROM operations)),
-                    ?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7)
+                    ?1, ?2, ?3, ?4, ?5, ?6, 0, ?7, ?7, ?8)
              ON CONFLICT(name) DO NOTHING",
         )?
         .execute(params![
@@ -46,6 +47,7 @@ pub(crate) fn create(
             new.driver,
             new.tree.0,
             now.0,
+            life_text(&new.life)?,
         ])?;
     if inserted == 0 {
         return Err(Fault::Answer(StoreError::NameTaken(new.name.clone())));
@@ -86,6 +88,7 @@ pub(crate) fn create(
         used: now,
         open_operation: None,
         guard: Guard::default(),
+        life: new.life.clone(),
     })
 }
 
@@ -155,14 +158,25 @@ pub(crate) fn remove(tx: &Transaction<'_>, actor: &Actor, id: SandboxId) -> Resu
 
 /// Leaves the row that holds the highest ids given so far, see [`crate::schema::TABLES`].
 pub(crate) fn remember_ids(tx: &Transaction<'_>) -> Result<(), Fault> {
+    reserve_ids(tx, OperationId(0), SnapshotId(0))
+}
+
+/// The same, with ids that count as given, too.
+pub(crate) fn reserve_ids(
+    tx: &Transaction<'_>,
+    operation: OperationId,
+    snapshot: SnapshotId,
+) -> Result<(), Fault> {
     tx.execute(
-        "INSERT INTO operations(kind, sandbox, target)
-         VALUES(?1,
+        "INSERT INTO operations(id, kind, sandbox, target)
+         VALUES(max(?2, (SELECT coalesce(max(id), 0) + 1 FROM operations)),
+                ?1,
                 -max((SELECT coalesce(max(id), 0) FROM sandboxes),
                      (SELECT coalesce(-min(sandbox), 0) FROM operations)),
-                max((SELECT coalesce(max(id), 0) FROM snapshots),
+                max(?3,
+                    (SELECT coalesce(max(id), 0) FROM snapshots),
                     (SELECT coalesce(max(target), 0) FROM operations WHERE sandbox < 0)))",
-        [REMOVAL],
+        params![REMOVAL, operation.0, snapshot.0],
     )?;
     let removal = tx.last_insert_rowid();
     tx.execute("DELETE FROM operations WHERE sandbox < 0 AND id <> ?1", [removal])?;
@@ -190,6 +204,29 @@ pub(crate) fn change_guard(
     Ok(guard)
 }
 
+/// Nothing for most.
+fn life_text(life: &Life) -> Result<Option<String>, Fault> {
+    if *life == Life::default() { Ok(None) } else { Ok(Some(json(life, "a life")?)) }
+}
+
+pub(crate) fn change_life(
+    tx: &Transaction<'_>,
+    actor: &Actor,
+    id: SandboxId,
+    change: &LifeChange,
+    happening: Option<Happening>,
+) -> Result<Option<Life>, Fault> {
+    let Sandbox { name, life: before, .. } = by_id(tx, id)?;
+    let now = rows::now();
+    let Some(life) = change.of(&before, now) else { return Ok(None) };
+    let text = life_text(&life)?;
+    tx.execute("UPDATE sandboxes SET life = ?2 WHERE id = ?1", params![id.0, text])?;
+    if let Some(happening) = happening {
+        events::append(tx, actor, Some(name.as_str()), now, happening)?;
+    }
+    Ok(Some(life))
+}
+
 /// Where a sandbox stands.
 pub(crate) struct Standing {
     pub(crate) name: String,
@@ -214,6 +251,9 @@ pub(crate) fn standing(db: &Connection, id: SandboxId) -> Result<Standing, Fault
 pub(crate) fn live_trees(db: &Connection, driver: &str) -> Result<Vec<Tree>, Fault> {
     let mut statement = db.prepare_cached(
         "SELECT tree FROM sandboxes WHERE driver = ?1
+         UNION
+         SELECT t.value FROM sandboxes s, json_tree(s.life, '$.setup') t
+         WHERE s.driver = ?1 AND t.key IN ('origin', 'before', 'after')
          UNION
          SELECT n.tree FROM snapshots n JOIN sandboxes s ON s.id = n.sandbox WHERE s.driver = ?1
            AND n.tree <> ''

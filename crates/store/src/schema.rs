@@ -17,6 +17,7 @@ ALTER TABLE snapshots ADD COLUMN scope TEXT;
 ALTER TABLE snapshots ADD COLUMN tags TEXT;
 ALTER TABLE snapshots ADD COLUMN good INT;
 ALTER TABLE sandboxes ADD COLUMN guard TEXT;
+ALTER TABLE sandboxes ADD COLUMN life TEXT;
 ";
 
 /// What operations wrote to the state. Older ones did not tell, so what is there is taken over as
@@ -71,7 +72,8 @@ CREATE TABLE sandboxes(
   created INT,
   used INT,
   open_operation INT,
-  guard TEXT
+  guard TEXT,
+  life TEXT
 );
 CREATE INDEX sandboxes_by_folder ON sandboxes(folder);
 CREATE TABLE operations(

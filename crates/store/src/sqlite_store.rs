@@ -5,12 +5,13 @@ use std::path::{Path, PathBuf};
 use ctrlz_core::actor::Actor;
 use ctrlz_core::event::Happening;
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
+use ctrlz_core::lifecycle::{Life, LifeChange};
 use ctrlz_core::operation::{Operation, Outcome, Request, Status};
 use ctrlz_core::sandbox::{Guard, GuardChange, Sandbox};
 use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
 use ctrlz_core::state::{Expected, StateEntry, StateKey};
 use ctrlz_core::store::{
-    Durability, LogHead, LoggedEvent, NewSandbox, SandboxLock, Store, StoreError,
+    Durability, LogHead, LoggedEvent, NewSandbox, Occupancy, SandboxLock, Store, StoreError,
 };
 
 use crate::connection::Database;
@@ -75,6 +76,12 @@ impl Store for SqliteStore {
         self.db.read("list the sandboxes", sandboxes::all)
     }
 
+    fn reserve_ids(&self, operation: OperationId, snapshot: SnapshotId) -> Result<(), StoreError> {
+        self.db.write("reserve ids", Durability::Machine, |tx| {
+            sandboxes::reserve_ids(tx, operation, snapshot)
+        })
+    }
+
     fn remove_sandbox(&self, id: SandboxId) -> Result<(), StoreError> {
         self.db.write("remove a sandbox", Durability::Process, |tx| {
             sandboxes::remove(tx, &self.actor, id)
@@ -100,6 +107,10 @@ impl Store for SqliteStore {
                 Err(StoreError::Busy { name, holder })
             }
         }
+    }
+
+    fn occupant(&self, sandbox: SandboxId) -> Result<Option<u32>, StoreError> {
+        lock::occupant(&lock::path(&self.dir, sandbox))
     }
 
     fn begin(&self, request: &Request, durability: Durability) -> Result<Operation, StoreError> {
@@ -192,6 +203,22 @@ impl Store for SqliteStore {
         self.db.write("guard a sandbox", Durability::Machine, |tx| {
             sandboxes::change_guard(tx, &self.actor, sandbox, change)
         })
+    }
+
+    fn change_life(
+        &self,
+        sandbox: SandboxId,
+        change: &LifeChange,
+        happening: Option<Happening>,
+    ) -> Result<Option<Life>, StoreError> {
+        // A machine's death must not let go on what somebody suspended.
+        self.db.write("change the life of a sandbox", Durability::Machine, |tx| {
+            sandboxes::change_life(tx, &self.actor, sandbox, change, happening)
+        })
+    }
+
+    fn occupancy(&self, sandbox: SandboxId) -> Result<Occupancy, StoreError> {
+        lock::occupancy(&lock::path(&self.dir, sandbox))
     }
 
     fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {

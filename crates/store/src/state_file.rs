@@ -76,9 +76,26 @@ impl Bundle {
     /// # Errors
     /// [`StoreError::Damaged`] when a value is not as it was written, or a failure to read.
     pub fn of(store: &dyn Store, sandboxes: &[Sandbox]) -> Result<Self, StoreError> {
+        Self::of_versions(store, sandboxes, u64::MAX)
+    }
+
+    /// The history of one namespace up to and including a version.
+    ///
+    /// # Errors
+    /// As [`Self::of`].
+    pub fn until(store: &dyn Store, sandbox: &Sandbox, version: u64) -> Result<Self, StoreError> {
+        Self::of_versions(store, std::slice::from_ref(sandbox), version)
+    }
+
+    fn of_versions(
+        store: &dyn Store,
+        sandboxes: &[Sandbox],
+        until: u64,
+    ) -> Result<Self, StoreError> {
         let mut bundle = Self::default();
         for sandbox in sandboxes {
-            let writes = store.state_writes(sandbox.id)?;
+            let mut writes = store.state_writes(sandbox.id)?;
+            writes.retain(|write| write.version <= until);
             for write in &writes {
                 let Some(digest) = write.digest else { continue };
                 if bundle.values.contains_key(&digest) {

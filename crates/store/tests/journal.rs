@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use ctrlz_core::changeset::ChangeCounts;
 use ctrlz_core::id::{OperationId, SandboxId, SnapshotId};
 use ctrlz_core::limits::{LimitKind, Limits};
+use ctrlz_core::monitor::{Anomaly, Signal};
 use ctrlz_core::operation::{
     CommandReport, Exit, OperationKind, Outcome, Request, Status, Stopped, Usage,
 };
@@ -51,6 +52,7 @@ fn a_sandbox_comes_back_as_it_was_made() {
     let (_dir, store) = store();
     let odd = PathBuf::from(OsStr::from_bytes(b"/odd/\xff\n\xfe"));
     let new = NewSandbox {
+        life: ctrlz_core::lifecycle::Life::default(),
         name: "web".parse().unwrap(),
         folder: Some(odd.clone()),
         root: Root::Image { source: odd.clone(), unpacked: "/u".into() },
@@ -162,6 +164,14 @@ fn an_operation_goes_from_intent_to_outcome() {
         changeset: None,
         error: Some("no \"luck\"\n".into()),
         state: Vec::new(),
+        anomalies: vec![Anomaly {
+            signal: Signal::Deletes,
+            value: 40.0,
+            baseline: 2.5,
+            spread: 0.5,
+            factor: 16.0,
+            operations: 9,
+        }],
     };
     let after = point("t2", 0);
     store.finish(open.id, Status::Done, &outcome, Some(&after), Durability::Machine).unwrap();
