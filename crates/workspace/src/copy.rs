@@ -9,14 +9,17 @@
 //! A tree stands on an *origin*, which is a copy of the base with the versions that the base's
 //! entries had. A tree without changes names no copy at all: it is the base as it is now.
 
+mod arrival;
 mod collect;
 mod commit;
 mod derive;
 mod driver;
 mod expect;
 mod head;
+mod mend;
 mod origin;
 mod paths;
+mod revert;
 mod store;
 mod survey;
 mod tree;

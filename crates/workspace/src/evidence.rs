@@ -9,10 +9,17 @@ use ctrlz_core::workspace::WorkspaceError;
 
 use crate::node::failed;
 
-/// The digest of a file's content.
-pub(crate) fn digest_of_file(path: &Path) -> Result<Digest, WorkspaceError> {
-    let content = std::fs::read(path).map_err(failed("read", path))?;
-    Ok(Digest::blake3(blake3::hash(&content).into()))
+/// The digest of a commit: of the record of what was to change, in the file `path`, and of `contents`,
+/// the digest of what was put in place, as its text.
+pub(crate) fn digest_of_commit(
+    path: &Path,
+    contents: Option<&str>,
+) -> Result<Digest, WorkspaceError> {
+    let record = std::fs::read(path).map_err(failed("read", path))?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&record);
+    hasher.update(contents.unwrap_or_default().as_bytes());
+    Ok(Digest::blake3(hasher.finalize().into()))
 }
 
 /// The digest of changes, one line of JSON each.

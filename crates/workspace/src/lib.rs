@@ -10,12 +10,14 @@ mod copy;
 mod diff;
 mod evidence;
 pub mod fault;
-pub mod image;
+mod kept;
 mod layer;
+mod likeness;
 mod live;
 mod manifest;
 mod node;
 mod overlay;
+mod restored;
 mod view;
 
 pub use copy::CopyDriver;

@@ -20,6 +20,7 @@
 mod apply;
 mod backward;
 mod check;
+mod contents;
 mod decide;
 mod finish;
 mod inverse;
@@ -43,8 +44,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::node::Version;
 
-pub(crate) use inverse::{inverse_layer, inverse_steps};
-pub(crate) use recover::recover;
+pub(crate) use check::matches;
+pub(crate) use inverse::{inverse_layer, inverse_steps, replaced};
+pub(crate) use recover::{moved_back, recover};
 pub(crate) use transaction::execute;
 
 /// One change to the live directory. A list of steps is sorted by path, so parents come before
@@ -104,7 +106,13 @@ pub(crate) struct Applied {
     pub counts: ChangeCounts,
     /// Paths left as someone else made them, with nothing of the sandbox's written.
     pub skipped: Vec<RelPath>,
+    /// The digest of what was put in place, contents included, for evidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<String>,
 }
+
+/// What was there before, and equal content that is there since, by our own doing.
+pub(crate) type Moved = (RelPath, Version, Version);
 
 /// What [`recover()`] found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -107,7 +107,11 @@ impl Manifest {
         Ok(Digest::blake3(digest.into()))
     }
 
-    fn text(&self) -> std::io::Result<(Vec<u8>, blake3::Hash)> {
+    /// Its text, and the digest of all of it but the last line.
+    ///
+    /// # Errors
+    /// When a path cannot be written as JSON.
+    pub(crate) fn text(&self) -> std::io::Result<(Vec<u8>, blake3::Hash)> {
         let mut text = Vec::with_capacity(256 + self.records.len() * 224);
         let records = self.records.len();
         let head = Head { format: FORMAT.to_owned(), since: self.since, root: self.root, records };
@@ -147,7 +151,8 @@ impl Manifest {
         Self::parse(&text).ok_or_else(damaged("a manifest is not as it was written"))
     }
 
-    fn parse(text: &[u8]) -> Option<Self> {
+    /// The manifest with this text; nothing when it is not as it was written.
+    pub(crate) fn parse(text: &[u8]) -> Option<Self> {
         let body = text.strip_suffix(b"\n")?;
         let tail_at = body.iter().rposition(|byte| *byte == b'\n')? + 1;
         let (head_and_lines, tail) = body.split_at_checked(tail_at)?;

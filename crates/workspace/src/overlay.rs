@@ -1,21 +1,25 @@
 //! The overlay driver: a tree is a live directory and the layers that operations wrote on it.
 
+mod adopt;
 mod chain;
 mod collect;
 mod commit;
 mod driver;
 mod expectation;
 mod head;
+mod landing;
 mod mask;
+mod mend;
 mod names;
 mod record;
 mod restore;
-mod restored;
 mod revert;
 mod seal;
 mod store;
+mod strata;
 #[cfg(test)]
 mod tests;
+mod transfer;
 mod tree;
 mod verify;
 mod walk;

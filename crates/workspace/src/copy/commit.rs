@@ -1,10 +1,9 @@
-//! Bringing a tree's changes to its live base, and taking that back. The transaction itself is
-//! [`crate::live`]'s.
+//! Bringing a tree's changes to its live base. The transaction itself is [`crate::live`]'s.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
-use ctrlz_core::changeset::{Change, ChangeCounts, ChangeKind, Changeset, FileType};
+use ctrlz_core::changeset::{Change, ChangeCounts, Changeset, FileType};
 use ctrlz_core::id::OperationId;
 use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::Tree;
@@ -19,25 +18,35 @@ use super::paths::{current, difference, share, shared};
 use super::store::{Loaded, Store, make_directory, read_json, write_json};
 use super::tree::{CopyId, CopyTree, TreeRecord};
 use crate::diff;
-use crate::evidence::digest_of_file;
+use crate::evidence::digest_of_commit;
 use crate::live::{self, Applied, Expect, Recovered, Replacement, Step};
-use crate::node::{Version, metadata, remove_tree, version};
-use crate::view::{Found, View};
+use crate::node::{Version, entries, remove_tree, version};
+use crate::restored::TakenBack;
+use crate::view::View;
 
-/// What a commit or revert was asked to do.
+/// The name of a [`TakenBack`].
+pub(super) const TAKEN_BACK: &str = "taken-back";
+
+/// What a commit or revert was asked to do: the record `request`.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
     /// The tree that is committed; its base as it is for a revert.
     pub tree: CopyTree,
     /// The paths that were chosen; all when empty.
-    paths: Vec<RelPath>,
+    pub paths: Vec<RelPath>,
+    /// The commit that it takes back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reverts: Option<OperationId>,
 }
 
-/// What came of it.
+/// What came of it: the record `result`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Outcome {
     tree: Tree,
     counts: ChangeCounts,
+    /// The digest of what was put in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    contents: Option<String>,
 }
 
 /// A commit, ready to be carried out.
@@ -160,15 +169,16 @@ pub(super) fn commit(
     request: &CommitRequest<'_>,
 ) -> Result<Committed, WorkspaceError> {
     let prepared = prepare(store, request)?;
-    let record = Request { tree: prepared.tree, paths: request.paths.to_vec() };
+    let record = Request { tree: prepared.tree, paths: request.paths.to_vec(), reverts: None };
     execute(store, request.operation, &record, prepared.steps, request.strategy)
 }
 
-fn transaction(store: &Store, operation: OperationId) -> PathBuf {
+pub(super) fn transaction(store: &Store, operation: OperationId) -> PathBuf {
     store.commit(operation).join("transaction")
 }
 
-fn execute(
+/// Carries out `steps`, and writes down what came of it.
+pub(super) fn execute(
     store: &Store,
     operation: OperationId,
     request: &Request,
@@ -185,9 +195,12 @@ fn execute(
             // Of a refusal nothing is left to recover. Of a failure there may be: the caller
             // recovers the operation, now or at the next start.
             if matches!(error, WorkspaceError::Conflicts { .. })
-                && live::recover(&transaction)? == Recovered::NotBegun
+                && matches!(
+                    live::recover(&transaction)?,
+                    Recovered::NotBegun | Recovered::TakenBack
+                )
             {
-                remove_tree(&directory)?;
+                forget_taken_back(store, operation)?;
             }
             Err(error)
         }
@@ -206,7 +219,7 @@ fn finish(
         _ => None,
     };
     let tree = CopyTree { commit: Some(operation), ..request.tree.with(left) }.text()?;
-    let outcome = Outcome { tree, counts: applied.counts };
+    let outcome = Outcome { tree, counts: applied.counts, contents: applied.contents.clone() };
     write_json(&store.commit(operation).join("result"), &outcome)?;
     committed(store, operation, outcome)
 }
@@ -216,7 +229,8 @@ fn committed(
     operation: OperationId,
     outcome: Outcome,
 ) -> Result<Committed, WorkspaceError> {
-    let digest = digest_of_file(&store.commit(operation).join("request"))?;
+    let digest =
+        digest_of_commit(&store.commit(operation).join("request"), outcome.contents.as_deref())?;
     Ok(Committed { tree: outcome.tree, counts: outcome.counts, digest })
 }
 
@@ -230,7 +244,8 @@ fn rest(
 ) -> Result<CopyId, WorkspaceError> {
     let undo = live::inverse_steps(&transaction(store, operation))?;
     let mut record = shared(store, copy)?;
-    let mut seen = record.seen_by_path();
+    // What we put there ourselves becomes part of the tree, as in a rebased one.
+    let (_, mut seen) = Expectations::of(store, copy)?.all();
     for step in &undo {
         seen.insert(step.path.clone(), current(step.expect));
         record.touched.remove(&step.path);
@@ -296,7 +311,7 @@ pub(super) fn recover_commit(
 ) -> Result<RecoveredCommit, WorkspaceError> {
     let directory = store.commit(operation);
     if version(&directory.join("request"))?.is_none() {
-        remove_tree(&directory)?;
+        forget_taken_back(store, operation)?;
         return Ok(RecoveredCommit::TakenBack);
     }
     if version(&directory.join("result"))?.is_some() {
@@ -305,7 +320,7 @@ pub(super) fn recover_commit(
     }
     match live::recover(&transaction(store, operation))? {
         Recovered::NotBegun | Recovered::TakenBack => {
-            remove_tree(&directory)?;
+            forget_taken_back(store, operation)?;
             Ok(RecoveredCommit::TakenBack)
         }
         Recovered::Finished(applied) => {
@@ -315,86 +330,31 @@ pub(super) fn recover_commit(
     }
 }
 
+/// Forgets a commit that was taken back before it was finished, but for what that moved. Can be
+/// repeated after a crash: the request goes first, and with it what could be told once more.
+fn forget_taken_back(store: &Store, operation: OperationId) -> Result<(), WorkspaceError> {
+    let directory = store.commit(operation);
+    let request = directory.join("request");
+    let record = directory.join(TAKEN_BACK);
+    if version(&request)?.is_some() {
+        let base = request_of(store, operation)?.tree.base;
+        let moved = live::moved_back(&transaction(store, operation))?.unwrap_or_default();
+        if !moved.is_empty() {
+            write_json(&record, &TakenBack { base, moved })?;
+        }
+        remove_tree(&request)?;
+    }
+    if version(&record)?.is_none() {
+        return remove_tree(&directory);
+    }
+    let rest = entries(&directory)?.into_iter().filter(|name| name != TAKEN_BACK);
+    rest.map(|name| directory.join(name)).try_for_each(|path| remove_tree(&path))
+}
+
 /// What a commit was asked to do.
 ///
 /// # Errors
 /// [`WorkspaceError::Damaged`] when it is not known.
 pub(super) fn request_of(store: &Store, commit: OperationId) -> Result<Request, WorkspaceError> {
     read_json(&store.commit(commit).join("request"), "the backup of a commit is gone")
-}
-
-/// The steps that take a finished commit back.
-///
-/// # Errors
-/// [`WorkspaceError::Damaged`] when there are none, or it was not finished.
-pub(super) fn undo_of(store: &Store, commit: OperationId) -> Result<Vec<Step>, WorkspaceError> {
-    let path = store.commit(commit).join("result");
-    if version(&path)?.is_none() {
-        return Err(WorkspaceError::Damaged { what: "the backup of a commit is gone", path });
-    }
-    live::inverse_steps(&transaction(store, commit))
-}
-
-/// See [`ctrlz_core::workspace::WorkspaceDriver::plan_revert`].
-pub(super) fn plan_revert(
-    store: &Store,
-    commit: OperationId,
-) -> Result<CommitPlan, WorkspaceError> {
-    let base = request_of(store, commit)?.tree.base;
-    let steps = undo_of(store, commit)?;
-    let conflicts = live::plan(&base, &steps)?;
-    let live = View::new(base, Vec::new());
-    let mut changeset = Changeset::default();
-    for step in &steps {
-        changeset.changes.extend(change(store, commit, step, &live)?);
-    }
-    Ok(CommitPlan { changeset, conflicts })
-}
-
-/// What a step of an undo will change.
-fn change(
-    store: &Store,
-    commit: OperationId,
-    step: &Step,
-    live: &View,
-) -> Result<Option<Change>, WorkspaceError> {
-    let before = live.lookup(&step.path)?;
-    let after = match &step.replace {
-        Replacement::Nothing => None,
-        Replacement::Entry { source } => version(source)?.map(|version| Found {
-            disk_path: source.clone(),
-            version,
-            layer: Some(live::inverse_layer(&transaction(store, commit))),
-        }),
-    };
-    let kind = match (&before, &after) {
-        (None, None) => None,
-        (None, Some(_)) => Some(ChangeKind::Added),
-        (Some(_), None) => Some(ChangeKind::Deleted),
-        (Some(before), Some(after)) => diff::difference(&step.path, before, after)?,
-    };
-    let content = |found: &Option<Found>| {
-        found.as_ref().filter(|found| found.version.is_file()).map(|found| found.disk_path.clone())
-    };
-    Ok(kind.map(|kind| Change {
-        path: step.path.clone(),
-        kind,
-        before: before.as_ref().map(|found| metadata(&found.version)),
-        after: after.as_ref().map(|found| metadata(&found.version)),
-        old_content: content(&before),
-        new_content: content(&after),
-    }))
-}
-
-/// See [`ctrlz_core::workspace::WorkspaceDriver::revert`].
-pub(super) fn revert(
-    store: &Store,
-    commit: OperationId,
-    operation: OperationId,
-    strategy: ConflictStrategy,
-) -> Result<ChangeCounts, WorkspaceError> {
-    let request = request_of(store, commit)?;
-    let steps = undo_of(store, commit)?;
-    let request = Request { tree: request.tree.with(None), paths: Vec::new() };
-    execute(store, operation, &request, steps, strategy).map(|committed| committed.counts)
 }

@@ -1,9 +1,10 @@
 //! The driver: which module does what.
 
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use ctrlz_core::archive::{Arrival, Dialect, Stratum};
 use ctrlz_core::changeset::{ChangeCounts, Changeset};
 use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::path::RelPath;
@@ -16,7 +17,8 @@ use rustix::fs::FlockOperation;
 
 use super::store::Store;
 use super::tree::{CopyTree, DRIVER};
-use super::{collect, commit, head, origin, paths, verify};
+use super::{arrival, collect, commit, head, mend, origin, paths, revert, verify};
+use crate::kept::newest_commit;
 use crate::node::failed;
 
 /// Keeps trees as complete copies. It works wherever there are files, and costs time and space in
@@ -65,7 +67,12 @@ impl WorkspaceDriver for CopyDriver {
     }
 
     fn capabilities(&self) -> WorkspaceCapabilities {
-        WorkspaceCapabilities { constant_time: false, max_layers: None, loses: Vec::new() }
+        WorkspaceCapabilities {
+            constant_time: false,
+            max_layers: None,
+            layered: false,
+            loses: Vec::new(),
+        }
     }
 
     fn create(&self, base: &Path) -> Result<Tree, WorkspaceError> {
@@ -134,7 +141,7 @@ impl WorkspaceDriver for CopyDriver {
     }
 
     fn plan_revert(&self, commit: OperationId) -> Result<CommitPlan, WorkspaceError> {
-        commit::plan_revert(&self.store, commit)
+        revert::plan_revert(&self.store, commit)
     }
 
     fn revert(
@@ -144,12 +151,40 @@ impl WorkspaceDriver for CopyDriver {
         strategy: ConflictStrategy,
     ) -> Result<ChangeCounts, WorkspaceError> {
         self.announce()?;
-        commit::revert(&self.store, commit, operation, strategy)
+        revert::revert(&self.store, commit, operation, strategy)
+    }
+
+    fn newest_commit(&self) -> Result<Option<OperationId>, WorkspaceError> {
+        newest_commit(&self.store.commits())
     }
 
     fn recover_commit(&self, operation: OperationId) -> Result<RecoveredCommit, WorkspaceError> {
         self.announce()?;
         commit::recover_commit(&self.store, operation)
+    }
+
+    fn strata(&self, tree: &Tree) -> Result<Vec<Stratum>, WorkspaceError> {
+        self.announce()?;
+        let tree = CopyTree::parse(tree)?;
+        // A copy holds all of its tree.
+        Ok(vec![match self.store.load_tree(&tree)? {
+            Some(copy) => Stratum {
+                record: Some(arrival::tell(&self.store, &copy)?),
+                id: Some(copy.id.as_str().to_owned()),
+                directory: copy.root,
+                dialect: Dialect::Plain,
+                root: true,
+                hidden: Vec::new(),
+            },
+            None => Stratum {
+                id: None,
+                directory: tree.base,
+                dialect: Dialect::Plain,
+                root: true,
+                hidden: Vec::new(),
+                record: None,
+            },
+        }])
     }
 
     fn parts(&self, tree: &Tree) -> Result<Vec<String>, WorkspaceError> {
@@ -160,7 +195,44 @@ impl WorkspaceDriver for CopyDriver {
         collect::size(&self.store.trees().join(part))
     }
 
-    fn collect(&self, live: &mut dyn FnMut() -> Option<Vec<Tree>>) -> Result<u64, WorkspaceError> {
-        self.locked(|lock| collect::collect(&self.store, live, lock))
+    fn landing(&self) -> Result<PathBuf, WorkspaceError> {
+        self.announce()?;
+        self.store.make()
+    }
+
+    fn clear_landing(&self, landing: &Path) -> Result<(), WorkspaceError> {
+        self.store.clear_made(landing)
+    }
+
+    fn holds(&self, part: &str) -> Result<bool, WorkspaceError> {
+        self.announce()?;
+        arrival::holds(&self.store, part)
+    }
+
+    fn adopt(&self, base: &Path, parts: &[Arrival]) -> Result<Tree, WorkspaceError> {
+        self.announce()?;
+        arrival::adopt(&self.store, base, parts)
+    }
+
+    fn mend(&self, part: &Arrival) -> Result<(), WorkspaceError> {
+        self.announce()?;
+        mend::mend(&self.store, part)
+    }
+
+    fn is_chain_long(&self, _: &Tree) -> Result<bool, WorkspaceError> {
+        // A tree is one copy.
+        Ok(false)
+    }
+
+    fn merge(&self, _: &Tree) -> Result<bool, WorkspaceError> {
+        Ok(false)
+    }
+
+    fn collect(
+        &self,
+        live: &mut dyn FnMut() -> Option<Vec<Tree>>,
+        more: &dyn Fn() -> bool,
+    ) -> Result<u64, WorkspaceError> {
+        self.locked(|lock| collect::collect(&self.store, (live, more), lock))
     }
 }

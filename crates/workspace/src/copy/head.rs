@@ -99,7 +99,7 @@ pub(super) fn abandon(store: &Store, sandbox: SandboxId) -> Result<(), Workspace
 }
 
 /// All paths.
-fn everything() -> Candidates {
+pub(super) fn everything() -> Candidates {
     let mut all = Candidates::default();
     all.paths.insert(RelPath::root());
     all.covers.insert(RelPath::root());

@@ -16,6 +16,9 @@ use crate::node::{
     Place, Version, copy_metadata, copy_tree, entries, failed, remove_tree, version as node_version,
 };
 
+/// How often a copy is begun while others work in the base.
+const ATTEMPTS: u32 = 20;
+
 /// Errs when a directory cannot be the base of a workspace.
 pub(super) fn check_base(store: &Store, base: &Path) -> Result<(), WorkspaceError> {
     let refuse = |reason: &str| {
@@ -49,6 +52,7 @@ pub(super) fn origin(store: &Store, base: &Path) -> Result<Loaded, WorkspaceErro
     check_base(store, base)?;
     let last = last(store, base);
     if let Ok(id) = read_json::<CopyId>(&last, "no copy yet")
+        && store.use_again(&id).is_ok()
         && let Ok(copy) = store.load(&id)
         && copy.record.base == base
         && copy.record.boot == boot()
@@ -56,11 +60,8 @@ pub(super) fn origin(store: &Store, base: &Path) -> Result<Loaded, WorkspaceErro
     {
         return Ok(copy);
     }
-    let id = copy(store, base)?;
-    if let Some(parent) = last.parent() {
-        make_directory(parent)?;
-    }
-    write_json(&last, &id)?;
+    let id = copy_of_what_moves(store, base)?;
+    remember(store, base, &id)?;
     store.load(&id)
 }
 
@@ -80,6 +81,31 @@ fn is_current(copy: &Loaded, base: &Path) -> Result<bool, WorkspaceError> {
     let then: BTreeMap<RelPath, Version> =
         then.filter_map(|record| Some((record.path.clone(), record.base?))).collect();
     Ok(now == then)
+}
+
+/// Notes the last copy of a base. Others may do the same at this moment.
+fn remember(store: &Store, base: &Path, id: &CopyId) -> Result<(), WorkspaceError> {
+    let last = last(store, base);
+    if let Some(parent) = last.parent() {
+        make_directory(parent)?;
+    }
+    let made = store.make()?;
+    let written = write_json(&made.join("last"), id)
+        .and_then(|()| std::fs::rename(made.join("last"), &last).map_err(failed("write", &last)));
+    remove_tree(&made)?;
+    written
+}
+
+/// [`copy`] of a base in which others work: what goes away between being seen and being copied
+/// makes it begin anew, for some time.
+fn copy_of_what_moves(store: &Store, base: &Path) -> Result<CopyId, WorkspaceError> {
+    for _ in 1..ATTEMPTS {
+        match copy(store, base) {
+            Err(error) if survey::is_gone(&error) && node_version(base)?.is_some() => {}
+            result => return result,
+        }
+    }
+    copy(store, base)
 }
 
 /// Copies the base between two looks at it: what differs between the looks may have been copied
@@ -185,6 +211,28 @@ mod tests {
         assert!(!same(file.as_ref(), look("f").as_ref()));
         assert!(!same(None, look("g").as_ref()) && !same(file.as_ref(), None));
         assert!(same(root.as_ref(), look("").as_ref()), "a directory's own stamp proves nothing");
+    }
+
+    #[test]
+    fn several_note_their_copies_of_one_base_at_once() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let store = Store::new(dir.path());
+        let base = Path::new("/some/where");
+        std::thread::scope(|scope| {
+            let note = |turn| {
+                let store = &store;
+                move || {
+                    for time in 0..50 {
+                        remember(store, base, &CopyId::new(time, turn)).expect("note");
+                        read_json::<CopyId>(&last(store, base), "half written").expect("whole");
+                    }
+                }
+            };
+            for turn in 0..4 {
+                scope.spawn(note(turn));
+            }
+        });
+        assert_eq!(entries(&dir.path().join("making")).expect("list").len(), 0);
     }
 
     #[test]

@@ -9,10 +9,10 @@ use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::{WithoutError, WorkspaceError};
 
-use super::commit::undo_of;
 use super::derive::{Draft, From, derive};
-use super::expect::{Expectations, expect};
+use super::expect::{Expectations, expect, found};
 use super::origin::{materialize, origin};
+use super::revert::undo_of;
 use super::store::{Loaded, Store};
 use super::survey;
 use super::tree::{CopyId, CopyTree, TreeRecord};
@@ -187,12 +187,10 @@ pub(super) fn rebase(
         return tree.with(Some(id)).text();
     };
     // The files stay; only what they are compared with has moved.
-    let mut seen = copy.record.seen_by_path();
     let mut touched = copy.record.touched.clone();
-    let origin = store.origin(&copy)?.manifest.records.into_iter();
-    let mut known: HashMap<RelPath, Version> =
-        origin.filter_map(|record| Some((record.path, record.base?))).collect();
-    known.extend(seen.iter().filter_map(|(path, expect)| Some((path.clone(), found(expect)?))));
+    // What we put there ourselves becomes part of the tree: collection lets go of what is older
+    // than the commit that it knows of from now on.
+    let (mut known, mut seen) = Expectations::of(store, &copy)?.all();
     for undo in &undos {
         let names = names(known.iter().map(|(path, version)| (path.clone(), *version)));
         for step in undo {
@@ -231,16 +229,6 @@ fn take_back(draft: &mut Draft, undo: &[Step]) -> Result<(), WorkspaceError> {
         }
     }
     Ok(())
-}
-
-/// What is expected to be there.
-fn found(expect: &Expect) -> Option<Version> {
-    match expect {
-        Expect::Absent => None,
-        Expect::Unchanged { version, .. } | Expect::ChangedDuringOperation { version } => {
-            Some(*version)
-        }
-    }
 }
 
 /// The paths of files with several names, by inode.

@@ -7,14 +7,15 @@ use std::path::{Path, PathBuf};
 use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::workspace::WorkspaceError;
-use rustix::fs::{CWD, Mode, RenameFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 use rustix::time::ClockId;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::tree::{CopyId, CopyTree, TreeRecord};
+use crate::fault;
 use crate::manifest::Manifest;
-use crate::node::{failed, remove_tree, version};
+use crate::node::{failed, open_directory, remove_tree, version};
 use crate::view::{Index, Layer, View};
 
 /// The directory of the driver.
@@ -23,11 +24,13 @@ use crate::view::{Index, Layer, View};
 /// trees/ID/root            a copy, never changed again; not there when its files are another's
 /// trees/ID/record          see TreeRecord
 /// trees/ID/manifest        see crate::manifest: all entries, and those of the base for an origin
-/// making/PID-N/            a tree that is being made; becomes trees/ID by rename
+/// trees/ID/told            what super::arrival writes for those who keep the tree elsewhere
+/// making/PID-N/            a tree that is being made; becomes trees/ID by rename. Or a landing
 /// heads/SANDBOX/           the same for the operation under way
 /// commits/OP/transaction   see crate::live
 /// commits/OP/request       what was to be committed
 /// commits/OP/result        the answer
+/// commits/OP/taken-back    the only one of a commit that was taken back: what that moved
 /// origins/DIGEST           the last copy of the base of which this is the BLAKE3
 /// lock                     held shared by every driver that makes trees here
 /// empty/                   what lies below a complete copy
@@ -106,6 +109,10 @@ pub(super) fn read_json<T: DeserializeOwned>(
     }
 }
 
+fn move_new(from: &Path, to: &Path) -> Result<(), Errno> {
+    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+}
+
 impl Store {
     pub(super) fn new(dir: &Path) -> Self {
         Self { dir: dir.to_owned() }
@@ -162,6 +169,18 @@ impl Store {
         Err(failed("create a directory in", self.makings())(Errno::EXIST))
     }
 
+    /// Removes a directory that [`Self::make`] made in this process.
+    pub(super) fn clear_made(&self, made: &Path) -> Result<(), WorkspaceError> {
+        let pid = format!("{}-", rustix::process::getpid().as_raw_nonzero());
+        let name = made.strip_prefix(self.makings()).ok().and_then(Path::to_str);
+        if name.is_none_or(|name| !name.starts_with(&pid) || name.contains('/')) {
+            let why = "it is no directory that this driver gave out to restore something in";
+            let refused = std::io::Error::new(std::io::ErrorKind::InvalidInput, why);
+            return Err(failed("use", made)(refused));
+        }
+        remove_tree(made)
+    }
+
     /// Makes a tree of the directory `made`, which holds `root` unless the record names another
     /// copy's files. On failure everything is where it was.
     pub(super) fn keep(
@@ -170,19 +189,94 @@ impl Store {
         record: &TreeRecord,
         manifest: &Manifest,
     ) -> Result<CopyId, WorkspaceError> {
+        self.furnish(made, record, manifest)?;
+        self.name(made)
+    }
+
+    /// Writes to `made` what lies beside a tree's files.
+    pub(super) fn furnish(
+        &self,
+        made: &Path,
+        record: &TreeRecord,
+        manifest: &Manifest,
+    ) -> Result<(), WorkspaceError> {
         make_directory(&self.trees())?;
         write_json(&made.join("record"), record)?;
         let at = made.join("manifest");
         if version(&at)?.is_some() {
             std::fs::remove_file(&at).map_err(failed("remove", &at))?;
         }
-        manifest.write(&at)?;
+        manifest.write(&at).map(drop)
+    }
+
+    /// [`Self::keep`] under the name `wanted`, when nothing has it, and on disk.
+    pub(super) fn keep_on_disk(
+        &self,
+        made: &Path,
+        record: &TreeRecord,
+        manifest: &Manifest,
+        wanted: Option<CopyId>,
+    ) -> Result<CopyId, WorkspaceError> {
+        self.furnish(made, record, manifest)?;
+        let trees = self.trees();
+        let open = open_directory(&trees, OFlags::RDONLY)?;
+        rustix::fs::syncfs(&open).map_err(failed("sync", &trees))?;
+        fault::point("adopt-synced").map_err(failed("sync", &trees))?;
+        let taken = match wanted {
+            Some(id) => match move_new(made, &self.tree(&id)) {
+                Ok(()) => Some(id),
+                Err(Errno::EXIST) => None,
+                Err(errno) => return Err(failed("keep as a tree", made)(errno)),
+            },
+            None => None,
+        };
+        let id = taken.map_or_else(|| self.name(made), Ok)?;
+        fault::point("adopt-moved").map_err(failed("sync", &trees))?;
+        rustix::fs::fsync(&open).map_err(failed("sync", &trees))?;
+        Ok(id)
+    }
+
+    /// Moves a directory that was restored to where a tree is made, for which its owner must be
+    /// able to write to it.
+    pub(super) fn take_in(&self, from: &Path, to: &Path) -> Result<(), WorkspaceError> {
+        let mode = version(from)?.map_or(0, |version| version.permissions());
+        let moved = move_new(from, to);
+        if moved != Err(Errno::ACCESS) {
+            return moved.map_err(failed("take in", from));
+        }
+        let set = |path: &Path, mode| rustix::fs::chmod(path, Mode::from_raw_mode(mode));
+        set(from, mode | 0o200).map_err(failed("make writable", from))?;
+        let moved = move_new(from, to);
+        set(if moved.is_ok() { to } else { from }, mode)
+            .map_err(failed("set the mode of", from))?;
+        moved.map_err(failed("take in", from))
+    }
+
+    /// Errs unless a directory was restored to `path`, in a landing.
+    pub(super) fn check_landed(&self, path: &Path) -> Result<(), WorkspaceError> {
+        let real = |path: &Path| path.canonicalize().ok();
+        let inside = match (real(&self.makings()), path.parent().and_then(real)) {
+            // Above it is a landing or something in one.
+            (Some(makings), Some(above)) => above != makings && above.starts_with(&makings),
+            _ => false,
+        };
+        let damaged = |what| WorkspaceError::Damaged { what, path: path.to_owned() };
+        if !version(path)?.is_some_and(|version| version.is_directory()) {
+            return Err(damaged("a part that was to be restored is missing"));
+        }
+        if !inside || path.file_name().is_none() {
+            return Err(damaged("a part was not restored in a landing"));
+        }
+        Ok(())
+    }
+
+    fn name(&self, made: &Path) -> Result<CopyId, WorkspaceError> {
         let time = now().0;
         let mut turn = 0;
         loop {
             let id = CopyId::new(time, turn);
             let to = self.tree(&id);
-            match rustix::fs::renameat_with(CWD, made, CWD, &to, RenameFlags::NOREPLACE) {
+            match move_new(made, &to) {
                 Ok(()) => return Ok(id),
                 Err(Errno::EXIST) if turn < 1 << 16 => turn += 1,
                 Err(errno) => return Err(failed("keep as a tree", made)(errno)),
@@ -218,6 +312,16 @@ impl Store {
             });
         }
         Ok(Loaded { id: id.clone(), record, manifest, root })
+    }
+
+    /// Notes that a copy is used again, so that no other process's collection takes it for one that
+    /// nobody can be using.
+    pub(super) fn use_again(&self, id: &CopyId) -> Result<(), WorkspaceError> {
+        let path = self.tree(id);
+        let now = rustix::fs::Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
+        let times = rustix::fs::Timestamps { last_access: now, last_modification: now };
+        rustix::fs::utimensat(CWD, &path, &times, AtFlags::empty())
+            .map_err(failed("set the times of", &path))
     }
 
     pub(super) fn record(&self, id: &CopyId) -> Result<TreeRecord, WorkspaceError> {

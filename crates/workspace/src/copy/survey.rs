@@ -83,6 +83,8 @@ fn visit(
                 opened = Some(Opened::open(root, &path)?);
                 open()
             }
+            // Someone removed or replaced it just now.
+            Err(error) if !unseal && !path.is_root() && is_gone(&error) => continue,
             result => result,
         }?;
         // A mode without the search bit lets itself be opened, but nothing in it be looked at.
@@ -103,6 +105,15 @@ fn visit(
         drop(opened);
     }
     Ok(())
+}
+
+/// Whether what was to be looked at, or read, is not there any more.
+pub(super) fn is_gone(error: &WorkspaceError) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error, WorkspaceError::Io { source, .. }
+        if matches!(source.kind(), NotFound | NotADirectory)
+            || [Errno::LOOP, Errno::STALE].map(|errno| Some(errno.raw_os_error()))
+                .contains(&source.raw_os_error()))
 }
 
 fn searchable(directory: &impl std::os::fd::AsFd) -> bool {

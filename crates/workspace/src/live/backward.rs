@@ -11,6 +11,7 @@ use ctrlz_core::workspace::WorkspaceError;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
+use super::Moved;
 use super::apply::{Slot, slot};
 use super::check::matches_moved;
 use super::decide::beside_name;
@@ -51,6 +52,57 @@ pub(super) fn backward(transaction: &Transaction, staged: &Staged) -> Result<(),
         restore_metadata(transaction, staged, index, item)?;
     }
     nothing_old_left(transaction, staged)
+}
+
+/// The items whose old node was moved away or written to, so that taking them back gives it a new
+/// change time. Nobody but us can reach what lies in a slot.
+pub(super) fn moved(
+    transaction: &Transaction,
+    staged: &Staged,
+) -> Result<Vec<usize>, WorkspaceError> {
+    let mut moved = Vec::new();
+    for (index, item) in transaction.plan.items.iter().enumerate() {
+        let away = match item.action {
+            Action::Rewrite => transaction.directory.join(rewrite::mark(index)).exists(),
+            Action::Replace | Action::Remove => match slot(transaction, staged, index)? {
+                // Someone may have had it open for writing.
+                Slot::Old(old) => item.before.is_some_and(|before| matches_moved(&before, &old)),
+                Slot::New | Slot::Empty => false,
+            },
+            // Nothing was there, or a directory stays one and is told by other signs.
+            Action::Add | Action::Update => false,
+        };
+        if away {
+            moved.push(index);
+        }
+    }
+    Ok(moved)
+}
+
+/// Those of the items `moved` that are back.
+pub(super) fn back(
+    transaction: &Transaction,
+    moved: &[usize],
+) -> Result<Vec<Moved>, WorkspaceError> {
+    let mut found = Vec::new();
+    for index in moved {
+        let Some(item) = transaction.plan.items.get(*index) else { continue };
+        let (Some(before), Parent::Open(spot)) = (item.before, transaction.tree.find(&item.path)?)
+        else {
+            continue;
+        };
+        let Some(now) = spot.version()? else { continue };
+        let ours = match item.action {
+            Action::Rewrite => {
+                rewrite::state(transaction, *index, item, &spot)? == rewrite::State::Before
+            }
+            _ => matches_moved(&before, &now),
+        };
+        if ours {
+            found.push((item.path.clone(), before, now));
+        }
+    }
+    Ok(found)
 }
 
 /// The staging directory is removed next; what is in it must be copies and nothing else.

@@ -145,7 +145,7 @@ fn look(
 }
 
 /// Whether `now` is the version that was expected.
-pub(super) fn matches(expected: &Version, now: &Version) -> bool {
+pub(crate) fn matches(expected: &Version, now: &Version) -> bool {
     let same = expected.ino == now.ino
         && expected.mode == now.mode
         && (expected.uid, expected.gid) == (now.uid, now.gid);

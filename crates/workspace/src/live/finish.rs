@@ -16,7 +16,7 @@ pub(super) fn finish(
     transaction: &Transaction,
     staged: &Staged,
 ) -> Result<Applied, WorkspaceError> {
-    let applied = transaction.plan.applied();
+    let applied = Applied { contents: staged.contents.clone(), ..transaction.plan.applied() };
     let after = versions_after(transaction, staged)?;
     let copied = record::read::<record::Done>(&transaction.directory, record::APPLIED)?;
     if copied.is_some_and(|done| !done.copied) && transaction.is_staged() {

@@ -1,7 +1,7 @@
 //! What is kept of the state before: an overlay layer that brings it back when it is stacked on
 //! the live directory, and the steps that bring it back to the live directory itself.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -19,7 +19,7 @@ use super::{Expect, Replacement, Step};
 use crate::fault;
 use crate::layer::{make_whiteout, set_opaque};
 use crate::node::{
-    Handle, Place, Unreadable, copy_node_at, copy_tree, failed, finish_directory_at,
+    Handle, Place, Unreadable, Version, copy_node_at, copy_tree, failed, finish_directory_at,
     open_directory, open_parent, remove_tree, version,
 };
 
@@ -233,13 +233,10 @@ fn finish_directories(transaction: &Transaction, layer: &Layer) -> Result<(), Wo
 /// # Errors
 /// [`WorkspaceError::Damaged`] when the transaction was not finished or its backup is gone.
 pub(crate) fn inverse_steps(transaction_dir: &Path) -> Result<Vec<Step>, WorkspaceError> {
-    let gone = || WorkspaceError::Damaged {
-        what: "the backup of a commit is gone",
-        path: transaction_dir.to_owned(),
-    };
+    let gone = || gone(transaction_dir);
     let plan = record::read::<Plan>(transaction_dir, record::PLAN)?.ok_or_else(gone)?;
     let staged = record::read::<Staged>(transaction_dir, record::APPLYING)?;
-    let staged = staged.unwrap_or(Staged { versions: Vec::new() });
+    let staged = staged.unwrap_or(Staged::nothing());
     let finished = record::read::<Finished>(transaction_dir, record::FINISHED)?.ok_or_else(gone)?;
     let layer = inverse_layer(transaction_dir);
     let mut steps = Vec::new();
@@ -252,6 +249,39 @@ pub(crate) fn inverse_steps(transaction_dir: &Path) -> Result<Vec<Step>, Workspa
     Ok(steps)
 }
 
+/// What the transaction found at the paths that it changed, by path, as far as it made sure.
+///
+/// # Errors
+/// [`WorkspaceError::Damaged`] when nothing is known of the transaction.
+pub(crate) fn replaced(
+    transaction_dir: &Path,
+) -> Result<HashMap<RelPath, Version>, WorkspaceError> {
+    let plan = record::read::<Plan>(transaction_dir, record::PLAN)?;
+    let plan = plan.ok_or_else(|| gone(transaction_dir))?;
+    let mut found = HashMap::new();
+    // What was to be replaced whatever it is may have been something else when it was.
+    for item in plan.items.into_iter().filter(|item| !item.forced) {
+        let inside = item.inside.into_iter().flat_map(|inside| inside.expected);
+        for (path, expect) in inside {
+            if let Expect::Unchanged { version, .. } = expect {
+                found.insert(join(&item.path, &path), version);
+            }
+        }
+        found.extend(item.before.map(|before| (item.path, before)));
+    }
+    Ok(found)
+}
+
+fn gone(transaction_dir: &Path) -> WorkspaceError {
+    let what = "the backup of a commit is gone";
+    WorkspaceError::Damaged { what, path: transaction_dir.to_owned() }
+}
+
+/// `path` below `above`.
+fn join(above: &RelPath, path: &RelPath) -> RelPath {
+    path.as_path().iter().fold(above.clone(), |joined, name| joined.child(name))
+}
+
 fn steps_of(
     item: &Item,
     after: &[crate::node::Version],
@@ -261,9 +291,7 @@ fn steps_of(
 ) -> Result<(), WorkspaceError> {
     let kept = item.path.below(layer);
     let unchanged = |version| Expect::Unchanged { version, since };
-    let join = |path: &RelPath| {
-        path.as_path().iter().fold(item.path.clone(), |joined, name| joined.child(name))
-    };
+    let join = |path: &RelPath| join(&item.path, path);
     for (node, version) in item.nodes.iter().zip(after).skip(1) {
         let expect = unchanged(*version);
         steps.push(Step { path: join(&node.path), expect, replace: Replacement::Nothing });

@@ -12,7 +12,7 @@ use ctrlz_core::workspace::WorkspaceError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::{Applied, Expect};
+use super::{Applied, Expect, Moved};
 use crate::fault;
 use crate::node::{Version, failed};
 
@@ -91,7 +91,7 @@ impl Plan {
             counts.deleted += item.removed_inside;
             counts.added += (item.nodes.len() as u64).saturating_sub(1);
         }
-        Applied { counts, skipped: self.skipped.clone() }
+        Applied { counts, skipped: self.skipped.clone(), contents: None }
     }
 }
 
@@ -99,9 +99,17 @@ impl Plan {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Staged {
     pub(super) versions: Vec<Vec<Version>>,
+    /// See [`super::contents`]; nothing in records of older versions, and where nothing is staged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) contents: Option<String>,
 }
 
 impl Staged {
+    /// Of a transaction that puts nothing in place.
+    pub(super) fn nothing() -> Self {
+        Self { versions: Vec::new(), contents: None }
+    }
+
     /// The version of an item's own node.
     pub(super) fn top(&self, item: usize) -> Option<&Version> {
         self.versions.get(item)?.first()
@@ -124,9 +132,26 @@ pub(super) struct Finished {
     pub(super) after: Vec<Vec<Version>>,
 }
 
-/// The live directory was left as it was, or is being returned to it.
+/// The live file is being changed in place.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Taken {}
+pub(super) struct Rewriting {}
+
+/// The live directory is being returned to what it was.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct TakingBack {
+    /// The items whose old node is not where it was, or not as it was.
+    #[serde(default)]
+    pub(super) moved: Vec<usize>,
+}
+
+/// The live directory is as it was.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(super) struct TakenBack {
+    /// What was moved away and back, or written and written back; `None` when nothing live was
+    /// touched.
+    #[serde(default)]
+    pub(super) moved: Option<Vec<Moved>>,
+}
 
 pub(super) const PLAN: &str = "plan.json";
 pub(super) const APPLYING: &str = "applying.json";

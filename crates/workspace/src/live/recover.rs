@@ -4,9 +4,9 @@ use std::path::Path;
 
 use ctrlz_core::workspace::WorkspaceError;
 
-use super::record::{self, Done, Finished, Staged, Taken};
+use super::record::{self, Done, Finished, Staged, TakenBack, TakingBack};
 use super::transaction::{Stopped, Transaction};
-use super::{Recovered, finish};
+use super::{Moved, Recovered, finish};
 
 /// Finishes or takes back the transaction in `transaction_dir`. It goes on to the end when
 /// nothing stands in the way, and back when someone has changed a path since. It can itself be
@@ -15,8 +15,7 @@ use super::{Recovered, finish};
 /// # Errors
 /// A failed file operation; calling it again continues.
 pub(crate) fn recover(transaction_dir: &Path) -> Result<Recovered, WorkspaceError> {
-    let mark = |name| record::read::<Taken>(transaction_dir, name).map(|mark| mark.is_some());
-    let over = if mark(record::TAKEN_BACK)? {
+    let over = if record::read::<TakenBack>(transaction_dir, record::TAKEN_BACK)?.is_some() {
         Some(Recovered::TakenBack)
     } else {
         let finished = record::read::<Finished>(transaction_dir, record::FINISHED)?;
@@ -34,16 +33,16 @@ pub(crate) fn recover(transaction_dir: &Path) -> Result<Recovered, WorkspaceErro
     };
     let Some(staged) = record::read::<Staged>(transaction_dir, record::APPLYING)? else {
         if transaction.plan.items.is_empty() {
-            let nothing = Staged { versions: Vec::new() };
+            let nothing = Staged::nothing();
             return finish::finish(&transaction, &nothing).map(Recovered::Finished);
         }
-        transaction.forget()?;
+        transaction.forget(TakenBack::default())?;
         return Ok(Recovered::TakenBack);
     };
     if record::read::<Done>(transaction_dir, record::APPLIED)?.is_some() {
         return finish::finish(&transaction, &staged).map(Recovered::Finished);
     }
-    if !mark(record::TAKING_BACK)? {
+    if record::read::<TakingBack>(transaction_dir, record::TAKING_BACK)?.is_none() {
         match transaction.bring_forward(&staged) {
             Ok(()) => return finish::finish(&transaction, &staged).map(Recovered::Finished),
             // Someone was there in the meantime, or it cannot be done: the other whole state.
@@ -52,4 +51,14 @@ pub(crate) fn recover(transaction_dir: &Path) -> Result<Recovered, WorkspaceErro
     }
     transaction.take_back(&staged)?;
     Ok(Recovered::TakenBack)
+}
+
+/// What taking the transaction back moved away and back, or wrote and wrote back. `None` of one that
+/// had not touched anything live, or was not taken back.
+///
+/// # Errors
+/// When the record cannot be read.
+pub(crate) fn moved_back(transaction_dir: &Path) -> Result<Option<Vec<Moved>>, WorkspaceError> {
+    let taken_back = record::read::<TakenBack>(transaction_dir, record::TAKEN_BACK)?;
+    Ok(taken_back.unwrap_or_default().moved)
 }

@@ -11,7 +11,7 @@ use ctrlz_core::workspace::{Conflict, ConflictReason, WorkspaceError};
 use rustix::fs::{Mode, OFlags};
 
 use super::check::{matches, matches_moved};
-use super::record::{self, Item, Taken};
+use super::record::{self, Item, Rewriting};
 use super::transaction::{Stopped, Transaction};
 use super::tree::{Parent, Spot};
 use crate::access::is_denied;
@@ -150,7 +150,7 @@ pub(super) fn rewrite(transaction: &Transaction, index: usize, item: &Item) -> R
         // Also when the user chose to replace whatever is there: it would be kept nowhere.
         State::Foreign => return Err(changed()),
     }
-    record::write(&transaction.directory, &mark(index), &Taken {})?;
+    record::write(&transaction.directory, &mark(index), &Rewriting {})?;
     let file = open_to_write(spot.place())?;
     let now = version_of(&file, spot.shown())?;
     let same = item.before.is_some_and(|before| {

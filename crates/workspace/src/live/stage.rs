@@ -11,6 +11,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::check::source_version;
+use super::contents;
 use super::record::{Action, Item, PLAN, Staged};
 use super::transaction::Transaction;
 use super::tree::Spot;
@@ -30,12 +31,14 @@ pub(super) fn stage(transaction: &Transaction) -> Result<Staged, WorkspaceError>
         }
         stage_nodes(transaction, index, item, &mut links)?;
     }
+    // Just copied, so it is in memory.
+    let contents = contents::digest(transaction)?;
     let staging = transaction.staging()?;
     fault::point("stage-sync").map_err(failed("sync", transaction.tree.path()))?;
     rustix::fs::syncfs(staging).map_err(failed("sync", transaction.tree.path()))?;
     let versions = transaction.plan.items.iter().enumerate();
     let versions = versions.map(|(index, item)| versions_of(transaction, index, item));
-    let staged = Staged { versions: versions.collect::<Result<_, _>>()? };
+    let staged = Staged { versions: versions.collect::<Result<_, _>>()?, contents: Some(contents) };
     let newest = staged.versions.iter().flatten().map(|version| version.ctime).max();
     if let Some(newest) = newest {
         pass(transaction, newest)?;

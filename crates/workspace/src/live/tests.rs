@@ -333,3 +333,26 @@ pub(super) fn assert_clean(scene: &Scene) {
 pub(super) fn recovered(scene: &Scene) -> Recovered {
     super::recover(&scene.transaction("transaction")).expect("recover")
 }
+
+#[test]
+fn what_is_put_in_place_is_told_by_its_contents() {
+    let digest_of = |content: &str| {
+        let scene = Scene::new();
+        fs::write(scene.at("f"), "old").expect("write");
+        scene.fork();
+        fs::write(scene.wanted("f"), content).expect("write");
+        fs::create_dir(scene.wanted("d")).expect("mkdir");
+        fs::write(scene.wanted("d/in"), "in").expect("write");
+        let applied = scene.execute(&scene.steps()).expect("execute");
+        let again = super::recover(&scene.transaction("transaction")).expect("recover");
+        assert_eq!(again, Recovered::Finished(applied.clone()), "whoever comes later finds it");
+        applied.contents.expect("a digest")
+    };
+    let mut expected = blake3::Hasher::new();
+    for (path, content) in [("d/in", "in"), ("f", "new")] {
+        let hash = blake3::hash(content.as_bytes());
+        expected.update(format!("{hash} {path}\0").as_bytes());
+    }
+    assert_eq!(digest_of("new"), expected.finalize().to_string());
+    assert_ne!(digest_of("new"), digest_of("nEw"));
+}

@@ -11,7 +11,7 @@ use ctrlz_core::workspace::{Conflict, ConflictStrategy, WorkspaceError};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 
-use super::record::{self, Done, FORMAT, Plan, Staged, Taken};
+use super::record::{self, Done, FORMAT, Plan, Staged, TakenBack, TakingBack};
 use super::tree::{LiveTree, Spot, open_beneath};
 use super::{Applied, Step, apply, backward, check, decide, finish, inverse, stage};
 use crate::fault;
@@ -121,15 +121,15 @@ impl Transaction {
 
     fn run(&mut self) -> Result<Applied, WorkspaceError> {
         if self.plan.items.is_empty() {
-            return finish::finish(self, &Staged { versions: Vec::new() });
+            return finish::finish(self, &Staged::nothing());
         }
         let staged = match self.stage() {
             Ok(staged) => staged,
             Err(error) => {
                 // Nothing live was touched; if this fails as well, recovery does it. The record
                 // may have come to the disk though its writing failed.
-                let _ =
-                    record::remove(&self.directory, record::APPLYING).and_then(|()| self.forget());
+                let _ = record::remove(&self.directory, record::APPLYING)
+                    .and_then(|()| self.forget(TakenBack::default()));
                 return Err(error);
             }
         };
@@ -170,18 +170,26 @@ impl Transaction {
         // The record may have come to the disk though its writing failed. It must not say
         // "applied" of what is half taken back; while it stands, recovery goes on to the end.
         record::remove(&self.directory, record::APPLIED)?;
-        // Without this mark a crash might let recovery go forward again, which is as good.
-        let _ = record::write(&self.directory, record::TAKING_BACK, &Taken {});
+        let moved = match record::read::<TakingBack>(&self.directory, record::TAKING_BACK)? {
+            // Some of it may be back already, and no more be seen to have been away.
+            Some(begun) => begun.moved,
+            None => {
+                let begun = TakingBack { moved: backward::moved(self, staged)? };
+                // Without this mark a crash might let recovery go forward again, which is as good.
+                let _ = record::write(&self.directory, record::TAKING_BACK, &begun);
+                begun.moved
+            }
+        };
         inverse::forget(self)?;
         backward::backward(self, staged)?;
         self.sync()?;
-        self.forget()
+        self.forget(TakenBack { moved: Some(backward::back(self, &moved)?) })
     }
 
     /// Ends a transaction that has no effect (any more). The record comes first: of a staging
     /// directory that is half removed nothing can be told.
-    pub(super) fn forget(&self) -> Result<(), WorkspaceError> {
-        record::write(&self.directory, record::TAKEN_BACK, &Taken {})?;
+    pub(super) fn forget(&self, taken_back: TakenBack) -> Result<(), WorkspaceError> {
+        record::write(&self.directory, record::TAKEN_BACK, &taken_back)?;
         self.remove_staging()
     }
 

@@ -29,8 +29,7 @@ pub(super) fn lower_dirs(
     store: &Store,
     tree: &OverlayTree,
 ) -> Result<Vec<PathBuf>, WorkspaceError> {
-    let layers: Vec<&LayerId> =
-        tree.layers.iter().filter(|id| id.kind() != LayerKind::Mark).collect();
+    let layers = own_layers(tree);
     let mut directories = Vec::new();
     let mut rest = layers.as_slice();
     if layers.len() > MAX_LAYERS {
@@ -41,6 +40,35 @@ pub(super) fn lower_dirs(
     directories.extend(rest.iter().map(|id| store.layer(id)));
     directories.reverse();
     Ok(directories)
+}
+
+/// From so many layers on, a merge is worth making ahead of the mount that needs it.
+const AHEAD: usize = MAX_LAYERS - 8;
+
+/// The layers that the next mounts of a long chain merge; nothing while it is short.
+fn ahead<'l>(layers: &'l [&'l LayerId]) -> Option<&'l [&'l LayerId]> {
+    layers.get(..layers.len() / BLOCK * BLOCK).filter(|_| layers.len() >= AHEAD)
+}
+
+fn own_layers(tree: &OverlayTree) -> Vec<&LayerId> {
+    tree.layers.iter().filter(|id| id.kind() != LayerKind::Mark).collect()
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::is_chain_long`].
+pub(super) fn is_long(store: &Store, tree: &OverlayTree) -> Result<bool, WorkspaceError> {
+    match ahead(&own_layers(tree)) {
+        Some(layers) => Ok(!is_directory(&merged_path(store, layers))?),
+        None => Ok(false),
+    }
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::merge`].
+pub(super) fn merge_ahead(store: &Store, tree: &OverlayTree) -> Result<bool, WorkspaceError> {
+    let waits = is_long(store, tree)?;
+    if let Some(layers) = ahead(&own_layers(tree)).filter(|_| waits) {
+        merge_layers(store, layers)?;
+    }
+    Ok(waits)
 }
 
 /// One directory that shows what `layers`, lowest first, show together on any base.
@@ -93,21 +121,24 @@ pub(super) fn merged_path(store: &Store, layers: &[&LayerId]) -> PathBuf {
     let mut hasher = blake3::Hasher::new();
     for id in layers {
         hasher.update(id.as_str().as_bytes());
+        // What was merged of a damaged layer is not used once the layer is mended. What cannot be
+        // read counts as one more mending, of which at worst the same is merged again.
+        match std::fs::read(store.beside(id, super::mend::MENDED)) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            text => _ = hasher.update(b" ").update(&text.unwrap_or_default()),
+        }
         hasher.update(b"\n");
     }
     let digest = hasher.finalize().to_hex();
     store.merged().join(format!("{}-{}", store.boot(), digest.get(..32).unwrap_or_default()))
 }
 
-/// The merges that mounting `tree` would use, for [`super::collect`].
+/// The merges that mounting `tree` and what comes after it would use, for [`super::collect`].
 pub(super) fn merged_of(store: &Store, tree: &OverlayTree) -> Vec<PathBuf> {
-    let layers: Vec<&LayerId> =
-        tree.layers.iter().filter(|id| id.kind() != LayerKind::Mark).collect();
-    if layers.len() <= MAX_LAYERS {
-        return Vec::new();
-    }
-    let (merged, _) = layers.split_at((layers.len() - 1) / BLOCK * BLOCK);
-    vec![merged_path(store, merged)]
+    let layers = own_layers(tree);
+    let used = layers.get(..layers.len().saturating_sub(1) / BLOCK * BLOCK);
+    let used = used.filter(|_| layers.len() > MAX_LAYERS);
+    used.into_iter().chain(ahead(&layers)).map(|layers| merged_path(store, layers)).collect()
 }
 
 fn is_directory(path: &Path) -> Result<bool, WorkspaceError> {

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use ctrlz_core::id::SandboxId;
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::WorkspaceError;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags};
@@ -13,7 +12,7 @@ use rustix::io::Errno;
 use super::store::{Store, make_directory, now};
 use super::tree::{LayerId, OverlayTree};
 use super::{chain, record};
-use crate::node::{entries, failed, remove_tree, version};
+use crate::node::{entries, failed, open_directory, remove_tree, version};
 use std::os::fd::OwnedFd;
 
 /// How old, in nanoseconds, a layer must be that another process may just have made.
@@ -35,17 +34,25 @@ pub(super) fn lock_file(store: &Store) -> Result<OwnedFd, WorkspaceError> {
     file.map_err(failed("open", &path))
 }
 
+/// What this driver itself has open, by the names of its directories.
+#[derive(Debug, Default)]
+pub(super) struct Ours {
+    /// Of the sandboxes in which it has an operation under way.
+    pub heads: HashSet<OsString>,
+    /// Of the landings that nobody cleared.
+    pub landings: HashSet<OsString>,
+}
+
 /// See [`ctrlz_core::workspace::WorkspaceDriver::collect`].
 ///
 /// A layer that another process sealed but has not yet recorded is in nobody's `live`. So while
-/// any other driver has the store in use, layers younger than an hour stay, and heads do, too.
-/// `open` are the sandboxes in which this driver has an operation under way; the caller sees to
-/// it that no tree of this driver is between its making and `live`.
+/// any other driver has the store in use, layers younger than an hour stay, and heads and landings
+/// do, too. The caller sees to it that no tree of this driver is between its making and `live`.
 pub(super) fn collect(
     store: &Store,
-    live: &mut dyn FnMut() -> Option<Vec<Tree>>,
+    (live, more): (&mut dyn FnMut() -> Option<Vec<Tree>>, &dyn Fn() -> bool),
     lock: &OwnedFd,
-    open: &HashSet<SandboxId>,
+    ours: &Ours,
 ) -> Result<u64, WorkspaceError> {
     let alone = match rustix::fs::flock(lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => true,
@@ -53,7 +60,7 @@ pub(super) fn collect(
         Err(errno) => return Err(failed("lock", store.lock())(errno)),
     };
     // Not before the lock: what another process recorded just now would be in nobody's `live`.
-    let collected = live().map_or(Ok(0), |live| collect_locked(store, &live, alone, open));
+    let collected = live().map_or(Ok(0), |live| collect_locked(store, &live, (alone, more), ours));
     // Turning an exclusive lock into a shared one, or taking it again when the failed attempt
     // dropped it (flock(2)). Waits at most for another collection.
     rustix::fs::flock(lock, FlockOperation::LockShared).map_err(failed("lock", store.lock()))?;
@@ -63,8 +70,8 @@ pub(super) fn collect(
 fn collect_locked(
     store: &Store,
     live: &[Tree],
-    alone: bool,
-    open: &HashSet<SandboxId>,
+    (alone, more): (bool, &dyn Fn() -> bool),
+    ours: &Ours,
 ) -> Result<u64, WorkspaceError> {
     let mut trees = Vec::with_capacity(live.len());
     for tree in live {
@@ -77,9 +84,19 @@ fn collect_locked(
         let Some((id, time)) = layer_of(&name) else {
             continue;
         };
-        let needed = id.is_some_and(|id| layers.contains(&id));
-        if !needed && time < oldest {
-            freed += remove(&store.layers().join(&name))?;
+        let needed = id.as_ref().is_some_and(|id| layers.contains(id));
+        let is_old = || -> Result<bool, WorkspaceError> {
+            Ok(id.as_ref().map_or(Ok(i64::MIN), |id| used(store, id))? < oldest)
+        };
+        if !needed && time < oldest && is_old()? {
+            if !more() {
+                return Ok(freed);
+            }
+            // Someone may have begun to use it since.
+            let _turn = turn(store, FlockOperation::LockExclusive)?;
+            if is_old()? {
+                freed += remove(&store.layers().join(&name))?;
+            }
         }
     }
     if alone {
@@ -88,21 +105,45 @@ fn collect_locked(
         for name in listed(&store.merged())? {
             let path = store.merged().join(&name);
             if !merged.contains(&path) {
+                if !more() {
+                    return Ok(freed);
+                }
                 freed += remove(&path)?;
             }
         }
-        let heads: HashSet<OsString> =
-            open.iter().map(|sandbox| OsString::from(sandbox.to_string())).collect();
-        for name in listed(&store.heads())? {
-            if !heads.contains(&name) {
-                freed += remove(&store.heads().join(&name))?;
+        for (directory, kept) in [(store.heads(), &ours.heads), (store.landings(), &ours.landings)]
+        {
+            for name in listed(&directory)? {
+                if !kept.contains(&name) {
+                    if !more() {
+                        return Ok(freed);
+                    }
+                    freed += remove(&directory.join(&name))?;
+                }
             }
         }
     }
     for operation in record::unneeded(store, &trees, oldest)? {
+        if !more() {
+            return Ok(freed);
+        }
         freed += record::forget(store, operation)?;
     }
     Ok(freed)
+}
+
+/// When a layer was taken in or used again, which may be long after it was made.
+fn used(store: &Store, id: &LayerId) -> Result<i64, WorkspaceError> {
+    Ok(version(&store.beside(id, "manifest"))?.map_or(i64::MIN, |manifest| manifest.mtime.0))
+}
+
+/// Keeps those who remove old layers, who lock exclusively, and those who use them again, who lock
+/// shared, from each other until it is dropped.
+pub(super) fn turn(store: &Store, how: FlockOperation) -> Result<OwnedFd, WorkspaceError> {
+    let layers = store.layers();
+    let open = open_directory(&layers, OFlags::RDONLY)?;
+    rustix::fs::flock(&open, how).map_err(failed("lock", &layers))?;
+    Ok(open)
 }
 
 fn listed(directory: &Path) -> Result<Vec<OsString>, WorkspaceError> {
@@ -114,7 +155,7 @@ fn listed(directory: &Path) -> Result<Vec<OsString>, WorkspaceError> {
 
 /// The layer that an entry of `layers/` belongs to, and when it was made; the former is `None` for
 /// one that was never finished. Nothing for what is not ours.
-fn layer_of(name: &OsStr) -> Option<(Option<LayerId>, i64)> {
+pub(super) fn layer_of(name: &OsStr) -> Option<(Option<LayerId>, i64)> {
     let name = name.to_str()?;
     let time = |hex: &str| i64::from_str_radix(hex, 16).ok();
     if let Some(unfinished) = name.strip_suffix(".building") {

@@ -17,14 +17,15 @@ use ctrlz_core::workspace::{
 use super::expectation::Expectations;
 use super::names::keep_other_names;
 use super::record::{
-    Outcome, REQUEST, RESULT, REVERTS, Request, forget, forget_taken_back, read, request_of, write,
+    Outcome, REQUEST, RESULT, REVERTS, Request, forget, forget_taken_back, matched, read,
+    request_of, write,
 };
 use super::restore::restore_paths;
 use super::revert::{expected, since_of};
 use super::store::{Store, make_directory, now};
 use super::tree::{LayerKind, OverlayTree, bare};
 use crate::diff::changes;
-use crate::evidence::digest_of_file;
+use crate::evidence::digest_of_commit;
 use crate::live::{self, Applied, Expect, Recovered, Replacement, Step};
 use crate::manifest::{Manifest, Record};
 use crate::node::{Version, same_xattrs, version};
@@ -172,7 +173,7 @@ pub(super) fn commit(
     let Prepared { tree, base, changes, steps } = prepared;
     let paths = changes.iter().map(|change| &change.path);
     let changed = found(&base, &tree.base, paths, &steps, request.strategy)?;
-    let record = Request { tree, paths: request.paths.to_vec(), changed, reverts: None };
+    let record = Request::new(tree, request.paths.to_vec(), changed, None)?;
     execute(store, request.operation, &record, steps, request.strategy)
 }
 
@@ -243,7 +244,11 @@ fn finish(
     if !request.paths.is_empty() {
         tree = rest(store, &steps, request, &empty)?;
     }
-    let outcome = Outcome { tree, counts: applied.counts };
+    let above = match request.reverts {
+        Some(_) => request.above_now()?,
+        None => Vec::new(),
+    };
+    let outcome = Outcome { tree, counts: applied.counts, above, contents: applied.contents };
     write(store, operation, RESULT, &outcome)?;
     committed(store, operation, outcome)
 }
@@ -253,7 +258,10 @@ fn committed(
     operation: OperationId,
     outcome: Outcome,
 ) -> Result<Committed, WorkspaceError> {
-    let digest = digest_of_file(&store.commits().join(format!("{operation}.{REQUEST}")))?;
+    let digest = digest_of_commit(
+        &store.commits().join(format!("{operation}.{REQUEST}")),
+        outcome.contents.as_deref(),
+    )?;
     Ok(Committed { tree: outcome.tree, counts: outcome.counts, digest })
 }
 
@@ -278,6 +286,17 @@ fn rest(
         }
         records.push(record);
     }
+    // Their times moved because of us, which must not look like somebody else's doing where the
+    // sandbox removes them, too.
+    let seen = Expectations::of(store, &request.tree)?;
+    for ((path, before), (_, now)) in matched(&request.above, &request.above_now()?) {
+        let untouched = seen.hidden_since(path).is_some_and(|since| before.ctime < since);
+        if untouched || (seen.hidden_since(path).is_some() && seen.is_known(path)?) {
+            let (path, base) = (path.clone(), Some(*now));
+            records.push(Record { path, entry: None, opaque: false, base, raced: false });
+        }
+    }
+    records.sort_by(|a, b| a.path.cmp(&b.path));
     let (mark, _) = store.keep(LayerKind::Mark, None, &Manifest { since, root: false, records })?;
     let layers = std::iter::once(mark).chain(request.tree.layers.iter().cloned()).collect();
     let left = empty.with_layers(layers).text()?;

@@ -1,10 +1,12 @@
 //! The driver: which module does what.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use ctrlz_core::archive::{Arrival, Stratum};
 use ctrlz_core::changeset::{ChangeCounts, Changeset};
 use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::path::RelPath;
@@ -17,9 +19,14 @@ use rustix::fs::FlockOperation;
 
 use super::store::Store;
 use super::tree::{OverlayTree, bare};
-use super::{DRIVER, collect, commit, head, restore, revert, seal, verify, without};
+use super::{
+    DRIVER, adopt, chain, collect, commit, head, landing, mend, restore, revert, seal, strata,
+    verify, without,
+};
 use crate::diff::changes;
-use crate::node::failed;
+use crate::kept::newest_commit;
+use crate::node::{failed, remove_tree};
+use crate::view::quick_version;
 
 /// Keeps trees as overlayfs layers on a live directory.
 ///
@@ -36,8 +43,10 @@ struct Usage {
     /// Held shared from the first operation on: tells other processes' collections that layers
     /// may be made here at any moment.
     lock: Option<OwnedFd>,
-    /// Sandboxes with a head that was neither sealed nor abandoned.
-    open: HashSet<SandboxId>,
+    /// Sandboxes with a head that was neither sealed nor abandoned, and what it is on.
+    open: HashMap<SandboxId, Tree>,
+    /// The names of landings that nobody cleared.
+    landings: HashSet<OsString>,
 }
 
 impl OverlayDriver {
@@ -71,7 +80,12 @@ impl WorkspaceDriver for OverlayDriver {
     }
 
     fn capabilities(&self) -> WorkspaceCapabilities {
-        WorkspaceCapabilities { constant_time: true, max_layers: None, loses: Vec::new() }
+        WorkspaceCapabilities {
+            constant_time: true,
+            max_layers: None,
+            layered: true,
+            loses: Vec::new(),
+        }
     }
 
     fn create(&self, base: &Path) -> Result<Tree, WorkspaceError> {
@@ -83,9 +97,13 @@ impl WorkspaceDriver for OverlayDriver {
     fn begin(&self, sandbox: SandboxId, tree: &Tree) -> Result<Head, WorkspaceError> {
         let mut usage = self.usage();
         self.announce(&mut usage)?;
-        usage.open.insert(sandbox);
+        usage.open.insert(sandbox, tree.clone());
         drop(usage);
-        head::begin(&self.store, sandbox, tree)
+        let head = head::begin(&self.store, sandbox, tree);
+        if head.is_err() {
+            self.usage().open.remove(&sandbox);
+        }
+        head
     }
 
     fn tidy(&self, sandbox: SandboxId) {
@@ -165,9 +183,18 @@ impl WorkspaceDriver for OverlayDriver {
         revert::revert(&self.store, commit, operation, strategy)
     }
 
+    fn newest_commit(&self) -> Result<Option<OperationId>, WorkspaceError> {
+        newest_commit(&self.store.commits())
+    }
+
     fn recover_commit(&self, operation: OperationId) -> Result<RecoveredCommit, WorkspaceError> {
         self.announce(&mut self.usage())?;
         commit::recover_commit(&self.store, operation)
+    }
+
+    fn strata(&self, tree: &Tree) -> Result<Vec<Stratum>, WorkspaceError> {
+        self.announce(&mut self.usage())?;
+        strata::strata(&self.store, tree)
     }
 
     fn parts(&self, tree: &Tree) -> Result<Vec<String>, WorkspaceError> {
@@ -180,10 +207,63 @@ impl WorkspaceDriver for OverlayDriver {
         collect::usage(&self.store.layers().join(part))
     }
 
-    fn collect(&self, live: &mut dyn FnMut() -> Option<Vec<Tree>>) -> Result<u64, WorkspaceError> {
+    fn landing(&self) -> Result<PathBuf, WorkspaceError> {
+        // Held until it is noted: a collection of this driver must not come in between.
+        let mut usage = self.usage();
+        self.announce(&mut usage)?;
+        let (path, name) = landing::make(&self.store)?;
+        usage.landings.insert(name);
+        Ok(path)
+    }
+
+    fn clear_landing(&self, landing: &Path) -> Result<(), WorkspaceError> {
+        let name = landing::name_of(&self.store, landing)?;
+        if !self.usage().landings.contains(&name) && quick_version(landing)?.is_some() {
+            return Err(landing::refused(landing));
+        }
+        remove_tree(landing)?;
+        self.usage().landings.remove(&name);
+        Ok(())
+    }
+
+    fn holds(&self, part: &str) -> Result<bool, WorkspaceError> {
+        self.announce(&mut self.usage())?;
+        adopt::holds(&self.store, part)
+    }
+
+    fn adopt(&self, base: &Path, parts: &[Arrival]) -> Result<Tree, WorkspaceError> {
+        self.announce(&mut self.usage())?;
+        adopt::adopt(&self.store, base, parts)
+    }
+
+    fn mend(&self, part: &Arrival) -> Result<(), WorkspaceError> {
+        // Held to the end, so that nothing begins on the part meanwhile.
+        let mut usage = self.usage();
+        self.announce(&mut usage)?;
+        mend::mend(&self.store, part, usage.open.values())
+    }
+
+    fn is_chain_long(&self, tree: &Tree) -> Result<bool, WorkspaceError> {
+        chain::is_long(&self.store, &OverlayTree::parse(tree)?)
+    }
+
+    fn merge(&self, tree: &Tree) -> Result<bool, WorkspaceError> {
+        self.announce(&mut self.usage())?;
+        chain::merge_ahead(&self.store, &OverlayTree::parse(tree)?)
+    }
+
+    fn collect(
+        &self,
+        live: &mut dyn FnMut() -> Option<Vec<Tree>>,
+        more: &dyn Fn() -> bool,
+    ) -> Result<u64, WorkspaceError> {
         let mut usage = self.usage();
         self.announce(&mut usage)?;
         let Some(lock) = &usage.lock else { return Ok(0) };
-        collect::collect(&self.store, live, lock, &usage.open)
+        let ours = collect::Ours {
+            heads: usage.open.keys().map(|sandbox| sandbox.to_string().into()).collect(),
+            landings: usage.landings.clone(),
+        };
+        collect::collect(&self.store, (live, more), lock, &ours)
     }
 }

@@ -6,12 +6,12 @@ use ctrlz_core::path::RelPath;
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::workspace::WorkspaceError;
 
-use super::restored::Restored;
 use super::revert::restored;
 use super::store::{Store, covers};
 use super::tree::OverlayTree;
 use crate::manifest::Record;
 use crate::node::Version;
+use crate::restored::Restored;
 use crate::view::View;
 
 /// What the first operation that touched a path found in the base.

@@ -1,7 +1,8 @@
 //! What is written down about commits and reverts, beside their transactions.
 
+use std::collections::{BTreeSet, HashSet};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ctrlz_core::changeset::ChangeCounts;
 use ctrlz_core::id::OperationId;
@@ -14,7 +15,9 @@ use serde::{Deserialize, Serialize};
 use super::collect::remove;
 use super::store::Store;
 use super::tree::OverlayTree;
+use crate::live::{self, Moved};
 use crate::node::{Version, entries, failed, version};
+use crate::restored::TakenBack;
 
 /// What a commit or revert was asked to do.
 #[derive(Debug, Serialize, Deserialize)]
@@ -26,8 +29,47 @@ pub(super) struct Request {
     /// What it was going to change, and what was there before; the latter is `None`, too, where
     /// someone else had changed it.
     pub changed: Vec<(RelPath, Option<Version>)>,
+    /// The directories of those that are not among them, as they were before: an entry that comes
+    /// or goes moves their times.
+    #[serde(default)]
+    pub above: Vec<(RelPath, Version)>,
     /// The commit that it takes back.
     pub reverts: Option<OperationId>,
+}
+
+impl Request {
+    pub(super) fn new(
+        tree: OverlayTree,
+        paths: Vec<RelPath>,
+        changed: Vec<(RelPath, Option<Version>)>,
+        reverts: Option<OperationId>,
+    ) -> Result<Self, WorkspaceError> {
+        let known: HashSet<&RelPath> = changed.iter().map(|(path, _)| path).collect();
+        let parents = changed.iter().filter_map(|(path, _)| path.parent());
+        let parents: BTreeSet<RelPath> =
+            parents.filter(|path| !path.is_root() && !known.contains(path)).collect();
+        let above = directories(&tree.base, parents.into_iter())?;
+        Ok(Self { tree, paths, changed, above, reverts })
+    }
+
+    /// What the directories above are now.
+    pub(super) fn above_now(&self) -> Result<Vec<(RelPath, Version)>, WorkspaceError> {
+        directories(&self.tree.base, self.above.iter().map(|(path, _)| path.clone()))
+    }
+}
+
+/// Those of `paths` that are directories, with their versions.
+fn directories(
+    base: &Path,
+    paths: impl Iterator<Item = RelPath>,
+) -> Result<Vec<(RelPath, Version)>, WorkspaceError> {
+    let mut found = Vec::new();
+    for path in paths {
+        if let Some(now) = version(&path.below(base))?.filter(Version::is_directory) {
+            found.push((path, now));
+        }
+    }
+    Ok(found)
 }
 
 /// What came of it.
@@ -35,35 +77,35 @@ pub(super) struct Request {
 pub(super) struct Outcome {
     pub tree: Tree,
     pub counts: ChangeCounts,
+    /// Of a revert: what it left of the [`Request::above`].
+    #[serde(default)]
+    pub above: Vec<(RelPath, Version)>,
+    /// The digest of what was put in place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<String>,
 }
 
-/// What taking back an unfinished commit moved away and back: the same files with a new change
-/// time, which is then our own doing.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct TakenBack {
-    /// The live directory.
-    #[serde(with = "ctrlz_core::path::host")]
-    pub base: PathBuf,
-    /// Where, what was there before the commit, and what is there since.
-    pub moved: Vec<(RelPath, Version, Version)>,
-}
-
-impl TakenBack {
-    /// What became of the paths of `request`, as far as only the change time differs.
-    fn of(request: &Request) -> Result<Self, WorkspaceError> {
-        let base = request.tree.base.clone();
-        let mut moved = Vec::new();
-        for (path, before) in &request.changed {
-            let (Some(before), Some(now)) = (before, version(&path.below(&base))?) else {
-                continue;
-            };
-            let kept = |v: &Version| (v.ino, v.size, v.mtime, v.mode, v.uid, v.gid, v.rdev);
-            if kept(before) == kept(&now) && before.ctime != now.ctime {
-                moved.push((path.clone(), *before, now));
-            }
+/// What taking back the unfinished commit `request` did: `moved`, and what became of the
+/// directories above its paths, of which an entry went and came back.
+fn taken_back(request: &Request, mut moved: Vec<Moved>) -> Result<TakenBack, WorkspaceError> {
+    for ((path, before), (_, now)) in matched(&request.above, &request.above_now()?) {
+        if before.ctime != now.ctime {
+            moved.push((path.clone(), *before, *now));
         }
-        Ok(Self { base, moved })
     }
+    Ok(TakenBack { base: request.tree.base.clone(), moved })
+}
+
+/// The directories of which only the times may differ, before and after.
+pub(super) fn matched<'a>(
+    before: &'a [(RelPath, Version)],
+    after: &'a [(RelPath, Version)],
+) -> impl Iterator<Item = (&'a (RelPath, Version), &'a (RelPath, Version))> {
+    let kept = |v: &Version| (v.ino, v.mode, v.uid, v.gid);
+    before.iter().filter_map(move |one| {
+        let at = after.binary_search_by(|(path, _)| path.cmp(&one.0)).ok()?;
+        after.get(at).filter(|other| kept(&one.1) == kept(&other.1)).map(|other| (one, other))
+    })
 }
 
 /// Forgets a commit that was taken back before it was finished, but for what that moved.
@@ -71,11 +113,13 @@ pub(super) fn forget_taken_back(
     store: &Store,
     operation: OperationId,
 ) -> Result<(), WorkspaceError> {
-    let request: Option<Request> = read(store, operation, REQUEST)?;
-    if let Some(taken_back) = request.map(|request| TakenBack::of(&request)).transpose()?
-        && !taken_back.moved.is_empty()
-    {
-        write(store, operation, TAKEN_BACK, &taken_back)?;
+    let moved = live::moved_back(&store.transaction(operation))?;
+    let request = read::<Request>(store, operation, REQUEST)?;
+    if let (Some(request), Some(moved)) = (request, moved) {
+        let taken_back = taken_back(&request, moved)?;
+        if !taken_back.moved.is_empty() {
+            write(store, operation, TAKEN_BACK, &taken_back)?;
+        }
     }
     forget(store, operation).map(drop)
 }
@@ -182,6 +226,8 @@ pub(super) fn forget(store: &Store, operation: OperationId) -> Result<u64, Works
         "names.manifest",
         "inverse.manifest.partial",
         "inverse.manifest",
+        "inverse.told",
+        "names.told",
         RESULT,
         REVERTS,
         REQUEST,

@@ -11,10 +11,9 @@ use ctrlz_core::workspace::{CommitPlan, ConflictStrategy, WorkspaceError};
 
 use super::commit::{execute, found};
 use super::record::{
-    Outcome, REQUEST, RESULT, REVERTS, Request, TAKEN_BACK, TakenBack, operations_with, read,
+    Outcome, REQUEST, RESULT, REVERTS, Request, TAKEN_BACK, matched, operations_with, read,
     request_of,
 };
-use super::restored::Restored;
 use super::store::{Store, now};
 use super::tree::{LayerId, LayerKind, OverlayTree, bare};
 use super::walk::walk;
@@ -22,6 +21,7 @@ use crate::diff::changes;
 use crate::live::{self, Expect, Replacement, Step};
 use crate::manifest::{Manifest, Record};
 use crate::node::{Version, copy_node, failed, version};
+use crate::restored::{Restored, TakenBack};
 use crate::view::View;
 
 /// The steps that take a finished commit back.
@@ -35,9 +35,7 @@ fn inverse(store: &Store, commit: OperationId) -> Result<(Request, Vec<Step>), W
     // A later commit that was taken back put equal content there, as another version.
     let restored = restored(store, &request.tree.base)?;
     for step in &mut steps {
-        if let Expect::Unchanged { version, .. } = &mut step.expect {
-            *version = restored.forward(&step.path, *version);
-        }
+        step.expect = restored.expect_now(&step.path, step.expect);
     }
     Ok((request, steps))
 }
@@ -67,7 +65,7 @@ pub(super) fn revert(
     let view = View::new(tree.base.clone(), Vec::new());
     let paths = steps.iter().map(|step| &step.path);
     let changed = found(&view, &tree.base, paths, &steps, strategy)?;
-    let request = Request { tree, paths: Vec::new(), changed, reverts: Some(commit) };
+    let request = Request::new(tree, Vec::new(), changed, Some(commit))?;
     let base = request.tree.base.clone();
     let kept: Vec<(PathBuf, PathBuf)> = steps
         .iter()
@@ -200,17 +198,11 @@ pub(super) fn restored(store: &Store, base: &Path) -> Result<Restored, Workspace
     operations.sort_unstable();
     for revert in operations {
         if let Some(taken_back) = read::<TakenBack>(store, revert, TAKEN_BACK)? {
-            for (path, before, after) in &taken_back.moved {
-                if taken_back.base == base {
-                    restored.add(path, *before, *after);
-                }
-            }
+            restored.add_taken_back(&taken_back, base);
             continue;
         }
         let Some(commit) = read::<OperationId>(store, revert, REVERTS)? else { continue };
-        if read::<Outcome>(store, revert, RESULT)?.is_none() {
-            continue;
-        }
+        let Some(outcome) = read::<Outcome>(store, revert, RESULT)? else { continue };
         let Some(request) = read::<Request>(store, commit, REQUEST)? else { continue };
         if request.tree.base != base {
             continue;
@@ -220,18 +212,15 @@ pub(super) fn restored(store: &Store, base: &Path) -> Result<Restored, Workspace
             Err(WorkspaceError::Damaged { .. }) => continue,
             steps => steps?,
         };
+        for ((path, before), (_, after)) in matched(&request.above, &outcome.above) {
+            restored.add(path, *before, *after);
+        }
         let before: HashMap<RelPath, Version> = request
             .changed
             .into_iter()
             .filter_map(|(path, version)| Some((path, version?)))
             .collect();
-        for step in steps {
-            if let (Expect::Unchanged { version, .. }, Some(before)) =
-                (step.expect, before.get(&step.path))
-            {
-                restored.add(&step.path, *before, version);
-            }
-        }
+        restored.add_revert(&before, &steps);
     }
     Ok(restored)
 }

@@ -26,10 +26,13 @@ use crate::view::{Index, Layer, View};
 /// layers/ID.manifest   see crate::manifest
 /// layers/ID.linked     there when files of the layer have further names in merged/
 /// layers/ID.survived   there when the layer was found whole in a later boot
+/// layers/ID.told       the manifest for those who keep the layer elsewhere, where that differs
+/// layers/ID.mended     there when the layer was replaced: when that was
 /// heads/SANDBOX/       upper and work of the operation under way, and spent of the one before
 /// masks/DIGEST         see super::mask
 /// merged/BOOT-DIGEST   many layers as one, for mounting; can be made again at any time
 /// commits/OPERATION/   a commit's transaction and what it replaced
+/// landings/            see super::landing
 /// ```
 #[derive(Debug)]
 pub(super) struct Store {
@@ -109,6 +112,10 @@ impl Store {
         self.heads().join(sandbox.to_string())
     }
 
+    pub(super) fn landings(&self) -> PathBuf {
+        self.dir.join("landings")
+    }
+
     pub(super) fn merged(&self) -> PathBuf {
         self.dir.join("merged")
     }
@@ -157,7 +164,7 @@ impl Store {
     }
 
     /// Whether the root directory's own metadata are part of a layer.
-    fn has_root(&self, id: &LayerId) -> Result<bool, WorkspaceError> {
+    pub(super) fn has_root(&self, id: &LayerId) -> Result<bool, WorkspaceError> {
         match id.kind() {
             LayerKind::Sealed | LayerKind::Mark | LayerKind::Names(_) => Ok(false),
             LayerKind::SealedWithRoot => Ok(true),
@@ -228,35 +235,45 @@ impl Store {
         written: Option<&Path>,
         manifest: &Manifest,
     ) -> Result<(LayerId, Digest), WorkspaceError> {
-        make_directory(&self.layers())?;
-        let time = now().0;
-        let mut turn = 0;
-        let (id, path, digest) = loop {
-            let id = LayerId::new(kind, self.boot(), time, turn);
-            let path = self.beside(&id, "manifest");
-            match manifest.write(&path) {
-                Ok(digest) => break (id, path, digest),
-                Err(WorkspaceError::Io { source, .. })
-                    if source.kind() == std::io::ErrorKind::AlreadyExists && turn < 1 << 16 =>
-                {
-                    turn += 1;
-                }
-                Err(error) => return Err(error),
-            }
-        };
+        let (id, digest) = self.name(kind, manifest)?;
         if let Some(written) = written
             && let Err(errno) = move_directory(written, &self.layer(&id))
         {
             // The first error is the one to tell; an orphan is collected later.
-            let _ = std::fs::remove_file(&path);
+            let _ = std::fs::remove_file(self.beside(&id, "manifest"));
             return Err(failed("seal as a layer", written)(errno));
         }
         Ok((id, digest))
     }
+
+    /// Gives a layer that is to come a new name, which its manifest keeps for it.
+    pub(super) fn name(
+        &self,
+        kind: LayerKind,
+        manifest: &Manifest,
+    ) -> Result<(LayerId, Digest), WorkspaceError> {
+        make_directory(&self.layers())?;
+        let time = now().0;
+        let mut turn = 0;
+        loop {
+            let id = LayerId::new(kind, self.boot(), time, turn);
+            match manifest.write(&self.beside(&id, "manifest")) {
+                Ok(digest) => return Ok((id, digest)),
+                Err(error) if is_taken(&error) && turn < 1 << 16 => turn += 1,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Whether something is at a path already where a new thing was to be made.
+pub(super) fn is_taken(error: &WorkspaceError) -> bool {
+    matches!(error, WorkspaceError::Io { source, .. }
+        if source.kind() == std::io::ErrorKind::AlreadyExists)
 }
 
 /// Renames a directory into another one, for which its owner must be able to write to it.
-fn move_directory(from: &Path, to: &Path) -> Result<(), Errno> {
+pub(super) fn move_directory(from: &Path, to: &Path) -> Result<(), Errno> {
     let rename = || rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE);
     match rename() {
         Err(Errno::ACCESS) => {

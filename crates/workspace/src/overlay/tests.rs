@@ -1,5 +1,7 @@
 //! What the contract suite cannot see: the store itself, and views against real mounts.
 
+mod arrival;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -164,7 +166,7 @@ fn a_manifest_without_its_layer_hurts_nobody_and_is_collected() {
     let orphan = PathBuf::from(format!("{}1.manifest", layer.display()));
     fs::copy(format!("{}.manifest", layer.display()), &orphan).expect("copy");
     f.driver.verify(&tree, true).expect("verify");
-    f.driver.collect(&mut || Some(vec![tree.clone()])).expect("collect");
+    f.driver.collect(&mut || Some(vec![tree.clone()]), &|| true).expect("collect");
     assert!(!orphan.exists());
     f.driver.verify(&tree, true).expect("verify");
 }
@@ -175,10 +177,10 @@ fn while_another_process_uses_the_store_young_layers_stay() {
     let tree = f.operate(&f.create(), |upper| write(&upper.join("f"), "content"));
     let layer = f.only_layer(&tree);
     let other = OverlayDriver::new(&f.store);
-    other.collect(&mut || Some(Vec::new())).expect("collect");
+    other.collect(&mut || Some(Vec::new()), &|| true).expect("collect");
     assert!(layer.exists(), "it may have been sealed just now and not yet recorded");
     drop(other);
-    f.driver.collect(&mut || Some(Vec::new())).expect("collect");
+    f.driver.collect(&mut || Some(Vec::new()), &|| true).expect("collect");
     assert!(!layer.exists());
 }
 
@@ -190,14 +192,17 @@ fn what_is_live_is_asked_when_nobody_else_can_add_to_it() {
     let layer = f.only_layer(&tree);
     let mut asked = false;
     f.driver
-        .collect(&mut || {
-            asked = true;
-            let lock = fs::File::open(f.store.join("lock")).expect("the lock file");
-            let shared = rustix::fs::FlockOperation::NonBlockingLockShared;
-            let busy = rustix::fs::flock(&lock, shared);
-            assert_eq!(busy, Err(rustix::io::Errno::WOULDBLOCK), "others can still come");
-            None
-        })
+        .collect(
+            &mut || {
+                asked = true;
+                let lock = fs::File::open(f.store.join("lock")).expect("the lock file");
+                let shared = rustix::fs::FlockOperation::NonBlockingLockShared;
+                let busy = rustix::fs::flock(&lock, shared);
+                assert_eq!(busy, Err(rustix::io::Errno::WOULDBLOCK), "others can still come");
+                None
+            },
+            &|| true,
+        )
         .expect("collect");
     assert!(asked);
     assert!(layer.exists(), "without an answer nothing goes");
