@@ -30,9 +30,13 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         env: std::env::vars_os().collect(),
         network: Network::None,
         limits: Limits::default(),
+        least_free: None,
         keep_capabilities: Vec::new(),
     };
-    let report = NativeDriver::default().prepare(launch, &mut |_, _| Ok(()))?.run()?;
+    let driver = NativeDriver::default();
+    let mut prepared = driver.prepare(launch, &mut |_, _| Ok(()))?;
+    prepared.start()?;
+    let report = prepared.wait(None)?;
     eprintln!("{report:?}");
     Ok(())
 }

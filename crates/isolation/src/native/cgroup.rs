@@ -36,12 +36,15 @@ impl Controller {
     }
 }
 
+/// How the names of groups begin that are made for an operation.
+const PREFIX: &str = "ctrlz-";
+
 /// Where a child group can be made for a controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) version: u8,
     /// This process's own group.
-    parent: PathBuf,
+    pub(super) parent: PathBuf,
 }
 
 /// Finds a writable group for `controller`: this process's own.
@@ -68,6 +71,26 @@ pub(super) fn place_for(controller: Controller) -> Option<Place> {
     writable.then_some(place)
 }
 
+/// The groups of `process` that can be frozen and are writable, the better one first: what version 2
+/// froze can still be killed.
+pub(super) fn freezers(process: u32) -> Vec<Place> {
+    let text = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let membership = text(&format!("/proc/{process}/cgroup"));
+    let mounts = text("/proc/self/mountinfo");
+    let v2 = membership.lines().find_map(|line| line.strip_prefix("0::"));
+    let v2 = v2.and_then(|path| below_mount(&mounts, None, path));
+    let v1 = membership.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        controllers.split(',').any(|c| c == "freezer").then_some(path)
+    });
+    let v1 = v1.and_then(|path| below_mount(&mounts, Some("freezer"), path));
+    let places = [(2, v2), (1, v1)].into_iter();
+    places
+        .filter_map(|(version, parent)| Some(Place { version, parent: parent? }))
+        .filter(|place| rustix::fs::access(&place.parent, rustix::fs::Access::WRITE_OK).is_ok())
+        .collect()
+}
+
 /// The directory of the group `path` in the hierarchy of `controller` (version 2 when `None`).
 fn below_mount(mounts: &str, controller: Option<&str>, path: &str) -> Option<PathBuf> {
     mounts.lines().find_map(|line| {
@@ -85,6 +108,25 @@ fn below_mount(mounts: &str, controller: Option<&str>, path: &str) -> Option<Pat
     })
 }
 
+/// The group of a process in the hierarchy of `controller`, with the version of that, when it is one
+/// that was made for an operation.
+pub(super) fn group_of(pid: u32, controller: Controller) -> Option<(u8, PathBuf)> {
+    let membership = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+    let (version, path) = membership.lines().find_map(|line| {
+        let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+        if controllers.split(',').any(|c| c == controller.name()) {
+            return Some((1, path));
+        }
+        controllers.is_empty().then_some((2, path))
+    })?;
+    if !path.rsplit('/').next()?.starts_with(PREFIX) {
+        return None;
+    }
+    let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let name = (version == 1).then(|| controller.name());
+    Some((version, below_mount(&mounts, name, path)?))
+}
+
 /// The groups of one operation. They are removed when this is dropped, after the last process is
 /// gone.
 #[derive(Debug, Default)]
@@ -98,7 +140,7 @@ impl Groups {
         let mut groups = Self::default();
         for controller in Controller::ALL.into_iter().filter(|c| c.is_wanted(limits)) {
             let Some(place) = place_for(controller) else { continue };
-            let name = format!("ctrlz-{}", std::process::id());
+            let name = format!("{PREFIX}{}", std::process::id());
             let directory = place.parent.join(name);
             match fs::create_dir(&directory) {
                 Ok(()) => {}
@@ -161,11 +203,12 @@ impl Drop for Groups {
 #[must_use]
 pub fn abandoned_groups() -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for place in Controller::ALL.into_iter().filter_map(place_for) {
+    let limits = Controller::ALL.into_iter().filter_map(place_for);
+    for place in limits.chain(freezers(std::process::id())) {
         let Ok(entries) = fs::read_dir(&place.parent) else { continue };
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-            let Some(pid) = name.strip_prefix("ctrlz-").and_then(|pid| pid.parse::<u32>().ok())
+            let Some(pid) = name.strip_prefix(PREFIX).and_then(|pid| pid.parse::<u32>().ok())
             else {
                 continue;
             };

@@ -49,6 +49,8 @@ pub(super) struct Ended {
     pub(super) network_attempts: u32,
     /// No process is left in the sandbox but process 1, which does nothing more.
     pub(super) alone: bool,
+    /// Processes and threads that were begun.
+    pub(super) processes: u32,
     /// What the command and its descendants used, as far as they were waited for.
     pub(super) usage: ChildrenUsage,
 }
@@ -170,8 +172,9 @@ impl Channel {
             Report::Ended(ended) => {
                 let micros = |time: Duration| time.as_micros().try_into().unwrap_or(u64::MAX);
                 let usage = ended.usage;
-                let numbers: [u64; 4] = [
+                let numbers: [u64; 5] = [
                     ended.alone.into(),
+                    ended.processes.into(),
                     micros(usage.user),
                     micros(usage.system),
                     usage.peak_resident,
@@ -194,7 +197,9 @@ impl Channel {
             14 => Some(Report::Stopped { signal: a }),
             15 => {
                 let (numbers, _) = text.as_chunks();
-                let [alone, user, system, peak_resident] = *numbers else { return None };
+                let [alone, processes, user, system, peak_resident] = *numbers else {
+                    return None;
+                };
                 let time = |micros| Duration::from_micros(u64::from_ne_bytes(micros));
                 let usage = ChildrenUsage {
                     user: time(user),
@@ -202,7 +207,9 @@ impl Channel {
                     peak_resident: u64::from_ne_bytes(peak_resident),
                 };
                 let alone = u64::from_ne_bytes(alone) == 1;
-                Some(Report::Ended(Ended { status: a, network_attempts: b, alone, usage }))
+                let processes = u64::from_ne_bytes(processes).try_into().unwrap_or(u32::MAX);
+                let ended = Ended { status: a, network_attempts: b, alone, processes, usage };
+                Some(Report::Ended(ended))
             }
             _ => None,
         }))
@@ -226,6 +233,7 @@ mod tests {
                 status: -7,
                 network_attempts: 3,
                 alone: true,
+                processes: 9,
                 usage: ChildrenUsage {
                     user: Duration::from_micros(4),
                     system: Duration::from_micros(5),

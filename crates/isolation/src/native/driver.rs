@@ -8,10 +8,13 @@ use ctrlz_core::isolation::{
     Enforcement, IsolationCapabilities, IsolationDriver, IsolationError, Launch, Network, Prepared,
 };
 use ctrlz_core::limits::{LimitKind, Limits};
+use ctrlz_core::monitor::Reading;
 
+use super::cgroup::abandoned_groups;
+use super::freeze;
 use super::inside;
 use super::protection::Protections;
-use super::{launch, survey};
+use super::{launch, reading, survey};
 
 /// Runs commands in namespaces of this kernel.
 #[derive(Debug)]
@@ -46,6 +49,14 @@ impl NativeDriver {
     }
 }
 
+impl NativeDriver {
+    /// Drops a process 1 that was started in advance: its standard streams are no longer those of
+    /// the launches to come.
+    pub fn expect_nothing(&self) {
+        drop(self.waiting.take());
+    }
+}
+
 impl IsolationDriver for NativeDriver {
     fn name(&self) -> &'static str {
         "native"
@@ -55,7 +66,7 @@ impl IsolationDriver for NativeDriver {
         IsolationCapabilities {
             rootless: true,
             memory_snapshot: false,
-            pause: false,
+            pause: true,
             networks: vec![Network::None, Network::Host],
             limits: LimitKind::ALL
                 .into_iter()
@@ -81,6 +92,40 @@ impl IsolationDriver for NativeDriver {
         Ok(())
     }
 
+    fn measure(&self, process_1: u32) -> Option<Reading> {
+        reading::of(process_1)
+    }
+
+    fn network_of(&self, process_1: u32) -> Option<Network> {
+        reading::network_of(process_1)
+    }
+
+    fn freeze(&self, process_1: u32) -> Result<String, IsolationError> {
+        freeze::freeze(process_1).map_err(paused("freeze", process_1))
+    }
+
+    fn thaw(&self, process_1: u32, stay_stopped: &[u32]) -> Result<(), IsolationError> {
+        freeze::thaw(process_1, stay_stopped).map_err(paused("thaw", process_1))
+    }
+
+    fn is_frozen(&self, process_1: u32) -> bool {
+        freeze::is_frozen(process_1)
+    }
+
+    fn stopped(&self, process_1: u32) -> Vec<u32> {
+        freeze::stopped(process_1)
+    }
+
+    fn end(&self, process_1: u32, process: BorrowedFd<'_>) -> Result<(), IsolationError> {
+        freeze::end(process_1, process).map_err(paused("end", process_1))
+    }
+
+    fn tidy(&self) {
+        for group in abandoned_groups() {
+            let _ = std::fs::remove_dir(group);
+        }
+    }
+
     fn prepare(
         &self,
         launch: Launch,
@@ -95,4 +140,8 @@ impl IsolationDriver for NativeDriver {
         }
         launch::prepare(launch, self.protections, self.waiting.take(), begun)
     }
+}
+
+fn paused(action: &'static str, pid: u32) -> impl FnOnce(io::Error) -> IsolationError {
+    move |source| IsolationError::Pause { action, pid, source }
 }

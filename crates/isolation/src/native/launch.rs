@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use ctrlz_core::isolation::{IsolationError, Launch, Prepared};
 use ctrlz_core::limits::{LimitKind, Limits};
+use ctrlz_core::monitor::Observer;
 use ctrlz_core::operation::CommandReport;
 use ctrlz_core::size::ByteSize;
 use ctrlz_sys::clone::{Child, Namespaces, spawn};
@@ -17,6 +18,7 @@ use super::identity::Identity;
 use super::inside::{Outlook, Rlimits, Start, process_1};
 use super::meter::Meter;
 use super::output::{Limited, pipes};
+use super::placement;
 use super::protection::{Protection, Protections};
 use super::task::Task;
 use super::wait;
@@ -40,6 +42,8 @@ pub(super) struct Running {
     pub(super) output: Option<Limited>,
     pub(super) program: std::path::PathBuf,
     pub(super) timeout: Option<std::time::Duration>,
+    /// `None` before the command began, and once it is waited for.
+    started: Option<wait::Started>,
 }
 
 /// Names the step on which setting up failed.
@@ -74,6 +78,7 @@ pub(super) fn begin(
         ..Namespaces::default()
     };
     let child = clone(start, namespaces, inner)?;
+    placement::beside(child.pid);
     let waiting = Waiting { child, channel, outlook, reaped: false };
     if let Some(ids) = outside {
         ids.write_outside(waiting.child.pid)
@@ -120,6 +125,8 @@ pub(super) fn prepare(
     groups.add(child.pid).map_err(failed("enter the cgroup"))?;
     let measure_memory = limits.has(LimitKind::Memory) && !groups.has(Controller::Memory);
     let meter = Meter::new(child.pid, &launch.written, &limits, measure_memory);
+    // Process 1 has done nothing that it would have to take back.
+    meter.check_free(launch.least_free)?;
     let program = launch.argv.first().map(std::path::PathBuf::from).unwrap_or_default();
     let timeout = limits.timeout.map(|span| span.0);
     let task = Task::new(launch, rlimits(&limits, &groups), processors.is_some());
@@ -132,7 +139,7 @@ pub(super) fn prepare(
             ) => {}
         sent => sent.map_err(failed("speak to process 1"))?,
     }
-    Ok(Box::new(Running { waiting, groups, meter, output, program, timeout }))
+    Ok(Box::new(Running { waiting, groups, meter, output, program, timeout, started: None }))
 }
 
 fn clone(start: Start, namespaces: Namespaces, inner: Channel) -> Result<Child, IsolationError> {
@@ -185,14 +192,29 @@ fn limit_processors(cpus: f64) -> io::Result<()> {
 }
 
 impl Prepared for Running {
-    fn run(&mut self) -> Result<CommandReport, IsolationError> {
-        wait::run(self)
+    fn start(&mut self) -> Result<(), IsolationError> {
+        self.started = Some(wait::Started::now(&self.waiting.channel)?);
+        Ok(())
+    }
+
+    fn wait(
+        &mut self,
+        observer: Option<&mut dyn Observer>,
+    ) -> Result<CommandReport, IsolationError> {
+        match self.started.take() {
+            Some(started) => wait::wait(self, started, observer),
+            None => Err(IsolationError::Lost { what: "the command was not started".to_owned() }),
+        }
     }
 }
 
 impl Waiting {
     pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
         self.child.pidfd.as_fd()
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.child.pid.as_raw_nonzero().get().unsigned_abs()
     }
 
     pub(super) fn channel(&self) -> &Channel {

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::health::least_free;
+use ctrlz_core::isolation::IsolationError;
 use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::operation::Stopped;
+use ctrlz_core::size::ByteSize;
 use rustix::process::Pid;
 
 use super::descendants;
@@ -25,18 +28,29 @@ pub(super) struct Meter {
     disk: Option<u64>,
     memory: Option<u64>,
     free_at_start: u64,
+    total_at_start: u64,
 }
 
 impl Meter {
     /// A meter for the sandbox of `process_1`. `memory` says whether memory must be measured.
     pub(super) fn new(process_1: Pid, written: &Path, limits: &Limits, memory: bool) -> Self {
+        let (free_at_start, total_at_start) = free_bytes(written).unwrap_or((u64::MAX, 0));
         Self {
             process_1,
             written: written.to_owned(),
             disk: limits.disk.map(|size| size.0),
             memory: limits.memory.map(|size| size.0).filter(|_| memory),
-            free_at_start: free_bytes(written).map_or(u64::MAX, |(free, _)| free),
+            free_at_start,
+            total_at_start,
         }
+    }
+
+    /// Errs when less is free than `least`, or than a small disk has to keep free.
+    pub(super) fn check_free(&self, least: Option<ByteSize>) -> Result<(), IsolationError> {
+        let Some(least) = least else { return Ok(()) };
+        let least = least_free(least, self.total_at_start);
+        let free = ByteSize(self.free_at_start);
+        if free < least { Err(IsolationError::StoreFull { free, least }) } else { Ok(()) }
     }
 
     /// Whether anything but the store's free space is measured, so that it is worth looking

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use ctrlz_core::isolation::IsolationError;
 use ctrlz_core::limits::LimitKind;
+use ctrlz_core::monitor::{Observer, Verdict};
 use ctrlz_core::operation::{CommandReport, Exit, Stopped, Usage};
 use ctrlz_core::span::Span;
 use ctrlz_sys::signal::{self, SignalFd};
@@ -13,9 +14,11 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::cgroup::Controller;
-use super::control::{Ended, Order, Report};
+use super::control::{Channel, Ended, Order, Report};
+use super::freeze;
 use super::launch::Running;
 use super::protection::Protections;
+use super::reading;
 
 /// How often demanding limits are measured.
 const MEASURE_OFTEN: Duration = Duration::from_millis(50);
@@ -36,19 +39,41 @@ struct Told {
     ended: Option<Ended>,
 }
 
-pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError> {
-    let lost = |what: &str| {
-        let what = what.to_owned();
-        move |source: io::Error| IsolationError::Lost { what: format!("{what}: {source}") }
-    };
-    let begun = Instant::now();
-    let foreground = Foreground::remember();
-    let signals = signal::take_all().map_err(lost("cannot receive signals"))?;
-    let mut told = Told::default();
-    // When process 1 failed already, it is gone, and its report waits.
-    let _ = running.waiting.channel().order(Order::Start);
+/// A command that began.
+#[derive(Debug)]
+pub(super) struct Started {
+    begun: Instant,
+    foreground: Foreground,
+    signals: SignalFd,
+}
 
-    let stopped = watch(running, &signals, &mut told, begun).map_err(lost("cannot wait"))?;
+impl Started {
+    /// Lets the command begin. From here on its signals are ours to pass on.
+    pub(super) fn now(channel: &Channel) -> Result<Self, IsolationError> {
+        let begun = Instant::now();
+        let foreground = Foreground::remember();
+        let signals = signal::take_all().map_err(lost("cannot receive signals"))?;
+        // When process 1 failed already, it is gone, and its report waits.
+        let _ = channel.order(Order::Start);
+        Ok(Self { begun, foreground, signals })
+    }
+}
+
+fn lost(what: &str) -> impl FnOnce(io::Error) -> IsolationError + '_ {
+    move |source| IsolationError::Lost { what: format!("{what}: {source}") }
+}
+
+/// Waits for the end of what was started.
+pub(super) fn wait(
+    running: &mut Running,
+    started: Started,
+    observer: Option<&mut dyn Observer>,
+) -> Result<CommandReport, IsolationError> {
+    let Started { begun, foreground, signals } = started;
+    let mut told = Told::default();
+    let mut looks = observer.map(|observer| Looks::new(observer, begun));
+    let stopped = watch(running, &signals, &mut told, begun, &mut looks);
+    let stopped = stopped.map_err(lost("cannot wait"))?;
     if !told.ended.is_some_and(|ended| ended.alone) {
         running.waiting.reap().map_err(|errno| lost("cannot wait for process 1")(errno.into()))?;
         drain_reports(running, &mut told).map_err(lost("cannot hear process 1"))?;
@@ -78,15 +103,8 @@ pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError
         _ => ctrlz_sys::usage::of_children(),
     };
     let stopped = stopped.or_else(|| stopped_by_group(running));
-    let exit = match (told.ended, stopped) {
-        (Some(ended), _) => exit_of(ended.status),
-        (None, Some(_)) => Exit::Signal(Signal::KILL.as_raw()),
-        (None, None) => {
-            return Err(IsolationError::Lost {
-                what: "process 1 of the sandbox was killed from outside".to_owned(),
-            });
-        }
-    };
+    // Process 1 that tells nothing was killed, by a limit or from outside, and the command with it.
+    let exit = told.ended.map_or(Exit::Signal(Signal::KILL.as_raw()), |e| exit_of(e.status));
     Ok(CommandReport {
         exit,
         stopped,
@@ -96,6 +114,7 @@ pub(super) fn run(running: &mut Running) -> Result<CommandReport, IsolationError
             user: Some(Span(used.user)),
             system: Some(Span(used.system)),
             peak_resident: used.peak_resident,
+            processes: told.ended.map_or(0, |ended| u64::from(ended.processes)),
         },
         enforced: Protections::from_bits(told.protections.unwrap_or_default())
             .iter()
@@ -127,6 +146,7 @@ fn watch(
     signals: &SignalFd,
     told: &mut Told,
     begun: Instant,
+    looks: &mut Option<Looks<'_>>,
 ) -> io::Result<Option<Stopped>> {
     let mut stopped = None;
     let mut kill_at = None;
@@ -134,8 +154,11 @@ fn watch(
     let mut give_back_at = Some(begun + LONG);
     loop {
         let timeout = running.timeout.filter(|_| stopped.is_none()).map(|t| begun + t);
-        let deadline =
-            [timeout, kill_at, give_back_at].into_iter().flatten().fold(measure_at, Instant::min);
+        let look_at = looks.as_ref().and_then(|looks| looks.next);
+        let deadline = [timeout, kill_at, give_back_at, look_at]
+            .into_iter()
+            .flatten()
+            .fold(measure_at, Instant::min);
         if wait_for_event(running, signals, deadline)? {
             // Output that was written before the end is still in the pipes.
             pass_output_on(running, &mut stopped)?;
@@ -150,7 +173,11 @@ fn watch(
             return Ok(stopped);
         }
         let now = Instant::now();
-        if stopped.is_none() && running.timeout.is_some_and(|timeout| now >= begun + timeout) {
+        let is_over = running.timeout.is_some_and(|timeout| now >= begun + timeout);
+        if stopped.is_none() && is_over && freeze::is_frozen(running.waiting.pid()) {
+            // Who is suspended is not in a hurry: the limit holds again once it is resumed.
+            running.timeout = running.timeout.map(|timeout| timeout + MEASURE);
+        } else if stopped.is_none() && is_over {
             stopped = Some(Stopped::Limit(LimitKind::Timeout));
             kill_at = Some(now + GRACE);
             let _ = running.waiting.channel().order(Order::Terminate);
@@ -169,11 +196,46 @@ fn watch(
             let interval = if running.meter.is_demanding() { MEASURE_OFTEN } else { MEASURE };
             measure_at = now + interval;
         }
+        if let Some(looks) = looks
+            && stopped.is_none()
+            && looks.next.is_some_and(|next| now >= next)
+        {
+            stopped = looks.take(running)?;
+        }
         // Last, so that what this round needed goes, too.
         if give_back_at.is_some_and(|at| now >= at) {
             give_back_at = None;
             // A kernel that refuses keeps them, which costs memory only.
             let _ = ctrlz_sys::program_pages::give_back();
+        }
+    }
+}
+
+/// When an observer looks at the command.
+struct Looks<'o> {
+    observer: &'o mut dyn Observer,
+    /// `None` for never.
+    next: Option<Instant>,
+}
+
+impl<'o> Looks<'o> {
+    fn new(observer: &'o mut dyn Observer, begun: Instant) -> Self {
+        let next = begun.checked_add(observer.every());
+        Self { observer, next }
+    }
+
+    /// Looks once, and does what follows from it.
+    fn take(&mut self, running: &Running) -> io::Result<Option<Stopped>> {
+        let reading = reading::of(running.waiting.pid());
+        let verdict = reading.map(|reading| self.observer.observe(&reading));
+        // What took long is not made up for.
+        self.next = Instant::now().checked_add(self.observer.every());
+        match verdict {
+            None | Some(Verdict::GoOn) => Ok(None),
+            Some(Verdict::End) => {
+                running.waiting.kill()?;
+                Ok(Some(Stopped::Unusual))
+            }
         }
     }
 }
@@ -206,11 +268,18 @@ fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> i
     Ok(waiting.first().is_some_and(is_ready))
 }
 
-/// A terminal sends its signals to the command too; those of processes are passed on.
+/// A terminal sends its signals to the command too; those of processes are passed on. What is frozen
+/// takes none, so what asks it to end kills it.
 fn forward_signals(running: &Running, signals: &SignalFd) -> io::Result<()> {
     while let Some(received) = signals.receive()? {
+        let is = |signal: Signal| received.signal == signal.as_raw();
+        let ends = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP].into_iter().any(is);
+        if ends && freeze::is_frozen(running.waiting.pid()) {
+            freeze::end(running.waiting.pid(), running.waiting.pidfd())?;
+            continue;
+        }
         let own = [Signal::CHILD, Signal::WINCH, Signal::CONT, Signal::TTIN, Signal::TTOU];
-        if received.from_kernel || own.iter().any(|s| s.as_raw() == received.signal) {
+        if received.from_kernel || own.into_iter().any(is) {
             continue;
         }
         let _ = running.waiting.channel().order(Order::Signal(received.signal));
@@ -246,6 +315,7 @@ fn drain_reports(running: &Running, told: &mut Told) -> io::Result<()> {
 
 /// The terminal's foreground process group, to be given back after a command with job control took
 /// it.
+#[derive(Debug)]
 struct Foreground(Option<rustix::process::Pid>);
 
 impl Foreground {

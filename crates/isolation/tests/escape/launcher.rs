@@ -99,9 +99,13 @@ fn launch(spec: &Spec) -> Result<CommandReport, Box<dyn std::error::Error>> {
         env: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin".into())],
         network: spec.network,
         limits: spec.limits,
+        least_free: None,
         keep_capabilities: spec.keep_capabilities.clone(),
     };
-    Ok(NativeDriver::with_protections(protections).prepare(launch, &mut |_, _| Ok(()))?.run()?)
+    let driver = NativeDriver::with_protections(protections);
+    let mut prepared = driver.prepare(launch, &mut |_, _| Ok(()))?;
+    prepared.start()?;
+    Ok(prepared.wait(None)?)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -1,7 +1,9 @@
 //! Process 1 while the command runs: it reaps, forwards signals, and answers for renames.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 use std::time::Instant;
 
 use ctrlz_sys::seccomp::Listener;
@@ -57,8 +59,9 @@ pub(super) fn reap(
     }
     Ok(ended.map(|status| Ended {
         status: status.as_raw(),
-        network_attempts: network::attempts(),
+        network_attempts: network::attempts(Path::new("/proc/self")),
         alone,
+        processes: begun_since(command),
         usage: ctrlz_sys::usage::of_children(),
     }))
 }
@@ -81,6 +84,17 @@ fn reap_all(command: Pid, channel: &Channel) -> io::Result<(Option<WaitStatus>, 
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// How many processes and threads of this pid namespace were begun since `command`, itself included:
+/// as many as got an id, unless the ids ran out and began anew.
+fn begun_since(command: Pid) -> u32 {
+    let mut text = [0; 16];
+    let read = File::open("/proc/sys/kernel/ns_last_pid").and_then(|mut file| file.read(&mut text));
+    let text = text.get(..read.unwrap_or(0)).and_then(|text| std::str::from_utf8(text).ok());
+    let last = text.and_then(|text| text.trim().parse().ok()).unwrap_or(0_i32);
+    u32::try_from(last.saturating_sub(command.as_raw_nonzero().get()).saturating_add(1))
+        .unwrap_or(0)
 }
 
 /// Carries out what the launcher asks; answers false when the launcher is gone.

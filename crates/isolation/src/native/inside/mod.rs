@@ -64,7 +64,9 @@ struct Setup {
     task: Task,
 }
 
+pub(super) use hide::KERNEL_FILES;
 pub(super) use limits::Rlimits;
+pub(super) use network::attempts as network_attempts;
 pub(super) use privileges::become_root_inside as become_root;
 
 /// A step of the set-up that failed.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
@@ -10,12 +11,12 @@ pub(super) fn bring_up_loopback() -> io::Result<()> {
     ctrlz_sys::loopback::bring_up(socket)
 }
 
-/// How often something in this network namespace wanted to go where no route leads: packets and
+/// How often something in the network namespace of a process, given by its folder in /proc, wanted to go where no route leads: packets and
 /// connections without a route (IPv4 and IPv6), and datagrams to a closed port of loopback, which
 /// is where a name server on the host's loopback would be asked.
-pub(super) fn attempts() -> u32 {
-    let v4 = read("/proc/net/snmp").unwrap_or_default();
-    let v6 = read("/proc/net/snmp6").unwrap_or_default();
+pub(in crate::native) fn attempts(process: &Path) -> u32 {
+    let v4 = read(&process.join("net/snmp")).unwrap_or_default();
+    let v6 = read(&process.join("net/snmp6")).unwrap_or_default();
     counter_in_table(&v4, "Ip:", "OutNoRoutes")
         .saturating_add(counter_in_table(&v4, "Udp:", "NoPorts"))
         .saturating_add(counter_in_list(&v6, "Ip6OutNoRoutes"))
@@ -23,7 +24,7 @@ pub(super) fn attempts() -> u32 {
 }
 
 /// The whole text of a file of which the kernel does not tell the length, read at once.
-fn read(path: &str) -> io::Result<String> {
+fn read(path: &Path) -> io::Result<String> {
     let mut text = String::with_capacity(8192);
     File::open(path)?.take(1 << 16).read_to_string(&mut text)?;
     Ok(text)

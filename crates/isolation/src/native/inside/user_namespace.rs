@@ -5,28 +5,34 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
-use ctrlz_sys::clone::with_user_namespace;
+use ctrlz_sys::clone::Holder;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::native::identity::Identity;
 
 /// The namespace, with its ids mapped.
 #[derive(Debug)]
-pub(super) struct UserNamespace(File);
+pub(super) struct UserNamespace {
+    namespace: File,
+    /// Ends while the mounts are made, so that nobody waits for it.
+    holder: Holder,
+}
 
 impl UserNamespace {
     /// Makes one in which every id is itself.
     pub(super) fn new() -> io::Result<Self> {
-        with_user_namespace(|process| {
-            let directory = format!("/proc/{}", id_in_proc(process)?);
-            Identity::write_all(&directory)?;
-            File::open(format!("{directory}/ns/user")).map(Self)
-        })
+        let holder = Holder::of_user_namespace()?;
+        let directory = format!("/proc/{}", id_in_proc(holder.process())?);
+        Identity::write_all(&directory)?;
+        let namespace = File::open(format!("{directory}/ns/user"))?;
+        holder.end()?;
+        Ok(Self { namespace, holder })
     }
 
     /// Enters it, with all capabilities in it and none outside.
-    pub(super) fn enter(&self) -> io::Result<()> {
-        Ok(move_into_link_name_space(self.0.as_fd(), Some(LinkNameSpaceType::User))?)
+    pub(super) fn enter(self) -> io::Result<()> {
+        drop(self.holder);
+        Ok(move_into_link_name_space(self.namespace.as_fd(), Some(LinkNameSpaceType::User))?)
     }
 }
 
