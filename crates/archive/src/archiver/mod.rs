@@ -1,0 +1,193 @@
+//! Snapshots of sandboxes, to rest and back.
+
+mod bring;
+mod flatten;
+mod memory;
+mod record;
+mod write;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ctrlz_core::archive::Stratum;
+use ctrlz_core::digest::Digest;
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::snapshot::{Snapshot as Point, SnapshotScope};
+
+use crate::crypt::Keyring;
+use crate::image::{Execution, Part, Platform, Role, Tag, annotation, assemble};
+use crate::layer::LayerOptions;
+use crate::listing::merge;
+use crate::place::{Blob, Directory, Expect, Place, read_manifest};
+use crate::snapshot::Snapshot;
+use crate::{ArchiveError, Losses};
+
+pub use bring::{Drilled, drill, restore, restore_layer, state_of, whole_record};
+pub use flatten::{flatten, pack};
+pub use record::{LayerRecord, Record, Whole};
+
+use memory::Memory;
+
+/// How snapshots are archived.
+#[derive(Debug)]
+pub struct Archiver<'a> {
+    /// Where to.
+    pub place: &'a Directory,
+    /// Where it is remembered what lies there; a directory of its own for each place.
+    pub memory: &'a Path,
+    /// What they are encrypted with, when they are.
+    pub keys: Option<&'a Keyring>,
+    /// How layers are written.
+    pub options: LayerOptions,
+}
+
+/// What is to be archived.
+#[derive(Debug, Clone, Copy)]
+pub struct Subject<'a> {
+    /// Whose it is.
+    pub sandbox: &'a Sandbox,
+    /// The snapshot.
+    pub snapshot: &'a Point,
+    /// What of it.
+    pub scope: SnapshotScope,
+    /// What its tree is made of, as the driver says; not looked at for the state alone.
+    pub strata: &'a [Stratum],
+    /// The state at its version, as a file; `None` when there is none.
+    pub state: Option<&'a [u8]>,
+}
+
+/// A snapshot that was archived.
+#[derive(Debug)]
+pub struct Archived {
+    /// As it lies there.
+    pub snapshot: Snapshot,
+    /// Whether it lay there already, so that nothing was done.
+    pub was_there: bool,
+    /// The digest of its tree; `None` when it is not whole there.
+    pub tree: Option<Digest>,
+    /// Layers that were written, and their bytes.
+    pub written: (u64, u64),
+    /// Layers that lay there already, and their bytes.
+    pub reused: (u64, u64),
+    /// What could not be kept.
+    pub losses: Losses,
+}
+
+impl Archiver<'_> {
+    /// Archives a snapshot; `progress` is told the bytes that were written each time.
+    ///
+    /// # Errors
+    /// When something cannot be read or written, or another snapshot has its name. What was written
+    /// until then stays without a name until the place is collected.
+    pub fn archive(
+        &self,
+        subject: &Subject<'_>,
+        progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Archived, ArchiveError> {
+        let memory = Memory::open(self.memory)?;
+        let name =
+            Tag::of_snapshot(subject.sandbox.name.as_str(), subject.snapshot.id.0.unsigned_abs())?;
+        let there = match Snapshot::find_there(self.place, name.as_str(), self.keys) {
+            Err(ArchiveError::Missing(_)) if self.is_of(&name, subject)? => None,
+            there => there?,
+        };
+        if let Some(there) = &there
+            && let Some(archived) = self.is_there(subject, there)?
+        {
+            return Ok(archived);
+        }
+        let hold = self.place.hold()?;
+        let mut writing = write::Writing::new(self, memory, progress);
+        let parts = writing.parts(subject)?;
+        let created = subject.snapshot.created.rfc3339();
+        let mut annotations = BTreeMap::new();
+        annotations
+            .insert("org.opencontainers.image.title".to_owned(), subject.sandbox.name.to_string());
+        if !subject.snapshot.message.is_empty() {
+            let message = subject.snapshot.message.clone();
+            annotations.insert("org.opencontainers.image.description".to_owned(), message);
+        }
+        let execution = Execution {
+            cmd: vec!["/bin/sh".to_owned()],
+            working_dir: "/".to_owned(),
+            ..Execution::default()
+        };
+        let assembled = assemble(&parts, &created, &Platform::host(), execution, annotations)?;
+        let expect = match self.place.resolve(name.as_str())? {
+            Some(known) => Expect::Is(known.digest),
+            None => Expect::Absent,
+        };
+        let snapshot = Snapshot::publish(self.place, &name, &assembled, self.keys, expect)?;
+        if let Some(there) = there.filter(|there| there.reference != snapshot.reference) {
+            self.place.withdraw(&there.reference)?;
+        }
+        drop(hold);
+        let write::Writing { tree, written, reused, losses, .. } = writing;
+        Ok(Archived { snapshot, was_there: false, tree, written, reused, losses })
+    }
+
+    /// Whether the manifest under that name is there and of a snapshot that was taken at the time.
+    fn is_of(&self, name: &Tag, subject: &Subject<'_>) -> Result<bool, ArchiveError> {
+        let Some(named) = self.place.resolve(name.as_str())? else { return Ok(false) };
+        let created = subject.snapshot.created.rfc3339();
+        Ok(read_manifest(self.place, &named)
+            .is_ok_and(|manifest| manifest.annotations.get(annotation::CREATED) == Some(&created)))
+    }
+
+    /// Nothing needs to be done when it is the same snapshot and all of it is there. `None` when
+    /// something is missing.
+    fn is_there(
+        &self,
+        subject: &Subject<'_>,
+        there: &Snapshot,
+    ) -> Result<Option<Archived>, ArchiveError> {
+        let taken = || {
+            let (place, name) = (self.place.address(), there.name.clone());
+            ArchiveError::Taken { place, name }
+        };
+        let mut whole = true;
+        for blob in there.manifest.blobs().map(Blob::from) {
+            whole &= self.place.find(&blob.digest)? == Some(blob.size);
+        }
+        let record = match whole_record(self.place, there, self.keys) {
+            Ok((record, _)) => record,
+            // What it was of is told by the time it was taken, as far as that goes.
+            Err(_)
+                if !whole && there.config.created == Some(subject.snapshot.created.rfc3339()) =>
+            {
+                return Ok(None);
+            }
+            Err(_) if !whole => return Err(taken()),
+            Err(error) => return Err(error),
+        };
+        let same = record.snapshot.id == subject.snapshot.id
+            && record.snapshot.created == subject.snapshot.created
+            && record.sandbox.created == subject.sandbox.created;
+        if !same {
+            return Err(taken());
+        }
+        // With another scope it is archived anew.
+        if !whole || record.scope != subject.scope {
+            return Ok(None);
+        }
+        let reused = there.manifest.layers.iter().map(|layer| layer.size).sum();
+        let number = there.manifest.layers.len() as u64;
+        Ok(Some(Archived {
+            snapshot: there.clone(),
+            was_there: true,
+            tree: record.tree,
+            written: (0, 0),
+            reused: (number, reused),
+            losses: Losses::default(),
+        }))
+    }
+
+    /// Forgets what lies in the place of layers that nothing has any more, neither a live folder
+    /// nor a driver: `is_held` says which ones some driver has.
+    ///
+    /// # Errors
+    /// When the memory cannot be read or written.
+    pub fn forget(&self, is_held: &dyn Fn(&str) -> bool) -> Result<(), ArchiveError> {
+        Memory::open(self.memory)?.forget(is_held)
+    }
+}
