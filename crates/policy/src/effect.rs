@@ -23,6 +23,9 @@ pub struct Effect {
     pub qualities: Qualities,
     /// The words that ask for it.
     pub range: SourceRange,
+    /// How many programs had been called when it was met: the last of them at its place has it.
+    #[serde(skip)]
+    pub(crate) calls: usize,
 }
 
 /// What is done.

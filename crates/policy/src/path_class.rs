@@ -76,7 +76,12 @@ pub(crate) fn classify(path: &[u8], kind: EffectKind, context: &Context) -> Path
     if let Some(below) = below_home(path) {
         return in_home(below, all, reads);
     }
-    system_place(steps, all)
+    match system_place(steps, all) {
+        PathClass::Outside | PathClass::SystemFile if reads && is_credential_name(path) => {
+            PathClass::Credential
+        }
+        class => class,
+    }
 }
 
 /// Whether `folder` lies somewhere below `path`.
@@ -142,10 +147,13 @@ fn below_home(path: &[u8]) -> Option<&[u8]> {
         6 + rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len())
     };
     let (home, below) = path.split_at_checked(end)?;
-    if home == b"/home/" || home.get(6..).is_some_and(matches_everything) {
+    let below = below.strip_prefix(b"/").unwrap_or(below);
+    // `/home/*` is all of them, `/home/*/.netrc` a file of each.
+    let of_everybody = home.get(6..).is_some_and(matches_everything);
+    if home == b"/home/" || of_everybody && (below.is_empty() || matches_everything(below)) {
         return None;
     }
-    Some(below.strip_prefix(b"/").unwrap_or(below))
+    Some(below)
 }
 
 fn in_home(below: &[u8], all: bool, reads: bool) -> PathClass {
@@ -156,7 +164,7 @@ fn in_home(below: &[u8], all: bool, reads: bool) -> PathClass {
     if is_startup_of_home(below) {
         return PathClass::Startup;
     }
-    if below.starts_with(b".") && below.ends_with(b"_history") || below == b".lesshst" {
+    if is_history(below) {
         return if reads { PathClass::Credential } else { PathClass::Log };
     }
     if is_credential_of_home(below) || is_credential_name(below) {
@@ -179,9 +187,25 @@ fn in_home(below: &[u8], all: bool, reads: bool) -> PathClass {
     PathClass::HomeFile
 }
 
+/// What somebody typed into a shell, a database or an interpreter.
+pub(crate) fn is_history(below: &[u8]) -> bool {
+    below.starts_with(b".") && below.ends_with(b"_history")
+        || matches!(below, b".lesshst" | b".history" | b".histfile" | b".zhistory")
+}
+
 fn is_startup_of_home(below: &[u8]) -> bool {
-    const FILES: [&[u8]; 21] = [
+    const FILES: [&[u8]; 30] = [
         b".bashrc",
+        b".shrc",
+        b".shinit",
+        b".mkshrc",
+        b".login",
+        b".logout",
+        b".zlogout",
+        b".xsessionrc",
+        b".Xsession",
+        b".pam_environment",
+        b".ssh/environment",
         b".bash_profile",
         b".bash_login",
         b".bash_logout",
@@ -197,14 +221,16 @@ fn is_startup_of_home(below: &[u8]) -> bool {
         b".xinitrc",
         b".xprofile",
         b".xsession",
-        b".xsessionrc",
         b".ssh/authorized_keys",
         b".ssh/authorized_keys2",
         b".ssh/rc",
         b".config/fish/config.fish",
     ];
-    const FOLDERS: [&[u8]; 6] = [
+    const FOLDERS: [&[u8]; 9] = [
         b".config/autostart",
+        b".config/autostart-scripts",
+        b".config/plasma-workspace/env",
+        b".config/environment.d",
         b".config/systemd/user",
         b".local/share/systemd/user",
         b".config/fish/conf.d",
@@ -319,6 +345,7 @@ pub(crate) fn is_credential_name(path: &[u8]) -> bool {
 /// Places that mean the same whoever asks.
 fn known_place(steps: &[&[u8]], all: bool, reads: bool) -> Option<PathClass> {
     Some(match steps {
+        [b"tmp", name] if name.starts_with(b"krb5cc") && reads => PathClass::Credential,
         [b"tmp", ..]
         | [b"var", b"tmp", ..]
         | [b"dev", b"shm", ..]
@@ -332,7 +359,38 @@ fn known_place(steps: &[&[u8]], all: bool, reads: bool) -> Option<PathClass> {
         }
         [b"proc", b"kcore"] | [b"proc", _, b"mem"] => PathClass::Device,
         [b"proc", _, b"environ"] => PathClass::Credential,
-        [b"etc", b"shadow" | b"shadow-" | b"gshadow" | b"gshadow-" | b"krb5.keytab", ..]
+        // Where systems of the BSD family and programs built by hand keep their settings.
+        [b"usr", b"local", b"etc", rest @ ..] if !rest.is_empty() => {
+            let etc: [&[u8]; 1] = [b"etc"];
+            return known_place(&[&etc, rest].concat(), all, reads);
+        }
+        // Letters: read they are somebody's own, deleted or changed they were traces.
+        [b"var", b"mail", ..] | [b"var", b"spool", b"mail", ..] if reads => PathClass::Credential,
+        [b"var", b"mail", ..] | [b"var", b"spool", b"mail", ..] => PathClass::Log,
+        // What machines of a cluster, a network or a cloud log in with.
+        [b"etc", b"kubernetes", .., name]
+            if (name.ends_with(b".conf") || name.ends_with(b".key")) && reads =>
+        {
+            PathClass::Credential
+        }
+        [b"etc", b"rancher", ..]
+        | [b"etc", b"wpa_supplicant", _, ..]
+        | [b"etc", b"ppp", b"chap-secrets" | b"pap-secrets"]
+        | [b"etc", b"security", b"opasswd"]
+        | [b"var", b"lib", b"kubelet", b"pki", ..]
+        | [b"var", b"lib", b"cloud", b"instance" | b"instances", ..]
+        | [b"var", b"lib", b"sss", b"secrets", ..]
+        | [b"var", b"lib", b"samba", b"private", ..]
+            if reads =>
+        {
+            PathClass::Credential
+        }
+        [
+            b"etc",
+            b"shadow" | b"shadow-" | b"gshadow" | b"gshadow-" | b"krb5.keytab" | b"master.passwd"
+            | b"spwd.db",
+            ..,
+        ]
         | [b"etc", b"ssl", b"private", ..]
         | [b"run" | b"var", b"secrets", ..]
         | [b"var", b"run", b"secrets", ..]
@@ -351,7 +409,8 @@ fn known_place(steps: &[&[u8]], all: bool, reads: bool) -> Option<PathClass> {
             b"etc",
             b"passwd" | b"passwd-" | b"group" | b"sudoers" | b"shadow" | b"shadow-" | b"gshadow"
             | b"doas.conf" | b"sudoers.d" | b"pam.d" | b"ld.so.preload" | b"security"
-            | b"nsswitch.conf" | b"subuid" | b"subgid" | b"polkit-1" | b"shells",
+            | b"nsswitch.conf" | b"subuid" | b"subgid" | b"polkit-1" | b"shells"
+            | b"master.passwd" | b"spwd.db",
             ..,
         ]
         | [b"etc", b"ssh", b"sshd_config" | b"sshd_config.d" | b"ssh_config", ..] => {
@@ -368,6 +427,19 @@ fn known_place(steps: &[&[u8]], all: bool, reads: bool) -> Option<PathClass> {
         | [b"etc", b"systemd", b"system" | b"user", ..]
         | [b"etc", b"xdg", b"autostart", ..]
         | [b"etc", b"udev", b"rules.d", ..]
+        // What runs when the network, the power, a login or the kernel changes.
+        | [b"etc", b"NetworkManager", b"dispatcher.d", ..]
+        | [
+            b"etc",
+            b"network",
+            b"if-up.d" | b"if-down.d" | b"if-pre-up.d" | b"if-post-down.d",
+            ..,
+        ]
+        | [b"etc", b"dhcp", b"dhclient-enter-hooks.d" | b"dhclient-exit-hooks.d", ..]
+        | [b"etc", b"ppp", b"ip-up.d" | b"ip-down.d" | b"ip-up" | b"ip-down", ..]
+        | [b"etc", b"pm" | b"acpi" | b"periodic" | b"rcS.d", ..]
+        | [b"etc", b"kernel", b"postinst.d" | b"postrm.d" | b"install.d", ..]
+        | [b"etc", b"X11", b"Xsession.d" | b"xinit" | b"Xsession", ..]
         | [b"var", b"spool", b"cron" | b"at", ..]
         | [b"usr", b"lib" | b"local", b"systemd" | b"lib", b"system" | b"systemd", ..]
         | [b"lib", b"systemd", b"system", ..]

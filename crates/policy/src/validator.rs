@@ -56,14 +56,16 @@ impl Validator {
     #[must_use]
     pub fn arguments(&self, arguments: &[Vec<u8>]) -> Verdict {
         let text = arguments.join(&b' ');
-        let mut left = LONGEST;
-        let judged = arguments.iter().take_while(|argument| {
-            left = left.saturating_sub(argument.len() + 1);
-            left > 0
-        });
-        let judged = arguments.get(..judged.count()).unwrap_or_default();
-        let evaluation = evaluate::arguments(judged, &self.context);
+        let evaluation = evaluate::arguments(start_of_arguments(arguments), &self.context);
         self.verdict(&text, evaluation)
+    }
+
+    /// The files that a program and its arguments name, and those that the commands name which it
+    /// starts, as far as the text tells: absolute paths, each once, not all of very many. An
+    /// approval covers what lies there.
+    #[must_use]
+    pub fn files_named(&self, arguments: &[Vec<u8>]) -> Vec<Vec<u8>> {
+        evaluate::files_named(start_of_arguments(arguments), &self.context)
     }
 
     /// Judges a program in a language: `python`, `javascript`, `perl`, `ruby`, `php`, `lua`, `awk`;
@@ -152,15 +154,21 @@ fn programs(evaluation: &Evaluation) -> Vec<String> {
 }
 
 /// Says which program has an effect: the innermost call that the effect stands in, of those the
-/// one that was met last. Only for the first findings, the gravest, since it takes time for each.
+/// last that was met before it. Code within one word has one place for all its calls. Only for
+/// the first findings, the gravest, since it takes time for each.
 fn name_programs(findings: &mut [Finding], calls: &[Call]) {
     let about = findings.iter_mut().filter(|f| f.effect.is_some() && f.program.is_empty());
     for finding in about.take(MOST_PROGRAMS) {
-        let around = calls.iter().rev().filter(|call| {
-            call.range.start <= finding.range.start && finding.range.end <= call.range.end
-        });
-        if let Some(call) = around.min_by_key(|call| call.range.end - call.range.start) {
-            finding.program.clone_from(&call.name);
+        let (before, after) = calls.split_at_checked(finding.calls).unwrap_or((calls, &[]));
+        let narrowest = |calls: &[Call]| {
+            let around = calls.iter().rev().filter(|call| {
+                call.range.start <= finding.range.start && finding.range.end <= call.range.end
+            });
+            let call = around.min_by_key(|call| call.range.end - call.range.start)?;
+            Some(call.name.clone())
+        };
+        if let Some(name) = narrowest(before).or_else(|| narrowest(after)) {
+            finding.program = name;
         }
     }
 }
@@ -190,6 +198,15 @@ fn start_of(text: &[u8]) -> &[u8] {
     text.get(..LONGEST).unwrap_or(text)
 }
 
+fn start_of_arguments(arguments: &[Vec<u8>]) -> &[Vec<u8>] {
+    let mut left = LONGEST;
+    let judged = arguments.iter().take_while(|argument| {
+        left = left.saturating_sub(argument.len() + 1);
+        left > 0
+    });
+    arguments.get(..judged.count()).unwrap_or_default()
+}
+
 fn content_findings(text: &[u8]) -> Vec<Finding> {
     let mut findings: Vec<Finding> = content::inspect(start_of(text), content::DEFAULT_SIZE_LIMIT)
         .into_iter()
@@ -217,15 +234,27 @@ fn content_findings(text: &[u8]) -> Vec<Finding> {
     findings
 }
 
+/// The languages that are read, by their plain names.
+pub const LANGUAGES: [&str; 8] =
+    ["shell", "python", "javascript", "perl", "ruby", "php", "lua", "awk"];
+
+/// Whether a language has this name, or this is a name that people give it: `bash`, `py`, `ts`.
+#[must_use]
+pub fn knows_language(name: &str) -> bool {
+    let shells = ["shell", "sh", "bash", "zsh", "dash", "ash", "ksh", "mksh", "fish", "posix"];
+    shells.iter().any(|shell| shell.eq_ignore_ascii_case(name)) || language_named(name).is_some()
+}
+
 fn language_named(name: &str) -> Option<Language> {
     Some(match name.to_ascii_lowercase().as_str() {
-        "python" | "py" | "python3" => Language::Python,
-        "javascript" | "js" | "node" | "typescript" | "ts" | "mjs" => Language::JavaScript,
-        "perl" | "pl" => Language::Perl,
+        "python" | "py" | "python2" | "python3" => Language::Python,
+        "javascript" | "js" | "mjs" | "cjs" | "jsx" | "node" | "nodejs" | "typescript" | "ts"
+        | "tsx" => Language::JavaScript,
+        "perl" | "pl" | "perl5" => Language::Perl,
         "ruby" | "rb" => Language::Ruby,
         "php" => Language::Php,
-        "lua" => Language::Lua,
-        "awk" => Language::Awk,
+        "lua" | "luajit" => Language::Lua,
+        "awk" | "gawk" | "mawk" | "nawk" => Language::Awk,
         _ => return None,
     })
 }

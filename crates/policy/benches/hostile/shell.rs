@@ -116,6 +116,12 @@ pub(super) fn texts() -> Vec<Hostile> {
         let many = format!("{once}\n").repeat((120 << 10) / (once.len() + 1));
         texts.push(Hostile::shell(format!("{template:?} with 200 letters, many"), many));
     }
+    // A long file that the commands write, and many programs that name it again and again.
+    for names in [1, 48] {
+        let calls = format!("x {}\n", "f ".repeat(names)).repeat(200);
+        let text = format!("cat >f <<'E'\n{}\nE\n{calls}", "/etc/".repeat(20_000));
+        texts.push(Hostile::shell(format!("a long file, named {names} times in a call"), text));
+    }
     for line in LINES {
         for separator in ["\n", ";", " & "] {
             if separator != "\n" && line.contains("<<") {

@@ -171,6 +171,7 @@ impl Evaluator<'_> {
                 if matches!(shell_in(&value.text), Some(Shell::Bare)) {
                     self.shell_started(&String::from_utf8_lossy(name), range);
                 }
+                self.named_credentials(&value.text, range);
                 self.captured_code(value, range);
             }
             // Prompts are expanded like a text in double quotes.
@@ -196,9 +197,7 @@ impl Evaluator<'_> {
                     range,
                 );
             }
-            b"HISTCONTROL"
-                if value.text == b"ignorespace:erasedups" || value.text == b"ignoreall" =>
-            {
+            b"HISTCONTROL" | b"HISTIGNORE" if self.keeps_history_from(name, &value.text) => {
                 self.emit(
                     EffectKind::Conceal,
                     Target::Name("history".into()),
@@ -208,7 +207,45 @@ impl Evaluator<'_> {
             }
             _ => {}
         }
+        if name == b"PROMPT_COMMAND" && tells_of_commands(&value.text) {
+            let target = Target::Name("what somebody types".into());
+            self.emit(EffectKind::Secret, target, Qualities::NONE, range);
+        }
     }
+
+    /// Whether a setting of the history leaves out what comes next. In a start-up file it is
+    /// somebody's habit; among commands it is there for those that follow.
+    fn keeps_history_from(&self, name: &[u8], value: &[u8]) -> bool {
+        let mut items = value.split(|byte| *byte == b':');
+        match name {
+            b"HISTIGNORE" => items.any(|item| matches!(item, b"*" | b"?*")),
+            _ => {
+                !self.qualities.has(Qualities::DETACHED)
+                    && items
+                        .any(|item| matches!(item, b"ignorespace" | b"ignoreboth" | b"ignoreall"))
+            }
+        }
+    }
+}
+
+/// Whether a prompt hands on what was typed before it: to a log, a file or another machine.
+fn tells_of_commands(code: &[u8]) -> bool {
+    let has = |part: &[u8]| code.windows(part.len()).any(|window| window == part);
+    let commands = has(b"history") || has(b"BASH_COMMAND") || has(b"fc -");
+    commands
+        && [
+            &b"tee "[..],
+            b"logger",
+            b"nc ",
+            b"ncat ",
+            b"curl ",
+            b"/dev/tcp",
+            b"/dev/udp",
+            b">>",
+            b"mail ",
+        ]
+        .iter()
+        .any(|part| has(part))
 }
 
 impl Evaluator<'_> {
@@ -264,7 +301,7 @@ impl Evaluator<'_> {
 }
 
 /// Whether a path leads to a folder where everybody may write.
-fn in_public_folder(path: &[u8]) -> bool {
+pub(super) fn in_public_folder(path: &[u8]) -> bool {
     [&b"/tmp/"[..], b"/var/tmp/", b"/dev/shm/"].iter().any(|folder| path.starts_with(folder))
 }
 

@@ -344,7 +344,7 @@ impl Evaluator<'_> {
             Some(input) if input.is_wholly_unknown() => {
                 let line = input.clone();
                 self.status = None;
-                line
+                if line.taint.has(Taint::FILE) { line.tainted(Taint::EACH) } else { line }
             }
             Some(input) => {
                 let end = input.text.iter().position(|byte| *byte == delimiter);
@@ -399,7 +399,15 @@ impl Evaluator<'_> {
             && code.text != b"-"
         {
             self.traps.push((code.clone(), span(arguments, range)));
+            let calls = self.found.calls.len();
             self.captured(|evaluator| evaluator.run_code(&code, span(arguments, range)));
+            let started = self.found.calls.get(calls..).unwrap_or_default();
+            let detached = |call: &super::Call| call.qualities.has(Qualities::DETACHED);
+            if !self.qualities.has(Qualities::DETACHED) && started.iter().any(detached) {
+                // It cleans nothing up: it goes on when the shell has ended.
+                let target = Target::Name("a trap".into());
+                self.emit(EffectKind::Persist, target, Qualities::NONE, span(arguments, range));
+            }
         }
     }
 

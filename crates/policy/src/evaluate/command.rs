@@ -7,7 +7,9 @@ use super::value::{Taint, Value};
 use super::{Evaluator, Pipe, arithmetic, pattern};
 use crate::effect::{EffectKind, Qualities, Target};
 use crate::source_range::SourceRange;
-use crate::syntax::tree::{Command, CommandKind, List, Part, Pipeline, Word};
+use crate::syntax::tree::{
+    Command, CommandKind, List, Part, Pipeline, Redirect, RedirectKind, Word,
+};
 use crate::work::Work;
 
 /// How often a loop's body is evaluated at most.
@@ -22,6 +24,14 @@ impl Evaluator<'_> {
         }
         if pipeline.negated {
             self.status = self.status.map(|status| !status);
+            // `! /bin/sh` means nothing to a shell, but a lot to a pager.
+            if let [command] = pipeline.commands.as_slice()
+                && command.redirects.is_empty()
+                && is_bare_shell(command)
+            {
+                let range = self.place(command.range);
+                self.shell_started("a program", range);
+            }
         }
     }
 
@@ -115,6 +125,18 @@ impl Evaluator<'_> {
         }
     }
 
+    /// `sh 1>&0 2>&0`: a shell for whoever sits at the terminal of the program that starts it.
+    pub(super) fn shell_at_terminal(&mut self, command: &Command) {
+        let to_input = |redirect: &Redirect| {
+            matches!(&redirect.kind, RedirectKind::Duplicate { output: true, word }
+                if word.is_literal(b"0"))
+        };
+        if !self.on_network && is_bare_shell(command) && command.redirects.iter().any(to_input) {
+            let range = self.place(command.range);
+            self.shell_started("a program", range);
+        }
+    }
+
     fn branch(&mut self, list: &List) {
         self.branches += 1;
         self.list(list);
@@ -201,6 +223,8 @@ impl Evaluator<'_> {
                 break;
             }
             self.copied(super::A_COMMAND);
+            let listed = !value.is_known() && value.taint.has(Taint::FILE.with(Taint::OUTPUT));
+            let value = if listed { value.tainted(Taint::EACH) } else { value };
             self.environment.set(name, Content::Scalar(value), false);
             self.list(body);
         }
@@ -359,4 +383,16 @@ fn has_command(list: &List, names: &[&[u8]], work: &mut Work) -> bool {
             _ => false,
         })
     })
+}
+
+/// Whether a command is a shell that is given nothing to run.
+fn is_bare_shell(command: &Command) -> bool {
+    let CommandKind::Simple { assignments, words } = &command.kind else { return false };
+    let names = match words.as_slice() {
+        [exec, rest @ ..] if exec.is_literal(b"exec") => rest,
+        words => words,
+    };
+    let [name] = names else { return false };
+    assignments.is_empty()
+        && matches!(name.parts.as_slice(), [Part::Literal(text)] if super::simple::is_shell_path(text))
 }

@@ -41,6 +41,16 @@ impl Files {
         self.contents.get(path)
     }
 
+    /// Whether the commands made no file so far.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.contents.is_empty()
+    }
+
+    /// Whether the commands made a file of that name.
+    pub(crate) fn is_made(&self, path: &[u8]) -> bool {
+        self.contents.contains_key(path) || self.programs.contains_key(path)
+    }
+
     pub(crate) fn copy(&mut self, from: &[u8], to: &[u8]) {
         if let Some(content) = self.contents.get(from).cloned() {
             self.write(to, content);

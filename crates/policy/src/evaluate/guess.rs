@@ -97,10 +97,14 @@ impl Evaluator<'_> {
             let (effects, calls, remarks) =
                 (self.found.effects.len(), self.found.calls.len(), self.found.remarks.len());
             let environment = self.environment.clone();
+            // A shell among the texts would read what the program itself is given.
+            self.copied(self.stdin.as_ref().map_or(0, |input| input.text.len() / 16));
+            let stdin = self.stdin.clone();
             let part = self.work.left().min(WORK_EACH);
             let whole = std::mem::replace(&mut self.work, Work::new(part));
             self.captured(|evaluator| evaluator.run_code(&Value::new(text, Taint::NONE), range));
             self.environment = environment;
+            self.stdin = stdin;
             let done = part - self.work.left();
             self.work = whole;
             self.work.spend(done);

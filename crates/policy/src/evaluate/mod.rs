@@ -15,6 +15,7 @@ mod expand;
 mod files;
 mod filters;
 mod guess;
+mod named;
 mod parameter;
 mod path;
 mod pattern;
@@ -26,6 +27,7 @@ mod typed;
 mod value;
 
 pub(crate) use call::Call;
+pub(crate) use named::files_named;
 pub(crate) use path::matches as matches_pattern;
 pub(crate) use remark::{Remark, RemarkKind};
 
@@ -79,8 +81,14 @@ pub(crate) fn shell(text: &[u8], context: &Context) -> Evaluation {
 /// Evaluates a command that is a program and its arguments, without a shell.
 pub(crate) fn arguments(arguments: &[Vec<u8>], context: &Context) -> Evaluation {
     let mut evaluator = Evaluator::new(context);
+    evaluator.dispatch(fields_of(arguments));
+    evaluator.end()
+}
+
+/// Words that no shell has read.
+fn fields_of(arguments: &[Vec<u8>]) -> Vec<expand::Field> {
     let mut at = 0;
-    let fields = arguments
+    arguments
         .iter()
         .map(|argument| {
             // As if they stood in a text with a space between them.
@@ -93,9 +101,7 @@ pub(crate) fn arguments(arguments: &[Vec<u8>], context: &Context) -> Evaluation 
                 range,
             }
         })
-        .collect();
-    evaluator.dispatch(fields);
-    evaluator.end()
+        .collect()
 }
 
 /// Evaluates a program in another language.
@@ -161,6 +167,12 @@ pub(crate) struct Evaluator<'c> {
     inputs: Vec<Vec<u8>>,
     guessing: bool,
     guesses: u32,
+    /// What the next program in another language is given.
+    script_arguments: Vec<Value>,
+    /// Whether what runs now stands in settings that a program read.
+    follows_settings: bool,
+    /// The files that the commands name, when somebody wants to know them.
+    named: Option<std::collections::BTreeSet<Vec<u8>>>,
 }
 
 /// What stands together in a pipeline.
@@ -203,6 +215,9 @@ impl<'c> Evaluator<'c> {
             inputs: Vec::new(),
             guessing: false,
             guesses: 0,
+            script_arguments: Vec::new(),
+            follows_settings: false,
+            named: None,
         }
     }
 
@@ -250,11 +265,15 @@ impl<'c> Evaluator<'c> {
             self.remark_once(RemarkKind::TooLong, range);
             return;
         }
-        let effect = Effect { kind, target, qualities, range };
         // The same is told once: loops and branches say it again and again.
-        let recent = self.found.effects.iter().rev().take(16);
-        if !recent.into_iter().any(|before| *before == effect) {
-            self.found.effects.push(effect);
+        let mut recent = self.found.effects.iter().rev().take(16);
+        let same = |before: &Effect| {
+            (before.kind, before.qualities, before.range) == (kind, qualities, range)
+                && before.target == target
+        };
+        if !recent.any(same) {
+            let calls = self.found.calls.len();
+            self.found.effects.push(Effect { kind, target, qualities, range, calls });
         }
     }
 
@@ -405,7 +424,9 @@ impl<'c> Evaluator<'c> {
                 .with_if(unread, Qualities::HIDDEN)
                 .with_if(embedded, Qualities::UNUSUAL);
             self.emit(EffectKind::DecodedCode, target, quality, range);
-        } else if code.is_wholly_unknown() && taint.has(Taint::FILE) && taint.has(Taint::ASSEMBLED)
+        } else if code.is_wholly_unknown()
+            && taint.has(Taint::ASSEMBLED)
+            && (taint.has(Taint::FILE) || taint == Taint::ASSEMBLED)
         {
             self.emit(EffectKind::ComputedCode, target, Qualities::HIDDEN, range);
         } else if code.is_wholly_unknown() && (taint.has(Taint::OUTPUT) || taint.has(Taint::UNSET))

@@ -251,6 +251,10 @@ impl Evaluator<'_> {
             b"GOPATH" => home("/go"),
             b"NVM_DIR" => home("/.nvm"),
             b"PYENV_ROOT" => home("/.pyenv"),
+            // Root's name is that of a group, too, and who asks is no group.
+            b"USER" | b"LOGNAME" if self.context.home == b"/root" => {
+                Value::unknown(Taint::ENVIRONMENT)
+            }
             b"USER" | b"LOGNAME" => {
                 let start =
                     self.context.home.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1);

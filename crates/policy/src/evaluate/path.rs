@@ -68,6 +68,7 @@ impl Evaluator<'_> {
         for one in alternatives(&path.text) {
             self.touch_path(kind, &Value::new(one, path.taint), qualities, range);
         }
+        self.note_file(path);
         let resolved = self.resolve(path);
         self.copied(2 * resolved.text.len() + self.files.links());
         let class = self.class_of(&resolved, kind);

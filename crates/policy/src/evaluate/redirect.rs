@@ -37,6 +37,7 @@ impl Evaluator<'_> {
         // `exec 5<>/dev/tcp/…` keeps its redirections; so does `exec < file`.
         let permanent = matches!(&command.kind, CommandKind::Simple { words, .. }
             if words.len() == 1 && words.first().is_some_and(|word| word.is_literal(b"exec")));
+        self.shell_at_terminal(command);
         if sinks.is_empty() {
             run(self);
         } else {
@@ -309,6 +310,7 @@ impl Evaluator<'_> {
         if class == PathClass::Startup && content.is_known() && !content.is_empty() {
             self.judge_startup(&resolved, content, range);
         }
+        self.settings_written(&resolved.text, content, range);
         self.copied(content.text.len());
         if append {
             self.files.append(&resolved.text, content);

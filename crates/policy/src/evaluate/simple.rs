@@ -9,6 +9,7 @@ use super::remark::RemarkKind;
 use super::value::{Taint, Value};
 use crate::content;
 use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
+use crate::path_class::PathClass;
 use crate::source_range::SourceRange;
 use crate::syntax::tree::{Assignment, Part, Word};
 
@@ -182,6 +183,7 @@ impl Evaluator<'_> {
             self.note_too_deep(name.range);
             return;
         }
+        self.note_named(&name, &arguments);
         self.depth += 1;
         self.run(name, arguments);
         self.depth -= 1;
@@ -272,7 +274,7 @@ impl Evaluator<'_> {
     fn named(&mut self, name: &Field, path: &[u8], arguments: Vec<Field>) {
         // `!/bin/sh` is typed into a pager, an editor or a client that stands before it.
         if let Some(typed) = path.strip_prefix(b"!")
-            && matches!(shell_in(typed), Some(Shell::Bare))
+            && (matches!(shell_in(typed), Some(Shell::Bare)) || is_shell_path(typed))
         {
             self.shell_started("a program", name.range);
         }
@@ -303,6 +305,7 @@ impl Evaluator<'_> {
             }
         }
         let path = path.as_slice();
+        self.started_from_public_folder(path, name.range);
         let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let mut program = String::from_utf8_lossy(last).into_owned();
         if !program.is_ascii()
@@ -320,6 +323,22 @@ impl Evaluator<'_> {
             name_range: name.range,
         };
         self.program(call);
+    }
+
+    /// `sudo /tmp/tool`, `php -r 'exec("/tmp/tool")'`: of a file there nobody knows who wrote it.
+    fn started_from_public_folder(&mut self, path: &[u8], range: SourceRange) {
+        if !super::assignment::in_public_folder(path) {
+            return;
+        }
+        let resolved = self.resolve(&Value::known(path));
+        if self.class_of(&resolved, EffectKind::Read) != PathClass::Temporary {
+            return;
+        }
+        if self.qualities.has(Qualities::PRIVILEGED) {
+            self.public_file_started(EffectKind::Privilege, range);
+        } else if self.script_depth > 0 {
+            self.public_file_started(EffectKind::ShellEscape, range);
+        }
     }
 
     /// Where a program of that name may lie, as far as the commands say so themselves.
@@ -352,6 +371,7 @@ impl Evaluator<'_> {
     /// Runs a file that the commands made: a script, judged by its first line.
     pub(crate) fn run_file(&mut self, content: &Value, arguments: Vec<Field>, range: SourceRange) {
         if let Some(language) = super::programs::language_of_script(&content.text) {
+            self.script_arguments = arguments.into_iter().map(|field| field.value).collect();
             self.run_script(language, content, range, false);
             return;
         }
@@ -387,6 +407,15 @@ impl Evaluator<'_> {
         self.callers.pop();
         (self.environment.positional, self.environment.positional_unknown) = (before, unknown);
     }
+}
+
+/// Whether a word is a shell's name, or the path of one of the system's.
+pub(super) fn is_shell_path(word: &[u8]) -> bool {
+    let name = [&b"/bin/"[..], b"/usr/bin/"]
+        .iter()
+        .find_map(|folder| word.strip_prefix(*folder))
+        .unwrap_or(word);
+    matches!(name, b"sh" | b"bash" | b"dash" | b"zsh" | b"ksh" | b"ash" | b"fish" | b"csh")
 }
 
 /// A text in single quotes, as the shell reads it back.

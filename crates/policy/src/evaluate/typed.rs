@@ -79,6 +79,8 @@ impl Evaluator<'_> {
         self.stdin = Some(Value::known(rest.get(1..).unwrap_or_default()));
         self.captured_code(&Value::known(first), range);
         self.stdin = None;
+        // `terraform console`, and below it `file("/etc/shadow")`
+        self.named_credentials(rest, range);
     }
 }
 
@@ -92,6 +94,9 @@ fn waits_for_lines(line: &[u8]) -> bool {
         .split(u8::is_ascii_whitespace)
         .filter(|word| !word.is_empty() && !matches!(*word, b"sudo" | b"doas"));
     let Some(name) = words.next() else { return false };
+    if matches!(name, b"terraform" | b"tofu" | b"rails" | b"heroku" | b"symfony") {
+        return words.next() == Some(b"console");
+    }
     ALWAYS.contains(&name) || ALONE.contains(&name) && words.all(|word| word.starts_with(b"-"))
 }
 
@@ -101,10 +106,18 @@ mod tests {
 
     #[test]
     fn a_program_that_waits_is_told_from_one_that_does_not() {
-        for line in [&b"ftp"[..], b"sudo less /etc/hosts", b"python3 -q", b"redis-cli -h db"] {
+        for line in [
+            &b"ftp"[..],
+            b"sudo less /etc/hosts",
+            b"python3 -q",
+            b"redis-cli -h db",
+            b"tofu console",
+        ] {
             assert!(waits_for_lines(line), "{}", String::from_utf8_lossy(line));
         }
-        for line in [&b"python3 build.py"[..], b"less x | head", b"mysql < dump.sql", b"ls", b""] {
+        for line in
+            [&b"python3 build.py"[..], b"less x | head", b"mysql < dump.sql", b"tofu plan", b"ls"]
+        {
             assert!(!waits_for_lines(line), "{}", String::from_utf8_lossy(line));
         }
     }

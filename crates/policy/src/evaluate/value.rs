@@ -40,6 +40,9 @@ impl Taint {
     /// Names that a search of whole folders lists.
     pub(crate) const LISTED: Self = Self(1 << 12);
 
+    /// One after the other of a list that is not known: the variable of a loop.
+    pub(crate) const EACH: Self = Self(1 << 13);
+
     pub(crate) const NONE: Self = Self(0);
 
     pub(crate) const fn has(self, other: Self) -> bool {

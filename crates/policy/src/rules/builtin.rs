@@ -68,6 +68,10 @@ mod tests {
                 ));
             }
         }
+        // A rule that nothing matches is none.
+        let shown = |rule: &&Rule| EXAMPLES.iter().any(|(id, _, hit)| *hit && *id == &*rule.id);
+        let unseen = BuiltIn::all().iter().filter(|rule| !shown(rule));
+        wrong.extend(unseen.map(|rule| format!("{} has no example", &*rule.id)));
         assert!(wrong.is_empty(), "{} of {}:\n{}", wrong.len(), EXAMPLES.len(), wrong.join("\n"));
     }
 

@@ -22,6 +22,7 @@ impl Cause<'_> {
                 range: effect.range,
                 subject: content::redact(&effect.target.to_string()).into_owned(),
                 effect: Some(effect.kind),
+                calls: effect.calls,
                 ..Finding::of(stage_of(effect))
             },
             Self::Call(call) => Finding {

@@ -1,4 +1,5 @@
-//! Functions that a program declares: their bodies are gone through with what they are called with.
+//! Functions that a program declares, with a name or without: their bodies are gone through with
+//! what they are called with.
 
 use std::ops::Range;
 
@@ -20,7 +21,10 @@ const A_TOKEN: usize = 40;
 /// A function of the program.
 #[derive(Debug)]
 pub(super) struct OwnFunction {
+    /// Its name, or that of the variable that holds it; empty for one that is only handed on.
     name: Vec<u8>,
+    /// Where it begins.
+    start: usize,
     parameters: Vec<Vec<u8>>,
     /// Its tokens.
     body: Range<usize>,
@@ -31,8 +35,12 @@ pub(super) struct OwnFunction {
 /// The functions that a program declares.
 pub(super) fn declared(phrases: &Phrases) -> Vec<OwnFunction> {
     (0..phrases.tokens.len())
-        .filter(|at| matches!(phrases.name_at(*at), Some(b"def" | b"sub" | b"function")))
-        .filter_map(|at| function(phrases, at))
+        .filter_map(|at| match phrases.name_at(at) {
+            Some(b"def" | b"sub" | b"function") => {
+                function(phrases, at).or_else(|| closure(phrases, at))
+            }
+            _ => closure(phrases, at),
+        })
         .take(MOST_FUNCTIONS)
         .collect()
 }
@@ -56,7 +64,97 @@ fn function(phrases: &Phrases, at: usize) -> Option<OwnFunction> {
     };
     let calls_itself = names(&|it| own_name(it) == name);
     let deletes = names(&|it| matches!(it, b"unlink" | b"rmdir"));
-    Some(OwnFunction { name, parameters, body, calls_itself, deletes })
+    Some(OwnFunction { name, start: at, parameters, body, calls_itself, deletes })
+}
+
+/// `->(x) { … }`, `lambda do |x| … end`, `define_method(:name) { |x| … }`, `function ($x) { … }`,
+/// `fn($x) => …`
+fn closure(phrases: &Phrases, at: usize) -> Option<OwnFunction> {
+    let word = phrases.name_at(at);
+    let mut name = held_by(phrases, at);
+    let (parameters, body) = match phrases.language {
+        Language::Php => match word? {
+            b"function" => {
+                let (parameters, behind) = parameters(phrases, at + 1);
+                let open = (behind..behind + 20).find(|it| phrases.is_mark(*it, b'{'))?;
+                (parameters, open + 1..closing_brace(phrases, open))
+            }
+            b"fn" => {
+                let (parameters, behind) = parameters(phrases, at + 1);
+                let arrow = phrases.is_mark(behind, b'=') && phrases.is_mark(behind + 1, b'>');
+                let start = if arrow { behind + 2 } else { return None };
+                (parameters, start..end_of_expression(phrases, start))
+            }
+            _ => return None,
+        },
+        Language::Ruby => {
+            let arrow = phrases.is_mark(at, b'-') && phrases.is_mark(at + 1, b'>');
+            let mut open = match word {
+                Some(b"lambda" | b"proc" | b"Proc.new") => at + 1,
+                Some(b"define_method" | b"define_singleton_method") => {
+                    let named = (at + 1..at + 5).find_map(|it| match phrases.kind(it) {
+                        Some(TokenKind::Text(name, _) | TokenKind::Name(name)) => {
+                            Some((it, name.clone()))
+                        }
+                        _ => None,
+                    });
+                    let (it, called) = named?;
+                    name = called;
+                    it + 1 + usize::from(phrases.is_mark(it + 1, b')'))
+                }
+                _ if arrow => at + 2,
+                _ => return None,
+            };
+            let (mut given, behind) = parameters(phrases, open);
+            open = behind;
+            let braces = phrases.is_mark(open, b'{');
+            if !braces && phrases.name_at(open) != Some(b"do") {
+                return None;
+            }
+            let mut start = open + 1;
+            if phrases.is_mark(start, b'|') {
+                (given, start) = between_bars(phrases, start);
+            }
+            let end =
+                if braces { closing_brace(phrases, open) } else { closing_end(phrases, start) };
+            (given, start..end.max(start))
+        }
+        _ => return None,
+    };
+    Some(OwnFunction { name, start: at, parameters, body, calls_itself: false, deletes: false })
+}
+
+/// The variable that what begins at `at` is assigned to; empty when there is none.
+fn held_by(phrases: &Phrases, at: usize) -> Vec<u8> {
+    let before = |steps: usize| at.checked_sub(steps).and_then(|it| phrases.kind(it));
+    match (before(1), before(2)) {
+        (Some(TokenKind::Mark(b'=')), Some(TokenKind::Variable(name) | TokenKind::Name(name))) => {
+            name.clone()
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// `|a, b|`, and where that ends.
+fn between_bars(phrases: &Phrases, at: usize) -> (Vec<Vec<u8>>, usize) {
+    let end = (at + 1..at + 40).find(|it| phrases.is_mark(*it, b'|')).unwrap_or(at);
+    let names = (at + 1..end).filter_map(|it| phrases.name_at(it)).map(<[u8]>::to_vec).collect();
+    (names, end + 1)
+}
+
+/// The end of an expression: a comma or a bracket that it did not open.
+fn end_of_expression(phrases: &Phrases, start: usize) -> usize {
+    let mut depth = 0_usize;
+    for at in start..start + LONGEST_BODY {
+        match phrases.kind(at) {
+            Some(TokenKind::Mark(b'(' | b'[' | b'{')) => depth += 1,
+            Some(TokenKind::Mark(b')' | b']' | b'}')) if depth > 0 => depth -= 1,
+            None | Some(TokenKind::Mark(b')' | b']' | b'}' | b';')) => return at,
+            Some(TokenKind::Mark(b',')) if depth == 0 => return at,
+            _ => {}
+        }
+    }
+    start + LONGEST_BODY
 }
 
 /// The last part of a name: `self.wipe`, `Cleaner::wipe`.
@@ -161,9 +259,48 @@ impl Scan {
 
     /// Goes through a function of the program with what it is called with.
     pub(super) fn own_call(&mut self, at: usize, name: &str, member: bool) {
+        // `f.call(x)`, `f.(x)` and `f[x]` call what the variable holds.
+        let name = ["call", "yield", "()"].iter().fold(name, |name, way| {
+            name.strip_suffix(way).and_then(|name| name.strip_suffix('.')).unwrap_or(name)
+        });
         let own = own_name(name.as_bytes());
+        let Some(id) = self.functions.iter().position(|it| it.name == own && !own.is_empty())
+        else {
+            return;
+        };
+        let language = self.phrases.language;
+        if language == Language::Perl {
+            self.modified(at);
+        }
+        let bracket = language == Language::Ruby && self.phrases.is_mark(at + 1, b'[');
+        let point = language == Language::Ruby && self.phrases.is_mark(at + 1, b'.');
+        let mut values = self.phrases.arguments(at + 1 + usize::from(bracket || point), 0).values;
+        // `$self->wipe($folder)`
+        if member && language == Language::Perl {
+            values.insert(0, Value::default());
+        }
+        self.run_own(id, values);
+    }
+
+    /// The function that begins at a token, and where its body ends.
+    pub(super) fn closure_at(&self, at: usize) -> Option<(usize, usize)> {
+        // They stand in their order.
+        let id = self.functions.binary_search_by_key(&at, |it| it.start).ok()?;
+        let end = self.functions.get(id)?.body.end;
+        // The brace of a body closes behind it.
+        Some((id, end + usize::from(self.phrases.is_mark(end, b'}'))))
+    }
+
+    /// What the function of that name hands to its block.
+    pub(super) fn yielded(&mut self, name: &[u8]) -> Option<Value> {
+        let body = self.functions.iter().find(|it| it.name == name)?.body.clone();
+        let at = body.clone().find(|it| self.phrases.name_at(*it) == Some(b"yield"))?;
+        Some(self.phrases.arguments(at + 1, 0).value(0))
+    }
+
+    /// Goes through a function of the program with values.
+    pub(super) fn run_own(&mut self, id: usize, values: Vec<Value>) {
         let functions = self.functions.clone();
-        let Some(id) = functions.iter().position(|it| it.name == own) else { return };
         let Some(function) = functions.get(id) else { return };
         let length = function.body.len();
         if self.active.contains(&id)
@@ -171,14 +308,6 @@ impl Scan {
             || !self.phrases.spend(length * A_TOKEN)
         {
             return;
-        }
-        if self.phrases.language == Language::Perl {
-            self.modified(at);
-        }
-        let mut values = self.phrases.arguments(at + 1, 0).values;
-        // `$self->wipe($folder)`
-        if member && self.phrases.language == Language::Perl {
-            values.insert(0, Value::default());
         }
         let mut given: Vec<(Vec<u8>, Value)> = vec![(b"_".to_vec(), Value::list(values.clone()))];
         given.extend(function.parameters.iter().cloned().zip(values));

@@ -73,7 +73,7 @@ impl Gather {
         qualities: Qualities,
         range: SourceRange,
     ) {
-        self.push(Act::Effect(Effect { kind, target, qualities, range }));
+        self.push(Act::Effect(Effect { kind, target, qualities, range, calls: 0 }));
     }
 
     pub(super) fn named(&mut self, kind: EffectKind, name: &str, range: SourceRange) {

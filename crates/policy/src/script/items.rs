@@ -48,19 +48,41 @@ impl Scan {
     }
 
     /// The texts between two brackets.
-    fn texts_in_list(&self, open: usize) -> Value {
-        let texts = (open + 1..open + 100)
+    fn texts_in_list(&mut self, open: usize) -> Value {
+        let texts: Vec<(Vec<u8>, bool)> = (open + 1..open + 100)
             .take_while(|it| !self.phrases.is_mark(*it, b']'))
             .filter_map(|it| match self.phrases.kind(it) {
-                Some(TokenKind::Text(text, false)) => Some(Value::text(text.clone())),
+                Some(TokenKind::Text(text, replaced)) => Some((text.clone(), *replaced)),
                 _ => None,
-            });
-        Value::list(texts.collect())
+            })
+            .collect();
+        let values = texts.into_iter().map(|(text, replaced)| match replaced {
+            true => self.phrases.replace(&text),
+            false => Value::text(text),
+        });
+        Value::list(values.collect())
     }
 
     /// `[…].each { |x| … }`, `list.each do |x|`, `Dir.glob("…").map { |x| … }`
     fn each(&mut self, at: usize, name: &str) {
         let (list, method) = name.rsplit_once('.').unwrap_or(("", name));
+        // What a function of the program hands to its block, and a thread to its own.
+        if let Some(value) = self.yielded(method.as_bytes()) {
+            if let (true, Some(variable)) =
+                (self.phrases.is_mark(at + 2, b'|'), self.phrases.name_at(at + 3))
+            {
+                self.one_of(variable.to_vec(), value);
+            }
+            return;
+        }
+        if name == "Thread.new" && self.phrases.is_mark(at + 1, b'(') {
+            let given = self.phrases.arguments(at + 1, 0);
+            let bar = self.phrases.is_mark(given.end + 1, b'|');
+            if let (true, Some(variable)) = (bar, self.phrases.name_at(given.end + 2)) {
+                self.one_of(variable.to_vec(), given.value(0));
+            }
+            return;
+        }
         if !goes_through(method) || !self.phrases.is_mark(at + 2, b'|') {
             return;
         }

@@ -279,6 +279,10 @@ impl Phrases {
             return (Value::default(), at + 1);
         }
         let arguments = self.arguments(at + 1, depth + 1);
+        if name == "array" && self.language == Language::Php {
+            let value = self.paid(Value::list(arguments.values));
+            return (value, arguments.end);
+        }
         let origin = arguments.values.iter().fold(Origin::NONE, |all, one| all.with(one.origin));
         let value = computed(&name, &arguments.values).unwrap_or(Value::unknown(origin));
         let value = self.paid(value);
@@ -410,6 +414,10 @@ pub(super) fn goes_through(name: &str) -> bool {
             | "reject"
             | "sort"
             | "uniq"
+            | "then"
+            | "tap"
+            | "yield_self"
+            | "each_with_index"
     )
 }
 

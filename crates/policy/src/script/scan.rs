@@ -119,6 +119,7 @@ impl Scan {
                 // `$model->exec`, `a.exec`: a method of something else.
                 let member = at > 0
                     && (self.phrases.is_mark(at - 1, b'>')
+                        && !(at > 1 && self.phrases.is_mark(at - 2, b'='))
                         || self.phrases.is_mark(at - 1, b'.')
                             && language != Language::Perl
                             && language != Language::Php);
@@ -253,6 +254,7 @@ impl Scan {
         if self.phrases.language != Language::Php || !self.phrases.is_mark(at + 1, b'(') {
             return;
         }
+        self.own_call(at, &String::from_utf8_lossy(name), false);
         let function = self.phrases.variables.get(name).cloned().unwrap_or_default();
         if let Some(function) = function.as_text() {
             let function = String::from_utf8_lossy(function).into_owned();
@@ -292,12 +294,24 @@ impl Scan {
             "array_walk" | "array_filter" => 1,
             _ => return,
         };
-        let mut arguments = self.phrases.arguments(at + 1, 0);
-        if self.phrases.language != Language::Php || arguments.values.len() <= function {
+        if self.phrases.language != Language::Php {
             return;
         }
-        let called =
-            String::from_utf8_lossy(&arguments.values.remove(function).to_text()).into_owned();
+        let mut arguments = self.phrases.arguments(at + 1, 0);
+        // A function that is written in place: it is called with each of the others.
+        let written = (at + 2..at + 60)
+            .take_while(|it| !self.phrases.is_mark(*it, b';'))
+            .find_map(|it| self.closure_at(it));
+        if let Some((id, end)) = written {
+            let place = if function == 0 { end + 1 } else { at + 2 };
+            let value = self.phrases.value(place, 0).0;
+            return self.run_own(id, vec![value]);
+        }
+        if arguments.values.len() <= function {
+            return;
+        }
+        let named = arguments.values.remove(function);
+        let called = String::from_utf8_lossy(&named.to_text()).into_owned();
         let range = self.phrases.range(at, arguments.end.max(at + 1));
         if let Some(meaning) = meaning(self.phrases.language, &called) {
             self.act(meaning, &called, &arguments, range);

@@ -73,7 +73,9 @@ pub(super) fn judge(name: Name, manner: Manner, value: &[u8], quoted: bool) -> O
         Name::AzureKey => 32,
         Name::Signature => 40,
     };
-    if value.len() < least || is_placeholder(value) || is_path(value) {
+    // What has exactly the form of a key is none of the words that stand for one.
+    let formed = name == Name::AwsSecretKey && is_aws_secret(value);
+    if value.len() < least || !formed && (is_placeholder(value) || is_path(value)) {
         return None;
     }
     // `password=getpass()`, `token: Option<String>`, `secret = settings["key"]`.
@@ -106,6 +108,14 @@ pub(super) fn judge(name: Name, manner: Manner, value: &[u8], quoted: bool) -> O
         Name::Signature => Some(SecretKind::AzureSignature),
         Name::Authorization => None,
     }
+}
+
+/// Forty letters of base64, of both cases and digits.
+fn is_aws_secret(value: &[u8]) -> bool {
+    value.len() == 40
+        && value.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/'))
+        && has_digit(value)
+        && has_both_cases(value)
 }
 
 /// Whether the credentials after `Bearer` and the like are some.

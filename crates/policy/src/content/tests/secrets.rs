@@ -155,9 +155,13 @@ fn private_keys_are_taken_out_whole() {
 }
 
 #[test]
-fn documented_examples_are_low() {
+fn keys_for_tests_are_low_and_letters_are_no_promise() {
     let id = concat!("AK", "IAIOSFODNN7EXAMPLE");
-    assert_eq!(told(id), [("aws-access-key", Risk::Low)]);
+    assert_eq!(told(id), [("aws-access-key", Risk::Medium)]);
+    let secret = concat!("wJalrXUtnFEMI/K7MD", "ENG/bPxRfiCYEXAMPLEKEY");
+    let setting = format!("AWS_SECRET_ACCESS_KEY={secret} aws s3 ls");
+    assert_eq!(told(&setting), [("aws-secret-key", Risk::Medium)]);
+    assert_eq!(told("AWS_SECRET_ACCESS_KEY=your-example-secret-access-key-goes-here aws"), []);
     let stripe = format!("{}{}", concat!("sk", "_test_"), &BODY[..24]);
     assert_eq!(told(&stripe), [("stripe-key", Risk::Low)]);
 }

@@ -1,9 +1,14 @@
 //! cut, grep, and sed as far as it replaces and translates.
 
+use super::LONGEST;
+use super::expression::Expression;
 use crate::evaluate::Evaluator;
 use crate::evaluate::call::Call;
 use crate::evaluate::expand::Field;
 use crate::evaluate::value::{Taint, Value};
+
+/// The most steps of matches of one call of sed.
+const MOST_STEPS: usize = 400_000;
 
 impl Evaluator<'_> {
     pub(super) fn cut(&mut self, call: &Call) -> Value {
@@ -43,6 +48,7 @@ impl Evaluator<'_> {
     pub(super) fn filtered(&mut self, call: &Call) -> Value {
         let options =
             call.options("emABCf", &["regexp", "include", "exclude", "exclude-dir", "max-count"]);
+        self.searched_history(call, &options);
         let mut operands = options.operands.iter();
         let pattern = match options.value("e|regexp") {
             Some(pattern) => Some(pattern.value.clone()),
@@ -117,10 +123,13 @@ impl Evaluator<'_> {
         let output = if scripts.is_empty() || !input.is_known() {
             Value::unknown(input.taint)
         } else {
-            match edited(&input, &scripts, quiet) {
-                Some(text) => text,
-                None => Value::unknown(input.taint.with(Taint::ASSEMBLED)),
-            }
+            let extended = options.has("E|r|regexp-extended");
+            // A step of a match is a good deal less than what work counts.
+            let room = self.work.left().min(MOST_STEPS / 8) * 8;
+            let mut left = room;
+            let text = edited(&input, &scripts, How { quiet, extended }, &mut left);
+            self.copied((room - left) / 8);
+            text.unwrap_or_else(|| Value::unknown(input.taint.with(Taint::ASSEMBLED)))
         };
         self.write(&output);
         true
@@ -191,22 +200,22 @@ fn is_plain(pattern: &[u8]) -> bool {
     !pattern.iter().any(|byte| b".*[]^$\\+?(){}|\0".contains(byte))
 }
 
-/// The input after all scripts; none if one of them is not understood.
-fn edited(input: &Value, scripts: &[Field], quiet: bool) -> Option<Value> {
+/// The input after all scripts; none if one of them is not understood. Steps are taken from
+/// `left`.
+fn edited(input: &Value, scripts: &[Field], how: How, left: &mut usize) -> Option<Value> {
     let mut value = input.clone();
     for script in scripts {
         if !script.value.is_known() {
             return None;
         }
-        for command in script.text().split(|byte| matches!(byte, b'\n' | b';')) {
-            let command = command.trim_ascii();
+        for command in commands(script.text()) {
             match command {
-                [] => {}
                 [b's', delimiter, rest @ ..] => {
-                    value.text = substituted(&value.text, *delimiter, rest)?
+                    let parts = delimited(rest, *delimiter);
+                    value.text = substituted(&value.text, &parts, how.extended, left)?;
                 }
                 [b'y', delimiter, rest @ ..] => {
-                    let parts: Vec<&[u8]> = rest.split(|byte| byte == delimiter).collect();
+                    let parts = delimited(rest, *delimiter);
                     let [from, to, _] = parts.as_slice() else { return None };
                     for byte in &mut value.text {
                         if let Some(new) =
@@ -216,9 +225,9 @@ fn edited(input: &Value, scripts: &[Field], quiet: bool) -> Option<Value> {
                         }
                     }
                 }
-                [b'p'] if quiet => {}
+                [b'p'] if how.quiet => {}
                 [digits @ .., b'p']
-                    if quiet && digits.iter().all(|d| d.is_ascii_digit() || *d == b',') =>
+                    if how.quiet && digits.iter().all(|d| d.is_ascii_digit() || *d == b',') =>
                 {
                     value.text = lines(&value.text, digits, true)?;
                 }
@@ -235,6 +244,39 @@ fn edited(input: &Value, scripts: &[Field], quiet: bool) -> Option<Value> {
     Some(value.tainted(Taint::ASSEMBLED))
 }
 
+/// How sed was told to work.
+#[derive(Clone, Copy)]
+struct How {
+    quiet: bool,
+    extended: bool,
+}
+
+/// The commands of a script: a line or a semicolon ends one, unless it stands between the
+/// delimiters of `s` and `y`.
+fn commands(script: &[u8]) -> Vec<&[u8]> {
+    let mut found = Vec::new();
+    let mut rest = script;
+    loop {
+        let start = rest.iter().position(|byte| !byte.is_ascii_whitespace() && *byte != b';');
+        let Some(text) = start.and_then(|start| rest.get(start..)) else { return found };
+        let mut at = 0;
+        if let [b's' | b'y', delimiter, ..] = text {
+            let (mut seen, mut escaped) = (0, false);
+            let closes = |byte: &u8| {
+                seen += usize::from(byte == delimiter && !escaped);
+                escaped = *byte == b'\\' && !escaped;
+                seen == 3
+            };
+            at = text.iter().skip(1).position(closes).map_or(text.len(), |at| at + 2);
+        }
+        let behind = text.get(at..).unwrap_or_default();
+        let length = behind.iter().position(|byte| matches!(byte, b'\n' | b';'));
+        let (command, after) = text.split_at(at + length.unwrap_or(behind.len()));
+        found.push(command.trim_ascii_end());
+        rest = after;
+    }
+}
+
 fn lines(text: &[u8], range: &[u8], keep: bool) -> Option<Vec<u8>> {
     let range = std::str::from_utf8(range).ok()?;
     let (first, last) = range.split_once(',').unwrap_or((range, range));
@@ -244,62 +286,79 @@ fn lines(text: &[u8], range: &[u8], keep: bool) -> Option<Vec<u8>> {
     Some(chosen.flat_map(|(_, line)| line.iter().copied()).collect())
 }
 
-/// `s/pattern/replacement/flags` for patterns that are plain, or `.` and `^`, `$` alone.
-fn substituted(text: &[u8], delimiter: u8, rest: &[u8]) -> Option<Vec<u8>> {
-    let parts: Vec<&[u8]> = rest.split(|byte| *byte == delimiter).collect();
-    let [pattern, replacement, flags] = parts.as_slice() else { return None };
+/// `s/expression/replacement/flags`
+fn substituted(
+    text: &[u8],
+    parts: &[Vec<u8>],
+    extended: bool,
+    left: &mut usize,
+) -> Option<Vec<u8>> {
+    let [expression, replacement, flags] = parts else { return None };
     if !flags.iter().all(|flag| matches!(flag, b'g' | b'I' | b'i' | b'p')) {
         return None;
     }
-    let replacement: Vec<u8> = super::text::unescape(replacement);
-    if replacement.contains(&b'&') {
-        return None;
-    }
-    let pattern = super::text::unescape(pattern);
-    let (start, end) = (pattern.starts_with(b"^"), pattern.ends_with(b"$"));
-    let core = pattern.get(
-        usize::from(start)..pattern.len() - usize::from(end && pattern.len() > usize::from(start)),
-    )?;
-    if !is_plain(core) || core.len() > 256 {
-        return None;
-    }
     let all = flags.contains(&b'g');
+    let any_case = flags.iter().any(|flag| matches!(flag, b'I' | b'i'));
+    let expression = Expression::new(expression, extended, any_case)?;
+    *left = left.checked_sub(expression.weight())?;
     let mut result = Vec::with_capacity(text.len());
     for line in text.split_inclusive(|byte| *byte == b'\n') {
         let (body, newline) = match line.strip_suffix(b"\n") {
             Some(body) => (body, &b"\n"[..]),
             None => (line, &b""[..]),
         };
-        match (start, end) {
-            (true, false) => match body.strip_prefix(core) {
-                Some(after) => result.extend([&replacement, after].concat()),
-                None => result.extend_from_slice(body),
-            },
-            (false, true) => match body.strip_suffix(core) {
-                Some(before) => result.extend([before, &replacement].concat()),
-                None => result.extend_from_slice(body),
-            },
-            (true, true) if body == core => result.extend_from_slice(&replacement),
-            (true, true) => result.extend_from_slice(body),
-            (false, false) if core.is_empty() => return None,
-            (false, false) => {
-                let mut rest = body;
-                while let Some((first, after)) = rest.split_first() {
-                    if let Some(after) = rest.strip_prefix(core) {
-                        result.extend_from_slice(&replacement);
-                        rest = after;
-                        if !all {
-                            break;
-                        }
-                    } else {
-                        result.push(*first);
-                        rest = after;
-                    }
-                }
-                result.extend_from_slice(rest);
+        let (mut from, mut copied) = (0, 0);
+        while let Some(places) = expression.find(body, from, left) {
+            let (start, end) = *places.first()?;
+            result.extend_from_slice(body.get(copied..start)?);
+            result.extend(replaced(replacement, body, &places)?);
+            *left = left.checked_sub(replacement.len())?;
+            copied = end;
+            from = end + usize::from(start == end);
+            if !all || from > body.len() || result.len() > LONGEST {
+                break;
             }
         }
+        if *left == 0 || result.len() > LONGEST {
+            return None;
+        }
+        result.extend_from_slice(body.get(copied..)?);
         result.extend_from_slice(newline);
+    }
+    Some(result)
+}
+
+/// A replacement with what was found in it.
+fn replaced(replacement: &[u8], line: &[u8], places: &[(usize, usize)]) -> Option<Vec<u8>> {
+    let mut result = Vec::new();
+    let mut rest = replacement;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        let place = match (byte, after.first()) {
+            (b'&', _) => Some(0),
+            (b'\\', Some(digit @ b'0'..=b'9')) => {
+                rest = after.get(1..)?;
+                Some(usize::from(digit - b'0'))
+            }
+            // Other cases, which only GNU knows.
+            (b'\\', Some(b'U' | b'L' | b'u' | b'l' | b'E')) => return None,
+            (b'\\', Some(letter)) => {
+                rest = after.get(1..)?;
+                match letter {
+                    b'&' => result.push(b'&'),
+                    letter => result.extend(super::text::unescape(&[b'\\', *letter])),
+                }
+                None
+            }
+            _ => {
+                result.push(*byte);
+                None
+            }
+        };
+        if let Some(place) = place {
+            let (start, end) = *places.get(place)?;
+            result.extend_from_slice(line.get(start..end)?);
+        }
     }
     Some(result)
 }

@@ -2,7 +2,9 @@
 //! imitated, so that what they print can be judged.
 
 mod encoding;
+mod expression;
 mod fields;
+mod searches;
 pub(crate) mod text;
 
 pub(super) use encoding::base64;
@@ -38,8 +40,9 @@ impl Evaluator<'_> {
             "paste" => self.pasted(call),
             "ls" | "dir" | "exa" | "eza" | "lsd" => self.listed(call),
             "dig" | "nslookup" | "host" | "drill" | "whois" | "finger" | "rlogin" | "gopher"
-            | "tftp" | "kdig" | "doggo" => {
+            | "tftp" | "atftp" | "ftpget" | "kdig" | "doggo" => {
                 self.judge_sent(call);
+                self.brought(call);
                 Value::unknown(Taint::NETWORK.with(Taint::STRANGER))
             }
             "sort" | "uniq" | "fold" | "fmt" | "expand" | "column" | "strings" | "shuf" => {
@@ -72,8 +75,10 @@ impl Evaluator<'_> {
             "which" | "where" => self.which(call),
             "stat" | "du" | "df" => Value::unknown(Taint::ENVIRONMENT),
             "pidof" | "pgrep" => self.processes(call),
-            "whoami" | "id" | "hostname" | "uname" | "nproc" | "date" | "arch" | "tty"
-            | "logname" => Value::unknown(Taint::ENVIRONMENT),
+            "date" => text::dated(&call.arguments),
+            "whoami" | "id" | "hostname" | "uname" | "nproc" | "arch" | "tty" | "logname" => {
+                Value::unknown(Taint::ENVIRONMENT)
+            }
             "wc" | "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" | "cksum" | "expr" | "bc" => {
                 self.input(call, "");
                 Value::unknown(Taint::ENVIRONMENT)

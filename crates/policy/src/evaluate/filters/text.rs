@@ -99,6 +99,8 @@ pub(crate) fn unescape(text: &[u8]) -> Vec<u8> {
                     let consumed = if *letter == b'0' { length } else { length - 1 };
                     rest = rest.get(consumed..).unwrap_or_default();
                     push_byte(&mut result, u8::try_from(code & 0xff).unwrap_or(0));
+                } else {
+                    push_byte(&mut result, 0);
                 }
             }
             other => result.extend_from_slice(&[b'\\', *other]),
@@ -142,6 +144,40 @@ pub(super) fn reverse_order(text: &[u8]) -> Vec<u8> {
     let mut result = lines.join(&b'\n');
     result.push(b'\n');
     result
+}
+
+/// What date prints: what its format says besides the time.
+pub(super) fn dated(arguments: &[Field]) -> Value {
+    let unknown = Value::unknown(Taint::ENVIRONMENT);
+    let format = arguments.iter().find_map(|field| Some((field, field.text().strip_prefix(b"+")?)));
+    let Some((field, format)) = format.filter(|(field, _)| field.value.is_known()) else {
+        return unknown;
+    };
+    let mut text = Vec::with_capacity(format.len() + 1);
+    let mut rest = format;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'%' {
+            text.push(*byte);
+            continue;
+        }
+        let flags = rest.iter().take_while(|byte| b"-_0^#:123456789".contains(byte)).count();
+        let Some((letter, after)) = rest.get(flags..).and_then(<[u8]>::split_first) else { break };
+        rest = after;
+        text.push(match letter {
+            b'%' => b'%',
+            b'n' => b'\n',
+            b't' => b'\t',
+            _ => UNKNOWN,
+        });
+    }
+    // Between the parts of a time stands nothing that is a command.
+    if !text.iter().any(u8::is_ascii_alphabetic) {
+        return unknown;
+    }
+    text.push(b'\n');
+    let taint = if text.contains(&UNKNOWN) { Taint::ENVIRONMENT } else { Taint::NONE };
+    Value::new(text, taint.with(field.value.taint))
 }
 
 /// How many numbers are counted at most.

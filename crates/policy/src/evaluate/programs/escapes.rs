@@ -195,7 +195,7 @@ impl Evaluator<'_> {
         }
     }
 
-    fn editor_command(&mut self, command: &[u8], range: SourceRange) {
+    pub(super) fn editor_command(&mut self, command: &[u8], range: SourceRange) {
         let command = command.trim_ascii();
         let command = command.strip_prefix(b":").unwrap_or(command);
         let command = command.strip_prefix(b"silent").map_or(command, |rest| {
@@ -345,6 +345,7 @@ impl Evaluator<'_> {
         }
         if texts.is_empty() {
             for name in ["Makefile", "makefile", "GNUmakefile"] {
+                self.note_file(&Value::known(name));
                 let path = self.resolve(&Value::known(name));
                 if let Some(content) = self.files.read(&path.text).cloned() {
                     texts.push((content, call.range));
@@ -384,6 +385,9 @@ impl Evaluator<'_> {
                     recipe.push(code.strip_suffix(b")").unwrap_or(code));
                     recipe.push(b"\n");
                 }
+            }
+            if text.is_wholly_unknown() && text.taint.has(Taint::NETWORK) {
+                recipe = text;
             }
             if !recipe.is_empty() {
                 let calls = self.found.calls.len();

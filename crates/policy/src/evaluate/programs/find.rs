@@ -4,6 +4,7 @@ use crate::effect::{EffectKind, Qualities, Target, UNKNOWN};
 use crate::evaluate::Evaluator;
 use crate::evaluate::call::{Call, Options};
 use crate::evaluate::expand::Field;
+use crate::evaluate::filters::text::unescape;
 use crate::evaluate::value::{Taint, Value};
 
 /// How many commands xargs makes at most.
@@ -204,7 +205,7 @@ impl Evaluator<'_> {
         let command: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
         let zero = options.has("0|null");
         let delimiter =
-            options.value("d|delimiter").and_then(|field| field.text().first().copied());
+            options.value("d|delimiter").and_then(|field| unescape(field.text()).first().copied());
         let per_call = options
             .value("n|max-args|L|max-lines")
             .and_then(|field| std::str::from_utf8(field.text()).ok()?.parse::<usize>().ok());
@@ -212,7 +213,11 @@ impl Evaluator<'_> {
             Some(file) => self.read_file(&file.value, file.range),
             None => self.take_stdin(),
         };
-        let items: Vec<Value> = if zero || input.is_wholly_unknown() {
+        let items: Vec<Value> = if zero && !input.is_wholly_unknown() {
+            // Where a program writes a zero, the text has the end of a line.
+            let texts = input.text.split(|byte| *byte == b'\n').filter(|text| !text.is_empty());
+            texts.take(256).map(|text| Value::new(text.to_vec(), input.taint)).collect()
+        } else if input.is_wholly_unknown() {
             vec![input.clone().without_last_newlines()]
         } else {
             let separator = |byte: &u8| match (delimiter, &replaced) {

@@ -219,6 +219,14 @@ impl Evaluator<'_> {
             part.split('}').next().filter(|part| part.contains(' ')).map(|part| part.into())
         }));
         let joined = found.join(&b' ');
+        let public = |text: &Vec<u8>| {
+            crate::evaluate::assignment::in_public_folder(text)
+                && !self.files.is_made(text)
+                && !text.contains(&b' ')
+        };
+        if found.iter().any(public) && !text.contains("open(") {
+            self.public_file_started(EffectKind::ShellEscape, range);
+        }
         let before = self.found.effects.len();
         for code in found.into_iter().chain([joined]) {
             self.captured(|evaluator| evaluator.run_code(&Value::known(code), range));
@@ -241,7 +249,7 @@ impl Evaluator<'_> {
             self.touch_path(EffectKind::Delete, &Value::known("/"), Qualities::RECURSIVE, range);
         }
         let bare = matches!(super::shell_in(text.as_bytes()), Some(super::Shell::Bare));
-        if self.found.effects.len() == before && (bare || text.contains("sh\"")) {
+        if bare || self.found.effects.len() == before && text.contains("sh\"") {
             self.emit(EffectKind::ShellEscape, Target::None, Qualities::NONE, range);
         }
     }
@@ -269,7 +277,7 @@ impl Evaluator<'_> {
     }
 
     /// Files with credentials that a text names: whatever the program does with them.
-    pub(super) fn named_credentials(&mut self, text: &[u8], range: SourceRange) {
+    pub(in crate::evaluate) fn named_credentials(&mut self, text: &[u8], range: SourceRange) {
         let is_path = |byte: &u8| byte.is_ascii_alphanumeric() || b"/._-~".contains(byte);
         for path in text.split(|byte| !is_path(byte)).take(MOST_TEXTS * 8) {
             if !path.starts_with(b"/etc/") && !path.starts_with(b"/root/") {

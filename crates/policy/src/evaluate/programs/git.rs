@@ -198,7 +198,7 @@ impl Evaluator<'_> {
     }
 
     /// A setting of git, now or from now on.
-    fn git_setting(&mut self, name: &str, value: &str, field: &Field, now: bool) {
+    pub(super) fn git_setting(&mut self, name: &str, value: &str, field: &Field, now: bool) {
         let name = name.to_ascii_lowercase();
         if let Some(alias) = name.strip_prefix("alias.") {
             if let Some(code) = value.strip_prefix('!') {

@@ -142,6 +142,10 @@ fn printed(code: &[u8], input: &[u8], separator: Option<u8>) -> Option<Vec<u8>> 
     Some(result)
 }
 
+fn values_of(fields: &[Field]) -> Vec<Value> {
+    fields.iter().map(|field| field.value.clone()).collect()
+}
+
 impl Evaluator<'_> {
     pub(super) fn interpreter(&mut self, call: &Call) {
         let Some(interpreter) = of(&call.name) else { return };
@@ -151,6 +155,14 @@ impl Evaluator<'_> {
             return;
         }
         let mut codes: Vec<Field> = options.values(interpreter.code).cloned().collect();
+        if interpreter.language == Language::JavaScript {
+            for module in options.values("r|require|import|loader").cloned().collect::<Vec<_>>() {
+                let path = self.resolve(&module.value);
+                if let Some(content) = self.files.read(&path.text).cloned() {
+                    self.run_script(interpreter.language, &content, module.range, false);
+                }
+            }
+        }
         let mut operands: Vec<Field> =
             options.operands.iter().map(|field| (*field).clone()).collect();
         if matches!(call.name.as_str(), "deno" | "bun")
@@ -191,6 +203,7 @@ impl Evaluator<'_> {
                 if !code.value.is_known() {
                     self.judge_code_origin(&code.value, code.range);
                 }
+                self.script_arguments = values_of(&operands);
                 self.run_script(interpreter.language, &code.value, code.range, false);
             }
             if is_awk {
@@ -204,8 +217,12 @@ impl Evaluator<'_> {
             }
             return;
         }
-        let from_input =
-            operands.first().is_none_or(|field| matches!(field.text(), b"-" | b"/dev/stdin"));
+        // `php -- x` gives x to what it reads.
+        let all_given = interpreter.language == Language::Php
+            && self.stdin.is_some()
+            && call.arguments.first().is_some_and(|field| field.text() == b"--");
+        let from_input = all_given
+            || operands.first().is_none_or(|field| matches!(field.text(), b"-" | b"/dev/stdin"));
         if from_input {
             if self.on_network {
                 self.emit(EffectKind::ReverseShell, Target::None, Qualities::NONE, call.range);
@@ -219,6 +236,8 @@ impl Evaluator<'_> {
             }
             if let Some(code) = self.stdin.take() {
                 self.judge_code_origin(&code, call.range);
+                let given = operands.get(usize::from(!all_given)..).unwrap_or_default();
+                self.script_arguments = values_of(given);
                 self.run_script(interpreter.language, &code, call.range, false);
             }
             self.write(&Value::unknown(Taint::OUTPUT));
@@ -228,6 +247,7 @@ impl Evaluator<'_> {
         let content = self.read_file(&file.value, file.range);
         self.judge_code_origin(&content, file.range);
         if content.is_known() {
+            self.script_arguments = values_of(&operands);
             self.run_script(interpreter.language, &content, file.range, false);
         }
         self.write(&Value::unknown(Taint::OUTPUT));
@@ -443,6 +463,7 @@ impl Evaluator<'_> {
         range: SourceRange,
         in_place: bool,
     ) {
+        let given = std::mem::take(&mut self.script_arguments);
         if self.script_depth >= DEEPEST || code.is_wholly_unknown() {
             return;
         }
@@ -469,6 +490,7 @@ impl Evaluator<'_> {
             self.guess_code(range);
         }
         self.judge_together(language, &acts, code, range);
+        let acts = super::given::with_arguments(acts, &code.text, &given);
         // Where the program goes, whoever started it does not.
         let directory = self.environment.directory.clone();
         for act in acts {

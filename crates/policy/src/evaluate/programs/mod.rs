@@ -11,13 +11,17 @@ mod escapes;
 mod find;
 mod foreign;
 mod git;
+mod given;
 mod habits;
 mod interpreters;
 mod itself;
 mod listed;
 mod network;
 mod permissions;
+mod projects;
+mod settings;
 mod shells;
+mod traces;
 mod transfer;
 mod trees;
 mod unknown;
@@ -116,6 +120,7 @@ impl Evaluator<'_> {
             return;
         }
         self.deletes_what_is_listed(&call);
+        self.project_files(&call);
         self.note_call(match call.name.as_str() {
             "ctrlz" => itself::own_part(&call),
             _ => wrappers::own_part(&call),
@@ -175,11 +180,12 @@ impl Evaluator<'_> {
             "less" | "more" | "most" | "vi" | "vim" | "view" | "rvim" | "nvim" | "ex" | "nano"
             | "pico" | "emacs" | "ed" | "gdb" | "man" | "ftp" | "sftp" | "mysql" | "mariadb"
             | "psql" | "sqlite3" | "sqlite" | "make" | "gmake" | "zipinfo" | "screen" | "tmux"
-            | "lftp" | "cpan" | "jjs" | "scanmem" | "run-parts" | "rlwrap" | "tcpdump"
-            | "rsync" | "cobc" | "dvips" | "tex" | "latex" | "pdftex" | "ghci" | "gimp"
-            | "lualatex" | "puppet" | "smbclient" | "wall" | "openvpn" | "mosquitto"
-            | "redis-cli" | "mongo" | "mongosh" | "cqlsh" | "clickhouse-client" | "sqlcmd"
-            | "isql" | "influx" => self.with_escapes(&call),
+            | "lftp" | "cpan" | "scanmem" | "run-parts" | "rlwrap" | "tcpdump" | "rsync"
+            | "cobc" | "dvips" | "tex" | "latex" | "pdftex" | "ghci" | "gimp" | "lualatex"
+            | "puppet" | "smbclient" | "wall" | "openvpn" | "mosquitto" | "redis-cli" | "mongo"
+            | "mongosh" | "cqlsh" | "clickhouse-client" | "sqlcmd" | "isql" | "influx" => {
+                self.with_escapes(&call)
+            }
             name if disks::is_formatter(name) => self.format_disk(&call),
             "chmod" | "chown" | "chgrp" | "setfacl" | "chattr" | "chcon" => self.permissions(&call),
             "ctrlz" => self.itself(&call),

@@ -6,6 +6,7 @@ use crate::evaluate::call::Call;
 use crate::evaluate::expand::Field;
 use crate::evaluate::value::{Taint, Value};
 use crate::path_class::PathClass;
+use crate::source_range::SourceRange;
 
 /// Whether a program of that name sends what it reads to other machines.
 pub(super) fn sends(name: &str) -> bool {
@@ -394,7 +395,7 @@ impl Evaluator<'_> {
             }
         }
         let operands: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
-        self.between_machines(call, &operands);
+        self.between_machines(call, &operands, false);
     }
 
     pub(super) fn rsync(&mut self, call: &Call) {
@@ -443,10 +444,45 @@ impl Evaluator<'_> {
                 self.touch_path(EffectKind::Delete, &source.value, quality, source.range);
             }
         }
-        self.between_machines(call, &operands);
+        if options.has("delete|delete-after|delete-before|delete-during|delete-excluded|del")
+            && !options.has("n|dry-run")
+            && let Some(target) = operands.last()
+            && let Some(there) = path_there(target.text())
+            && (is_of_system(there) || is_whole(there))
+        {
+            // What the source does not hold goes over there: a folder that is kept equal is work, a
+            // system or a home is not.
+            let quality = Qualities::RECURSIVE.with(Qualities::UNUSUAL);
+            self.touch_elsewhere(EffectKind::Delete, there, quality, target.range);
+        }
+        let tries = options.has("n|dry-run");
+        self.between_machines(call, &operands, tries);
     }
 
-    fn between_machines(&mut self, call: &Call, operands: &[Field]) {
+    /// An effect on a file of another machine.
+    fn touch_elsewhere(
+        &mut self,
+        kind: EffectKind,
+        path: &[u8],
+        quality: Qualities,
+        range: SourceRange,
+    ) {
+        let path = match path.strip_prefix(b"~") {
+            Some(rest) if rest.is_empty() || rest.starts_with(b"/") => {
+                [self.context.home.as_slice(), rest].concat()
+            }
+            _ => path.to_vec(),
+        };
+        if !path.starts_with(b"/") {
+            return;
+        }
+        let qualities = self.qualities;
+        self.qualities = qualities.with(Qualities::REMOTE);
+        self.touch_path(kind, &Value::known(path), quality, range);
+        self.qualities = qualities;
+    }
+
+    fn between_machines(&mut self, call: &Call, operands: &[Field], tries: bool) {
         let Some((target, sources)) = operands.split_last() else { return };
         let mut taint = Taint::NONE;
         for source in sources {
@@ -463,10 +499,39 @@ impl Evaluator<'_> {
                 .with_if(taint.has(Taint::SECRET), Qualities::WITH_SECRETS)
                 .with_if(bare, Qualities::BARE_ADDRESS);
             self.emit(EffectKind::Send, Target::Host(host), quality, call.range);
+            let there = path_there(target.text()).filter(|path| is_of_system(path) && !tries);
+            if let Some(there) = there {
+                let quality = Qualities::NONE;
+                self.touch_elsewhere(EffectKind::Overwrite, there, quality, target.range);
+            }
         } else {
             self.write_file(&target.value, &Value::unknown(taint), false, target.range);
         }
     }
+}
+
+/// The path of `host:path`.
+fn path_there(text: &[u8]) -> Option<&[u8]> {
+    let colon = text.iter().position(|byte| *byte == b':').filter(|_| is_remote(text))?;
+    let path = text.get(colon + 1..)?;
+    (!path.starts_with(b":") && !path.starts_with(b"//")).then_some(path)
+}
+
+/// Whether a path is that of a home, of the root, or of a folder in the root.
+fn is_whole(path: &[u8]) -> bool {
+    let steps = path.split(|byte| *byte == b'/').filter(|step| !matches!(*step, b"" | b"."));
+    let home = path.starts_with(b"/home/") || path.starts_with(b"/Users/");
+    path == b"~"
+        || path == b"~/"
+        || path.starts_with(b"/") && steps.count() <= 1 + usize::from(home)
+}
+
+/// Whether a path on another machine is one that its logins and its system hang on.
+fn is_of_system(path: &[u8]) -> bool {
+    let names = [&b"/etc/"[..], b"/boot/", b"/usr/bin/", b"/usr/sbin/", b"/bin/", b"/sbin/"];
+    let file = path.strip_suffix(b"/").unwrap_or(path);
+    names.iter().any(|folder| path.starts_with(folder) || folder.strip_suffix(b"/") == Some(file))
+        || path.ends_with(b"/authorized_keys")
 }
 
 /// `host:path`, `user@host:path`, `rsync://…`

@@ -99,8 +99,17 @@ impl Evaluator<'_> {
         (self.environment.positional, self.environment.positional_unknown) = (before, unknown);
     }
 
+    /// A loop that tries one password of a list after the other.
+    fn passwords_tried(&mut self, range: SourceRange) {
+        let target = Target::Name("passwords, one after the other".into());
+        self.emit(EffectKind::Scan, target, Qualities::NONE, range);
+    }
+
     /// `su`, `runuser`: another user's shell.
     pub(super) fn switch_user(&mut self, call: &Call) {
+        if self.stdin.as_ref().is_some_and(|input| input.taint.has(Taint::EACH)) {
+            self.passwords_tried(call.range);
+        }
         let options = call.options("csgGu", &["command", "shell", "group", "user"]);
         let qualities = self.qualities;
         let user = options
@@ -136,6 +145,9 @@ impl Evaluator<'_> {
     pub(super) fn remote_shell(&mut self, call: &Call) {
         if call.name == "sshpass" {
             let options = call.options_before_operands("pfde", &[]);
+            if options.value("p").is_some_and(|field| field.value.taint.has(Taint::EACH)) {
+                self.passwords_tried(call.range);
+            }
             let rest: Vec<Field> = options.operands.into_iter().cloned().collect();
             self.dispatch(rest);
             return;

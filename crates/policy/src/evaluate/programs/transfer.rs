@@ -13,6 +13,7 @@ impl Evaluator<'_> {
     pub(super) fn transfer(&mut self, call: &Call) {
         const LETTERS: &str = "oOdFHuXATebcCDEKmQrtUwxyYzPa";
         let wget = call.name.starts_with("wget") || call.name == "aria2c";
+        let saves = wget || call.name == "axel";
         let letters = if wget { "OPUoaeiTtwQlDARBX" } else { LETTERS };
         let letters: String = letters
             .chars()
@@ -141,7 +142,7 @@ impl Evaluator<'_> {
         let to_stdout = to.as_ref().is_some_and(|field| field.text() == b"-");
         match to {
             Some(file) if !to_stdout => self.write_file(&file.value, &content, false, file.range),
-            _ if wget && !to_stdout || !wget && options.has("O|remote-name|remote-name-all|J") => {
+            _ if saves && !to_stdout || !wget && options.has("O|remote-name|remote-name-all|J") => {
                 for address in &addresses {
                     let text = address
                         .text()
@@ -159,6 +160,37 @@ impl Evaluator<'_> {
                 }
             }
             _ => self.write(&content),
+        }
+    }
+
+    /// The file that tftp or ftpget brings: small systems have nothing else.
+    pub(in crate::evaluate) fn brought(&mut self, call: &Call) {
+        let content = Value::unknown(Taint::NETWORK.with(Taint::STRANGER));
+        let (local, remote) = match call.name.as_str() {
+            "ftpget" => {
+                let options = call.options("upP", &["username", "password", "port"]);
+                let mut operands = options.operands.iter().skip(1);
+                (operands.next().map(|field| (*field).clone()), None)
+            }
+            "tftp" | "atftp" => {
+                let options = call.options("lrbm", &["local-file", "remote-file", "option"]);
+                let mut words = options.operands.iter().map(|field| (*field).clone());
+                let asked = words.any(|field| field.text() == b"get");
+                let named = (words.next(), words.next());
+                let local = options.value("l|local-file").cloned().or(named.1);
+                let remote = options.value("r|remote-file").cloned().or(named.0);
+                if !asked && !options.has("g|get") {
+                    return;
+                }
+                (local, remote)
+            }
+            _ => return,
+        };
+        if let Some(field) = local {
+            self.write_file(&field.value, &content, false, field.range);
+        } else if let Some(field) = remote {
+            let name = field.text().rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+            self.write_file(&Value::known(name), &content, false, field.range);
         }
     }
 

@@ -8,6 +8,9 @@ use crate::evaluate::value::{Taint, Value};
 use crate::path_class::PathClass;
 use crate::source_range::SourceRange;
 
+/// How many names that a program reads are looked at.
+const MOST_NAMES: usize = 32;
+
 impl Evaluator<'_> {
     pub(super) fn remove(&mut self, call: &Call) {
         let options = call.options("", &[]);
@@ -180,6 +183,7 @@ impl Evaluator<'_> {
             let path = operand.value.clone();
             self.touch_path(EffectKind::Write, &path, Qualities::ASKS, operand.range);
         }
+        self.unseen_traces(call);
     }
 
     pub(super) fn truncate(&mut self, call: &Call) {
@@ -356,6 +360,17 @@ impl Evaluator<'_> {
             options.operands.iter().skip(1).map(|field| (*field).clone()).collect();
         let removes = options.has("m|move") || words.contains(&b"-sdel".as_slice());
         self.packed(call, &operands, removes);
+        if call.name == "cpio" {
+            // What it packs, its input names.
+            let names = self.take_stdin();
+            let lines = names.text.split(|byte| *byte == b'\n').filter(|name| !name.is_empty());
+            for name in lines.take(MOST_NAMES) {
+                let name = Value::new(name.to_vec(), names.taint);
+                if name.is_known() {
+                    self.touch_path(EffectKind::Read, &name, Qualities::NONE, call.range);
+                }
+            }
+        }
     }
 
     /// What is packed is read; where it goes, its secrets go along.

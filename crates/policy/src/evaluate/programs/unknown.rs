@@ -30,7 +30,7 @@ impl Evaluator<'_> {
         for operand in call.options("", &[]).operands.iter().take(MOST_ARGUMENTS) {
             let text = operand.text();
             let of_system = text.starts_with(b"/etc/")
-                || text.starts_with(b"/root/")
+                || text.starts_with(b"/root/") && self.context.home != b"/root"
                 || text.starts_with(b"/proc/");
             let prints = habits.has(Habits::PRINTS_FILES);
             if prints || of_system && !habits.has(Habits::NAMES_FILES) {
@@ -212,6 +212,10 @@ impl Evaluator<'_> {
         }
         let resolved = self.resolve(&Value::known(path));
         let Some(content) = self.files.read(&resolved.text) else { return };
+        // It is read anew by each program that names it.
+        if !self.work.spend(content.text.len()) {
+            return;
+        }
         let first = content.text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         let skip = if first.starts_with(b"#!") { first.len() } else { 0 };
         let body = content.text.get(skip..).unwrap_or_default();
@@ -220,14 +224,26 @@ impl Evaluator<'_> {
         if starts {
             self.shell_started(&call.name, field.range);
         }
+        // A program that is told in a file of its own to read what only root may.
+        let path = if is_document(text) { None } else { root_only_path(&body) };
+        if let Some(path) = path {
+            self.touch_path(EffectKind::Read, &Value::known(path), Qualities::NONE, field.range);
+        }
         // A test or a module mentions what it guards against; a list of commands runs it.
-        let is_module = [&b".py"[..], b".js", b".ts", b".rb", b".rs", b".go", b".md", b".txt"]
-            .iter()
-            .any(|end| text.ends_with(end));
-        if !is_module {
+        if !is_document(text) {
             self.guess_from(&body, field.range);
             self.deletes_trees(&body, field.range);
         }
+    }
+
+    /// A file that anybody may have put there is started by root, or by another language.
+    pub(in crate::evaluate) fn public_file_started(
+        &mut self,
+        kind: EffectKind,
+        range: SourceRange,
+    ) {
+        let target = Target::Name("a file that everybody may write".into());
+        self.emit(kind, target, Qualities::NONE, range);
     }
 
     pub(crate) fn shell_started(&mut self, name: &str, range: SourceRange) {
@@ -300,6 +316,22 @@ pub(crate) fn shell_in(text: &[u8]) -> Option<Shell> {
         }
     }
     None
+}
+
+/// The first file that only root may read of those that a text names.
+fn root_only_path(text: &[u8]) -> Option<&'static [u8]> {
+    let places = text.windows(5).enumerate().filter(|(_, part)| part == b"/etc/");
+    places.into_iter().find_map(|(at, _)| {
+        let rest = text.get(at..)?;
+        ROOT_ONLY.iter().copied().find(|path| rest.starts_with(path))
+    })
+}
+
+/// Whether a name says that the file holds a module or a text for people.
+fn is_document(name: &[u8]) -> bool {
+    [&b".py"[..], b".js", b".ts", b".rb", b".rs", b".go", b".md", b".txt"]
+        .iter()
+        .any(|end| name.ends_with(end))
 }
 
 fn last_step(text: &[u8]) -> &[u8] {

@@ -149,6 +149,7 @@ const WRAPPERS: &[Wrapper] = &[
     plain("pkgx"),
     plain("bwrap-run"),
     plain("exec"),
+    wrapper("openvt", "c", &["console"], 0, NONE),
     plain("noglob"),
     plain("nocorrect"),
     plain("coproc"),
@@ -248,6 +249,10 @@ impl Evaluator<'_> {
             }
             "systemd-run" if options.has("S|shell") => {
                 self.shell_started("systemd-run", call.range);
+            }
+            // The service manager is root, whoever asks it.
+            "systemd-run" if !options.has("user") => {
+                self.qualities = self.qualities.with(ROOT);
             }
             "setsid" | "nohup" | "daemonize" | "start-stop-daemon" => {
                 self.qualities = self.qualities.with(Qualities::DETACHED);

@@ -208,15 +208,15 @@ impl<'p> Application<'p> {
         }
     }
 
-    /// The calls that a pack vouches for.
-    fn allowed(&self) -> Vec<&'p Call> {
+    /// The calls that a pack vouches for, each with the rule that does.
+    fn allowed(&self) -> Vec<(&'p Call, &'p PackRule)> {
         if !self.packs.packs.iter().any(super::Pack::allows) {
             return Vec::new();
         }
-        let mut allowed: Vec<&Call> = Vec::new();
+        let mut allowed = Vec::new();
         self.own(|rule, cause, _| match cause {
             Cause::Call(call) if rule.entry.allow && self.is_plain(call, rule) => {
-                allowed.push(call)
+                allowed.push((call, rule));
             }
             _ => {}
         });
@@ -260,19 +260,24 @@ impl<'p> Application<'p> {
 
     /// Takes medium and high findings of the built-in rules back that lie within allowed calls, and
     /// within no other. What is critical stays: only an override that names the rule lowers that.
-    fn allow(&self, findings: &mut [Finding], allowed: &[&Call]) {
+    fn allow(&self, findings: &mut [Finding], allowed: &[(&Call, &PackRule)]) {
         let calls = &self.evaluation.calls;
         let pairs = findings.len().saturating_mul(calls.len());
         if pairs.saturating_mul(allowed.len()) > MOST_PAIRS {
             return;
         }
-        let vouched = |call: &Call| allowed.iter().any(|one| std::ptr::eq(*one, call));
+        let vouched = |call: &Call| allowed.iter().any(|(one, _)| std::ptr::eq(*one, call));
         for finding in findings {
-            let lowers = finding.stage != Stage::Content
-                && matches!(finding.risk, Risk::Medium | Risk::High)
-                && allowed.iter().any(|call| holds(call.range, finding.range))
-                && calls.iter().all(|call| !overlap(call.range, finding.range) || vouched(call));
-            if lowers {
+            if finding.stage == Stage::Content
+                || !matches!(finding.risk, Risk::Medium | Risk::High)
+                || calls.iter().any(|call| overlap(call.range, finding.range) && !vouched(call))
+            {
+                continue;
+            }
+            let around = allowed.iter().find(|(call, _)| holds(call.range, finding.range));
+            if let Some((_, rule)) = around {
+                let allowed = format!("{}; `{}` allows it", finding.reason, &*rule.rule.id);
+                finding.reason = allowed.into();
                 finding.risk = Risk::Low;
             }
         }

@@ -109,7 +109,10 @@ mod built {
     use std::sync::{Arc, OnceLock};
 
     use cel::common::ast::{EntryExpr, Expr, IdedExpr};
-    use cel::{Context, Env, Program, Value};
+    // The crate's parser by hand. The other one, which `Program` uses, is generated: its tables make
+    // the program larger, and hold half of the pointers that are relocated at every start.
+    use cel::parser::PrattParser;
+    use cel::{Context, Env, Value};
 
     use super::{DEEPEST, FUNCTIONS, Facts, LONGEST, LONGEST_ARGUMENT, MOST_ARGUMENTS, VARIABLES};
     use crate::rules::pack::error::{quoted, suggestion};
@@ -117,7 +120,7 @@ mod built {
     /// A compiled condition.
     #[derive(Debug, Clone)]
     pub(crate) struct Condition {
-        program: Arc<Program>,
+        expression: Arc<IdedExpr>,
     }
 
     fn environment() -> &'static Arc<Env> {
@@ -137,7 +140,7 @@ mod built {
             {
                 return Err("it nests too deeply".to_owned());
             }
-            let program = environment().compile(text).map_err(|errors| {
+            let expression = PrattParser::default().parse(text).map_err(|errors| {
                 let first = errors.errors.first();
                 first.map_or_else(
                     || "it is no expression".to_owned(),
@@ -147,8 +150,8 @@ mod built {
                     },
                 )
             })?;
-            Check { scope: Vec::new() }.expression(program.expression(), 0)?;
-            Ok(Self { program: Arc::new(program) })
+            Check { scope: Vec::new() }.expression(&expression, 0)?;
+            Ok(Self { expression: Arc::new(expression) })
         }
 
         /// Whether it holds.
@@ -177,7 +180,7 @@ mod built {
             let qualities: Vec<String> = facts.qualities.iter().map(|&name| name.into()).collect();
             context.add_variable_from_value("qualities", qualities);
             context.add_variable_from_value("network", facts.network);
-            match self.program.execute(&context) {
+            match Value::resolve(&self.expression, &context) {
                 Ok(Value::Bool(holds)) => Ok(holds),
                 Ok(_) => Err("it is neither true nor false".to_owned()),
                 Err(error) => Err(error.to_string()),

@@ -208,6 +208,10 @@ fn what_a_pack_allows_is_allowed_only_where_it_may_loosen() {
         "- {id: a, allow: true, prefix: [git, push], match: [git push -f], no_match: [git pull]}";
     assert_eq!(risk(pack, Standing::MayLoosen, "git push --force"), Risk::Low);
     assert_eq!(risk(pack, tightens(), "git push --force"), Risk::High);
+    let packs = Packs::new(vec![Pack::parse("mine", pack, Standing::MayLoosen).unwrap()]);
+    let verdict = Validator::with_packs(Context::default(), packs).command(b"git push --force");
+    let told: Vec<&str> = verdict.findings.iter().map(|finding| &*finding.reason).collect();
+    assert_eq!(told, ["it replaces what others have pushed; `mine/a` allows it"]);
 }
 
 #[test]
