@@ -1,6 +1,7 @@
 //! Events that a sink would not take.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -29,11 +30,41 @@ pub(crate) fn keep(path: &Path, letter: &DeadLetter) -> Result<(), SinkError> {
     let all = || -> io::Result<()> {
         let mut line = serde_json::to_vec(letter)?;
         line.push(b'\n');
-        let mut file = options().write(false).append(true).open(path)?;
+        let mut file = options().open(path)?;
+        // Where a full disk or a crash cut a line short, the next one would become part of it.
+        let whole = end_of_whole_lines(&mut file)?;
+        file.seek(SeekFrom::Start(whole))?;
+        let mut rest = Vec::new();
+        file.read_to_end(&mut rest)?;
+        if serde_json::from_slice::<DeadLetter>(&rest).is_ok() {
+            // It lacks nothing but its end.
+            file.write_all(b"\n")?;
+        } else {
+            file.set_len(whole)?;
+            file.seek(SeekFrom::Start(whole))?;
+        }
         file.write_all(&line)?;
         file.sync_data()
     };
     all().map_err(failed("write", path))
+}
+
+/// Where the last line ends that has an end.
+fn end_of_whole_lines(file: &mut File) -> io::Result<u64> {
+    let mut end = file.metadata()?.len();
+    let mut piece = [0; 4096];
+    while end > 0 {
+        let start = end.saturating_sub(piece.len() as u64);
+        let length = usize::try_from(end - start).unwrap_or(piece.len());
+        let piece = piece.get_mut(..length).unwrap_or_default();
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(piece)?;
+        if let Some(at) = piece.iter().rposition(|byte| *byte == b'\n') {
+            return Ok(start + at as u64 + 1);
+        }
+        end = start;
+    }
+    Ok(0)
 }
 
 /// All that were kept. A last line that a crash cut short is passed over: its event is still to

@@ -42,7 +42,21 @@ pub struct Delivered {
     pub busy: bool,
 }
 
+/// The clock that a test has set.
+#[cfg(feature = "faults")]
+static CLOCK: std::sync::OnceLock<fn() -> i64> = std::sync::OnceLock::new();
+
+/// Lets this process take the time, in seconds since 1970, from `clock`. For tests.
+#[cfg(feature = "faults")]
+pub fn set_clock(clock: fn() -> i64) {
+    let _ = CLOCK.set(clock);
+}
+
 fn now() -> i64 {
+    #[cfg(feature = "faults")]
+    if let Some(clock) = CLOCK.get() {
+        return clock();
+    }
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
@@ -113,6 +127,8 @@ struct Round<'r> {
     position: Position,
     /// The position as it is written.
     written: Position,
+    /// What lies beside it, ready to be put in its place.
+    prepared: Option<Position>,
     done: Delivered,
 }
 
@@ -120,7 +136,8 @@ impl<'r> Round<'r> {
     fn begin(store: &dyn Store, desk: &'r Desk, sink: &'r SinkConfig) -> Result<Self, Delivery> {
         let position = position(desk, &store.log_head()?)?;
         let (written, done) = (position.clone(), Delivered::default());
-        Ok(Self { desk, sink, sender: Sender::new(sink), position, written, done })
+        let sender = Sender::new(sink);
+        Ok(Self { desk, sink, sender, position, written, prepared: None, done })
     }
 
     /// Answers whether nothing was left to deliver.
@@ -134,7 +151,7 @@ impl<'r> Round<'r> {
             if self.position.number >= store.log_head()?.last {
                 return Ok(true);
             }
-            if self.position.not_before > now() {
+            if is_pausing(&self.position, now()) {
                 return Ok(false);
             }
             let page = store.events(self.position.number, PAGE)?;
@@ -168,6 +185,16 @@ impl<'r> Round<'r> {
             Letter { source: &source, number: event.number, text: &event.text, now: now() };
         if self.sender.must_settle(letter) && !self.settle()? {
             return Ok(false);
+        }
+        if self.sender.is_written_each() {
+            // A full disk shows here, and not when it was sent: it would be sent again and again.
+            let mut next = self.position.clone();
+            next.number = letter.number;
+            next.delivered += 1;
+            works(&mut next);
+            self.prepared = None;
+            self.desk.prepare(&next)?;
+            self.prepared = Some(next);
         }
         match self.sender.send(letter) {
             Ok(()) => {
@@ -226,7 +253,10 @@ impl<'r> Round<'r> {
         }
         // A sink that is up to date is looked at twice a second; that writes nothing.
         if self.position != self.written {
-            self.desk.write(&self.position)?;
+            match self.prepared.take() {
+                Some(prepared) if prepared == self.position => self.desk.put()?,
+                _ => self.desk.write(&self.position)?,
+            }
             self.written.clone_from(&self.position);
         }
         Ok(settled.is_ok())
@@ -236,6 +266,13 @@ impl<'r> Round<'r> {
         self.settle()?;
         Ok(Delivered { position: self.position, ..self.done })
     }
+}
+
+/// Whether the sink is not to be tried yet. A pause that is longer than any was begun by a clock
+/// that was wrong.
+fn is_pausing(position: &Position, now: i64) -> bool {
+    let left = position.not_before.saturating_sub(now);
+    left > 0 && left <= i64::try_from(pause::MOST.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// It took something.

@@ -19,6 +19,8 @@ mod socket;
 mod webhook;
 
 pub use dead::DeadLetter;
+#[cfg(feature = "faults")]
+pub use deliver::set_clock;
 pub use deliver::{
     Delivered, Delivery, Probed, Retried, dead_letters, deliver, probe, retry, status,
 };

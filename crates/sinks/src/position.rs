@@ -79,17 +79,31 @@ impl Desk {
 
     /// Writes the position whole or not at all.
     pub(crate) fn write(&self, position: &Position) -> Result<(), SinkError> {
+        self.prepare(position)?;
+        self.put()
+    }
+
+    /// Puts what was prepared in place.
+    pub(crate) fn put(&self) -> Result<(), SinkError> {
         let path = self.folder.join("position");
-        let partial = self.folder.join("position.partial");
+        std::fs::rename(self.prepared(), &path).map_err(failed("write", &path))
+    }
+
+    /// Writes beside the position what it is to be, which is all that needs space.
+    pub(crate) fn prepare(&self, position: &Position) -> Result<(), SinkError> {
+        let path = self.prepared();
         let all = || -> io::Result<()> {
-            let mut file = options().truncate(true).open(&partial)?;
+            let mut file = options().truncate(true).open(&path)?;
             file.write_all(&serde_json::to_vec(position)?)?;
             file.write_all(b"\n")?;
             // Else a power cut may leave the new name with nothing in it.
-            file.sync_data()?;
-            std::fs::rename(&partial, &path)
+            file.sync_data()
         };
         all().map_err(failed("write", &path))
+    }
+
+    fn prepared(&self) -> PathBuf {
+        self.folder.join("position.partial")
     }
 }
 
