@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use ctrlz_core::changeset::Changeset;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::{Operation, OperationKind, Request};
@@ -20,8 +21,7 @@ use crate::run::RunRequest;
 /// sandbox may be made afterwards.
 pub const SANDBOX_VARIABLE: &str = "CTRLZ_SANDBOX";
 
-/// All that somebody approves when they let a command run. Files that the command reads, its own
-/// program among them, are not part of it.
+/// All that somebody approves when they let a command run.
 #[derive(Debug, Clone, Copy)]
 pub struct Approved<'a> {
     /// The program and its arguments.
@@ -36,6 +36,8 @@ pub struct Approved<'a> {
     pub base: &'a Path,
     /// What the kernel knows that folder, or the image, by: another one at its path is another.
     pub identity: &'a str,
+    /// A digest of what lies in the files that the command names, its own program among them.
+    pub contents: &'a str,
     /// The limits.
     pub limits: &'a Limits,
     /// The network.
@@ -57,7 +59,7 @@ impl Approved<'_> {
     /// different ones.
     #[must_use]
     pub fn hash(&self) -> String {
-        let mut hasher = blake3::Hasher::new_derive_key("ctrlz approval of an operation, format 1");
+        let mut hasher = blake3::Hasher::new_derive_key("ctrlz approval of an operation, format 2");
         // Every text stands behind its length, so that no two sequences of texts are one.
         let mut add = |text: &[u8]| {
             hasher.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -82,6 +84,7 @@ impl Approved<'_> {
         add(kind.as_bytes());
         add(place.as_os_str().as_bytes());
         add(self.identity.as_bytes());
+        add(self.contents.as_bytes());
         let verdict = VerdictRecord { approval: None, ..self.verdict.clone() };
         add(&json(&(self.limits, self.network, self.keep_capabilities)));
         add(&json(&(self.fresh, self.commit, self.profile, verdict)));
@@ -98,11 +101,18 @@ impl SandboxCore<'_> {
     /// Whether the command that is about to run is the one that was approved. What needed no
     /// approval passes.
     pub(crate) fn check_approval(
+        &self,
         sandbox: &Sandbox,
         request: &RunRequest,
     ) -> Result<(), EngineError> {
         let Some(verdict) = &request.verdict else { return Ok(()) };
         let Some(approval) = &verdict.approval else { return Ok(()) };
+        let contents = match (&self.contents, request.files.as_slice()) {
+            (_, []) | (None, _) => String::new(),
+            (Some(read), files) => {
+                read(files, sandbox, &self.changes_seen(sandbox, request.fresh)?)
+            }
+        };
         let approved = Approved {
             argv: &request.argv,
             env: &request.env,
@@ -110,6 +120,7 @@ impl SandboxCore<'_> {
             root: &sandbox.root,
             base: &sandbox.base,
             identity: &request.identity,
+            contents: &contents,
             limits: &request.limits,
             network: request.network,
             keep_capabilities: &request.keep_capabilities,
@@ -119,6 +130,19 @@ impl SandboxCore<'_> {
             verdict,
         };
         if approved.hash() == approval.hash { Ok(()) } else { Err(EngineError::NotApproved) }
+    }
+
+    /// What was changed in `sandbox` since it began, as a command there sees it: with `fresh`,
+    /// nothing any more.
+    ///
+    /// # Errors
+    /// A failed file operation.
+    pub fn changes_seen(&self, sandbox: &Sandbox, fresh: bool) -> Result<Changeset, EngineError> {
+        if fresh {
+            return Ok(Changeset::default());
+        }
+        let start = self.start_of(sandbox)?;
+        Ok(self.driver_of(sandbox)?.changes(&start, &sandbox.point.tree)?)
     }
 }
 
@@ -177,6 +201,7 @@ mod tests {
             root: &root,
             base: Path::new("/p"),
             identity: "1:2",
+            contents: "",
             limits: &limits,
             network: Network::None,
             keep_capabilities: &[],
@@ -194,6 +219,7 @@ mod tests {
             Approved { root: &own, ..one },
             Approved { base: Path::new("/q"), ..one },
             Approved { identity: "1:3", ..one },
+            Approved { contents: "1", ..one },
             Approved { limits: &tight, ..one },
             Approved { network: Network::Host, ..one },
             Approved { keep_capabilities: &capabilities, ..one },

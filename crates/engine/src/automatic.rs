@@ -91,7 +91,8 @@ impl SandboxCore<'_> {
         });
         if let Some(every) = rules.every {
             let since = last.as_ref().map_or(sandbox.created, |last| last.created);
-            let age = u64::try_from(now.0.saturating_sub(since.0)).unwrap_or(0);
+            // One that lies in the future is of a clock that was wrong: it says nothing.
+            let age = now.0.abs_diff(since.0);
             if u128::from(age) >= every.0.as_nanos() {
                 return Ok(Some(format!("{every} have passed")));
             }
@@ -113,7 +114,7 @@ impl SandboxCore<'_> {
                 Some(last) => self.changes_since(sandbox, last)?,
                 None => {
                     let tree = &sandbox.point.tree;
-                    held.driver.changes(&held.driver.base_tree(tree)?, tree)?
+                    held.driver.changes(&self.start_of(&held.sandbox)?, tree)?
                 }
             };
             let changed = ByteSize(bytes_in(&changes));
@@ -136,11 +137,14 @@ impl SandboxCore<'_> {
         Ok(risk_rises(&scores) && !is_covered)
     }
 
-    /// Holds `sandbox` unless another process does, or it was removed.
+    /// Holds `sandbox` unless another process does, or it is suspended, or was removed.
     pub(crate) fn hold_if_free(&self, sandbox: &Sandbox) -> Result<Option<Held<'_>>, EngineError> {
         match self.hold_asking(sandbox, &|_, _| false) {
             Ok(held) => Ok(Some(held)),
-            Err(EngineError::Store(StoreError::Busy { .. } | StoreError::NoSandbox(_))) => Ok(None),
+            Err(
+                EngineError::Suspended { .. }
+                | EngineError::Store(StoreError::Busy { .. } | StoreError::NoSandbox(_)),
+            ) => Ok(None),
             Err(error) => Err(error),
         }
     }

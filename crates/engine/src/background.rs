@@ -1,9 +1,14 @@
 //! The supervised set of background tasks, which the daemon and the service run.
 //!
-//! Each task has a thread of its own, so that a slow one holds up no other. One that fails is
-//! tried again with growing pauses, and that it failed, and that it works again, is reported once.
+//! Each task has a thread of its own, so that a slow one holds up no other. One that fails or
+//! panics is tried again with growing pauses, and that it failed, and that it works again, is
+//! reported once. Where a panic aborts the process (`panic = "abort"`, as in releases), the
+//! supervisor has no part in it: the process that runs the set has to tell of it and be started
+//! again.
 
+use std::any::Any;
 use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -27,6 +32,10 @@ pub trait Task: Send {
     /// # Errors
     /// Why it could not be done. The next turn comes after a pause.
     fn turn(&mut self) -> Result<Duration, TaskError>;
+
+    /// Lets go what it holds open and what it has begun, after a turn that failed or panicked: the
+    /// next turn begins anew, from what is written down.
+    fn reset(&mut self);
 }
 
 /// What is reported of a task.
@@ -39,8 +48,8 @@ pub enum Report<'r> {
         /// How many.
         failures: u32,
     },
-    /// It panicked and has no more turns until the set is started again.
-    Ended,
+    /// It panicked with that message, and did not before.
+    Panicked(&'r str),
 }
 
 /// Told what becomes of the tasks, by name.
@@ -89,11 +98,9 @@ impl Background {
         for mut task in tasks {
             let (stop, report) = (Arc::clone(&background.stop), Arc::clone(&report));
             let name = task.name();
-            let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {
-                let panicked = Panicked { name: &name, report: &*report };
-                supervise(task.as_mut(), &name, &stop, &*report);
-                std::mem::forget(panicked);
-            })?;
+            let thread = std::thread::Builder::new()
+                .name(name.clone())
+                .spawn(move || supervise(task.as_mut(), &name, &stop, &*report))?;
             background.threads.push(thread);
         }
         Ok(background)
@@ -107,7 +114,7 @@ impl Background {
     fn end(&mut self) {
         self.stop.ask();
         for thread in self.threads.drain(..) {
-            // That it panicked was reported.
+            // A panic of a task ends no thread.
             let _ = thread.join();
         }
     }
@@ -119,39 +126,61 @@ impl Drop for Background {
     }
 }
 
-/// Reports, when it is dropped by a panic, that a task has ended.
-struct Panicked<'p> {
-    name: &'p str,
-    report: &'p Reporter,
-}
-
-impl Drop for Panicked<'_> {
-    fn drop(&mut self) {
-        (self.report)(self.name, Report::Ended);
-    }
+/// How a task fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trouble {
+    Error,
+    Panic,
 }
 
 fn supervise(task: &mut dyn Task, name: &str, stop: &Stop, report: &Reporter) {
+    // Whoever reports may panic as well, which is no reason to leave the task alone.
+    let tell = |told: Report<'_>| {
+        let _ = catch_unwind(AssertUnwindSafe(|| report(name, told)));
+    };
     let mut failures = 0;
+    let mut told = None;
     let mut pause = Duration::ZERO;
     while !stop.wait(pause) {
-        pause = match task.turn() {
-            Ok(pause) => {
+        // What it holds may be half done then; `reset` lets it go.
+        pause = match catch_unwind(AssertUnwindSafe(|| task.turn())) {
+            Ok(Ok(pause)) => {
                 if failures > 0 {
-                    report(name, Report::Works { failures });
+                    tell(Report::Works { failures });
                 }
-                failures = 0;
+                (failures, told) = (0, None);
                 pause
             }
-            Err(error) => {
-                if failures == 0 {
-                    report(name, Report::Failed(&error));
+            Ok(Err(error)) => {
+                if told.is_none() {
+                    tell(Report::Failed(&error));
+                    told = Some(Trouble::Error);
                 }
-                failures += 1;
-                (FIRST_PAUSE * (1 << (failures - 1).min(10))).min(LONGEST_PAUSE)
+                begin_anew(task, &mut failures)
+            }
+            Err(panic) => {
+                if told != Some(Trouble::Panic) {
+                    tell(Report::Panicked(message(&*panic)));
+                    told = Some(Trouble::Panic);
+                }
+                begin_anew(task, &mut failures)
             }
         };
     }
+}
+
+/// Counts one more failure; answers how long to wait.
+fn begin_anew(task: &mut dyn Task, failures: &mut u32) -> Duration {
+    let _ = catch_unwind(AssertUnwindSafe(|| task.reset()));
+    let pause = FIRST_PAUSE * (1 << (*failures).min(10));
+    *failures = failures.saturating_add(1);
+    pause.min(LONGEST_PAUSE)
+}
+
+/// What a panic says.
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("a panic without a message")
 }
 
 #[cfg(test)]
@@ -159,10 +188,12 @@ mod tests {
     use super::*;
     use std::sync::mpsc::{Receiver, Sender, channel};
 
+    type Turn = Box<dyn FnOnce() -> Result<Duration, TaskError> + Send>;
+
     /// Does what it is told, turn by turn.
     struct Told {
         name: &'static str,
-        answers: Receiver<Result<Duration, TaskError>>,
+        answers: Receiver<Turn>,
         turns: Sender<&'static str>,
     }
 
@@ -173,13 +204,29 @@ mod tests {
 
         fn turn(&mut self) -> Result<Duration, TaskError> {
             self.turns.send(self.name).expect("somebody counts");
-            self.answers.recv().expect("an answer")
+            self.answers.recv().expect("an answer")()
         }
+
+        fn reset(&mut self) {
+            self.turns.send("reset").expect("somebody counts");
+        }
+    }
+
+    fn ok(pause: Duration) -> Turn {
+        Box::new(move || Ok(pause))
+    }
+
+    fn error(text: &'static str) -> Turn {
+        Box::new(move || Err(text.into()))
+    }
+
+    fn panic(text: &'static str) -> Turn {
+        Box::new(move || panic!("{text}"))
     }
 
     struct Scene {
         background: Background,
-        answers: Vec<Sender<Result<Duration, TaskError>>>,
+        answers: Vec<Sender<Turn>>,
         turns: Receiver<&'static str>,
         reports: Receiver<String>,
     }
@@ -209,42 +256,127 @@ mod tests {
         first.sort_unstable();
         assert_eq!(first, ["quick", "slow"]);
         for _ in 0..3 {
-            scene.answers[1].send(Ok(Duration::ZERO)).expect("send");
+            scene.answers[1].send(ok(Duration::ZERO)).expect("send");
             assert_eq!(scene.turns.recv(), Ok("quick"));
         }
         let hour = Duration::from_secs(3600);
-        scene.answers.iter().for_each(|answer| answer.send(Ok(hour)).expect("send"));
+        scene.answers.iter().for_each(|answer| answer.send(ok(hour)).expect("send"));
         // Although the next turn would come in an hour.
         scene.background.stop();
         assert!(scene.turns.try_recv().is_err());
     }
 
+    /// Lets the only task have these turns; answers what was reported until the last of them.
+    fn reports_of(turns: Vec<Turn>) -> Vec<String> {
+        let scene = start(&["task"]);
+        let count = turns.len();
+        for (at, turn) in turns.into_iter().enumerate() {
+            while scene.turns.recv().expect("a turn") != "task" {}
+            if at + 1 == count {
+                // All that was to be reported of the turns before is.
+                let told = scene.reports.try_iter().collect();
+                scene.answers[0].send(turn).expect("send");
+                scene.background.stop();
+                assert!(scene.reports.try_recv().is_err());
+                return told;
+            }
+            scene.answers[0].send(turn).expect("send");
+        }
+        Vec::new()
+    }
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
     #[test]
     fn a_failure_is_told_once_and_so_is_its_end() {
-        let scene = start(&["task"]);
-        let hour = Duration::from_secs(3600);
-        for answer in
-            [Err("no luck".into()), Err("none again".into()), Ok(Duration::ZERO), Ok(hour)]
-        {
-            scene.turns.recv().expect("a turn");
-            scene.answers[0].send(answer).expect("send");
-        }
-        assert_eq!(scene.reports.recv().expect("told"), "task: Failed(\"no luck\")");
-        assert_eq!(scene.reports.recv().expect("told"), "task: Works { failures: 2 }");
-        scene.background.stop();
-        assert!(scene.reports.try_recv().is_err());
+        let told =
+            reports_of(vec![error("no luck"), error("none again"), ok(Duration::ZERO), ok(HOUR)]);
+        assert_eq!(told, ["task: Failed(\"no luck\")", "task: Works { failures: 2 }"]);
     }
 
     #[test]
-    fn a_panic_is_told_and_the_others_go_on() {
-        let mut scene = start(&["bad", "good"]);
-        let hour = Duration::from_secs(3600);
-        // Nobody answers any more, which the task does not expect.
-        drop(scene.answers.remove(0));
-        assert_eq!(scene.reports.recv().expect("told"), "bad: Ended");
-        scene.answers[0].send(Ok(Duration::ZERO)).expect("send");
-        while scene.turns.recv().expect("a turn") != "good" {}
-        scene.answers[0].send(Ok(hour)).expect("send");
+    fn a_panic_is_told_once_and_the_task_has_its_next_turn() {
+        let told = reports_of(vec![
+            panic("oh"),
+            panic("oh"),
+            ok(Duration::ZERO),
+            error("no luck"),
+            panic("oh"),
+            ok(Duration::ZERO),
+            ok(HOUR),
+        ]);
+        assert_eq!(
+            told,
+            [
+                "task: Panicked(\"oh\")",
+                "task: Works { failures: 2 }",
+                "task: Failed(\"no luck\")",
+                "task: Panicked(\"oh\")",
+                "task: Works { failures: 2 }",
+            ]
+        );
+    }
+
+    #[test]
+    fn what_a_task_holds_is_let_go_when_it_fails_and_only_then() {
+        let scene = start(&["task"]);
+        let mut seen = vec![scene.turns.recv().expect("a turn")];
+        for turn in [ok(Duration::ZERO), error("no luck"), panic("oh")] {
+            scene.answers[0].send(turn).expect("send");
+            seen.push(scene.turns.recv().expect("a turn"));
+            if seen.last() == Some(&"reset") {
+                seen.push(scene.turns.recv().expect("a turn"));
+            }
+        }
+        scene.answers[0].send(ok(HOUR)).expect("send");
         scene.background.stop();
+        assert_eq!(seen, ["task", "task", "reset", "task", "reset", "task"]);
+    }
+
+    #[test]
+    fn one_that_always_panics_holds_up_no_other() {
+        let scene = start(&["bad", "good"]);
+        scene.answers[0].send(panic("always")).expect("send");
+        for _ in 0..3 {
+            scene.answers[1].send(ok(Duration::ZERO)).expect("send");
+        }
+        let mut good = 0;
+        while good < 4 {
+            if scene.turns.recv().expect("a turn") == "good" {
+                good += 1;
+            }
+        }
+        assert_eq!(scene.reports.recv().expect("told"), "bad: Panicked(\"always\")");
+        for answer in &scene.answers {
+            answer.send(ok(HOUR)).expect("send");
+        }
+        scene.background.stop();
+    }
+
+    #[test]
+    fn pauses_grow_to_their_limit() {
+        let (turns, _seen) = channel();
+        let mut task = Told { name: "task", answers: channel().1, turns };
+        let mut failures = 0;
+        let pauses: Vec<u64> =
+            (0..11).map(|_| begin_anew(&mut task, &mut failures).as_secs()).collect();
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]);
+        failures = u32::MAX;
+        assert_eq!(begin_anew(&mut task, &mut failures), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn a_reporter_that_panics_ends_no_task() {
+        let (turns, seen) = channel();
+        let (answer, answers) = channel::<Turn>();
+        let task = Told { name: "task", answers, turns };
+        let reporter = |_: &str, _: Report<'_>| panic!("the reporter");
+        let background =
+            Background::start(vec![Box::new(task)], Arc::new(reporter)).expect("start");
+        for turn in [error("no luck"), ok(HOUR)] {
+            while seen.recv().expect("a turn") != "task" {}
+            answer.send(turn).expect("send");
+        }
+        background.stop();
     }
 }

@@ -1,10 +1,11 @@
 //! Bringing a sandbox's changes to the live directory.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use ctrlz_core::changeset::ChangeCounts;
+use ctrlz_core::changeset::{ChangeCounts, ChangeKind, Changeset};
 use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::lifecycle::LifeChange;
 use ctrlz_core::operation::{Operation, OperationKind, Outcome, Status};
 use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
@@ -47,10 +48,34 @@ impl SandboxCore<'_> {
         options: &CommitOptions,
     ) -> Result<CommitPlan, EngineError> {
         let held = self.hold(sandbox)?;
-        Self::plan_held(&held, options)
+        let paths = self.paths_to_commit(&held, options)?;
+        match paths.is_empty() && held.sandbox.life.origin().is_some() {
+            true => Ok(CommitPlan::default()),
+            false => Self::plan_held(&held, &paths, options),
+        }
     }
 
-    fn plan_held(held: &Held<'_>, options: &CommitOptions) -> Result<CommitPlan, EngineError> {
+    /// What a commit without paths brings from a sandbox that began after a setup: what was done
+    /// since. What the setup left is brought by naming it.
+    fn paths_to_commit(
+        &self,
+        held: &Held<'_>,
+        options: &CommitOptions,
+    ) -> Result<Vec<RelPath>, EngineError> {
+        match held.sandbox.life.origin() {
+            Some(origin) if options.paths.is_empty() => {
+                let since = held.driver.changes(origin, &held.sandbox.point.tree)?;
+                Ok(since.changes.into_iter().map(|change| change.path).collect())
+            }
+            _ => Ok(options.paths.clone()),
+        }
+    }
+
+    fn plan_held(
+        held: &Held<'_>,
+        paths: &[RelPath],
+        options: &CommitOptions,
+    ) -> Result<CommitPlan, EngineError> {
         if !held.sandbox.root.has_live_base() {
             return Err(EngineError::NoLiveBase(held.sandbox.name.to_string()));
         }
@@ -58,7 +83,7 @@ impl SandboxCore<'_> {
             // No operation has this id: a plan is not journaled.
             operation: OperationId(0),
             tree: &held.sandbox.point.tree,
-            paths: &options.paths,
+            paths,
             strategy: options.strategy,
         };
         Ok(held.driver.plan_commit(&request)?)
@@ -83,12 +108,21 @@ impl SandboxCore<'_> {
         held: &Held<'_>,
         options: &CommitOptions,
     ) -> Result<CommitReport, EngineError> {
-        let plan = Self::plan_held(held, options)?;
+        let paths = self.paths_to_commit(held, options)?;
+        let after_setup = options.paths.is_empty() && held.sandbox.life.origin().is_some();
+        if after_setup && paths.is_empty() {
+            return Err(EngineError::NothingToCommit(held.sandbox.name.to_string()));
+        }
+        let plan = Self::plan_held(held, &paths, options)?;
         if plan.changeset.changes.is_empty() && plan.conflicts.is_empty() {
             return Err(EngineError::NothingToCommit(held.sandbox.name.to_string()));
         }
         if options.strategy == ConflictStrategy::Fail && !plan.conflicts.is_empty() {
             return Err(WorkspaceError::Conflicts { conflicts: plan.conflicts }.into());
+        }
+        if after_setup && let Some(path) = beyond(&plan.changeset, &paths) {
+            let sandbox = held.sandbox.name.to_string();
+            return Err(EngineError::OnTopOfSetup { sandbox, path });
         }
         let title = match options.paths.as_slice() {
             [] => format!("commit to {}", held.sandbox.base.display()),
@@ -98,6 +132,7 @@ impl SandboxCore<'_> {
             }
         };
         let mut counts = ChangeCounts::default();
+        let mut left = None;
         let operation = self.perform(
             held,
             OperationKind::Commit,
@@ -108,7 +143,7 @@ impl SandboxCore<'_> {
                 let request = CommitRequest {
                     operation: operation.id,
                     tree: &held.sandbox.point.tree,
-                    paths: &options.paths,
+                    paths: &paths,
                     strategy: options.strategy,
                 };
                 let committed = match held.driver.commit(&request) {
@@ -116,6 +151,7 @@ impl SandboxCore<'_> {
                     Err(error) => finished_all_the_same(held.driver, operation.id, error)?,
                 };
                 counts = committed.counts;
+                left = Some(committed.tree.clone());
                 let outcome = Outcome {
                     counts: Some(counts),
                     changeset: Some(committed.digest),
@@ -124,6 +160,12 @@ impl SandboxCore<'_> {
                 Ok(Effect { outcome, ..Effect::tree(committed.tree) })
             },
         )?;
+        if let (Some(setup), Some(left), true) = (&held.sandbox.life.setup, left, after_setup) {
+            // What is left is the setup alone. A crash before this is written costs nothing but a
+            // larger answer of `diff`: what was committed is equal on both sides.
+            let setup = setup.committed(operation.id, left);
+            self.store.change_life(held.sandbox.id, &LifeChange::Setup(Some(setup)), None)?;
+        }
         Ok(CommitReport { operation: operation.id, counts })
     }
 }
@@ -204,4 +246,15 @@ impl SandboxCore<'_> {
             _ => Ok(None),
         }
     }
+}
+
+/// What a commit would take away or overwrite although it is none of `paths`: a path that was made anew
+/// where the setup had removed a folder brings that removal along.
+fn beyond(changes: &Changeset, paths: &[RelPath]) -> Option<RelPath> {
+    let known: HashSet<&RelPath> = paths.iter().collect();
+    let other = changes
+        .changes
+        .iter()
+        .find(|change| change.kind != ChangeKind::Added && !known.contains(&change.path));
+    other.map(|change| change.path.clone())
 }

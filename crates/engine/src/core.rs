@@ -1,15 +1,24 @@
 //! SandboxCore: the drivers and the store, wired together.
 
+use std::path::PathBuf;
+
+use ctrlz_core::changeset::Changeset;
 use ctrlz_core::isolation::IsolationDriver;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::store::{SandboxLock, Store, StoreError};
 use ctrlz_core::workspace::WorkspaceDriver;
 
 use crate::error::EngineError;
+use crate::mending::Lost;
+use crate::tracker::Recorder;
 
 /// Asked when a sandbox is in use by another process, with that process's id (0 when unknown).
 /// True waits for it, false gives up with [`ctrlz_core::store::StoreError::Busy`].
 pub type Waiting<'a> = dyn Fn(&Sandbox, u32) -> bool + 'a;
+
+/// Answers a digest of what lies in files as a command of the sandbox sees them, in which was
+/// changed what the changeset says.
+pub type Contents<'a> = dyn Fn(&[PathBuf], &Sandbox, &Changeset) -> String + 'a;
 
 /// Carries out operations on sandboxes. Every method takes the sandbox's lock, finishes or takes
 /// back what a crash left there, journals its intent, acts, and journals the outcome.
@@ -18,6 +27,9 @@ pub struct SandboxCore<'a> {
     pub(crate) workspaces: &'a [&'a dyn WorkspaceDriver],
     pub(crate) isolation: &'a dyn IsolationDriver,
     waiting: &'a Waiting<'a>,
+    pub(crate) recorder: Option<Recorder<'a>>,
+    pub(crate) contents: Option<&'a Contents<'a>>,
+    pub(crate) lost: Option<&'a Lost<'a>>,
 }
 
 impl std::fmt::Debug for SandboxCore<'_> {
@@ -45,7 +57,28 @@ impl<'a> SandboxCore<'a> {
         isolation: &'a dyn IsolationDriver,
         waiting: &'a Waiting<'a>,
     ) -> Self {
-        Self { store, workspaces, isolation, waiting }
+        Self { store, workspaces, isolation, waiting, recorder: None, contents: None, lost: None }
+    }
+
+    /// Notes what commands use while they run.
+    #[must_use]
+    pub fn recording(mut self, recorder: Recorder<'a>) -> Self {
+        self.recorder = Some(recorder);
+        self
+    }
+
+    /// Looks into files that were approved with a command. Without it such a command does not run.
+    #[must_use]
+    pub fn reading(mut self, contents: &'a Contents<'a>) -> Self {
+        self.contents = Some(contents);
+        self
+    }
+
+    /// Fetches what is missing or damaged of a tree from where `lost` finds it.
+    #[must_use]
+    pub fn mending(mut self, lost: &'a Lost<'a>) -> Self {
+        self.lost = Some(lost);
+        self
     }
 
     /// The store.
@@ -83,12 +116,20 @@ impl<'a> SandboxCore<'a> {
         sandbox: &Sandbox,
         waiting: &Waiting<'_>,
     ) -> Result<Held<'a>, EngineError> {
-        let lock = self.store.lock(sandbox.id, &mut |holder| waiting(sandbox, holder))?;
+        let mut suspended = Ok(());
+        let taken = self.store.lock(sandbox.id, &mut |holder| {
+            // What is frozen is not waited for: it ends when somebody resumes it, or never.
+            suspended = self.not_frozen(sandbox);
+            suspended.is_ok() && waiting(sandbox, holder)
+        });
+        suspended?;
+        let lock = taken?;
         let mut held = Held {
             sandbox: self.store.sandbox(sandbox.id)?,
             driver: self.driver_of(sandbox)?,
             lock,
         };
+        self.not_suspended(&held.sandbox)?;
         if held.sandbox.open_operation.is_some() {
             self.recover_held(&held)?;
             held.sandbox = self.store.sandbox(sandbox.id)?;

@@ -2,6 +2,7 @@
 
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::IsolationError;
+use ctrlz_core::lifecycle::IllegalTransition;
 use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::Point;
 use ctrlz_core::store::StoreError;
@@ -33,9 +34,27 @@ pub enum EngineError {
     /// There is no undone operation, or others came after it.
     #[error("there is nothing to redo in sandbox `{0}`")]
     NothingToRedo(String),
+    /// An archive has what is missing of a tree, but cannot give it.
+    #[error("part {part} of the tree is missing or damaged, and so is what the archive has: {why}")]
+    NotMended {
+        /// The part.
+        part: String,
+        /// Why not.
+        why: String,
+    },
     /// The sandbox equals its base.
     #[error("there is nothing to commit in sandbox `{0}`")]
     NothingToCommit(String),
+    /// What was done lies on top of what the setup took away.
+    #[error(
+        "sandbox `{sandbox}` would also bring what its setup did: {path}, which `ctrlz diff` does not show"
+    )]
+    OnTopOfSetup {
+        /// The sandbox.
+        sandbox: String,
+        /// One of the paths.
+        path: RelPath,
+    },
     /// The workspace has no live directory.
     #[error("sandbox `{0}` started from an image, so there is no folder to commit to")]
     NoLiveBase(String),
@@ -98,6 +117,34 @@ pub enum EngineError {
         /// Why it is contained.
         reason: String,
     },
+    /// The sandbox is suspended, and nothing begins in it.
+    #[error("sandbox `{sandbox}` is suspended{}", because(reason))]
+    Suspended {
+        /// The sandbox.
+        sandbox: String,
+        /// Why; empty when nobody said.
+        reason: String,
+    },
+    /// The sandbox is in a state from which this does not lead anywhere.
+    #[error("sandbox `{sandbox}`: {illegal}")]
+    Illegal {
+        /// The sandbox.
+        sandbox: String,
+        /// The state, and what was asked.
+        illegal: IllegalTransition,
+    },
+    /// A command of `setup:` failed.
+    #[error("setup command {number} of {of} failed: `{command}`: {how}")]
+    Setup {
+        /// The command.
+        command: String,
+        /// Which one it is, from 1.
+        number: usize,
+        /// Of how many.
+        of: usize,
+        /// How it ended.
+        how: String,
+    },
     /// What would run is not what was approved.
     #[error("what was approved is not what would run now, so nothing ran")]
     NotApproved,
@@ -116,6 +163,10 @@ pub(crate) fn kept(point: &Point, operation: OperationId) -> Result<(), EngineEr
 
 fn on(path: Option<&RelPath>) -> String {
     path.map(|path| format!(" ({path})")).unwrap_or_default()
+}
+
+fn because(reason: &str) -> String {
+    if reason.is_empty() { String::new() } else { format!(": {reason}") }
 }
 
 /// An error with its causes, in one line.

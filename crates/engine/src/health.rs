@@ -1,5 +1,6 @@
 //! HealthMonitor: what facts say of the health of a host and a store.
 
+mod archive;
 mod facts;
 mod host;
 mod store;
@@ -7,22 +8,30 @@ mod store;
 use ctrlz_core::event::Severity;
 use ctrlz_core::health::{Finding, HostFacts, Remedy, StoreFacts, Thresholds};
 
-/// One finding for each check, in a fixed order; those without a fault say so, too.
+/// One finding for each check, in a fixed order; those without a fault say so, too. Those of the
+/// archive only where there is one.
 #[must_use]
 pub fn judge(host: &HostFacts, store: &StoreFacts, thresholds: Thresholds) -> Vec<Finding> {
-    vec![
-        host::disk(host),
-        host::inodes(host),
+    let mut findings = vec![
+        host::disk(host, thresholds),
+        host::inodes(host, thresholds),
         host::memory(host, thresholds),
         host::processors(host, thresholds),
-        host::open_files(host),
+        host::open_files(host, thresholds),
+        host::tasks(host, thresholds),
         host::leftovers(host),
         store::database(store),
-        store::journal(store),
+        store::journal(host, store, thresholds),
         store::snapshots(store),
+        store::chains(store),
+        store::usage(store),
         store::evidence(store),
         store::sinks(store),
-    ]
+    ];
+    if let Some(facts) = &store.archive {
+        findings.extend([archive::damaged(facts), archive::undrilled(facts)]);
+    }
+    findings
 }
 
 /// The gravest of them.

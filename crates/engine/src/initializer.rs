@@ -2,12 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::lifecycle::{Life, Setup};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::store::{NewSandbox, StoreError};
 
-use crate::core::SandboxCore;
+use crate::core::{Held, SandboxCore};
 use crate::error::EngineError;
+use crate::setup;
 
 /// Where a sandbox's root and workspace come from. Paths are absolute and canonical.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,14 +51,19 @@ impl SandboxCore<'_> {
     ///
     /// # Errors
     /// When the base cannot be used, or the store cannot be written.
-    pub fn open_folder(&self, folder: &Path, choice: &BaseChoice) -> Result<Sandbox, EngineError> {
+    pub fn open_folder(
+        &self,
+        folder: &Path,
+        choice: &BaseChoice,
+        made: Option<&Sandbox>,
+    ) -> Result<Sandbox, EngineError> {
         if let Some(sandbox) = self.sandbox_of_folder(folder, Some(choice))? {
             return Ok(sandbox);
         }
         // Two first runs in one folder may race for the name; the loser finds the winner's.
         for attempt in 1..100 {
             let Ok(name) = name_for(folder, attempt).parse() else { break };
-            match self.create(name, Some(folder), choice) {
+            match self.create(name, Some(folder), choice, made) {
                 Err(EngineError::Store(StoreError::NameTaken(name))) => {
                     if let Some(sandbox) = self.sandbox_of_folder(folder, Some(choice))? {
                         return Ok(sandbox);
@@ -75,15 +82,46 @@ impl SandboxCore<'_> {
     ///
     /// # Errors
     /// When the name is taken, the base cannot be used, or the store cannot be written.
-    pub fn create_named(&self, new: &NewNamed) -> Result<Sandbox, EngineError> {
-        self.create(new.name.clone(), None, &new.choice)
+    pub fn create_named(
+        &self,
+        new: &NewNamed,
+        made: Option<&Sandbox>,
+    ) -> Result<Sandbox, EngineError> {
+        self.create(new.name.clone(), None, &new.choice, made)
     }
 
+    /// Makes a sandbox that begins where the setup in `made` ended, or else at its bare base.
     fn create(
         &self,
         name: SandboxName,
         folder: Option<&Path>,
         choice: &BaseChoice,
+        made: Option<&Sandbox>,
+    ) -> Result<Sandbox, EngineError> {
+        let Some((made, setup)) = made.and_then(|made| Some((made, setup::from(made)?))) else {
+            return self.create_with(name, folder, choice, Life::default());
+        };
+        let tree = made.life.origin().cloned().unwrap_or_else(|| made.point.tree.clone());
+        // What the setup left may have been damaged since.
+        self.driver_of(made)?.verify(&tree, false)?;
+        let new = NewSandbox {
+            name,
+            folder: folder.map(Path::to_owned),
+            root: choice.root.clone(),
+            base: choice.base.clone(),
+            driver: made.driver.clone(),
+            tree,
+            life: Life { setup: Some(setup), ..Life::default() },
+        };
+        Ok(self.store.create_sandbox(&new, None)?)
+    }
+
+    pub(crate) fn create_with(
+        &self,
+        name: SandboxName,
+        folder: Option<&Path>,
+        choice: &BaseChoice,
+        life: Life,
     ) -> Result<Sandbox, EngineError> {
         let mut refusal = None;
         for driver in self.workspaces {
@@ -96,6 +134,7 @@ impl SandboxCore<'_> {
                         base: choice.base.clone(),
                         driver: driver.name().to_owned(),
                         tree,
+                        life,
                     };
                     return Ok(self.store.create_sandbox(&new, None)?);
                 }
@@ -124,8 +163,18 @@ impl SandboxCore<'_> {
             base: from.base.clone(),
             driver: from.driver.clone(),
             tree: from.point.tree.clone(),
+            life: Life { setup: fork_of(&from.life), ..Life::default() },
         };
         Ok(self.store.create_sandbox(&new, Some((from.id, &from.point)))?)
+    }
+
+    /// Whether a sandbox stands where it began, with nothing under way.
+    ///
+    /// # Errors
+    /// When its tree is not one of its driver.
+    pub fn is_clean(&self, sandbox: &Sandbox) -> Result<bool, EngineError> {
+        let tree = &sandbox.point.tree;
+        Ok(sandbox.open_operation.is_none() && *tree == self.start_of(sandbox)?)
     }
 
     /// Removes a sandbox and what only it needed; answers the bytes freed, about.
@@ -133,14 +182,39 @@ impl SandboxCore<'_> {
     /// # Errors
     /// [`EngineError::Uncommitted`] when it holds changes and `force` is false.
     pub fn remove(&self, sandbox: &Sandbox, force: bool) -> Result<u64, EngineError> {
+        // Looked at before anything is ended: a refusal leaves it as it is.
+        let now = self.store.sandbox(sandbox.id)?;
+        if now.life.suspended().is_some() || self.not_frozen(&now).is_err() {
+            if !force && !self.is_clean(&now)? {
+                return Err(EngineError::Uncommitted { sandbox: now.name.to_string() });
+            }
+            self.end_suspended(&now)?;
+        }
         let held = self.hold(sandbox)?;
         let tree = &held.sandbox.point.tree;
-        if !force && *tree != held.driver.base_tree(tree)? {
+        if !force && *tree != self.start_of(&held.sandbox)? {
             return Err(EngineError::Uncommitted { sandbox: held.sandbox.name.to_string() });
         }
+        self.drop_held(&held)
+    }
+
+    /// Removes a sandbox that is held, whatever is in it.
+    pub(crate) fn drop_held(&self, held: &Held<'_>) -> Result<u64, EngineError> {
         held.driver.abandon(held.sandbox.id)?;
         self.store.remove_sandbox(held.sandbox.id)?;
-        self.collect(held.driver)
+        self.isolation.tidy();
+        self.collect(held.driver, &|| true)
+    }
+}
+
+/// A copy of the sandbox in which a setup ran is one that began where it ended.
+fn fork_of(life: &Life) -> Option<Setup> {
+    match &life.setup {
+        Some(Setup::Made { digest, origin }) => {
+            Some(Setup::From { digest: *digest, origin: origin.clone(), moves: Vec::new() })
+        }
+        Some(Setup::Making { .. }) | None => None,
+        from => from.clone(),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use ctrlz_core::event::{Happening, HealthChanged, RollbackRequired, Severity};
 use ctrlz_core::id::SnapshotId;
-use ctrlz_core::operation::{Exit, Operation, Status};
+use ctrlz_core::operation::{CommandReport, Exit, Operation, Status};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope};
 use ctrlz_core::verdict::Risk;
@@ -66,6 +66,40 @@ impl SandboxCore<'_> {
         Ok(results)
     }
 
+    /// Runs a command inside, of which nothing is kept: it is no operation, and what it writes is
+    /// dropped.
+    ///
+    /// # Errors
+    /// When it could not be run.
+    pub fn inspect(
+        &self,
+        sandbox: &Sandbox,
+        request: &RunRequest,
+    ) -> Result<CommandReport, EngineError> {
+        let held = self.hold(sandbox)?;
+        self.inspect_held(&held, request)
+    }
+
+    fn inspect_held(
+        &self,
+        held: &Held<'_>,
+        request: &RunRequest,
+    ) -> Result<CommandReport, EngineError> {
+        let sandbox = &held.sandbox;
+        let head = held.driver.begin(sandbox.id, &sandbox.point.tree)?;
+        let ended = self
+            .isolation
+            .prepare(launch(sandbox, &head, request), &mut |pid, process| {
+                held.lock.share(pid, process)
+            })
+            .and_then(|mut prepared| {
+                prepared.start()?;
+                prepared.wait(None)
+            });
+        held.driver.abandon(sandbox.id)?;
+        Ok(ended?)
+    }
+
     fn check_health_held(
         &self,
         held: &Held<'_>,
@@ -74,15 +108,7 @@ impl SandboxCore<'_> {
         let sandbox = &held.sandbox;
         let mut results = Vec::with_capacity(checks.len());
         for check in checks {
-            let head = held.driver.begin(sandbox.id, &sandbox.point.tree)?;
-            let ended = self
-                .isolation
-                .prepare(launch(sandbox, &head, check), &mut |pid, process| {
-                    held.lock.share(pid, process)
-                })
-                .and_then(|mut prepared| prepared.run());
-            held.driver.abandon(sandbox.id)?;
-            let report = ended?;
+            let report = self.inspect_held(held, check)?;
             let passed = report.exit.is_success() && report.stopped.is_none();
             let evidence = match (report.stopped, report.exit) {
                 (Some(_), _) => "a limit stopped it".to_owned(),
@@ -105,7 +131,7 @@ impl SandboxCore<'_> {
 
     /// The last point that is known to be good: the newest snapshot that was found so. Where no
     /// checks are configured, a snapshot right after a command that succeeded and was not flagged is
-    /// good. Where the sandbox stands counts only when its last operation was taken back.
+    /// good. Where the sandbox stands counts only when its last operation was taken back, or runs.
     ///
     /// # Errors
     /// A failure to read the store.
@@ -114,10 +140,14 @@ impl SandboxCore<'_> {
         sandbox: &Sandbox,
         has_checks: bool,
     ) -> Result<Option<Snapshot>, EngineError> {
-        // What a crash left is taken back first. Nobody waits for what is running.
-        let now = match self.hold_if_free(sandbox)? {
-            Some(held) => held.sandbox.point,
-            None => self.store.sandbox(sandbox.id)?.point,
+        // What a crash left is taken back first. Nobody waits for what is running, and where that
+        // began is no worse for it.
+        let (now, runs) = match self.hold_if_free(sandbox)? {
+            Some(held) => (held.sandbox.point, false),
+            None => {
+                let sandbox = self.store.sandbox(sandbox.id)?;
+                (sandbox.point, sandbox.open_operation.is_some())
+            }
         };
         let history = self.store.operations(sandbox.id, u32::MAX)?;
         let taken_back = history
@@ -126,7 +156,7 @@ impl SandboxCore<'_> {
             .is_some_and(|one| matches!(one.status, Status::Recovered | Status::Failed));
         let mut snapshots = self.store.snapshots(sandbox.id)?;
         snapshots.retain(|one| {
-            one.scope != SnapshotScope::StateOnly && (taken_back || one.point != now)
+            one.scope != SnapshotScope::StateOnly && (taken_back || runs || one.point != now)
         });
         if let Some(found) = snapshots.iter().position(|one| one.good.is_some()) {
             return Ok(Some(snapshots.swap_remove(found)));
@@ -168,6 +198,7 @@ fn went_well(operation: &Operation, snapshot: &Snapshot) -> bool {
         .verdict
         .as_ref()
         .is_none_or(|verdict| verdict.risk == Risk::Low && verdict.rules.is_empty());
+    let usual = operation.outcome.anomalies.is_empty();
     let leads = operation.after.as_ref().is_some_and(|after| *after == snapshot.point);
-    operation.status == Status::Done && succeeded && unflagged && leads
+    operation.status == Status::Done && succeeded && unflagged && usual && leads
 }

@@ -39,14 +39,19 @@ impl SandboxCore<'_> {
             };
             // Whoever held the lock a moment ago may have finished.
             drop(lock);
-            drop(self.hold_state(&sandbox)?);
+            match self.hold_state(&sandbox) {
+                // What it left waits with it.
+                Err(EngineError::Suspended { .. }) => continue,
+                held => drop(held?),
+            }
             let operation = self.store.operation(open)?;
             if operation.status != Status::Open {
                 recovered.push(Recovered { sandbox, operation });
             }
         }
+        self.isolation.tidy();
         for driver in self.workspaces {
-            self.collect(*driver)?;
+            self.collect(*driver, &|| true)?;
         }
         Ok(recovered)
     }

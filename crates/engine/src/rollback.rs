@@ -7,6 +7,7 @@ use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, SnapshotKind, SnapshotScope, Tree};
 use ctrlz_core::store::Durability;
+use ctrlz_core::workspace::WorkspaceError;
 
 use crate::core::{Held, SandboxCore};
 use crate::error::{EngineError, kept};
@@ -37,10 +38,13 @@ pub struct RollbackReport {
     pub operation: OperationId,
     /// The snapshot that holds what was left behind.
     pub left_behind: SnapshotId,
-    /// What changed in the workspace.
-    pub counts: ChangeCounts,
+    /// What changed in the workspace; `None` when that cannot be told, since what was left behind is
+    /// damaged.
+    pub counts: Option<ChangeCounts>,
     /// Whether what the sandbox stands on now was looked at afterwards and is whole.
     pub intact: bool,
+    /// Parts that were missing or damaged, and came from an archive.
+    pub mended: Vec<String>,
 }
 
 impl SandboxCore<'_> {
@@ -89,7 +93,7 @@ impl SandboxCore<'_> {
         options: &RollbackOptions,
     ) -> Result<Changeset, EngineError> {
         let held = self.hold(sandbox)?;
-        let (_, goal) = self.goal(&held, target, options)?;
+        let (_, goal) = self.goal(&held, target, options, &mut Vec::new())?;
         let mut changeset = held.driver.changes(&held.sandbox.point.tree, &goal)?;
         if !options.paths.is_empty() {
             changeset
@@ -110,12 +114,24 @@ impl SandboxCore<'_> {
         options: &RollbackOptions,
     ) -> Result<RollbackReport, EngineError> {
         let held = self.hold(sandbox)?;
-        let (point, goal) = self.goal(&held, target, options)?;
+        self.rollback_held(&held, target, options)
+    }
+
+    pub(crate) fn rollback_held(
+        &self,
+        held: &Held<'_>,
+        target: RollbackTarget,
+        options: &RollbackOptions,
+    ) -> Result<RollbackReport, EngineError> {
+        let mut mended = Vec::new();
+        let (point, goal) = self.goal(held, target, options, &mut mended)?;
         let now = &held.sandbox.point;
         let mut left_behind = None;
-        let mut counts = ChangeCounts::default();
+        // What is left behind cannot be mended where no archive has it; the return goes on.
+        let _ = self.mend(held, &now.tree, false, &mut mended);
+        let mut counts = None;
         let operation = self.perform(
-            &held,
+            held,
             OperationKind::Rollback,
             title(target, &options.paths),
             None,
@@ -129,8 +145,12 @@ impl SandboxCore<'_> {
                 } else {
                     (held.driver.restore_paths(&now.tree, &goal, &options.paths)?, None)
                 };
-                counts = held.driver.changes(&now.tree, &tree)?.counts();
-                let outcome = Outcome { counts: Some(counts), ..Outcome::default() };
+                counts = match held.driver.changes(&now.tree, &tree) {
+                    Ok(changeset) => Some(changeset.counts()),
+                    Err(WorkspaceError::Damaged { .. }) => None,
+                    Err(error) => return Err(error.into()),
+                };
+                let outcome = Outcome { counts, ..Outcome::default() };
                 Ok(Effect { tree, state_version, outcome })
             },
         )?;
@@ -138,15 +158,16 @@ impl SandboxCore<'_> {
             left_behind.ok_or_else(|| EngineError::NothingToUndo(held.sandbox.name.to_string()))?;
         let tree = operation.after.as_ref().map_or(&now.tree, |after| &after.tree);
         let intact = held.driver.verify(tree, options.thorough).is_ok();
-        Ok(RollbackReport { operation: operation.id, left_behind, counts, intact })
+        Ok(RollbackReport { operation: operation.id, left_behind, counts, intact, mended })
     }
 
     /// The point to return to, and its tree on the base as it is now, checked.
-    fn goal(
+    pub(crate) fn goal(
         &self,
         held: &Held<'_>,
         target: RollbackTarget,
         options: &RollbackOptions,
+        mended: &mut Vec<String>,
     ) -> Result<(Point, Tree), EngineError> {
         let sandbox = held.sandbox.name.to_string();
         let (since, point) = match target {
@@ -176,7 +197,7 @@ impl SandboxCore<'_> {
         };
         let commits = self.base_moves_since(held.sandbox.id, since)?;
         let tree = held.driver.rebase(&point.tree, &commits)?;
-        held.driver.verify(&tree, options.thorough)?;
+        self.mend(held, &tree, options.thorough, mended)?;
         Ok((point, tree))
     }
 }

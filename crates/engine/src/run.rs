@@ -7,8 +7,12 @@ use ctrlz_core::changeset::ChangeCounts;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::{Launch, Network, RootView};
 use ctrlz_core::limits::Limits;
-use ctrlz_core::operation::{CommandReport, Operation, OperationKind, Outcome, Request, Status};
-use ctrlz_core::sandbox::{Root, Sandbox};
+use ctrlz_core::monitor::{Anomaly, AnomalyPolicy, Sampled};
+use ctrlz_core::operation::{
+    CommandReport, Operation, OperationKind, Outcome, Request, Status, Stopped,
+};
+use ctrlz_core::sandbox::{GuardChange, Root, Sandbox};
+use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::{NewSnapshot, Point, SnapshotKind};
 use ctrlz_core::store::Durability;
 use ctrlz_core::verdict_record::VerdictRecord;
@@ -18,6 +22,8 @@ use crate::commit::{CommitOptions, CommitReport};
 use crate::core::{Held, SandboxCore};
 use crate::error::EngineError;
 use crate::operation::Effect;
+use crate::rollback::{RollbackOptions, RollbackTarget};
+use crate::tracker::{Monitoring, Watch};
 
 /// A command to run in a sandbox.
 #[derive(Debug, Clone)]
@@ -32,6 +38,8 @@ pub struct RunRequest {
     pub workdir: PathBuf,
     /// The limits.
     pub limits: Limits,
+    /// So much has to be free for what it writes, see [`Launch::least_free`].
+    pub least_free: Option<ByteSize>,
     /// The network.
     pub network: Network,
     /// Host paths to hide.
@@ -51,8 +59,12 @@ pub struct RunRequest {
     /// What the folder or the image was known by; see [`crate::Approved::identity`]. Only looked at
     /// when somebody approved the command.
     pub identity: String,
+    /// The files that it names, as it sees them. Only looked at when somebody approved it.
+    pub files: Vec<PathBuf>,
     /// What the validator said of it, and who approved it; `None` when nobody asked the validator.
     pub verdict: Option<VerdictRecord>,
+    /// How it is watched while it runs.
+    pub monitoring: Monitoring,
 }
 
 /// What came of a command.
@@ -66,8 +78,17 @@ pub struct RunReport {
     pub counts: ChangeCounts,
     /// Whether its changes were taken back since it failed under [`RunRequest::commit`].
     pub taken_back: bool,
-    /// What was committed, when [`RunRequest::commit`] asked for it and it succeeded.
+    /// What was committed, when [`RunRequest::commit`] asked for it and it succeeded, and nothing
+    /// unusual stood in the way.
     pub commit: Option<CommitReport>,
+    /// What was unusual.
+    pub anomalies: Vec<Anomaly>,
+    /// The rollback that followed from that.
+    pub rolled_back: Option<OperationId>,
+    /// Whether the sandbox was contained for that.
+    pub contained: bool,
+    /// What went wrong with watching it, which did it no harm.
+    pub unwatched: Option<String>,
 }
 
 impl SandboxCore<'_> {
@@ -80,7 +101,15 @@ impl SandboxCore<'_> {
     /// the sandbox, uncommitted.
     pub fn run(&self, sandbox: &Sandbox, request: RunRequest) -> Result<RunReport, EngineError> {
         let mut held = self.hold(sandbox)?;
-        Self::check_approval(&held.sandbox, &request)?;
+        self.run_held(&mut held, request)
+    }
+
+    pub(crate) fn run_held(
+        &self,
+        held: &mut Held<'_>,
+        request: RunRequest,
+    ) -> Result<RunReport, EngineError> {
+        self.check_approval(&held.sandbox, &request)?;
         if let (Some(reason), true) =
             (&held.sandbox.guard.contained, request.network != Network::None)
         {
@@ -88,7 +117,7 @@ impl SandboxCore<'_> {
             return Err(EngineError::Contained { sandbox, reason: reason.clone() });
         }
         if request.fresh {
-            self.discard_held(&mut held)?;
+            self.discard_held(held)?;
         }
         let driver = held.driver;
         let head = driver.begin(held.sandbox.id, &held.sandbox.point.tree)?;
@@ -98,6 +127,15 @@ impl SandboxCore<'_> {
             .prepare(launch(&held.sandbox, &head, &request), &mut |pid, process| {
                 held.lock.share(pid, process)
             })?;
+        // Whoever contained it since has not seen the process, which has been noted just now.
+        if request.network != Network::None
+            && let Some(reason) = self.store.sandbox(held.sandbox.id)?.guard.contained
+        {
+            drop(prepared);
+            driver.abandon(held.sandbox.id)?;
+            let sandbox = held.sandbox.name.to_string();
+            return Err(EngineError::Contained { sandbox, reason });
+        }
         let journaled = Request {
             sandbox: held.sandbox.id,
             kind: OperationKind::Run,
@@ -115,9 +153,14 @@ impl SandboxCore<'_> {
             let new = NewSnapshot::of(SnapshotKind::Automatic, why);
             self.store.create_snapshot(&operation, &new, &operation.before)?;
         }
-        // The set-up still takes longer than this.
+        let started = prepared.start();
+        // While the command runs, this costs nobody time.
         driver.tidy(held.sandbox.id);
-        let command = match prepared.run() {
+        let of = Sampled { sandbox: held.sandbox.id, operation: operation.id };
+        let suspend =
+            |reason: &str| self.suspend(&self.store.sandbox(of.sandbox)?, reason).map(drop);
+        let mut watch = Watch::new(of, request.monitoring, self.store, self.recorder, &suspend);
+        let command = match started.and_then(|()| prepared.wait(Some(&mut watch))) {
             Ok(report) => report,
             Err(error) => {
                 drop(prepared);
@@ -127,39 +170,79 @@ impl SandboxCore<'_> {
                 return Err(error);
             }
         };
-        let keep =
-            request.commit.is_none() || command.exit.is_success() && command.stopped.is_none();
-        let counts = self.end(&held, driver, &head, &operation, &command, keep)?;
+        // What was ended for being unusual is kept, so that a rollback can be undone.
+        let keep = request.commit.is_none()
+            || command.exit.is_success() && command.stopped.is_none()
+            || command.stopped == Some(Stopped::Unusual);
+        let counts = self.end(held, (driver, &head), &operation, &command, keep, &mut watch)?;
         // The sandbox was taken down meanwhile.
         drop(prepared);
-        let mut report =
-            RunReport { operation: operation.id, command, counts, taken_back: !keep, commit: None };
-        if let Some(options) = request.commit.filter(|_| keep && !counts.is_empty()) {
+        let stands = keep && !counts.is_empty();
+        let mut report = RunReport {
+            operation: operation.id,
+            command,
+            counts,
+            taken_back: !keep,
+            commit: None,
+            anomalies: Vec::new(),
+            rolled_back: None,
+            contained: false,
+            unwatched: None,
+        };
+        let acts = watch.acts();
+        if acts {
             held.sandbox = self.store.sandbox(held.sandbox.id)?;
-            report.commit = Some(self.commit_held(&held, &options)?);
+            let reason = watch.reason();
+            match request.monitoring.anomaly {
+                AnomalyPolicy::Rollback if stands => {
+                    self.require_rollback(&held.sandbox, reason, None)?;
+                    let target = RollbackTarget::Before(operation.id);
+                    let done = self.rollback_held(held, target, &RollbackOptions::default())?;
+                    report.rolled_back = Some(done.operation);
+                }
+                AnomalyPolicy::Rollback => {}
+                // What an emergency does more, its caller does.
+                _ => {
+                    let watched = request.monitoring.watched;
+                    let contain = GuardChange::Contain { reason, watched };
+                    self.store.change_guard(held.sandbox.id, &contain)?;
+                    report.contained = true;
+                }
+            }
+        }
+        report.anomalies = watch.anomalies;
+        report.unwatched = watch.trouble;
+        if let Some(options) = request.commit.filter(|_| stands && !acts) {
+            held.sandbox = self.store.sandbox(held.sandbox.id)?;
+            report.commit = Some(self.commit_held(held, &options)?);
         }
         Ok(report)
     }
 
-    /// Seals or drops what the command wrote and journals the outcome.
+    /// Seals or drops what the command wrote, judges what came of it and journals that.
     fn end(
         &self,
         held: &Held<'_>,
-        driver: &dyn WorkspaceDriver,
-        head: &Head,
+        (driver, head): (&dyn WorkspaceDriver, &Head),
         operation: &Operation,
         command: &CommandReport,
         keep: bool,
+        watch: &mut Watch<'_>,
     ) -> Result<ChangeCounts, EngineError> {
         let mut outcome = Outcome { command: Some(command.clone()), ..Outcome::default() };
         if !keep {
             driver.abandon(held.sandbox.id)?;
+            watch.judge_outcome(&outcome);
+            outcome.anomalies.clone_from(&watch.anomalies);
             self.store.finish(operation.id, Status::Failed, &outcome, None, Durability::Process)?;
+            watch.tell();
             return Ok(ChangeCounts::default());
         }
         let sealed = driver.seal(head)?;
         outcome.counts = Some(sealed.counts);
         outcome.changeset = sealed.digest;
+        watch.judge_outcome(&outcome);
+        outcome.anomalies.clone_from(&watch.anomalies);
         let state_version = held.sandbox.point.state_version;
         let after = Point { tree: sealed.tree, state_version };
         self.store.finish(
@@ -169,6 +252,7 @@ impl SandboxCore<'_> {
             Some(&after),
             Durability::Process,
         )?;
+        watch.tell();
         Ok(sealed.counts)
     }
 
@@ -181,9 +265,9 @@ impl SandboxCore<'_> {
         self.discard_held(&mut held)
     }
 
-    fn discard_held(&self, held: &mut Held<'_>) -> Result<ChangeCounts, EngineError> {
+    pub(crate) fn discard_held(&self, held: &mut Held<'_>) -> Result<ChangeCounts, EngineError> {
         let tree = held.sandbox.point.tree.clone();
-        let base = held.driver.base_tree(&tree)?;
+        let base = self.start_of(&held.sandbox)?;
         if tree == base {
             return Ok(ChangeCounts::default());
         }
@@ -223,6 +307,7 @@ pub(crate) fn launch(sandbox: &Sandbox, head: &Head, request: &RunRequest) -> La
         env: request.env.clone(),
         network: request.network,
         limits: request.limits,
+        least_free: request.least_free,
         keep_capabilities: request.keep_capabilities.clone(),
     }
 }

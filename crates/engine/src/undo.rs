@@ -2,6 +2,7 @@
 
 use ctrlz_core::changeset::ChangeCounts;
 use ctrlz_core::id::OperationId;
+use ctrlz_core::lifecycle::LifeChange;
 use ctrlz_core::operation::{Operation, OperationKind, Outcome, Status};
 use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
@@ -149,6 +150,11 @@ impl SandboxCore<'_> {
                 let state_version = Some(goal.state_version);
                 Ok(Effect { tree: goal.tree.clone(), state_version, outcome })
             })?;
+        let setup = held.sandbox.life.setup.as_ref();
+        let is_undone = kind == OperationKind::Undo;
+        if let Some(moved) = setup.and_then(|setup| setup.moved(target.id, is_undone)) {
+            self.store.change_life(held.sandbox.id, &LifeChange::Setup(Some(moved)), None)?;
+        }
         Ok(UndoReport { operation: operation.id, target: target.clone(), counts })
     }
 

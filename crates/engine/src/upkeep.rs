@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ctrlz_core::id::SnapshotId;
+use ctrlz_core::name::SandboxName;
 use ctrlz_core::operation::Operation;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Snapshot, Tag, Tree};
@@ -24,7 +25,8 @@ pub struct Upkeep<'a> {
     pub dry_run: bool,
     /// Whether to tell how much is freed, which looks at all that the past is made of.
     pub measured: bool,
-    /// Asked before each sandbox; false ends it there.
+    /// Asked before each sandbox and before each thing that is removed; false ends it there, and the
+    /// next time goes on.
     pub more: &'a dyn Fn() -> bool,
 }
 
@@ -50,6 +52,8 @@ pub struct UpkeepReport {
     pub sandboxes: Vec<Kept>,
     /// The bytes that drivers gave back, about.
     pub freed: u64,
+    /// The sandboxes whose layers were merged.
+    pub merged: Vec<SandboxName>,
 }
 
 impl SandboxCore<'_> {
@@ -73,18 +77,57 @@ impl SandboxCore<'_> {
         }
         if !how.dry_run {
             for driver in self.workspaces {
-                report.freed += self.collect(*driver)?;
+                report.freed += self.collect(*driver, how.more)?;
             }
+            let is_left_alone = |sandbox: &Sandbox| (how.policy)(sandbox).is_err();
+            report.merged = self.merge_chains(&|one| !is_left_alone(one), how.more)?;
         }
         Ok(report)
     }
 
-    /// Lets `driver` remove what nothing needs.
-    pub(crate) fn collect(&self, driver: &dyn WorkspaceDriver) -> Result<u64, EngineError> {
+    /// Merges the layers of sandboxes whose next commands would have to, where `may` says so, and tells
+    /// of which. `more` is asked before each.
+    ///
+    /// # Errors
+    /// A failed file operation, or a failure to use the store.
+    pub fn merge_chains(
+        &self,
+        may: &dyn Fn(&Sandbox) -> bool,
+        more: &dyn Fn() -> bool,
+    ) -> Result<Vec<SandboxName>, EngineError> {
+        let mut merged = Vec::new();
+        for sandbox in self.store.sandboxes()? {
+            let Ok(driver) = self.driver_of(&sandbox) else { continue };
+            if !driver.is_chain_long(&sandbox.point.tree)? || !may(&sandbox) {
+                continue;
+            }
+            if !more() {
+                break;
+            }
+            // Held, so that its layers are not let go meanwhile.
+            let held = match self.store.lock(sandbox.id, &mut |_| false) {
+                Ok(lock) => lock,
+                Err(StoreError::Busy { .. } | StoreError::NoSandbox(_)) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            if driver.merge(&self.store.sandbox(sandbox.id)?.point.tree)? {
+                merged.push(sandbox.name);
+            }
+            drop(held);
+        }
+        Ok(merged)
+    }
+
+    /// Lets `driver` remove what nothing needs, for as long as `more` says so.
+    pub(crate) fn collect(
+        &self,
+        driver: &dyn WorkspaceDriver,
+        more: &dyn Fn() -> bool,
+    ) -> Result<u64, EngineError> {
         let mut failed = None;
-        let freed = driver.collect(&mut || {
-            self.store.live_trees(driver.name()).map_err(|error| failed = Some(error)).ok()
-        })?;
+        let mut live =
+            || self.store.live_trees(driver.name()).map_err(|error| failed = Some(error)).ok();
+        let freed = driver.collect(&mut live, more)?;
         failed.map_or(Ok(freed), |error| Err(error.into()))
     }
 
@@ -198,7 +241,7 @@ impl SandboxCore<'_> {
             }
         }
         self.store.let_go(snapshot.sandbox, &[(id, "removed by hand".to_owned())], None)?;
-        self.collect(held.driver)
+        self.collect(held.driver, &|| true)
     }
 }
 

@@ -1,6 +1,8 @@
 //! Looking at a store.
 
-use ctrlz_core::health::{OpenOperation, StoreFacts};
+use std::time::Duration;
+
+use ctrlz_core::health::{LongChain, OpenOperation, StoreFacts};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::span::Span;
 use ctrlz_core::store::StoreError;
@@ -37,6 +39,12 @@ impl SandboxCore<'_> {
             if let Err(error) = driver.verify(&sandbox.point.tree, false) {
                 facts.damaged_sandboxes.push((sandbox.name.clone(), error.to_string()));
             }
+            // Others are merged by their own commands, which may handle their files.
+            let is_ours = !sandbox.root.has_many_owners();
+            if is_ours && driver.is_chain_long(&sandbox.point.tree).unwrap_or(false) {
+                let layers = driver.parts(&sandbox.point.tree).map_or(0, |parts| parts.len());
+                facts.chains.push(LongChain { sandbox: sandbox.name.clone(), layers });
+            }
             let snapshots = self.store.snapshots(sandbox.id)?;
             // Those of the state alone have no files that could be missing.
             for snapshot in snapshots.iter().filter(|snapshot| !snapshot.point.tree.is_none()) {
@@ -72,14 +80,27 @@ impl SandboxCore<'_> {
         if operation.finished.is_some() {
             return Ok(None);
         }
-        let age = now.0.saturating_sub(operation.started.0);
+        let occupancy = self.store.occupancy(sandbox.id)?;
+        let process = occupancy.process.as_ref().map(|(pid, _)| *pid);
+        // What is suspended waits, and its limit of time with it.
+        let suspension = sandbox.life.suspension.as_ref();
+        let suspended = sandbox.life.suspended().is_some()
+            || process.is_some_and(|pid| self.isolation.is_frozen(pid));
+        let since = suspension.and_then(|one| one.resumed).unwrap_or(operation.started);
+        let age = now.0.saturating_sub(since.max(operation.started).0);
+        // A clock that went back makes it young, not old; one that jumped ahead makes it no older than
+        // its process is.
+        let age = Duration::from_nanos(u64::try_from(age).unwrap_or(0));
+        let reading = process.and_then(|pid| self.isolation.measure(pid));
+        let age = reading.map_or(age, |reading| reading.elapsed.0.min(age));
+        let orphaned = attended && !suspended && occupancy.holder.is_none() && process.is_some();
         Ok(Some(OpenOperation {
             sandbox: sandbox.name.clone(),
             operation: open,
             attended,
-            // A clock that went back makes it young, not old.
-            age: Span(std::time::Duration::from_nanos(u64::try_from(age).unwrap_or(0))),
-            limit: operation.request.limits.timeout,
+            age: Span(age),
+            limit: operation.request.limits.timeout.filter(|_| !suspended),
+            orphaned,
         }))
     }
 }

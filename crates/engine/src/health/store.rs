@@ -1,17 +1,12 @@
 //! Checks of the store.
 
-use std::time::Duration;
-
 use ctrlz_core::event::Severity;
-use ctrlz_core::health::{Finding, OpenOperation, Remedy, StoreFacts};
+use ctrlz_core::health::{Finding, HostFacts, OpenOperation, Remedy, StoreFacts, Thresholds};
+use ctrlz_core::span::Span;
 
 use super::{Advice, finding};
 
-/// How much longer than its limit an operation may be under way before it counts as stuck: it has
-/// to be set up, sealed and journaled as well.
-const GRACE: Duration = Duration::from_secs(60);
-
-fn list<T>(items: &[T], shown: impl Fn(&T) -> String) -> String {
+pub(super) fn list<T>(items: &[T], shown: impl Fn(&T) -> String) -> String {
     const MOST: usize = 5;
     let mut text: Vec<String> = items.iter().take(MOST).map(shown).collect();
     if items.len() > MOST {
@@ -29,18 +24,37 @@ pub(super) fn database(store: &StoreFacts) -> Finding {
     )
 }
 
-pub(super) fn journal(store: &StoreFacts) -> Finding {
+pub(super) fn journal(host: &HostFacts, store: &StoreFacts, thresholds: Thresholds) -> Finding {
     let crashed: Vec<&OpenOperation> = store.open.iter().filter(|open| !open.attended).collect();
     let is_stuck = |open: &&OpenOperation| {
-        open.attended && open.limit.is_some_and(|limit| open.age.0 > limit.0 + GRACE)
+        // It has to be set up, sealed and journaled as well, and may have slept with its host.
+        let grace = thresholds.stuck_after.0.saturating_add(host.asleep.0);
+        let is_late = |limit: Span| open.age.0 > limit.0.saturating_add(grace);
+        open.attended && (open.orphaned || open.limit.is_some_and(is_late))
     };
     let stuck: Vec<&OpenOperation> = store.open.iter().filter(is_stuck).collect();
     if !stuck.is_empty() {
         let evidence = list(&stuck, |open| {
-            format!("{} in `{}` is under way for {}", open.operation, open.sandbox, open.age)
+            let why = match (open.orphaned, open.limit) {
+                (true, _) | (_, None) => "the ctrlz that ran it is gone".to_owned(),
+                (false, Some(limit)) => format!("its limit is {limit}"),
+            };
+            let OpenOperation { operation, sandbox, age, .. } = open;
+            format!("{operation} in `{sandbox}` is under way for {age}, and {why}")
         });
+        let end = |open: &&OpenOperation| Remedy::EndOperation {
+            sandbox: open.sandbox.clone(),
+            operation: open.operation,
+        };
+        let advice = match stuck.iter().any(|open| open.orphaned) {
+            true => {
+                "`ctrlz health --fix` ends what it runs and takes it back, unless its ctrlz lives to keep what it wrote"
+            }
+            false => "`ctrlz health --fix` ends what it runs; its ctrlz keeps what that wrote",
+        };
         return finding("journal", Severity::Critical, evidence)
-            .advice("it has passed its time limit: end the ctrlz that runs it");
+            .advice(advice)
+            .remedies(stuck.iter().map(end).collect());
     }
     if !crashed.is_empty() {
         let evidence = list(&crashed, |open| {
@@ -71,6 +85,26 @@ pub(super) fn snapshots(store: &StoreFacts) -> Finding {
     }
     let evidence = format!("{} were looked at, all are there", store.snapshots);
     finding("snapshots", Severity::Ok, evidence)
+}
+
+pub(super) fn chains(store: &StoreFacts) -> Finding {
+    if store.chains.is_empty() {
+        return finding("layers", Severity::Ok, "no chain waits to be merged".to_owned());
+    }
+    let evidence =
+        list(&store.chains, |one| format!("`{}` stands on {} layers", one.sandbox, one.layers));
+    finding("layers", Severity::Warning, evidence)
+        .advice("`ctrlz health --fix` merges them, and so does a command that needs it")
+        .remedies(vec![Remedy::MergeLayers])
+}
+
+pub(super) fn usage(store: &StoreFacts) -> Finding {
+    if store.usage.is_empty() {
+        return finding("usage", Severity::Ok, "its history is whole".to_owned());
+    }
+    finding("usage", Severity::Warning, list(&store.usage, Clone::clone)).advice(
+        "remove `monitor.db` in the store: only the history of usage is lost, and it begins anew",
+    )
 }
 
 pub(super) fn evidence(store: &StoreFacts) -> Finding {

@@ -5,15 +5,26 @@ use std::time::Duration;
 
 use ctrlz_core::event::Severity::{self, Critical, Ok, Warning};
 use ctrlz_core::health::{
-    HostFacts, OpenOperation, Pressure, Remedy, Room, StoreFacts, Thresholds,
+    ArchiveFacts, HostFacts, LongChain, NewestArchived, OpenOperation, Pressure, Remedy, Room,
+    StoreFacts, Thresholds,
 };
 use ctrlz_core::id::{OperationId, SnapshotId};
+use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 
 use super::{gravest, judge};
 
 const GIB: u64 = 1 << 30;
-const THRESHOLDS: Thresholds = Thresholds { cpu_percent: 90, memory_percent: 90 };
+const THRESHOLDS: Thresholds = Thresholds {
+    cpu_percent: 90,
+    memory_percent: 90,
+    disk_percent: 98,
+    inodes_percent: 98,
+    open_files_percent: 98,
+    tasks_percent: 98,
+    read_only_below: Some(ByteSize(64 << 20)),
+    stuck_after: Span(Duration::from_secs(60)),
+};
 
 fn room(free: u64, total: u64) -> Option<Room> {
     Some(Room { total, free })
@@ -28,8 +39,10 @@ fn healthy() -> HostFacts {
         load: Some(1.0),
         processors: 2,
         open_files: room(900, 1000),
+        tasks: room(900, 1000),
         mounts: Vec::new(),
         control_groups: Vec::new(),
+        asleep: Span::default(),
     }
 }
 
@@ -75,6 +88,11 @@ fn room_is_judged_by_share_and_by_what_is_left() {
         severity("open-files", &host, &StoreFacts::default())
     };
     assert_eq!([files(11), files(10), files(1)], [Ok, Warning, Critical]);
+    let tasks = |free| {
+        let host = HostFacts { tasks: room(free, 100), ..healthy() };
+        severity("processes", &host, &StoreFacts::default())
+    };
+    assert_eq!([tasks(11), tasks(10), tasks(1)], [Ok, Warning, Critical]);
 }
 
 #[test]
@@ -119,6 +137,7 @@ fn the_store_is_judged_by_what_is_wrong_in_it() {
         attended,
         age: Span(Duration::from_secs(seconds)),
         limit: Some(Span(Duration::from_secs(10))),
+        orphaned: false,
     };
     for (store, check, severity, evidence) in [
         (
@@ -158,6 +177,30 @@ fn the_store_is_judged_by_what_is_wrong_in_it() {
             "`web`: gone",
         ),
         (
+            StoreFacts {
+                open: vec![OpenOperation { orphaned: true, limit: None, ..open(true, 1) }],
+                ..StoreFacts::default()
+            },
+            "journal",
+            Critical,
+            "is gone",
+        ),
+        (
+            StoreFacts {
+                chains: vec![LongChain { sandbox: "web".parse().expect("a name"), layers: 44 }],
+                ..StoreFacts::default()
+            },
+            "layers",
+            Warning,
+            "`web` stands on 44 layers",
+        ),
+        (
+            StoreFacts { usage: vec!["page 2 is bad".to_owned()], ..StoreFacts::default() },
+            "usage",
+            Warning,
+            "page 2",
+        ),
+        (
             StoreFacts { unsigned: Some(10_000), ..StoreFacts::default() },
             "evidence",
             Warning,
@@ -179,4 +222,55 @@ fn the_store_is_judged_by_what_is_wrong_in_it() {
     }
     let busy = StoreFacts { open: vec![open(true, 69)], ..StoreFacts::default() };
     assert_eq!(gravest(&judge(&healthy(), &busy, THRESHOLDS)), Ok, "it may take that long");
+    let hasty = Thresholds { stuck_after: Span(Duration::from_secs(1)), ..THRESHOLDS };
+    let findings = judge(&healthy(), &busy, hasty);
+    let remedies: Vec<&Remedy> = findings.iter().flat_map(|finding| &finding.remedies).collect();
+    let sandbox = "web".parse().expect("a name");
+    assert_eq!(remedies, [&Remedy::EndOperation { sandbox, operation: OperationId(7) }]);
+    let slept = HostFacts { asleep: Span(Duration::from_secs(3600)), ..healthy() };
+    assert_eq!(gravest(&judge(&slept, &busy, hasty)), Ok, "it may have slept with its host");
+}
+
+#[test]
+fn thresholds_are_those_of_the_configuration() {
+    let full = HostFacts { disk: room(20 * GIB, 100 * GIB), ..healthy() };
+    let judged = |thresholds| {
+        let findings = judge(&full, &StoreFacts::default(), thresholds);
+        let disk = findings.iter().find(|finding| finding.check == "disk").expect("a check");
+        (disk.severity, disk.remedies.clone(), disk.evidence.contains("only writes more"))
+    };
+    assert_eq!(judged(THRESHOLDS), (Ok, vec![], false));
+    let strict = Thresholds { disk_percent: 85, ..THRESHOLDS };
+    assert_eq!(judged(strict), (Warning, vec![Remedy::Retain], false));
+    let strict = Thresholds { disk_percent: 80, ..THRESHOLDS };
+    assert_eq!(judged(strict), (Critical, vec![Remedy::Retain], false));
+    let read_only = Thresholds { read_only_below: Some(ByteSize(21 * GIB)), ..THRESHOLDS };
+    assert_eq!(judged(read_only), (Ok, vec![], false), "a 64th of the disk is enough");
+    let less = HostFacts { disk: room(GIB, 100 * GIB), ..healthy() };
+    let findings = judge(&less, &StoreFacts::default(), read_only);
+    assert!(findings[0].evidence.contains("only writes more"), "{findings:?}");
+}
+
+#[test]
+fn an_archive_is_judged_by_what_was_noted_of_it() {
+    let of = |facts: ArchiveFacts| StoreFacts { archive: Some(facts), ..StoreFacts::default() };
+    let drilled = |days: Option<u64>| {
+        let drilled = days.map(|days| Span(Duration::from_secs(days * 86_400)));
+        of(ArchiveFacts {
+            newest: vec![NewestArchived { name: "web.snap-7".to_owned(), drilled }],
+            ..ArchiveFacts::default()
+        })
+    };
+    let findings = judge(&healthy(), &StoreFacts::default(), THRESHOLDS);
+    assert!(!findings.iter().any(|one| one.check.contains("archive") || one.check == "undrilled"));
+    for (days, expected) in [(None, Warning), (Some(31), Warning), (Some(30), Ok), (Some(0), Ok)] {
+        assert_eq!(severity("undrilled", &healthy(), &drilled(days)), expected, "{days:?}");
+    }
+    let damaged = vec![("web.snap-7".to_owned(), "a blob is gone".to_owned())];
+    let store = of(ArchiveFacts { damaged, ..ArchiveFacts::default() });
+    assert_eq!(severity("archive-damaged", &healthy(), &store), Critical);
+    assert_eq!(severity("archive-damaged", &healthy(), &of(ArchiveFacts::default())), Ok);
+    let unreadable = Some("no index".to_owned());
+    let store = of(ArchiveFacts { unreadable, ..ArchiveFacts::default() });
+    assert_eq!(severity("archive-damaged", &healthy(), &store), Critical);
 }

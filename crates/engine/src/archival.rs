@@ -1,0 +1,148 @@
+//! What goes to an archive, and what comes back from one.
+
+use std::path::{Path, PathBuf};
+
+use ctrlz_core::archive::{Arrival, Stratum};
+use ctrlz_core::lifecycle::Life;
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::operation::OperationKind;
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, Tree};
+use ctrlz_core::store::{Durability, NewSandbox};
+use ctrlz_core::workspace::WorkspaceDriver;
+
+use crate::core::SandboxCore;
+use crate::error::EngineError;
+use crate::initializer::BaseChoice;
+use crate::operation::Effect;
+use crate::rollback::{RollbackOptions, RollbackTarget};
+
+/// Restores the parts of a tree below the directory that it is given, for that driver; answers
+/// them, lowest first.
+pub type Bring<'a, E> = dyn FnOnce(&dyn WorkspaceDriver, &Path) -> Result<Vec<Arrival>, E> + 'a;
+
+impl SandboxCore<'_> {
+    /// Calls `archive` with what a snapshot's tree is made of, on the base as it is now. Nothing
+    /// else happens in the sandbox meanwhile.
+    ///
+    /// # Errors
+    /// A damaged snapshot, one of another sandbox, or what `archive` answers.
+    pub fn with_strata<T, E: From<EngineError>>(
+        &self,
+        sandbox: &Sandbox,
+        snapshot: &Snapshot,
+        archive: impl FnOnce(&[Stratum]) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let held = self.hold(sandbox)?;
+        if snapshot.point.tree.is_none() {
+            return archive(&[]);
+        }
+        let target = RollbackTarget::Snapshot(snapshot.id);
+        let (_, tree) = self.goal(&held, target, &RollbackOptions::default(), &mut Vec::new())?;
+        archive(&held.driver.strata(&tree).map_err(EngineError::from)?)
+    }
+
+    /// Makes a snapshot of what `bring` brings, on the sandbox's base. With nothing to bring it is
+    /// one of the state alone. `state_version` is the version of the state that belongs to it,
+    /// which is there already.
+    ///
+    /// # Errors
+    /// What `bring` answers, a part that the driver cannot take in, or a failure to write. The
+    /// sandbox is then as before.
+    pub fn receive<E: From<EngineError>>(
+        &self,
+        sandbox: &Sandbox,
+        (new, state_version): (&NewSnapshot, u64),
+        bring: Option<Box<Bring<'_, E>>>,
+    ) -> Result<Snapshot, E> {
+        let held = self.hold(sandbox)?;
+        let now = &held.sandbox.point;
+        let (tree, landing) = match bring {
+            None => (now.tree.clone(), None),
+            Some(bring) => land(held.driver, &held.sandbox.base, bring)?,
+        };
+        let mut snapshot = None;
+        let performed = self.perform(
+            &held,
+            OperationKind::Snapshot,
+            format!("snapshot: {}", new.message),
+            None,
+            Durability::Process,
+            |operation| {
+                let point = Point { tree, state_version };
+                snapshot = Some(self.store.create_snapshot(operation, new, &point)?);
+                Ok(Effect::tree(now.tree.clone()))
+            },
+        );
+        clear(held.driver, landing);
+        performed?;
+        let missing = || EngineError::NothingToUndo(held.sandbox.name.to_string());
+        Ok(snapshot.ok_or_else(missing)?)
+    }
+
+    /// Makes a sandbox that begins with what `bring` brings.
+    ///
+    /// # Errors
+    /// When the name is taken, no driver can use the base, what `bring` answers, or a failure to
+    /// write. Nothing is made then.
+    pub fn receive_new<E: From<EngineError>>(
+        &self,
+        name: SandboxName,
+        folder: Option<PathBuf>,
+        choice: &BaseChoice,
+        bring: Box<Bring<'_, E>>,
+    ) -> Result<Sandbox, E> {
+        let mut refusal = None;
+        let usable = self.workspaces.iter().find(|driver| match driver.create(&choice.base) {
+            Ok(_) => true,
+            Err(error) => {
+                refusal.get_or_insert(error);
+                false
+            }
+        });
+        let driver = *usable.ok_or_else(|| match refusal {
+            Some(error) => EngineError::from(error),
+            None => EngineError::NoDriver { sandbox: name.to_string(), driver: "any".to_owned() },
+        })?;
+        let (tree, landing) = land(driver, &choice.base, bring)?;
+        let new = NewSandbox {
+            name,
+            folder,
+            root: choice.root.clone(),
+            base: choice.base.clone(),
+            driver: driver.name().to_owned(),
+            tree,
+            life: Life::default(),
+        };
+        let made = self.store.create_sandbox(&new, None);
+        clear(driver, landing);
+        Ok(made.map_err(EngineError::from)?)
+    }
+}
+
+/// The tree of what `bring` brings, and the landing, which has to stay until the tree is recorded:
+/// it keeps collection away from it.
+fn land<E: From<EngineError>>(
+    driver: &dyn WorkspaceDriver,
+    base: &Path,
+    bring: Box<Bring<'_, E>>,
+) -> Result<(Tree, Option<PathBuf>), E> {
+    let landing = driver.landing().map_err(EngineError::from)?;
+    let adopted = bring(driver, &landing).and_then(|parts| {
+        driver.adopt(base, &parts).map_err(|error| EngineError::from(error).into())
+    });
+    match adopted {
+        Ok(tree) => Ok((tree, Some(landing))),
+        Err(error) => {
+            clear(driver, Some(landing));
+            Err(error)
+        }
+    }
+}
+
+/// What cannot be removed now, a collection removes.
+fn clear(driver: &dyn WorkspaceDriver, landing: Option<PathBuf>) {
+    if let Some(landing) = landing {
+        let _ = driver.clear_landing(&landing);
+    }
+}
