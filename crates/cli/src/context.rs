@@ -1,24 +1,29 @@
 //! The one place that wires the store and the drivers to the engine.
 
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 
+use ctrlz_core::id::SnapshotId;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::store::Store;
 use ctrlz_core::workspace::WorkspaceDriver;
 use ctrlz_engine::SandboxCore;
+use ctrlz_engine::tracker::{Recorder, StateTracker};
 use ctrlz_isolation::native::NativeDriver;
+use ctrlz_store::SqliteMonitor;
 use ctrlz_workspace::{CopyDriver, OverlayDriver};
 
-use crate::failure::{Failure, REFUSED};
-use crate::places;
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::store::OpenStore;
+use crate::{clock, commands, places};
 
 /// An open store and its drivers.
 pub(crate) struct Context {
     pub(crate) directory: PathBuf,
     pub(crate) isolation: NativeDriver,
     store: OpenStore,
+    samples: SqliteMonitor,
     overlay: OverlayDriver,
     copy: CopyDriver,
 }
@@ -41,17 +46,73 @@ impl Context {
     /// Opens the store, with a driver that may have begun already.
     pub(crate) fn open_with(isolation: NativeDriver) -> Result<Self, Failure> {
         let directory = places::store()?;
-        Ok(Self {
+        // Somebody may have lost the database and kept the rest.
+        let was_there = directory.join("store.db").exists();
+        let context = Self {
             isolation,
             store: crate::store::open(&directory)?,
+            samples: SqliteMonitor::of(&directory),
             overlay: OverlayDriver::new(&directory),
             copy: CopyDriver::new(&directory.join("copies")),
             directory,
-        })
+        };
+        if !was_there {
+            context.pass_over_old_ids()?;
+        }
+        Ok(context)
+    }
+
+    /// What commits of a lost database left is never taken for something of a new one.
+    fn pass_over_old_ids(&self) -> Result<(), Failure> {
+        let mut newest = None;
+        for driver in self.workspaces() {
+            newest = newest.max(driver.newest_commit()?);
+        }
+        match newest {
+            Some(newest) => Ok(self.store.reserve_ids(newest, SnapshotId(0))?),
+            None => Ok(()),
+        }
+    }
+
+    /// Errs when somebody else could change what a new sandbox is made of.
+    pub(crate) fn check_ownership(&self) -> Result<(), Failure> {
+        let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "store", &error);
+        let found = self.directory.metadata().map_err(failed)?;
+        let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+        let user = rustix::process::geteuid().as_raw();
+        let why = if owner != user {
+            format!("it belongs to user {owner}, and you are user {user}")
+        } else if mode & 0o022 != 0 {
+            format!("others may write there (mode {mode:o})")
+        } else {
+            return Ok(());
+        };
+        let message = format!("the store {} is not yours alone: {why}", self.directory.display());
+        Err(Failure::new(OWN_FAILURE, "store-ownership", message)
+            .hint("make it yours with chown and chmod go-w, or choose another by CTRLZ_HOME"))
     }
 
     pub(crate) fn store(&self) -> &dyn Store {
         &self.store
+    }
+
+    /// What operations used.
+    pub(crate) fn tracker(&self) -> StateTracker<'_> {
+        StateTracker::new(&self.store, &self.isolation, &self.samples)
+    }
+
+    /// What is wrong with the history of usage, in words.
+    pub(crate) fn check_samples(&self) -> Vec<String> {
+        self.samples.check().unwrap_or_else(|error| vec![ctrlz_engine::in_full(&error)])
+    }
+
+    /// The workspace drivers, the one for new sandboxes first.
+    pub(crate) fn workspaces(&self) -> [&dyn WorkspaceDriver; 2] {
+        // The copy driver takes over where overlayfs cannot be had.
+        match std::env::var_os("CTRLZ_WORKSPACE") {
+            Some(word) if word == "copy" => [&self.copy, &self.overlay],
+            _ => [&self.overlay, &self.copy],
+        }
     }
 
     /// Calls `action` with the engine.
@@ -69,12 +130,16 @@ impl Context {
             }
             when_busy == WhenBusy::Wait
         };
-        // The copy driver takes over where overlayfs cannot be had.
-        let drivers: [&dyn WorkspaceDriver; 2] = match std::env::var_os("CTRLZ_WORKSPACE") {
-            Some(word) if word == "copy" => [&self.copy, &self.overlay],
-            _ => [&self.overlay, &self.copy],
+        let drivers = self.workspaces();
+        let recorder = Recorder {
+            samples: &self.samples,
+            is_recorded_elsewhere: &|| commands::is_daemon_running(&self.directory),
+            now: &clock::now,
+            frozen: &commands::tell_frozen,
         };
-        action(&SandboxCore::new(&self.store, &drivers, &self.isolation, &waiting))
+        let core = SandboxCore::new(&self.store, &drivers, &self.isolation, &waiting);
+        let lost = |part: &str, landing: &Path| commands::lost(&self.directory, part, landing);
+        action(&core.recording(recorder).reading(&commands::contents_seen).mending(&lost))
     }
 
     /// The sandbox of that name, or the one of this folder that was used last.

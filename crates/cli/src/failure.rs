@@ -59,6 +59,17 @@ impl Failure {
         &self.message
     }
 
+    /// Whether it is of that kind.
+    pub(crate) fn is(&self, kind: &str) -> bool {
+        self.kind == kind
+    }
+
+    /// What happened and why, in one line.
+    pub(crate) fn in_words(&self) -> String {
+        let causes = self.details.iter().map(|detail| format!(": {detail}"));
+        std::iter::once(self.message.clone()).chain(causes).collect()
+    }
+
     /// One more line.
     pub(crate) fn detail(mut self, line: String) -> Self {
         self.details.push(line);
@@ -126,6 +137,9 @@ impl From<EngineError> for Failure {
             EngineError::NothingToRedo(_) => refused("nothing-to-redo")
                 .hint("redo brings back what undo took, until something else is done"),
             EngineError::NothingToCommit(_) => refused("nothing-to-commit"),
+            EngineError::OnTopOfSetup { path, .. } => refused("on-top-of-setup").hint(format!(
+                "`ctrlz diff --base` shows all; `ctrlz commit --path {path}` brings it when it is wanted"
+            )),
             EngineError::NoLiveBase(_) => refused("no-live-base"),
             EngineError::ForeignOperation { .. } => {
                 failed("foreign-operation").hint("`ctrlz log` lists the operations of a sandbox")
@@ -137,6 +151,9 @@ impl From<EngineError> for Failure {
             EngineError::ForeignSnapshot { .. } => failed("foreign-snapshot")
                 .hint("`ctrlz snapshots` lists the snapshots of a sandbox"),
             EngineError::StateOnly(_) => refused("state-only"),
+            EngineError::NotMended { .. } => failed("damaged").hint(
+                "`ctrlz verify` looks at the archive; `ctrlz pull --from` fetches from elsewhere",
+            ),
             EngineError::LetGo { .. } => refused("let-go").hint(
                 "`ctrlz snapshots` lists the points that are left; `retention:` in ctrlz.yaml says \
                  for how long operations can be undone",
@@ -146,6 +163,14 @@ impl From<EngineError> for Failure {
             EngineError::Contained { sandbox, .. } => refused("contained").hint(format!(
                 "run it without a network, or end it with `ctrlz release {sandbox}`"
             )),
+            EngineError::Suspended { sandbox, .. } => {
+                refused("suspended").hint(format!("let it go on with `ctrlz resume {sandbox}`"))
+            }
+            EngineError::Setup { .. } => failed("setup").hint(
+                "nothing of it is kept; correct `setup:` in ctrlz.yaml, or give it what it needs, \
+                 such as --net host",
+            ),
+            EngineError::Illegal { .. } => refused("illegal-transition"),
             EngineError::NotApproved => {
                 refused("approval").hint("run it again, and look at the question anew")
             }
@@ -231,6 +256,10 @@ fn of_workspace(error: &WorkspaceError) -> Failure {
     )
 }
 
+/// What to do about a store's disk that is nearly full.
+pub(crate) const MAKE_ROOM: &str = "discard, undo, rollback, rm and gc go on and make room; `monitoring.read_only_below` says how \
+                                    much is kept free";
+
 fn of_isolation(error: &IsolationError) -> Failure {
     let (code, kind) = match error {
         IsolationError::NotFound { .. } => (NOT_FOUND, "not-found"),
@@ -238,12 +267,15 @@ fn of_isolation(error: &IsolationError) -> Failure {
         IsolationError::Unenforceable { .. } => (OWN_FAILURE, "unenforceable"),
         IsolationError::Setup { .. } => (OWN_FAILURE, "isolation"),
         IsolationError::Lost { .. } => (OWN_FAILURE, "lost"),
+        IsolationError::StoreFull { .. } => (REFUSED, "store-full"),
+        IsolationError::Pause { .. } => (OWN_FAILURE, "pause"),
     };
     let failure = Failure::caused(code, kind, error);
     match error {
         IsolationError::Setup { .. } | IsolationError::Unenforceable { .. } => {
             failure.hint("`ctrlz doctor` tells what this host can enforce")
         }
+        IsolationError::StoreFull { .. } => failure.hint(MAKE_ROOM),
         _ => failure,
     }
 }

@@ -5,6 +5,7 @@
 mod print;
 
 mod actor;
+mod aging;
 mod arguments;
 mod clock;
 mod commands;
@@ -24,10 +25,19 @@ mod store;
 use std::process::ExitCode;
 
 use arguments::Arguments;
-use ctrlz_isolation::native::NativeDriver;
-use failure::Failure;
+use ctrlz_isolation::native::{self, NativeDriver};
+use failure::{Failure, OWN_FAILURE};
 
 fn main() -> ExitCode {
+    #[cfg(feature = "faults")]
+    clock::share();
+    let mut words = std::env::args_os().skip(1).peekable();
+    if words.peek().is_some_and(|word| word == native::PROBE) {
+        let words: Vec<_> = words.collect();
+        if let Some(code) = native::probe_inside(&words) {
+            return ExitCode::from(u8::try_from(code).unwrap_or(OWN_FAILURE));
+        }
+    }
     // Before anything else: what is in memory now, process 1 gets a copy of.
     let isolation = early::isolation();
     let arguments = match Arguments::read() {

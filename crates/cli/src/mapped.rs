@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use ctrlz_core::name::SandboxName;
-use ctrlz_core::sandbox::Root;
+use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::store::Store;
 use ctrlz_isolation::native;
 use ctrlz_store::SqliteStore;
@@ -62,6 +62,8 @@ fn concern(command: &Command) -> Concern<'_> {
         Command::New(arguments) => with_root(arguments.root.as_deref()),
         Command::Exec(arguments) => Concern::Named(&arguments.sandbox),
         Command::Rm(arguments) => Concern::Named(&arguments.sandbox),
+        Command::Suspend(arguments) => Concern::Named(&arguments.sandbox),
+        Command::Resume(arguments) => Concern::Named(&arguments.sandbox),
         Command::Fork(arguments) => Concern::Named(&arguments.sandbox),
         Command::Shell(arguments) => pick(arguments.sandbox.as_ref()),
         Command::Diff(arguments) => pick(arguments.sandbox.sandbox.as_ref()),
@@ -73,18 +75,29 @@ fn concern(command: &Command) -> Concern<'_> {
             Concern::All
         }
         Command::Snapshot(arguments) => pick(arguments.sandbox.sandbox.as_ref()),
-        Command::Rollback(_) | Command::Show(_) | Command::Recover(_) => Concern::All,
+        Command::Rollback(_)
+        | Command::Show(_)
+        | Command::Recover(_)
+        | Command::Push(_)
+        | Command::Pull(_)
+        | Command::Export(_)
+        | Command::Import(_) => Concern::All,
         Command::Ls
         | Command::Release(_)
+        | Command::Archive(_)
+        | Command::Verify(_)
+        | Command::Drill(_)
         | Command::Snapshots(_)
         | Command::Log(_)
         | Command::Events(_)
         | Command::Sinks(_)
         | Command::Daemon(_)
         | Command::Health(_)
+        | Command::Stats(_)
+        | Command::Top(_)
         | Command::Audit(_)
         | Command::State(_)
-        | Command::Doctor
+        | Command::Doctor(_)
         | Command::Check(_)
         | Command::Hook(_)
         | Command::Policy(_)
@@ -95,15 +108,15 @@ fn concern(command: &Command) -> Concern<'_> {
 }
 
 /// Whether a sandbox that `matches` holds files of many owners.
-fn any_sandbox(matches: impl Fn(&ctrlz_core::sandbox::Sandbox) -> bool) -> Result<bool, Failure> {
+fn any_sandbox(matches: impl Fn(&Sandbox) -> bool) -> Result<bool, Failure> {
     let directory = places::store()?;
     if !directory.join("store.db").exists() {
         return Ok(false);
     }
     // Closed again before the process is cloned: a connection must not cross that.
     let store = SqliteStore::open(&directory)?;
-    let own_root = |root: &Root| matches!(root, Root::Directory { .. } | Root::Image { .. });
-    Ok(store.sandboxes()?.iter().any(|sandbox| matches(sandbox) && own_root(&sandbox.root)))
+    let concerned = |one: &Sandbox| matches(one) && one.root.has_many_owners();
+    Ok(store.sandboxes()?.iter().any(concerned))
 }
 
 /// Calls `action` in a child that may handle files of all the user's ids.

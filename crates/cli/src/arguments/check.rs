@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use ctrlz_core::name::SandboxName;
 
 /// `ctrlz check`
 #[derive(Debug, Args)]
@@ -19,12 +20,16 @@ pub(crate) struct CheckArguments {
     /// The language; told by the file's name or its `#!` line when left out
     #[arg(long, value_enum, value_name = "LANGUAGE", conflicts_with = "command")]
     pub(crate) lang: Option<LanguageWord>,
-    /// Show the text with what was found underlined, and what it would do
+    /// Show the text with what was found underlined, how it was read, and what it would do
     #[arg(long, conflicts_with = "jsonl")]
     pub(crate) explain: bool,
     /// The folder to judge it in, which is its workspace
     #[arg(long, short = 'w', value_name = "FOLDER")]
     pub(crate) workdir: Option<PathBuf>,
+    /// Judge it as `ctrlz exec` would in this sandbox: with its root, what happened in it before, and
+    /// the limits and the network of the configuration in force
+    #[arg(long, value_name = "SANDBOX", conflicts_with = "workdir")]
+    pub(crate) sandbox: Option<SandboxName>,
     /// The command and its arguments, or one text of the shell
     #[arg(last = true, value_name = "COMMAND", group = "what")]
     pub(crate) command: Vec<OsString>,

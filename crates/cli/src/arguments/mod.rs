@@ -1,8 +1,10 @@
 //! The command line's grammar.
 
+mod archive;
 mod check;
 mod events;
 mod hook;
+mod monitor;
 mod policy;
 mod run;
 mod snapshots;
@@ -16,6 +18,11 @@ use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::workspace::ConflictStrategy;
 
+pub(crate) use archive::{
+    ArchiveAction, ArchiveArguments, ArchiveScope, Destination, DrillArguments, ExportArguments,
+    ExportFormat, FromArgument, ImportArguments, KeyArguments, KeysAction, PullArguments,
+    PushArguments, RecipientArguments, VerifyArguments,
+};
 pub(crate) use check::{CheckArguments, LanguageWord};
 pub(crate) use events::{
     AuditAction, AuditArguments, DaemonArguments, EventsArguments, HealthArguments, SinksAction,
@@ -25,6 +32,7 @@ pub(crate) use hook::{
     Agent, HookAction, HookArguments, HookOptions, InstallArguments, OnHigh, OnLow,
     SettingsArguments, UninstallArguments,
 };
+pub(crate) use monitor::{SortBy, StatsArguments, TopArguments};
 pub(crate) use policy::{PolicyAction, PolicyArguments, Tool};
 pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
 pub(crate) use snapshots::{
@@ -93,6 +101,10 @@ pub(crate) enum Command {
     Ls,
     /// Remove a sandbox
     Rm(RemoveArguments),
+    /// Freeze what runs in a sandbox, and let nothing begin in it until it is resumed
+    Suspend(SuspendArguments),
+    /// Let a suspended sandbox go on
+    Resume(ResumeArguments),
     /// Remember where a sandbox stands
     Snapshot(SnapshotArguments),
     /// List a sandbox's snapshots
@@ -103,6 +115,27 @@ pub(crate) enum Command {
     /// so does what anything else needs: the present point, forks, other snapshots. Commands do the
     /// same now and then by themselves.
     Gc(GcArguments),
+    /// Archive a snapshot as an OCI image, on this host and in other places
+    ///
+    /// The archive lies beside the store, or where `place:` of archive.yaml says. What lies there
+    /// already is not written again, so the second snapshot of a folder is small.
+    Push(PushArguments),
+    /// Bring a snapshot back from an archive, to its sandbox or into a new folder
+    Pull(PullArguments),
+    /// List, remove and encrypt what is archived
+    Archive(ArchiveArguments),
+    /// Write a snapshot to one file, for other programs and other machines
+    Export(ExportArguments),
+    /// Bring a snapshot back from one file
+    Import(ImportArguments),
+    /// Read what is archived and compare it with its digests
+    ///
+    /// The exit code is 1 when something is damaged or missing.
+    Verify(VerifyArguments),
+    /// Restore archived snapshots for a moment and compare them file by file
+    ///
+    /// The exit code is 1 when one cannot be restored, or is not what was archived.
+    Drill(DrillArguments),
     /// Return to a snapshot, whole or for some paths
     Rollback(RollbackArguments),
     /// Copy a sandbox
@@ -113,8 +146,18 @@ pub(crate) enum Command {
     Show(ShowArguments),
     /// Read and write a sandbox's versioned state
     State(StateArguments),
-    /// Tell what this host can enforce, line by line
-    Doctor,
+    /// Tell what a sandbox did and used, and what is usual for it
+    Stats(StatsArguments),
+    /// Show what the running sandboxes use, again and again
+    ///
+    /// Keys: q ends; c, m, p, f, d, t and n sort by CPU, memory, processes, open files, disk, time and
+    /// name; r turns the order round. Without a terminal it is shown once.
+    Top(TopArguments),
+    /// Tell what this host can enforce, line by line, and what a probe inside a sandbox showed
+    ///
+    /// The exit code is 1 when a protection is not in force, or something is missing that
+    /// `environment:` of ctrlz.yaml asks for.
+    Doctor(DoctorArguments),
     /// Tell what is wrong with the host or the store, and what to do
     ///
     /// The exit code is 0 when all is well, 1 with a warning, 2 when something is critical.
@@ -183,13 +226,32 @@ impl Command {
                 | Self::New(_)
                 | Self::Rm(_)
                 | Self::Fork(_)
+                | Self::Suspend(_)
+                | Self::Resume(_)
                 | Self::Snapshot(_)
                 | Self::Rollback(_)
                 | Self::State(_)
                 | Self::Gc(_)
                 | Self::Release(_)
                 | Self::Recover(_)
+                | Self::Push(_)
+                | Self::Pull(_)
+                | Self::Import(_)
         )
+    }
+
+    /// Whether all that it does is to write more into the store, without running anything.
+    pub(crate) fn only_takes_space(&self) -> bool {
+        match self {
+            Self::New(_)
+            | Self::Fork(_)
+            | Self::Push(_)
+            | Self::Import(_)
+            | Self::Drill(_)
+            | Self::Snapshot(SnapshotArguments { action: None, .. }) => true,
+            Self::State(arguments) => arguments.only_takes_space(),
+            _ => false,
+        }
     }
 
     /// Whether somebody whose disk is full would turn to it.
@@ -201,6 +263,7 @@ impl Command {
                 | Self::Rollback(_)
                 | Self::Rm(_)
                 | Self::Gc(_)
+                | Self::Archive(_)
                 | Self::Snapshot(SnapshotArguments { action: Some(_), .. })
                 | Self::Recover(_)
         )
@@ -226,6 +289,9 @@ pub(crate) struct DiffArguments {
     /// What changed since this snapshot
     #[arg(long, value_name = "SNAP")]
     pub(crate) since: Option<SnapshotId>,
+    /// Against the real folder, with what the commands of `setup:` left
+    #[arg(long, conflicts_with_all = ["operation", "since"])]
+    pub(crate) base: bool,
     /// Only these paths, relative to the workspace
     #[arg(long = "path", value_name = "PATH")]
     pub(crate) paths: Vec<PathBuf>,
@@ -298,7 +364,8 @@ pub(crate) struct NewArguments {
     /// The folder that it starts from
     #[arg(long, value_name = "FOLDER", default_value = ".")]
     pub(crate) base: PathBuf,
-    /// The root: `host`, `overlay`, a folder, a tar file or an OCI image layout
+    /// The root: `host`, `overlay`, a folder, a tar file, or an image as podman and docker save
+    /// it, with `:NAME` behind it where there are several
     #[arg(long, value_name = "ROOT")]
     pub(crate) root: Option<PathBuf>,
 }
@@ -310,6 +377,28 @@ pub(crate) struct RemoveArguments {
     /// Also when it has uncommitted changes
     #[arg(long, short)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArguments {
+    /// Probe anew, whatever is known already
+    #[arg(long)]
+    pub(crate) probe: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SuspendArguments {
+    /// The sandbox
+    pub(crate) sandbox: SandboxName,
+    /// Why, for those who meet it later
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResumeArguments {
+    /// The sandbox
+    pub(crate) sandbox: SandboxName,
 }
 
 #[derive(Debug, Args)]
@@ -343,6 +432,12 @@ pub(crate) struct RecoverArguments {
     /// Return to this snapshot, whether it is known to be good or not
     #[arg(long, value_name = "SNAP", requires = "emergency")]
     pub(crate) to: Option<SnapshotId>,
+    /// Make the sandboxes that are not here from an archive: that of this host, or the place given
+    #[arg(long, value_name = "PLACE", num_args = 0..=1, conflicts_with = "emergency")]
+    #[expect(clippy::option_option, reason = "whether it was given, and with what")]
+    pub(crate) from_archive: Option<Option<String>>,
+    #[command(flatten)]
+    pub(crate) keys: KeyArguments,
 }
 
 #[derive(Debug, Args)]

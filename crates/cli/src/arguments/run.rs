@@ -15,8 +15,8 @@ use crate::failure::{Failure, OWN_FAILURE};
 /// `ctrlz run`
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// The root: `host` (read-only), `overlay` (copy-on-write), a folder, a tar file or an OCI
-    /// image layout
+    /// The root: `host` (read-only), `overlay` (copy-on-write), a folder, a tar file, or an image
+    /// as podman and docker save it, with `:NAME` behind it where there are several
     #[arg(long, value_name = "ROOT")]
     pub(crate) root: Option<PathBuf>,
     /// Throw away this folder's uncommitted changes first
@@ -51,7 +51,7 @@ pub(crate) struct ShellArguments {
 }
 
 /// How a command runs.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct CommandArguments {
     /// Commit when the command succeeds; take its changes back when it fails
     #[arg(long, overrides_with = "no_commit")]

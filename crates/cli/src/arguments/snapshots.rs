@@ -155,4 +155,7 @@ pub(crate) struct GcArguments {
     /// Keep so many bytes of a sandbox's past, instead of what the configuration says
     #[arg(long, value_name = "SIZE")]
     pub(crate) max_bytes: Option<ByteSize>,
+    /// The clock is right, although it has jumped ahead: let go what is old by it
+    #[arg(long)]
+    pub(crate) trust_clock: bool,
 }

@@ -23,6 +23,13 @@ pub(crate) struct StateArguments {
     pub(crate) with_key: Option<KeySource>,
 }
 
+impl StateArguments {
+    /// Whether all that it does is to write more into the store.
+    pub(crate) fn only_takes_space(&self) -> bool {
+        matches!(self.action, StateAction::Put { .. } | StateAction::Import { .. })
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum StateAction {
     /// Print a value

@@ -1,8 +1,8 @@
 //! Step 1 of every command: the verdict, and whether it may run.
 
 use std::ffi::OsString;
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::path::{Path, PathBuf};
 
 use ctrlz_config::{Config, Profile, ValidationLevel};
 use ctrlz_core::isolation::Network;
@@ -21,24 +21,29 @@ const MOST_REASONS: usize = 4;
 /// How many effects that cannot be undone, and how many that cannot happen.
 const MOST_COVERED: usize = 4;
 
-/// What the validator says of a command that starts in `directory` of a sandbox.
-pub(super) fn verdict(
-    argv: &[OsString],
-    root: &Root,
-    base: &Path,
-    directory: &Path,
-    packs: Packs,
-    config: &Config,
-) -> Verdict {
+/// Where a command is judged that starts in `directory` of a sandbox with that root.
+pub(super) fn context(root: &Root, base: &Path, directory: &Path, config: &Config) -> Context {
     let context = match root {
         Root::Host if base != Path::new("/") => judging::in_workspace(base, directory),
         // Its workspace is a whole system, in which not everything is work.
         _ => judging::in_folder(directory),
     };
-    let surroundings = Some(judging::surroundings(root, config));
-    let context = Context { surroundings, ..context };
-    let argv: Vec<Vec<u8>> = argv.iter().map(|word| word.as_bytes().to_vec()).collect();
-    Validator::with_packs(context, packs).arguments(&argv)
+    Context { surroundings: Some(judging::surroundings(root, config)), ..context }
+}
+
+/// What the validator says of a command.
+pub(super) fn verdict(argv: &[OsString], context: Context, packs: Packs) -> Verdict {
+    Validator::with_packs(context, packs).arguments(&bytes(argv))
+}
+
+/// The files that a command names.
+pub(super) fn files_named(argv: &[OsString], context: Context) -> Vec<PathBuf> {
+    let files = Validator::new(context).files_named(&bytes(argv));
+    files.into_iter().map(|path| PathBuf::from(OsString::from_vec(path))).collect()
+}
+
+fn bytes(argv: &[OsString]) -> Vec<Vec<u8>> {
+    argv.iter().map(|word| word.as_bytes().to_vec()).collect()
 }
 
 /// Lets a command pass, or asks whether it may, or refuses it. Answers who approved it, when

@@ -4,6 +4,7 @@ use ctrlz_core::workspace::ConflictStrategy;
 use ctrlz_engine::CommitOptions;
 
 use super::diff::workspace_paths;
+use super::gc;
 use crate::Answer;
 use crate::arguments::{CommitArguments, SandboxArgument};
 use crate::context::{Context, WhenBusy};
@@ -35,7 +36,11 @@ pub(crate) fn commit(arguments: &CommitArguments, json: bool) -> Answer {
         }
         return show::done();
     }
-    let report = context.with_core(WhenBusy::Wait, |core| Ok(core.commit(&sandbox, &options)?))?;
+    let report = context.with_core(WhenBusy::Wait, |core| {
+        let report = core.commit(&sandbox, &options)?;
+        gc::now_and_then(&context, core, report.operation);
+        Ok(report)
+    })?;
     if json {
         show::print_json(&[
             ("sandbox", show::to_json(&sandbox.name)?),

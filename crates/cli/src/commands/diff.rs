@@ -21,7 +21,11 @@ pub(crate) fn diff(arguments: &DiffArguments, json: bool) -> Answer {
         }
         let driver = core.driver_of(&sandbox)?;
         let now = &sandbox.point.tree;
-        Ok(driver.changes(&driver.base_tree(now)?, now)?)
+        let start = match arguments.base {
+            true => driver.base_tree(now)?,
+            false => core.start_of(&sandbox)?,
+        };
+        Ok(driver.changes(&start, now)?)
     })?;
     if !paths.is_empty() {
         changeset.changes.retain(|change| paths.iter().any(|path| change.path.is_within(path)));

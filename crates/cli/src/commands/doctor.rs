@@ -1,24 +1,47 @@
 //! `ctrlz doctor`.
 
+use std::path::Path;
+
+use ctrlz_config::Config;
 use ctrlz_core::isolation::IsolationDriver;
+use ctrlz_engine::NewNamed;
 use serde_json::json;
 
+use super::environment::{self, Need};
+use super::{probe, setup};
 use crate::Answer;
-use crate::context::Context;
-use crate::show::{self, Style};
+use crate::arguments::{CommandArguments, DoctorArguments};
+use crate::context::{Context, WhenBusy};
+use crate::failure::{Failure, OWN_FAILURE};
+use crate::show::{self, Style, plain};
+use crate::{places, root};
 
-pub(crate) fn doctor(json: bool) -> Answer {
+pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
     let context = Context::open()?;
+    let folder = places::working_folder()?;
+    let config =
+        ctrlz_config::load(&places::configuration(&folder), &ctrlz_config::Flags::default())
+            .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
     let survey = context.isolation.survey();
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
+    let probed = match arguments.probe {
+        true => probe::anew(&context, &config, true)?,
+        false => probe::known(&context, &config)?,
+    };
+    let needs = needs(&context, &config, &folder)?;
+    let is_well = probed.broken().next().is_none() && needs.iter().all(|need| need.met);
     if json {
         show::print_json(&[
             ("kernel", kernel.into()),
             ("store", context.directory.to_string_lossy().into_owned().into()),
             ("capabilities", show::to_json(&context.isolation.capabilities())?),
             ("enforcement", json!(survey)),
+            ("probe", json!(probed.trials)),
+            ("probed_now", (!probed.is_known).into()),
+            ("missing", json!(probed.missing)),
+            ("environment", json!(needs)),
         ]);
-        return show::done();
+        return Ok(u8::from(!is_well));
     }
     let style = Style::stdout();
     println!("kernel {kernel}, store {}", context.directory.display());
@@ -30,5 +53,43 @@ pub(crate) fn doctor(json: bool) -> Answer {
         let note = if line.note.is_empty() { String::new() } else { format!(" ({})", line.note) };
         println!("{mark} {:<32} {by}{}", line.what, style.dim(&note));
     }
-    show::done()
+    let when = if probed.is_known { "found earlier; --probe tries anew" } else { "found now" };
+    println!("tried inside a sandbox ({when})");
+    for trial in &probed.trials {
+        let mark = match (trial.held, trial.tried) {
+            (true, true) => style.green("✓"),
+            (true, false) => style.dim("·"),
+            (false, _) => style.red("✗"),
+        };
+        println!("{mark} {:<32} {}", trial.what, style.dim(&plain(&trial.evidence)));
+    }
+    if !needs.is_empty() {
+        println!("what `environment:` asks for");
+    }
+    for need in &needs {
+        let mark = if need.met { style.green("✓") } else { style.red("✗") };
+        println!("{mark} {:<32} {}", need.what, style.dim(&plain(&need.evidence)));
+    }
+    Ok(u8::from(!is_well))
+}
+
+/// What `environment:` asks for, looked at in the sandbox of this folder, or in one that is made for
+/// it and goes again.
+fn needs(context: &Context, config: &Config, folder: &Path) -> Result<Vec<Need>, Failure> {
+    if config.environment.is_empty() {
+        return Ok(Vec::new());
+    }
+    context.with_core(WhenBusy::Wait, |core| {
+        if let Some(sandbox) = core.sandbox_of_folder(folder, None)? {
+            return environment::look((context, core), &sandbox, config);
+        }
+        let name = format!("doctor-{}", std::process::id());
+        let name = name.parse().map_err(|error| Failure::caused(OWN_FAILURE, "name", &error))?;
+        let new = NewNamed { name, choice: root::choose(None, folder)? };
+        let made = setup::made((context, core), config, &CommandArguments::plain()?, &new.choice)?;
+        let sandbox = core.create_named(&new, made.as_ref())?;
+        let needs = environment::look((context, core), &sandbox, config);
+        core.remove(&sandbox, true)?;
+        needs
+    })
 }

@@ -175,6 +175,10 @@ fn told(happening: &Happening) -> String {
             Some(reason) => format!("contained: {reason}"),
             None => format!("released, {} more operations are checked", guard.watched),
         },
+        Happening::LifecycleChanged(changed) => match changed.reason.as_str() {
+            "" => format!("{} → {}", changed.from, changed.to),
+            reason => format!("{} → {}: {reason}", changed.from, changed.to),
+        },
         Happening::SnapshotRemoved(removed) => format!("{}: {}", removed.snapshot, removed.reason),
         Happening::RollbackRequired(required) => required.reason.clone(),
         Happening::RollbackDone(done) => {

@@ -3,15 +3,18 @@
 use std::fs::File;
 use std::time::{Duration, Instant, SystemTime};
 
+use ctrlz_config::History;
 use ctrlz_core::id::OperationId;
-use ctrlz_core::sandbox::{Root, Sandbox};
+use ctrlz_core::monitor::HistoryAges;
+use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
-use ctrlz_engine::{RetentionPlan, RetentionPolicy, SandboxCore, Upkeep};
+use ctrlz_engine::{RetentionPlan, RetentionPolicy, SandboxCore, Upkeep, in_full};
+use ctrlz_store::audit::Notary;
 use serde_json::{Value, json};
 
 use crate::Answer;
+use crate::aging;
 use crate::arguments::GcArguments;
-use crate::clock;
 use crate::context::{Context, WhenBusy};
 use crate::failure::Failure;
 use crate::show::{self, plain, print_table};
@@ -25,8 +28,8 @@ const STAMP: &str = "upkeep";
 /// The least time between two, when nobody asks.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
-/// For how long a command goes on with it before it lets the rest wait. Sandboxes that are begun
-/// are ended, and what was let go is removed.
+/// For how long a command goes on with it before it lets the rest wait: what is begun, a sandbox or the
+/// removal of one layer, is ended.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
@@ -45,9 +48,13 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
         policy.max_bytes = arguments.max_bytes.or(policy.max_bytes);
         Ok(policy)
     };
+    let aging = aging::time(&context.directory, context.store(), arguments.trust_clock);
+    if let Some(warning) = aging.warning() {
+        eprintln!("ctrlz: {warning}; `--trust-clock` says that it is right");
+    }
     let how = Upkeep {
         policy: &policy,
-        now: clock::now(),
+        now: aging.now,
         dry_run: arguments.dry_run,
         measured: true,
         more: &|| true,
@@ -55,12 +62,19 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
     let mut report = context.with_core(WhenBusy::Wait, |core| Ok(core.keep_up(&how)?))?;
     // Those that were not asked for.
     report.sandboxes.retain(|kept| kept.plan.as_ref().err().is_none_or(|why| !why.is_empty()));
+    if !arguments.dry_run
+        && let Err(error) = context.tracker().roll_up(aging.now, history_ages())
+    {
+        eprintln!("ctrlz: the history of usage was left alone: {}", plain(&in_full(&error)));
+    }
     if json {
         let sandboxes = report.sandboxes.iter().map(|kept| told(&kept.sandbox, &kept.plan));
         show::print_json(&[
             ("dry_run", arguments.dry_run.into()),
             ("sandboxes", sandboxes.collect::<Result<Vec<Value>, Failure>>()?.into()),
             ("freed_bytes", report.freed.into()),
+            ("clock_ahead_seconds", aging.ahead.map(|ahead| ahead.0.as_secs()).into()),
+            ("merged", show::to_json(&report.merged)?),
         ]);
         return show::done();
     }
@@ -69,6 +83,9 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
             Ok(plan) => print_plan(&kept.sandbox, plan, arguments.dry_run),
             Err(reason) => println!("{}: left alone: {}", kept.sandbox.name, plain(reason)),
         }
+    }
+    for name in &report.merged {
+        println!("{name}: its layers were merged ahead of its next commands");
     }
     if !arguments.dry_run {
         println!("{} freed", ByteSize(report.freed));
@@ -139,9 +156,34 @@ fn policy_of(sandbox: &Sandbox) -> Result<RetentionPolicy, String> {
     })
 }
 
+/// What retention lets go of all sandboxes, by the configuration of each. Answers how many snapshots
+/// went, and the bytes freed, about.
+pub(super) fn retain(context: &Context) -> Result<(usize, u64), Failure> {
+    let how = Upkeep {
+        policy: &policy_of_ours,
+        // A clock that is wrong lets nothing go.
+        now: aging::time(&context.directory, context.store(), false).now,
+        dry_run: false,
+        measured: false,
+        more: &|| true,
+    };
+    let report = context.with_core(WhenBusy::Fail, |core| Ok(core.keep_up(&how)?))?;
+    let plans = report.sandboxes.iter().filter_map(|kept| kept.plan.as_ref().ok());
+    let gone = plans.flat_map(|plan| &plan.snapshots).filter(|decision| !decision.kept).count();
+    Ok((gone, report.freed))
+}
+
+/// Files of many owners are removed only by commands that may handle them.
+fn policy_of_ours(sandbox: &Sandbox) -> Result<RetentionPolicy, String> {
+    match sandbox.root.has_many_owners() {
+        true => Err("its files have many owners".to_owned()),
+        false => policy_of(sandbox),
+    }
+}
+
 /// What a command does for the store when its own work is done: nothing, but for one of
 /// [`EVERY`] operations when the last time is [`INTERVAL`] ago. Whatever fails waits for the next
-/// time; what is removed is told in the event log.
+/// time, and so does what takes longer than [`PATIENCE`]; what is removed is told in the event log.
 pub(super) fn now_and_then(context: &Context, core: &SandboxCore<'_>, operation: OperationId) {
     if operation.0 % EVERY != 0 {
         return;
@@ -154,19 +196,42 @@ pub(super) fn now_and_then(context: &Context, core: &SandboxCore<'_>, operation:
         return;
     }
     let begun = Instant::now();
-    // Files of many owners are removed only by commands that may handle them.
-    let policy = |sandbox: &Sandbox| match sandbox.root {
-        Root::Host | Root::Overlay => policy_of(sandbox),
-        _ => Err("its files have many owners".to_owned()),
-    };
+    // A clock that is wrong lets nothing go.
+    let now = aging::time(&context.directory, context.store(), false).now;
     let how = Upkeep {
-        policy: &policy,
-        now: clock::now(),
+        policy: &policy_of_ours,
+        now,
         dry_run: false,
         measured: false,
         more: &|| begun.elapsed() < PATIENCE,
     };
     let _ = core.keep_up(&how);
+    if begun.elapsed() >= PATIENCE {
+        // Then one of the next operations goes on.
+        let _ = std::fs::remove_file(&stamp);
+    }
+    let _ = context.tracker().roll_up(now, history_ages());
+    sign(context);
+}
+
+/// For how long what operations used is kept: as the user and the host say, for all sandboxes.
+pub(super) fn history_ages() -> HistoryAges {
+    match super::known_good::configuration_without_project() {
+        Ok(config) => {
+            let History { samples, minutes, hours } = config.monitoring.history;
+            HistoryAges { raw: samples.0, minutes: minutes.0, hours: hours.0 }
+        }
+        // Whoever runs a command is told what is wrong with it.
+        Err(_) => HistoryAges { hours: Duration::MAX, ..HistoryAges::default() },
+    }
+}
+
+/// Signs how far the event log has come, where somebody has begun to sign.
+fn sign(context: &Context) {
+    let notary = Notary::of(&context.directory);
+    if notary.signed_to().is_ok_and(|signed| signed > 0) {
+        let _ = notary.sign(context.store(), crate::clock::now());
+    }
 }
 
 #[cfg(not(feature = "faults"))]

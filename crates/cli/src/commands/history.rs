@@ -1,8 +1,9 @@
 //! `ctrlz log` and `ctrlz show`.
 
+use ctrlz_core::lifecycle::Lifecycle;
 use ctrlz_core::operation::{Exit, Operation, Status};
 use ctrlz_core::verdict_record::{Approval, VerdictRecord};
-use ctrlz_engine::EngineError;
+use ctrlz_engine::{EngineError, LifeReport};
 
 use crate::Answer;
 use crate::arguments::{LogArguments, ShowArguments};
@@ -36,6 +37,21 @@ pub(crate) fn log(arguments: &LogArguments, json: bool) -> Answer {
     let heading = ["OPERATION", "KIND", "RESULT", "CHANGES", "STARTED", "WHAT"];
     print_table(&heading, &rows, "no operations");
     show::done()
+}
+
+/// The state of a sandbox, and why.
+fn in_words(life: &LifeReport) -> String {
+    let why = life.suspension.as_ref().filter(|_| life.lifecycle == Lifecycle::Suspended);
+    let frozen = life.process.map(|pid| format!(", process {pid} is frozen"));
+    match why {
+        None => life.lifecycle.to_string(),
+        Some(suspension) => {
+            let reason = Some(&suspension.reason).filter(|reason| !reason.is_empty());
+            let reason = reason.map(|reason| format!(": {}", plain(reason))).unwrap_or_default();
+            let since = suspension.since.rfc3339();
+            format!("suspended since {since}{reason}{}", frozen.unwrap_or_default())
+        }
+    }
 }
 
 /// The status; for a command that took effect how it ended.
@@ -76,9 +92,11 @@ pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
             Err(EngineError::LetGo { .. }) => Ok(None),
             Err(error) => Err(error.into()),
         })?;
+    let life = context.with_core(WhenBusy::Wait, |core| Ok(core.life_of(&sandbox)?))?;
     if json {
         show::print_json(&[
             ("sandbox", show::to_json(&sandbox.name)?),
+            ("lifecycle", show::to_json(&life)?),
             ("operation", show::to_json(&operation)?),
             ("changes", show::to_json(&changeset.map(|changeset| changeset.changes))?),
         ]);
@@ -86,7 +104,7 @@ pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
     }
     let style = Style::stdout();
     println!("{} {}", style.bold(&operation.id.to_string()), plain(&operation.request.title));
-    println!("  sandbox   {}", sandbox.name);
+    println!("  sandbox   {} ({})", sandbox.name, in_words(&life));
     println!("  kind      {}", operation.request.kind.word());
     println!("  result    {}", result(&operation));
     if let Some(error) = &operation.outcome.error {

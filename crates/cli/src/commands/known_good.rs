@@ -1,16 +1,17 @@
 //! The health checks of ctrlz.yaml, and what follows from them after a command.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ctrlz_config::{Config, Flags, Places};
+use ctrlz_config::{Config, EmergencyStart, Flags, Places};
 use ctrlz_core::isolation::Network;
 use ctrlz_core::sandbox::{GuardChange, Root, Sandbox};
 use ctrlz_core::span::Span;
 use ctrlz_engine::{HealthResult, RunReport, RunRequest, SandboxCore};
 use ctrlz_policy::redact;
 
+use super::emergency::{self, Aftermath, Emergency};
 use super::run::Redirected;
 use super::task::Task;
 use crate::arguments::CommandArguments;
@@ -38,6 +39,12 @@ pub(super) fn configuration_of(sandbox: &Sandbox) -> Result<Config, Failure> {
         .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))
 }
 
+/// What the user and the host say, for what is about no project.
+pub(super) fn configuration_without_project() -> Result<Config, Failure> {
+    ctrlz_config::load(&crate::places::configuration(Path::new("/")), &Flags::default())
+        .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))
+}
+
 /// The checks that a configuration asks for: without a network, with a limit of time.
 pub(super) fn checks(
     context: &Context,
@@ -56,6 +63,8 @@ pub(super) fn checks(
         request.title = redact(command).into_owned();
         request.workdir = sandbox.mount_point().to_owned();
         request.network = Network::None;
+        // What it writes is dropped.
+        request.least_free = None;
         request.limits.timeout = request.limits.timeout.or(Some(TIMEOUT));
         checks.push(request);
     }
@@ -75,20 +84,42 @@ pub(super) fn run(
 }
 
 /// After a command: one that changed something, or that is watched, is followed by the checks.
-/// Passing them makes the point known to be good; failing them is told.
+/// Passing them makes the point known to be good; failing them is told, and, where the configuration
+/// says so, an emergency. So is what was unusual and not rolled back already.
 pub(super) fn after(
     (context, core): (&Context, &SandboxCore<'_>),
     sandbox: &Sandbox,
     config: &Config,
     report: &RunReport,
-) {
+) -> Aftermath {
+    let starts = config.recovery.emergency == EmergencyStart::Auto;
+    let after = Some(report.operation);
+    if starts && !report.anomalies.is_empty() && report.rolled_back.is_none() {
+        let told: Vec<String> = report.anomalies.iter().map(ToString::to_string).collect();
+        let reason = format!("unusual: {}", told.join(", "));
+        let emergency = Emergency { reason: &reason, to: None, after };
+        return emergency::by_itself((context, core), sandbox, config, emergency);
+    }
     let watched = sandbox.guard.watched;
     if watched == 0 && (config.health.is_empty() || report.counts.is_empty()) {
-        return;
+        return Aftermath::default();
     }
-    if let Err(failure) = follow((context, core), sandbox, config, report) {
-        let message = plain(failure.message());
-        eprintln!("ctrlz: the health checks could not be run: {message}");
+    match follow((context, core), sandbox, config, report) {
+        Ok(Some(reason)) if starts => {
+            let emergency = Emergency { reason: &reason, to: None, after };
+            emergency::by_itself((context, core), sandbox, config, emergency)
+        }
+        Ok(Some(_)) => {
+            let name = &sandbox.name;
+            eprintln!("  hint: `ctrlz recover --emergency {name}` returns to a good point");
+            Aftermath::default()
+        }
+        Ok(None) => Aftermath::default(),
+        Err(failure) => {
+            let message = plain(failure.message());
+            eprintln!("ctrlz: the health checks could not be run: {message}");
+            Aftermath::default()
+        }
     }
 }
 
@@ -97,7 +128,7 @@ fn follow(
     sandbox: &Sandbox,
     config: &Config,
     report: &RunReport,
-) -> Result<(), Failure> {
+) -> Result<Option<String>, Failure> {
     let checks = checks(context, sandbox, config)?;
     let failed: Vec<String> = if checks.is_empty() {
         let succeeded = report.command.exit.is_success() && report.command.stopped.is_none();
@@ -109,15 +140,18 @@ fn follow(
         let failed = results?.into_iter().filter(|result| !result.passed);
         failed.map(|one| format!("`{}` fails ({})", one.check, one.evidence)).collect()
     };
-    if !failed.is_empty() {
-        let reason = failed.join(", ");
-        let good = core.known_good(sandbox, !checks.is_empty())?.map(|snapshot| snapshot.id);
-        eprintln!("ctrlz: {}", plain(&reason));
-        eprintln!("  hint: `ctrlz recover --emergency {}` returns to a good point", sandbox.name);
-        core.require_rollback(sandbox, reason, good)?;
-    }
     if sandbox.guard.watched > 0 {
         core.store().change_guard(sandbox.id, &GuardChange::CountDown)?;
     }
-    Ok(())
+    if failed.is_empty() {
+        return Ok(None);
+    }
+    let reason = failed.join(", ");
+    eprintln!("ctrlz: {}", plain(&reason));
+    // An emergency tells it itself, when nothing stands in its way any more.
+    if config.recovery.emergency == EmergencyStart::Manual {
+        let good = core.known_good(sandbox, !checks.is_empty())?.map(|snapshot| snapshot.id);
+        core.require_rollback(sandbox, reason.clone(), good)?;
+    }
+    Ok(Some(reason))
 }

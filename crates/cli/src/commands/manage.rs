@@ -1,12 +1,18 @@
 //! `ctrlz new`, `ls`, `rm` and `fork`.
 
+use ctrlz_config::Flags;
+use ctrlz_core::lifecycle::Lifecycle;
 use ctrlz_core::sandbox::Root;
 use ctrlz_core::size::ByteSize;
-use ctrlz_engine::NewNamed;
+use ctrlz_core::store::StoreError;
+use ctrlz_engine::{EngineError, NewNamed};
+use serde_json::Value;
 
+use super::{environment, setup};
 use crate::Answer;
-use crate::arguments::{ForkArguments, NewArguments, RemoveArguments};
+use crate::arguments::{CommandArguments, ForkArguments, NewArguments, RemoveArguments};
 use crate::context::{Context, WhenBusy};
+use crate::failure::{Failure, OWN_FAILURE};
 use crate::show::{self, print_table};
 use crate::{places, root};
 
@@ -15,7 +21,16 @@ pub(crate) fn new(arguments: &NewArguments, json: bool) -> Answer {
     let choice = root::choose(arguments.root.as_deref(), &base)?;
     let context = Context::open()?;
     let new = NewNamed { name: arguments.name.clone(), choice };
-    let sandbox = context.with_core(WhenBusy::Wait, |core| Ok(core.create_named(&new)?))?;
+    let config = ctrlz_config::load(&places::configuration(&base), &Flags::default())
+        .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
+    let how = CommandArguments::plain()?;
+    context.check_ownership()?;
+    let sandbox = context.with_core(WhenBusy::Wait, |core| {
+        let made = setup::made((&context, core), &config, &how, &new.choice)?;
+        let sandbox = core.create_named(&new, made.as_ref())?;
+        environment::require_of_new((&context, core), &sandbox, &config)?;
+        Ok(sandbox)
+    })?;
     if json {
         show::print_json(&[("sandbox", show::to_json(&sandbox)?)]);
     } else {
@@ -27,23 +42,37 @@ pub(crate) fn new(arguments: &NewArguments, json: bool) -> Answer {
 pub(crate) fn list(json: bool) -> Answer {
     let context = Context::open()?;
     let sandboxes = context.store().sandboxes()?;
+    let lives: Vec<Lifecycle> = context.with_core(WhenBusy::Wait, |core| {
+        let lives = sandboxes.iter().map(|one| core.life_of(one).map(|life| life.lifecycle));
+        // One that is being removed meanwhile is gone.
+        let gone =
+            |error: &EngineError| matches!(error, EngineError::Store(StoreError::NoSandbox(_)));
+        lives
+            .map(|life| match life {
+                Err(error) if gone(&error) => Ok(Lifecycle::Destroyed),
+                life => Ok(life?),
+            })
+            .collect()
+    })?;
     if json {
-        show::print_json(&[("sandboxes", show::to_json(&sandboxes)?)]);
+        let list: Result<Vec<Value>, Failure> =
+            sandboxes.iter().zip(&lives).map(|(one, life)| show::with_life(one, *life)).collect();
+        show::print_json(&[("sandboxes", list?.into())]);
         return show::done();
     }
     let rows: Vec<Vec<String>> = context.with_core(WhenBusy::Wait, |core| {
         sandboxes
             .iter()
-            .map(|sandbox| {
-                let tree = &sandbox.point.tree;
-                let clean = core
-                    .driver_of(sandbox)
-                    .is_ok_and(|driver| driver.base_tree(tree).is_ok_and(|base| base == *tree));
-                let status = match (sandbox.open_operation, clean) {
+            .zip(&lives)
+            .filter(|(_, life)| **life != Lifecycle::Destroyed)
+            .map(|(sandbox, life)| {
+                let clean = core.is_clean(sandbox).unwrap_or_default();
+                let status = match life {
+                    Lifecycle::Suspended => "suspended",
                     _ if sandbox.guard.contained.is_some() => "contained",
-                    (Some(_), _) => "running",
-                    (None, true) => "clean",
-                    (None, false) => "uncommitted",
+                    Lifecycle::Ready if clean => "clean",
+                    Lifecycle::Ready => "uncommitted",
+                    life => life.word(),
                 };
                 let place = match &sandbox.root {
                     Root::Image { source, .. } => source.display().to_string(),

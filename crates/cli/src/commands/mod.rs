@@ -1,15 +1,20 @@
 //! One file a command.
 
 mod approval;
+mod archive;
 mod audit;
 mod automatic;
+mod captured;
 mod check;
 mod commit;
 mod config;
+mod contents;
 mod daemon;
 mod diff;
 mod doctor;
 mod emergency;
+mod end;
+mod environment;
 mod events;
 mod export;
 mod gc;
@@ -17,20 +22,31 @@ mod health;
 mod history;
 mod hook;
 mod known_good;
+mod lifecycle;
 mod manage;
 mod manual;
 mod past;
 mod policy;
+mod probe;
 mod recover;
 mod rollback;
 mod run;
+mod setup;
 mod sinks;
 mod snapshot;
+mod space;
 mod state;
+mod stats;
 mod task;
+mod top;
 mod undo;
+mod unusual;
 
+pub(crate) use archive::lost;
+pub(crate) use contents::seen as contents_seen;
+pub(crate) use daemon::is_running as is_daemon_running;
 pub(crate) use hook::BLOCKS;
+pub(crate) use unusual::tell_frozen;
 
 use ctrlz_isolation::native::NativeDriver;
 use ctrlz_store::reserve;
@@ -51,6 +67,9 @@ pub(crate) fn execute(arguments: Arguments, isolation: NativeDriver) -> Answer {
 
 fn with_space(arguments: Arguments, isolation: NativeDriver) -> Answer {
     let json = arguments.json;
+    if arguments.command.only_takes_space() {
+        space::require(&places::store()?)?;
+    }
     if !arguments.command.gives_space_back() {
         return carry_out(arguments.command, isolation, json);
     }
@@ -75,20 +94,32 @@ fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
         Command::New(arguments) => manage::new(&arguments, json),
         Command::Ls => manage::list(json),
         Command::Rm(arguments) => manage::remove(&arguments, json),
+        Command::Suspend(arguments) => lifecycle::suspend(&arguments, json),
+        Command::Resume(arguments) => lifecycle::resume(&arguments, json),
         Command::Fork(arguments) => manage::fork(arguments, json),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, json),
         Command::Snapshots(arguments) => snapshot::list(&arguments, json),
         Command::Gc(arguments) => gc::gc(&arguments, json),
+        Command::Push(arguments) => archive::push(&arguments, json),
+        Command::Pull(arguments) => archive::pull(&arguments, json),
+        Command::Archive(arguments) => archive::archive(&arguments, json),
+        Command::Export(arguments) => archive::export(&arguments, json),
+        Command::Import(arguments) => archive::import(&arguments, json),
+        Command::Verify(arguments) => archive::verify(&arguments, json),
+        Command::Drill(arguments) => archive::drill(&arguments, json),
         Command::Rollback(arguments) => rollback::rollback(&arguments, json),
         Command::Log(arguments) => history::log(&arguments, json),
         Command::Show(arguments) => history::show(&arguments, json),
         Command::State(arguments) => state::state(arguments, json),
-        Command::Doctor => doctor::doctor(json),
-        Command::Recover(arguments) => match &arguments.emergency {
-            Some(name) => emergency::emergency(name, &arguments, json),
-            None => recover::recover(json),
+        Command::Doctor(arguments) => doctor::doctor(&arguments, json),
+        Command::Recover(arguments) => match (&arguments.emergency, &arguments.from_archive) {
+            (Some(name), _) => emergency::emergency(name, &arguments, json),
+            (None, Some(from)) => archive::rebuild(from.as_deref(), &arguments.keys, json),
+            (None, None) => recover::recover(json),
         },
         Command::Release(arguments) => emergency::release(&arguments, json),
+        Command::Stats(arguments) => stats::stats(&arguments, json),
+        Command::Top(arguments) => top::top(&arguments, json),
         Command::Health(arguments) => health::health(&arguments, json),
         Command::Events(arguments) => events::events(&arguments, json),
         Command::Sinks(arguments) => sinks::sinks(&arguments, json),

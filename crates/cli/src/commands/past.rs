@@ -2,18 +2,19 @@
 
 use std::path::Path;
 
+use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::{Operation, OperationKind, Status};
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::store::Store;
 use ctrlz_core::time::Timestamp;
-use ctrlz_core::verdict_record::EffectRecord;
+use ctrlz_core::verdict_record::{EffectRecord, VerdictRecord};
 use ctrlz_engine::BaseChoice;
-use ctrlz_policy::{Deletions, History};
+use ctrlz_policy::{Deletions, History, Verdict, redact};
 
 use crate::clock;
 use crate::failure::Failure;
-use crate::places;
 use crate::store::OpenStore;
+use crate::{places, root};
 
 /// How many operations are remembered.
 const REMEMBERED: u32 = 64;
@@ -34,6 +35,33 @@ pub(super) fn of_folder(
     let sandboxes = store.sandboxes_of_folder(folder)?;
     let found = sandboxes.into_iter().find(|sandbox| is_from(sandbox, choice));
     Ok(found.map(|sandbox| (store, sandbox)))
+}
+
+/// A verdict in the light of what happened in the sandbox that `ctrlz run` would use in `folder`,
+/// where there is one.
+pub(super) fn weighed(verdict: Verdict, folder: &Path) -> Result<Verdict, Failure> {
+    if !verdict.wants_history() {
+        return Ok(verdict);
+    }
+    Ok(match of_folder(folder, &root::expected(None, folder))? {
+        Some((store, sandbox)) => verdict.in_light_of(&history(&store, &sandbox)?),
+        None => verdict,
+    })
+}
+
+/// Writes down that a command was not let run, for the sandbox that `ctrlz run` would use in
+/// `folder`, where there is one.
+pub(super) fn refused(
+    folder: &Path,
+    title: &str,
+    verdict: VerdictRecord,
+    reason: &str,
+) -> Result<(), Failure> {
+    if let Some((store, sandbox)) = of_folder(folder, &root::expected(None, folder))? {
+        let title = redact(title).into_owned();
+        ctrlz_engine::refuse(&store, &sandbox, title, Limits::default(), verdict, reason)?;
+    }
+    Ok(())
 }
 
 /// Whether a sandbox is the one of a choice. An image is not unpacked yet when it is asked for.
@@ -94,10 +122,9 @@ fn covers(one: &EffectRecord, other: &EffectRecord) -> bool {
 mod tests {
     use ctrlz_core::changeset::ChangeCounts;
     use ctrlz_core::id::{OperationId, SandboxId};
-    use ctrlz_core::limits::Limits;
     use ctrlz_core::operation::{Outcome, Request};
     use ctrlz_core::snapshot::{Point, Tree};
-    use ctrlz_core::verdict_record::{Approval, Approver, VerdictRecord};
+    use ctrlz_core::verdict_record::{Approval, Approver};
 
     use super::*;
 

@@ -145,9 +145,7 @@ fn risk_of(shown: &Shown) -> String {
 fn print_rule(shown: &Shown) {
     let about = match &shown.overrides {
         Some(rule) => format!(", an override of {rule}"),
-        None if shown.yaml.contains("\n  allow: true") && !shown.allows => {
-            ", which may not loosen anything here".to_owned()
-        }
+        None if may_not_loosen(shown) => ", which may not loosen anything here".to_owned(),
         None => String::new(),
     };
     let family = if shown.pack == shown.family {
@@ -182,12 +180,11 @@ fn test(paths: &[PathBuf], json: bool) -> Answer {
     let mut checked = Vec::new();
     for file in &files {
         let standing = standing(file.origin, &config);
+        let of_file = standing.clone();
         let errors = match Pack::parse_unchecked(&name_of(&file.path), &file.text, standing) {
             Err(error) => vec![error],
             Ok(pack) => {
-                let shown = pack.shown();
-                let examples = shown.iter().map(|one| one.matches.len() + one.no_match.len()).sum();
-                checked.push((file.path.clone(), shown.len(), examples));
+                checked.push(Checked::of(&file.path, &pack, &of_file));
                 pack.failing_examples()
             }
         };
@@ -198,8 +195,11 @@ fn test(paths: &[PathBuf], json: bool) -> Answer {
     if json {
         let packs: Vec<_> = checked
             .iter()
-            .map(|(path, rules, examples): &(PathBuf, usize, usize)| {
-                json!({ "path": path.to_string_lossy(), "rules": rules, "examples": examples })
+            .map(|Checked { path, rules, examples, without_effect }| {
+                json!({
+                    "path": path, "rules": rules, "examples": examples,
+                    "without_effect": without_effect,
+                })
             })
             .collect();
         let errors: Vec<_> = wrong
@@ -225,13 +225,48 @@ fn test(paths: &[PathBuf], json: bool) -> Answer {
     if files.is_empty() {
         println!("there are no packs; `ctrlz policy new NAME` begins one");
     }
-    for (path, rules, examples) in checked {
-        let path = path.to_string_lossy();
+    for Checked { path, rules, examples, without_effect } in checked {
         if !wrong.iter().any(|error| error.pack == path) {
             println!("{}: {rules} rules, {examples} examples hold", plain(&path));
         }
+        for line in without_effect {
+            println!("  {}", plain(&line));
+        }
     }
     Ok(code)
+}
+
+/// A pack that can be read.
+struct Checked {
+    path: String,
+    rules: usize,
+    examples: usize,
+    /// What it would allow and may not, with the reason.
+    without_effect: Vec<String>,
+}
+
+impl Checked {
+    fn of(path: &Path, pack: &Pack, standing: &Standing) -> Self {
+        let shown = pack.shown();
+        let without_effect = match standing {
+            Standing::MayLoosen => Vec::new(),
+            Standing::OnlyTightens { because } => {
+                let held = shown.iter().filter(|shown| may_not_loosen(shown));
+                held.map(|shown| format!("{} has no effect: {because}", shown.rule)).collect()
+            }
+        };
+        Self {
+            path: path.to_string_lossy().into_owned(),
+            rules: shown.len(),
+            examples: shown.iter().map(|one| one.matches.len() + one.no_match.len()).sum(),
+            without_effect,
+        }
+    }
+}
+
+/// Whether a rule would allow something if its pack might.
+fn may_not_loosen(shown: &Shown) -> bool {
+    shown.overrides.is_none() && shown.yaml.contains("\n  allow: true") && !shown.allows
 }
 
 fn failed_test(code: u8, wrong: &[PackError]) -> Failure {

@@ -5,7 +5,7 @@ use ctrlz_engine::{RollbackOptions, RollbackTarget};
 
 use super::diff::workspace_paths;
 use super::emergency::print_checks;
-use super::known_good;
+use super::{gc, known_good};
 use crate::Answer;
 use crate::arguments::RollbackArguments;
 use crate::context::{Context, WhenBusy};
@@ -45,8 +45,11 @@ pub(crate) fn rollback(arguments: &RollbackArguments, json: bool) -> Answer {
         }
         return show::done();
     }
-    let report =
-        context.with_core(WhenBusy::Wait, |core| Ok(core.rollback(&sandbox, target, &options)?))?;
+    let report = context.with_core(WhenBusy::Wait, |core| {
+        let report = core.rollback(&sandbox, target, &options)?;
+        gc::now_and_then(&context, core, report.operation);
+        Ok(report)
+    })?;
     let checks = match arguments.check {
         true => {
             let config = known_good::configuration_of(&sandbox)?;
@@ -63,10 +66,18 @@ pub(crate) fn rollback(arguments: &RollbackArguments, json: bool) -> Answer {
             ("counts", show::to_json(&report.counts)?),
             ("validated", if arguments.verify { "files" } else { "layers" }.into()),
             ("intact", report.intact.into()),
+            ("from_archive", show::to_json(&report.mended)?),
             ("checks", show::to_json(&checks)?),
         ]);
     } else {
-        println!("{}: rolled back: {}", report.operation, counts_in_words(&report.counts));
+        let counts = match &report.counts {
+            Some(counts) => counts_in_words(counts),
+            None => "what it changed cannot be told, as what was there is damaged".to_owned(),
+        };
+        println!("{}: rolled back: {counts}", report.operation);
+        for part in &report.mended {
+            println!("  {part} was damaged, and was fetched from the archive");
+        }
         println!("  what was there before is {}", report.left_behind);
         let what = if arguments.verify { "files" } else { "layers" };
         match report.intact {

@@ -15,14 +15,15 @@ use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_engine::{RunReport, RunRequest, SandboxCore};
 use ctrlz_isolation::native::NativeDriver;
 
+use super::emergency::Aftermath;
 use super::task::Task;
-use super::{automatic, gc, known_good, past};
+use super::{archive, automatic, environment, gc, known_good, past, probe, setup, unusual};
 use crate::Answer;
 use crate::arguments::{
     CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen,
 };
 use crate::context::{Context, WhenBusy};
-use crate::failure::{Failure, OWN_FAILURE, TIMED_OUT};
+use crate::failure::{Failure, OWN_FAILURE, REFUSED, TIMED_OUT};
 use crate::show::{self, Style, counts_in_words};
 use crate::{places, root};
 
@@ -42,11 +43,27 @@ pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) 
     };
     let past = past.as_ref().map(|(store, sandbox)| (store as &dyn Store, sandbox));
     let verdict = task.approved(root, base, verdict, past)?;
-    task.is_still_approved(root, base, &verdict)?;
+    task.is_still_approved(root, base, past.map(|(_, sandbox)| sandbox), &verdict)?;
     let choice = root::choose(arguments.root.as_deref(), &folder)?;
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
+    probe::require(&context, &config)?;
     context.with_core(when_busy(how), |core| {
-        let sandbox = core.open_folder(&folder, &choice)?;
+        let place = (&context as &Context, core);
+        let sandbox = match core.sandbox_of_folder(&folder, Some(&choice))? {
+            Some(found) if config.setup.is_empty() && config.environment.is_empty() => found,
+            Some(found) => {
+                let found = setup::renew(place, &config, how, &choice, (found, *fresh))?;
+                environment::require(place, &found, &config)?;
+                found
+            }
+            None => {
+                context.check_ownership()?;
+                let made = setup::made(place, &config, how, &choice)?;
+                let new = core.open_folder(&folder, &choice, made.as_ref())?;
+                environment::require_of_new(place, &new, &config)?;
+                new
+            }
+        };
         let request = task.request(&context, &sandbox, Some(verdict))?;
         carry_out((&context, core), &sandbox, request, &task, json)
     })
@@ -61,7 +78,7 @@ pub(crate) fn exec(arguments: ExecArguments, isolation: NativeDriver, json: bool
     let (root, base) = (&sandbox.root, &sandbox.base);
     let past = Some((context.store(), &sandbox));
     let verdict = task.approved(root, base, task.verdict(root, base)?, past)?;
-    in_sandbox(&context, &sandbox, task, Some(verdict), json)
+    in_sandbox(&context, &sandbox, task, verdict, json)
 }
 
 pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bool) -> Answer {
@@ -73,18 +90,23 @@ pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bo
     let shell = own.unwrap_or_else(|| OsString::from("/bin/sh"));
     let config = configuration(&arguments.how, &places::working_folder()?)?;
     let task = Task { argv: &[shell], config: &config, how: &arguments.how, fresh: false };
-    in_sandbox(&context, &sandbox, task, None, json)
+    // What is typed there is not known yet: the sandbox holds it, whatever it is.
+    let (root, base) = (&sandbox.root, &sandbox.base);
+    let past = Some((context.store(), &sandbox));
+    let verdict = task.approved(root, base, task.verdict(root, base)?, past)?;
+    in_sandbox(&context, &sandbox, task, verdict, json)
 }
 
 fn in_sandbox(
     context: &Context,
     sandbox: &Sandbox,
     task: Task<'_>,
-    verdict: Option<VerdictRecord>,
+    verdict: VerdictRecord,
     json: bool,
 ) -> Answer {
+    probe::require(context, task.config)?;
     context.with_core(when_busy(task.how), |core| {
-        let request = task.request(context, sandbox, verdict)?;
+        let request = task.request(context, sandbox, Some(verdict))?;
         carry_out((context, core), sandbox, request, &task, json)
     })
 }
@@ -100,18 +122,27 @@ fn carry_out(
     task: &Task<'_>,
     json: bool,
 ) -> Answer {
+    let is_to_commit = request.commit.is_some();
     let output = json.then(Redirected::begin).transpose()?;
-    let result = core.run(sandbox, request);
+    let archived = archive::before((context, core), sandbox, &request);
+    let result = archived.and_then(|()| Ok(core.run(sandbox, request)?));
     drop(output);
     let report = result?;
-    if json {
-        print_json(sandbox, &report)?;
-    } else {
+    if !json {
         summarize(sandbox, &report, task.how.summary);
     }
-    known_good::after((context, core), sandbox, task.config, &report);
+    unusual::tell_trouble(report.unwatched.as_deref());
+    let aftermath = known_good::after((context, core), sandbox, task.config, &report);
+    if json {
+        print_json(sandbox, &report, &aftermath)?;
+    }
     automatic::after(core, sandbox, task.config);
     gc::now_and_then(context, core, report.operation);
+    // Who goes on after a commit must not go on when what is unusual was kept from it.
+    let is_held_back = report.contained || report.rolled_back.is_some();
+    if is_to_commit && is_held_back && report.command.exit.is_success() {
+        return Ok(REFUSED);
+    }
     Ok(end_as(&report))
 }
 
@@ -150,7 +181,7 @@ impl Drop for Redirected {
     }
 }
 
-fn print_json(sandbox: &Sandbox, report: &RunReport) -> Result<(), Failure> {
+fn print_json(sandbox: &Sandbox, report: &RunReport, aftermath: &Aftermath) -> Result<(), Failure> {
     let commit = report.commit.as_ref().map(
         |commit| serde_json::json!({ "operation": commit.operation, "counts": commit.counts }),
     );
@@ -161,6 +192,10 @@ fn print_json(sandbox: &Sandbox, report: &RunReport) -> Result<(), Failure> {
         ("counts", show::to_json(&report.counts)?),
         ("taken_back", show::to_json(&report.taken_back)?),
         ("commit", show::to_json(&commit)?),
+        ("anomalies", unusual::to_json(&report.anomalies)?),
+        ("rolled_back", show::to_json(&report.rolled_back)?),
+        ("contained", (report.contained || aftermath.contained).into()),
+        ("emergency", show::to_json(&aftermath.recovered)?),
     ]);
     Ok(())
 }
@@ -168,7 +203,8 @@ fn print_json(sandbox: &Sandbox, report: &RunReport) -> Result<(), Failure> {
 fn summarize(sandbox: &Sandbox, report: &RunReport, when: SummaryWhen) {
     let noteworthy = report.command.network_attempts > 0
         || report.command.stopped.is_some()
-        || report.taken_back;
+        || report.taken_back
+        || !report.anomalies.is_empty();
     let show = match when {
         SummaryWhen::Always => true,
         SummaryWhen::Never => false,
@@ -182,6 +218,8 @@ fn summarize(sandbox: &Sandbox, report: &RunReport, when: SummaryWhen) {
     let changes = counts_in_words(&report.counts);
     let end = if report.taken_back {
         "the command failed, its changes were taken back".to_owned()
+    } else if let Some(rollback) = report.rolled_back {
+        format!("{changes} · rolled back by {rollback} · ctrlz undo{name}")
     } else if let Some(commit) = &report.commit {
         let counts = counts_in_words(&commit.counts);
         format!("{counts} in {} · ctrlz undo{name}", sandbox.base.display())
@@ -199,8 +237,12 @@ fn summarize(sandbox: &Sandbox, report: &RunReport, when: SummaryWhen) {
             let text = "  stopped: the disk that holds the store is nearly full";
             eprintln!("{}", style.yellow(text));
         }
+        Some(Stopped::Unusual) => {
+            eprintln!("{}", style.yellow("  stopped: it was unusual, which is not let pass"));
+        }
         None => {}
     }
+    unusual::summarize(sandbox, report, style);
     if report.command.network_attempts > 0 {
         let text = "  the network was off, and the command tried it; allow it with --net host";
         eprintln!("{}", style.yellow(text));

@@ -6,6 +6,7 @@ use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope, T
 use ctrlz_core::time::Timestamp;
 use ctrlz_policy::redact;
 
+use super::gc;
 use crate::Answer;
 use crate::arguments::{SnapshotAction, SnapshotArguments, SnapshotsArguments, TagChange};
 use crate::clock;
@@ -27,7 +28,11 @@ pub(crate) fn snapshot(arguments: SnapshotArguments, json: bool) -> Answer {
         message: redact(&arguments.message).into_owned(),
         tags: arguments.tags.into_iter().collect(),
     };
-    let snapshot = context.with_core(WhenBusy::Wait, |core| Ok(core.snapshot(&sandbox, &new)?))?;
+    let snapshot = context.with_core(WhenBusy::Wait, |core| {
+        let snapshot = core.snapshot(&sandbox, &new)?;
+        gc::now_and_then(&context, core, snapshot.operation);
+        Ok(snapshot)
+    })?;
     if json {
         show::print_json(&[("snapshot", show::to_json(&snapshot)?)]);
     } else {

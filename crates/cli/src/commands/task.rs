@@ -4,18 +4,22 @@ use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use ctrlz_config::Config;
+use ctrlz_config::{Config, EmergencyStart};
+use ctrlz_core::changeset::Changeset;
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::store::Store;
 use ctrlz_core::verdict::Risk;
 use ctrlz_core::verdict_record::{Approval, VerdictRecord};
+use ctrlz_engine::tracker::Monitoring;
 use ctrlz_engine::{Approved, CommitOptions, EngineError, RunRequest, SANDBOX_VARIABLE};
 use ctrlz_policy::{Verdict, redact};
 
-use super::{approval, past};
+use super::contents::View;
+use super::{approval, contents, past};
 use crate::arguments::CommandArguments;
-use crate::context::Context;
+use crate::context::{Context, WhenBusy};
 use crate::failure::Failure;
+use crate::root::Named;
 use crate::{places, secrets};
 
 /// What package managers need to be root inside a root of their own. They reach no further than
@@ -49,7 +53,8 @@ impl Task<'_> {
     pub(super) fn verdict(&self, root: &Root, base: &Path) -> Result<Verdict, Failure> {
         let packs = super::policy::packs_in(&places::working_folder()?, Some(self.config))?;
         let directory = workdir(root, base, self.how)?;
-        Ok(approval::verdict(self.argv, root, base, &directory, packs, self.config))
+        let context = approval::context(root, base, &directory, self.config);
+        Ok(approval::verdict(self.argv, context, packs))
     }
 
     /// The first step: a command that may not run goes no further, which is kept in the history of
@@ -71,7 +76,9 @@ impl Task<'_> {
         // Before anybody is asked: the answer counts for what is there now.
         let hash = match verdict.risk {
             Risk::Low | Risk::Medium => String::new(),
-            Risk::High | Risk::Critical => self.hash(root, base, &record)?,
+            Risk::High | Risk::Critical => {
+                self.hash(root, base, past.map(|(_, sandbox)| sandbox), &record)?
+            }
         };
         match approval::approve(&verdict, self.config, self.how) {
             Ok(None) => Ok(record),
@@ -102,7 +109,22 @@ impl Task<'_> {
     }
 
     /// The hash of everything that an approval is bound to, as things are now.
-    fn hash(&self, root: &Root, base: &Path, verdict: &VerdictRecord) -> Result<String, Failure> {
+    fn hash(
+        &self,
+        root: &Root,
+        base: &Path,
+        sandbox: Option<&Sandbox>,
+        verdict: &VerdictRecord,
+    ) -> Result<String, Failure> {
+        let changes = match sandbox {
+            Some(sandbox) => Context::open()?
+                .with_core(WhenBusy::Fail, |core| Ok(core.changes_seen(sandbox, self.fresh)?))?,
+            None => Changeset::default(),
+        };
+        let contents = match self.files(root, base)?.as_slice() {
+            [] => String::new(),
+            files => View { root, base, changes: &changes }.digest(files),
+        };
         Ok(Approved {
             argv: self.argv,
             env: &self.environment(),
@@ -110,6 +132,7 @@ impl Task<'_> {
             root,
             base,
             identity: &identity(root, base),
+            contents: &contents,
             limits: &self.config.limits,
             network: self.config.network,
             keep_capabilities: &self.capabilities(root),
@@ -127,14 +150,32 @@ impl Task<'_> {
         &self,
         root: &Root,
         base: &Path,
+        sandbox: Option<&Sandbox>,
         verdict: &VerdictRecord,
     ) -> Result<(), Failure> {
         match &verdict.approval {
-            Some(approval) if self.hash(root, base, verdict)? != approval.hash => {
+            Some(approval) if self.hash(root, base, sandbox, verdict)? != approval.hash => {
                 Err(EngineError::NotApproved.into())
             }
             _ => Ok(()),
         }
+    }
+
+    /// The files that an approval covers: those that the command names, and its program.
+    fn files(&self, root: &Root, base: &Path) -> Result<Vec<PathBuf>, Failure> {
+        let directory = workdir(root, base, self.how)?;
+        let context = approval::context(root, base, &directory, self.config);
+        let mut files = approval::files_named(self.argv, context);
+        if matches!(root, Root::Host | Root::Overlay) {
+            let environment = self.environment();
+            let path = environment.iter().find(|(name, _)| name == "PATH");
+            let program = self
+                .argv
+                .first()
+                .map(|name| contents::program(name, path.map(|(_, path)| path.as_os_str())));
+            files.extend(program.flatten());
+        }
+        Ok(files)
     }
 
     /// One line for people, without secrets.
@@ -161,6 +202,7 @@ impl Task<'_> {
             env,
             workdir: workdir(&sandbox.root, &sandbox.base, self.how)?,
             limits: config.limits,
+            least_free: config.monitoring.read_only_below,
             network: config.network,
             hidden: secrets::existing(&config.hidden, &context.directory),
             keep_capabilities: self.capabilities(&sandbox.root),
@@ -169,6 +211,12 @@ impl Task<'_> {
             fresh: self.fresh,
             commit,
             profile: config.profile.word().to_owned(),
+            files: match &verdict {
+                Some(VerdictRecord { approval: Some(_), .. }) => {
+                    self.files(&sandbox.root, &sandbox.base)?
+                }
+                _ => Vec::new(),
+            },
             identity: match &verdict {
                 Some(VerdictRecord { approval: Some(_), .. }) => {
                     identity(&sandbox.root, &sandbox.base)
@@ -176,6 +224,12 @@ impl Task<'_> {
                 _ => String::new(),
             },
             verdict,
+            monitoring: Monitoring {
+                every: config.monitoring_config.collection_interval,
+                anomaly: config.monitoring.anomaly,
+                emergency: config.recovery.emergency == EmergencyStart::Auto,
+                watched: config.recovery.watched,
+            },
         })
     }
 
@@ -201,15 +255,18 @@ impl Task<'_> {
 
 /// What the kernel knows the place by that a workspace starts from: the same name may stand for
 /// another folder later. Empty for what cannot be looked at.
-fn identity(root: &Root, base: &Path) -> String {
-    let place = match root {
-        Root::Image { source, .. } => source,
-        Root::Directory { path } => path,
-        Root::Host | Root::Overlay => base,
+pub(super) fn identity(root: &Root, base: &Path) -> String {
+    let (place, is_folder) = match root {
+        Root::Host | Root::Overlay => (base.to_owned(), true),
+        Root::Image { source: place, .. } | Root::Directory { path: place } => {
+            let Ok(named) = Named::find(place) else { return String::new() };
+            let is_folder = named.is_tree();
+            (named.path, is_folder)
+        }
     };
     let Ok(metadata) = place.metadata() else { return String::new() };
     let folder = format!("{}:{}", metadata.dev(), metadata.ino());
-    if metadata.is_dir() && !place.join("oci-layout").exists() {
+    if is_folder {
         return folder;
     }
     format!("{folder}:{}:{}.{}", metadata.size(), metadata.mtime(), metadata.mtime_nsec())

@@ -4,6 +4,7 @@ use ctrlz_core::operation::OperationKind;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_engine::UndoReport;
 
+use super::gc;
 use crate::Answer;
 use crate::arguments::{RedoArguments, UndoArguments};
 use crate::context::{Context, WhenBusy};
@@ -13,7 +14,9 @@ pub(crate) fn undo(arguments: &UndoArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let sandbox = context.sandbox(arguments.sandbox.sandbox.as_ref())?;
     let report = context.with_core(WhenBusy::Wait, |core| {
-        Ok(core.undo(&sandbox, arguments.operation, arguments.conflict.into())?)
+        let report = core.undo(&sandbox, arguments.operation, arguments.conflict.into())?;
+        gc::now_and_then(&context, core, report.operation);
+        Ok(report)
     })?;
     tell(&sandbox, &report, "undone", json)
 }
@@ -21,8 +24,11 @@ pub(crate) fn undo(arguments: &UndoArguments, json: bool) -> Answer {
 pub(crate) fn redo(arguments: &RedoArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let sandbox = context.sandbox(arguments.sandbox.sandbox.as_ref())?;
-    let report = context
-        .with_core(WhenBusy::Wait, |core| Ok(core.redo(&sandbox, arguments.conflict.into())?))?;
+    let report = context.with_core(WhenBusy::Wait, |core| {
+        let report = core.redo(&sandbox, arguments.conflict.into())?;
+        gc::now_and_then(&context, core, report.operation);
+        Ok(report)
+    })?;
     tell(&sandbox, &report, "redone", json)
 }
 

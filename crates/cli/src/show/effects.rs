@@ -1,8 +1,8 @@
 //! What a command would do, as a tree.
 
 use ctrlz_policy::{Effect, Qualities, Target, redact};
-use serde::Serialize;
 
+use super::verdict::word;
 use super::{Style, visible};
 
 /// How many targets are told of one kind of effect.
@@ -63,10 +63,4 @@ fn target(effect: &Effect) -> String {
         Target::Path { class, .. } => format!("{target}  [{}]", word(class)),
         Target::None | Target::Host(_) | Target::Name(_) => target,
     }
-}
-
-/// The word that JSON has for it, too.
-fn word(value: &impl Serialize) -> String {
-    let value = serde_json::to_value(value).ok();
-    value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }

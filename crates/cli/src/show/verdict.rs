@@ -1,7 +1,7 @@
 //! A verdict, for people in a few lines and for programs in whole.
 
 use ctrlz_core::verdict::Risk;
-use ctrlz_policy::{Finding, Verdict, redact};
+use ctrlz_policy::{Coverage, Finding, Verdict, redact};
 use serde_json::Value;
 
 use super::{Style, to_json, visible};
@@ -28,6 +28,7 @@ pub(crate) fn verdict_fields(verdict: &Verdict) -> Result<Vec<(&'static str, Val
         ("snapshot", to_json(&verdict.snapshot)?),
         ("findings", without_secrets(to_json(&verdict.findings)?)),
         ("effects", without_secrets(to_json(&verdict.effects)?)),
+        ("coverage", to_json(&verdict.coverage)?),
     ])
 }
 
@@ -58,6 +59,12 @@ pub(crate) fn print_verdict(verdict: &Verdict, style: Style) {
 /// `risk critical, decision block, score 92 of 100`
 pub(crate) fn print_conclusion(verdict: &Verdict, style: Style) {
     let Verdict { risk, decision, score, .. } = verdict;
+    let Coverage { held, beyond_undo } = &verdict.coverage;
+    for (word, list) in [("cannot be undone", beyond_undo), ("the sandbox holds it back", held)] {
+        for one in list {
+            println!("{word}: {}", visible(&one.to_string()));
+        }
+    }
     let text = format!("risk {risk}, decision {decision}, score {score} of 100");
     println!("{}", in_colour(*risk, &text, style));
 }
@@ -74,4 +81,10 @@ pub(super) fn in_colour(risk: Risk, text: &str, style: Style) -> String {
         Risk::High => style.yellow(text),
         Risk::Critical => style.red(text),
     }
+}
+
+/// The word that JSON has for it, too.
+pub(super) fn word(value: &impl serde::Serialize) -> String {
+    let value = serde_json::to_value(value).ok();
+    value.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
 }

@@ -24,5 +24,6 @@
 
 mod commands;
 mod crash;
+mod daemon;
 mod support;
 mod traps;

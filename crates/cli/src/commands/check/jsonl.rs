@@ -5,9 +5,9 @@ use std::os::fd::AsFd;
 
 use ctrlz_policy::{Validator, Verdict};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::question::Question;
 use crate::Answer;
 use crate::arguments::LanguageWord;
 use crate::failure::{Failure, OWN_FAILURE};
@@ -16,18 +16,12 @@ use crate::show::{rules, to_json, verdict_fields};
 /// The longest line that is read. A longer one is answered with an error.
 const LONGEST_LINE: usize = 16 << 20;
 
-#[derive(Deserialize)]
-struct Question {
-    cmd: String,
-    lang: Option<String>,
-}
-
 /// Answers every line of standard input. `language` is that of lines that name none.
 pub(super) fn answer(validator: &Validator, language: Option<LanguageWord>, whole: bool) -> Answer {
     let stdin = std::io::stdin();
     let mut lines = Lines { input: BufReader::with_capacity(64 << 10, stdin.lock()) };
     let mut output = BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
-    let mut all_understood = true;
+    let (mut number, mut misunderstood) = (0_u64, 0_u64);
     let mut line = Vec::new();
     loop {
         let complete = match lines.next(&mut line, &mut output) {
@@ -35,26 +29,24 @@ pub(super) fn answer(validator: &Validator, language: Option<LanguageWord>, whol
             Ok(None) => break,
             Err(error) => return written(output, &Failure::caused(OWN_FAILURE, "input", &error)),
         };
+        number += 1;
         if line.trim_ascii().is_empty() && complete {
             continue;
         }
         let question = if complete {
-            serde_json::from_slice::<Question>(&line).map_err(|error| error.to_string())
+            Question::read(&line)
         } else {
-            Err(format!("the line has more than {} MiB", LONGEST_LINE >> 20))
+            Err(format!("it has more than {} MiB", LONGEST_LINE >> 20))
         };
         let object = match question {
             Ok(question) => {
-                let language = question
-                    .lang
-                    .as_deref()
-                    .or(language.map(LanguageWord::name))
-                    .unwrap_or("shell");
-                of_verdict(&validator.program(language, question.cmd.as_bytes()), whole)?
+                let language =
+                    question.language().or(language.map(LanguageWord::name)).unwrap_or("shell");
+                of_verdict(&validator.program(language, question.text()), whole)?
             }
             Err(error) => {
-                all_understood = false;
-                json!({ "error": error })
+                misunderstood += 1;
+                json!({ "error": format!("line {number}: {error}") })
             }
         };
         if writeln!(output, "{object}").is_err() {
@@ -62,8 +54,17 @@ pub(super) fn answer(validator: &Validator, language: Option<LanguageWord>, whol
             return Ok(OWN_FAILURE);
         }
     }
-    let flushed = output.flush().is_ok();
-    Ok(if all_understood && flushed { 0 } else { OWN_FAILURE })
+    if output.flush().is_err() {
+        return Ok(OWN_FAILURE);
+    }
+    if misunderstood == 0 {
+        return Ok(0);
+    }
+    let lines = if misunderstood == 1 { "line" } else { "lines" };
+    let message = format!("{misunderstood} {lines} of {number} could not be judged");
+    let hint = "each is answered in its place with an `error` that tells why";
+    Failure::new(OWN_FAILURE, "input", message).hint(hint).print(false);
+    Ok(OWN_FAILURE)
 }
 
 /// What was answered stays answered when reading fails.

@@ -1,17 +1,26 @@
 //! `ctrlz check`: the verdict without the command.
 
 mod jsonl;
+mod question;
 mod script;
 
 pub(in crate::commands) use script::language_of;
 
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 
-use ctrlz_policy::{Validator, Verdict, redact};
+use ctrlz_config::Flags;
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::sandbox::Root;
+use ctrlz_policy::{Outline, SourceRange, Validator, Verdict, outline, redact};
 
+use super::{approval, past};
 use crate::arguments::CheckArguments;
+use crate::context::Context;
+use crate::failure::{Failure, OWN_FAILURE};
 use crate::show::{
-    self, Style, print_conclusion, print_effects, print_excerpts, print_verdict, verdict_fields,
+    self, Read, Style, print_conclusion, print_effects, print_excerpts, print_verdict,
+    verdict_fields,
 };
 use crate::{Answer, judging, places};
 
@@ -21,20 +30,29 @@ pub(crate) fn check(arguments: &CheckArguments, json: bool) -> Answer {
         None => places::working_folder()?,
     };
     let packs = super::policy::packs_in(&folder, None)?;
-    let validator = Validator::with_packs(judging::in_folder(&folder), packs);
+    let context = match &arguments.sandbox {
+        Some(name) => in_sandbox(name, &folder)?,
+        None => judging::in_folder(&folder),
+    };
+    let validator = Validator::with_packs(context, packs);
     if arguments.jsonl {
         return jsonl::answer(&validator, arguments.lang, json);
     }
-    let judged = judge(arguments, &validator)?;
+    let mut judged = judge(arguments, &validator)?;
+    if arguments.sandbox.is_none() {
+        judged.verdict = past::weighed(judged.verdict, &folder)?;
+    }
     if json {
         let text = String::from_utf8_lossy(&judged.text);
         let mut fields = vec![("text", show::to_json(&redact(&text))?)];
         fields.extend(verdict_fields(&judged.verdict)?);
         show::print_json(&fields);
     } else if arguments.explain {
-        let Judged { name, text, verdict } = &judged;
+        let Judged { name, text, verdict, kind } = &judged;
         let style = Style::stdout();
         print_excerpts(name, text, &verdict.findings, style);
+        let (findings, effects) = (&verdict.findings, &verdict.effects);
+        Read { text, findings, effects }.print(&kind.outline(text), style);
         print_effects(&verdict.effects, style);
         print_conclusion(verdict, style);
     } else {
@@ -43,26 +61,63 @@ pub(crate) fn check(arguments: &CheckArguments, json: bool) -> Answer {
     Ok(judging::exit_code(judged.verdict.decision))
 }
 
+/// The context of a command in a sandbox, by somebody who stands in `folder`.
+fn in_sandbox(name: &SandboxName, folder: &Path) -> Result<ctrlz_policy::Context, Failure> {
+    let context = Context::open()?;
+    let sandbox = context.sandbox(Some(name))?;
+    let config = ctrlz_config::load(&places::configuration(folder), &Flags::default())
+        .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
+    let start = match &sandbox.root {
+        Root::Host if folder.starts_with(&sandbox.base) => folder,
+        Root::Host => &sandbox.base,
+        Root::Overlay => folder,
+        Root::Directory { .. } | Root::Image { .. } => Path::new("/"),
+    };
+    let history = past::history(context.store(), &sandbox)?;
+    let inside = approval::context(&sandbox.root, &sandbox.base, start, &config);
+    Ok(ctrlz_policy::Context { history, ..inside })
+}
+
 /// A text and what the validator says of it. Ranges of the verdict are ranges of the text.
 struct Judged {
     /// What people know the text by.
     name: String,
     text: Vec<u8>,
     verdict: Verdict,
+    kind: TextKind,
 }
 
-fn judge(
-    arguments: &CheckArguments,
-    validator: &Validator,
-) -> Result<Judged, crate::failure::Failure> {
+/// What a judged text is.
+enum TextKind {
+    /// A program of the shell.
+    Shell,
+    /// The words of one command, which no shell reads.
+    Words,
+    /// A program in another language.
+    Program,
+}
+
+impl TextKind {
+    /// How a text of this kind is read.
+    fn outline(&self, text: &[u8]) -> Vec<Outline> {
+        let range = SourceRange { start: 0, end: text.len() };
+        match self {
+            Self::Shell => outline(text),
+            Self::Words => vec![Outline { what: "command", range, inner: Vec::new() }],
+            Self::Program => Vec::new(),
+        }
+    }
+}
+
+fn judge(arguments: &CheckArguments, validator: &Validator) -> Result<Judged, Failure> {
     if let Some(file) = &arguments.file {
         return script::judge(file, arguments.lang, validator);
     }
     let words: Vec<Vec<u8>> =
         arguments.command.iter().map(|word| word.as_bytes().to_vec()).collect();
-    let verdict = match words.as_slice() {
-        [text] => validator.command(text),
-        words => validator.arguments(words),
+    let (verdict, kind) = match words.as_slice() {
+        [text] => (validator.command(text), TextKind::Shell),
+        words => (validator.arguments(words), TextKind::Words),
     };
-    Ok(Judged { name: "command".to_owned(), text: words.join(&b' '), verdict })
+    Ok(Judged { name: "command".to_owned(), text: words.join(&b' '), verdict, kind })
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use ctrlz_policy::Validator;
 
-use super::Judged;
+use super::{Judged, TextKind};
 use crate::arguments::LanguageWord;
 use crate::failure::{Failure, OWN_FAILURE};
 
@@ -31,11 +31,11 @@ pub(super) fn judge(
         return Err(Failure::new(OWN_FAILURE, "input", message));
     }
     let language = language.or_else(|| language_of(file, &text));
-    let verdict = match language {
-        None | Some(LanguageWord::Shell) => validator.command(&text),
-        Some(language) => validator.program(language.name(), &text),
+    let (verdict, kind) = match language {
+        None | Some(LanguageWord::Shell) => (validator.command(&text), TextKind::Shell),
+        Some(language) => (validator.program(language.name(), &text), TextKind::Program),
     };
-    Ok(Judged { name, text, verdict })
+    Ok(Judged { name, text, verdict, kind })
 }
 
 fn read(source: impl Read) -> std::io::Result<Vec<u8>> {

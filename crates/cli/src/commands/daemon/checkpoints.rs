@@ -50,4 +50,8 @@ impl Task for Checkpoints {
         self.store = Some(store);
         Ok(LOOK)
     }
+
+    fn reset(&mut self) {
+        self.store = None;
+    }
 }

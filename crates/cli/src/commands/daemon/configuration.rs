@@ -46,10 +46,14 @@ impl Configuration {
         }
     }
 
-    fn remember(&self, files: &[ConfigurationFile]) -> Result<(), TaskError> {
-        let partial = self.store.join("configuration.partial");
-        std::fs::write(&partial, serde_json::to_vec(files)?)?;
-        Ok(std::fs::rename(partial, self.memory())?)
+    /// Writes down what is to be remembered, beside what is remembered. A full disk shows here,
+    /// before anything is told, which would else be told again and again.
+    fn prepare(&self, files: &[ConfigurationFile]) -> Result<(), TaskError> {
+        Ok(std::fs::write(self.prepared(), serde_json::to_vec(files)?)?)
+    }
+
+    fn prepared(&self) -> PathBuf {
+        self.store.join("configuration.partial")
     }
 
     fn seen(&self) -> Result<Vec<ConfigurationFile>, TaskError> {
@@ -75,6 +79,7 @@ impl Task for Configuration {
     fn turn(&mut self) -> Result<Duration, TaskError> {
         let (seen, before) = (self.seen()?, self.remembered()?);
         if before.as_ref() != Some(&seen) {
+            self.prepare(&seen)?;
             let store = super::open(&self.store, "configuration")?;
             let mut files = seen.clone();
             let gone =
@@ -94,9 +99,13 @@ impl Task for Configuration {
                 let found = HealthChanged { check, severity: Severity::Warning, evidence, remedy };
                 store.emit(None, Happening::HealthChanged(found))?;
             }
-            self.remember(&seen)?;
+            std::fs::rename(self.prepared(), self.memory())?;
         }
         self.begun = true;
         Ok(EVERY)
+    }
+
+    fn reset(&mut self) {
+        // What it has seen is written down, and nothing is open.
     }
 }

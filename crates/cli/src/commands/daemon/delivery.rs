@@ -42,4 +42,8 @@ impl Task for Delivery {
         let more = done.pending > 0 && done.taken > 0;
         Ok(if more { Duration::ZERO } else { EVERY })
     }
+
+    fn reset(&mut self) {
+        self.store = None;
+    }
 }

@@ -3,50 +3,68 @@
 mod checkpoints;
 mod configuration;
 mod delivery;
+#[cfg(feature = "faults")]
+mod fault;
 mod health;
+mod lock;
+mod recovery;
+mod telling;
+mod tracker;
 
-use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use ctrlz_core::actor::Actor;
-use ctrlz_core::event::{Happening, HealthChanged, Severity};
-use ctrlz_core::store::Store;
+use ctrlz_core::event::{HealthChanged, Severity};
 use ctrlz_engine::background::{Background, Report, Task};
-use ctrlz_engine::in_full;
 use ctrlz_store::SqliteStore;
 use ctrlz_sys::signal;
-use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::FlockOperation;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
+pub(crate) use self::lock::is_running;
+use self::telling::Teller;
 use crate::Answer;
 use crate::arguments::DaemonArguments;
-use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::failure::{Failure, OWN_FAILURE};
 use crate::places;
 use crate::show;
+
+/// How often it is tried to tell what could not be told.
+const CATCH_UP: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 pub(crate) fn daemon(arguments: &DaemonArguments, json: bool) -> Answer {
     let store = places::store()?;
     // Makes it when there is none, and tells what is wrong with it before anything runs.
     open(&store, "daemon").map_err(Failure::from)?;
-    let _lock = lock(&store)?;
+    let (mut lock, before) = lock::take(&store)?;
     // Before any thread, so that none of them takes a signal.
     let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "daemon", &error);
     let signals = signal::take_all().map_err(failed)?;
     let tasks = tasks(&store, !arguments.no_remedies)?;
     let names: Vec<String> = tasks.iter().map(|task| task.name()).collect();
+    let teller = Arc::new(Teller::new(&store));
+    if let Some(evidence) = before {
+        took_over(&teller, evidence);
+    }
+    if let Err(error) = lock.begin().and_then(|()| lock.note_panics()) {
+        eprintln!("ctrlz: when this daemon is killed, the next one will not tell: {error}");
+    }
     if json {
         show::print_json(&[("pid", std::process::id().into()), ("tasks", names.into())]);
     } else {
         println!("ctrlz daemon, process {}: {}", std::process::id(), names.join(", "));
     }
-    let reporter = reporter(store);
-    let background = Background::start(tasks, Arc::new(reporter)).map_err(failed)?;
+    let reporter = Arc::clone(&teller);
+    let background = Background::start(
+        tasks,
+        Arc::new(move |task: &str, report: Report<'_>| reporter.report(task, &report)),
+    )
+    .map_err(failed)?;
     loop {
         let mut ready = [PollFd::new(&signals, PollFlags::IN)];
-        match poll(&mut ready, None) {
+        match poll(&mut ready, Some(&CATCH_UP)) {
+            Ok(0) => teller.catch_up(),
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(failed(errno.into())),
         }
@@ -54,10 +72,26 @@ pub(crate) fn daemon(arguments: &DaemonArguments, json: bool) -> Answer {
             let asked = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
             if asked.iter().any(|signal| signal.as_raw() == received.signal) {
                 background.stop();
+                teller.catch_up();
+                lock.end().map_err(failed)?;
                 return show::done();
             }
         }
     }
+}
+
+/// Tells that a daemon ended otherwise than it should, and that this one goes on.
+fn took_over(teller: &Teller, evidence: String) {
+    let check = || "daemon".to_owned();
+    let remedy = "what it had to do is taken up again by itself".to_owned();
+    teller.tell(
+        "daemon",
+        HealthChanged { check: check(), severity: Severity::Warning, evidence, remedy },
+    );
+    let evidence = format!("a daemon runs again, process {}", std::process::id());
+    let remedy = String::new();
+    teller
+        .tell("daemon", HealthChanged { check: check(), severity: Severity::Ok, evidence, remedy });
 }
 
 fn tasks(store: &Path, remedies: bool) -> Result<Vec<Box<dyn Task>>, Failure> {
@@ -65,71 +99,18 @@ fn tasks(store: &Path, remedies: bool) -> Result<Vec<Box<dyn Task>>, Failure> {
         Box::new(checkpoints::Checkpoints::new(store)),
         Box::new(configuration::Configuration::new(store)),
         Box::new(health::Health::new(remedies)),
+        Box::new(recovery::Recovery::new(store)),
+        Box::new(tracker::Tracker::new()),
     ];
     for sink in super::sinks::configured()? {
         tasks.push(Box::new(delivery::Delivery::new(store, sink)));
     }
+    #[cfg(feature = "faults")]
+    let tasks = tasks.into_iter().map(fault::faulty).collect();
     Ok(tasks)
 }
 
 /// The store, as a background task uses it.
 fn open(store: &Path, task: &str) -> Result<SqliteStore, ctrlz_core::store::StoreError> {
     Ok(SqliteStore::open(store)?.acting_as(Actor::system(task)))
-}
-
-/// Tells what becomes of the tasks: on standard error, and as events.
-fn reporter(store: PathBuf) -> impl Fn(&str, Report<'_>) + Send + Sync {
-    move |task, report| {
-        let (severity, evidence) = match &report {
-            Report::Failed(error) => {
-                (Severity::Warning, format!("it fails: {}", in_full(&***error)))
-            }
-            Report::Works { failures } => {
-                (Severity::Ok, format!("it works again, after {failures} failures"))
-            }
-            Report::Ended => (Severity::Critical, "it ended by an error in ctrlz".to_owned()),
-        };
-        eprintln!("ctrlz: task {task}: {evidence}");
-        let remedy = match severity {
-            Severity::Ok => String::new(),
-            Severity::Warning => "it is tried again by itself".to_owned(),
-            Severity::Critical => "start the daemon again".to_owned(),
-        };
-        let check = format!("task {task}");
-        let happening = HealthChanged { check, severity, evidence, remedy };
-        // Where the store is what fails, standard error has to do.
-        let _ = open(&store, task)
-            .and_then(|store| store.emit(None, Happening::HealthChanged(happening)));
-    }
-}
-
-fn lock_path(store: &Path) -> PathBuf {
-    store.join("daemon.lock")
-}
-
-/// Held as long as the daemon runs.
-fn lock(store: &Path) -> Result<File, Failure> {
-    let path = lock_path(store);
-    let failed = |error: std::io::Error| {
-        let message = format!("cannot lock {}", path.display());
-        Failure::new(OWN_FAILURE, "daemon", message).detail(error.to_string())
-    };
-    let mut options = std::fs::OpenOptions::new();
-    let file =
-        options.read(true).write(true).create(true).mode(0o600).open(&path).map_err(failed)?;
-    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => Ok(file),
-        Err(rustix::io::Errno::WOULDBLOCK) => {
-            let message = format!("a daemon runs already for {}", store.display());
-            Err(Failure::new(REFUSED, "busy", message))
-        }
-        Err(errno) => Err(failed(errno.into())),
-    }
-}
-
-/// Whether a daemon runs for the store.
-pub(super) fn is_running(store: &Path) -> bool {
-    let Ok(file) = File::open(lock_path(store)) else { return false };
-    let free = rustix::fs::flock(&file, FlockOperation::NonBlockingLockShared);
-    free == Err(rustix::io::Errno::WOULDBLOCK)
 }

@@ -3,8 +3,11 @@
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ctrlz_core::health::{HostFacts, Pressure, Room};
+use ctrlz_core::span::Span;
+use rustix::time::{ClockId, clock_gettime};
 
 /// What this host tells of itself, with the store in `store`.
 pub(super) fn facts(store: &Path) -> HostFacts {
@@ -22,9 +25,24 @@ pub(super) fn facts(store: &Path) -> HostFacts {
         processors: std::thread::available_parallelism()
             .map_or(1, |count| u32::try_from(count.get()).unwrap_or(1)),
         open_files: open_files(&text("/proc/sys/fs/file-nr")),
+        tasks: tasks(
+            &text("/proc/loadavg"),
+            &[text("/proc/sys/kernel/threads-max"), text("/proc/sys/kernel/pid_max")],
+        ),
+        asleep: asleep(),
         mounts: mounts(&text("/proc/self/mountinfo"), store),
         control_groups: ctrlz_isolation::native::abandoned_groups(),
     }
+}
+
+/// What one clock counts and the other does not (clock_gettime(2)).
+fn asleep() -> Span {
+    let read = |clock| {
+        let now = clock_gettime(clock);
+        Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or(0))
+    };
+    let awake = read(ClockId::Monotonic);
+    Span(read(ClockId::Boottime).saturating_sub(awake))
 }
 
 fn text(path: &str) -> String {
@@ -65,6 +83,13 @@ fn open_files(text: &str) -> Option<Room> {
     let allocated = numbers.next()?.ok()?;
     let total = numbers.nth(1)?.ok()?;
     Some(Room { total, free: total.saturating_sub(allocated) })
+}
+
+/// From `/proc/loadavg`, where the fourth field is runnable/all, and the limits of the kernel.
+fn tasks(load: &str, limits: &[String]) -> Option<Room> {
+    let all: u64 = load.split(' ').nth(3)?.split_once('/')?.1.parse().ok()?;
+    let total = limits.iter().filter_map(|limit| limit.trim().parse::<u64>().ok()).min()?;
+    Some(Room { total, free: total.saturating_sub(all) })
 }
 
 /// The overlays below the heads of `store`, innermost first, so that they can be taken down in
@@ -123,6 +148,10 @@ mod tests {
         assert_eq!(waiting(""), None);
         assert_eq!(open_files("1088\t0\t100\n"), Some(Room { total: 100, free: 0 }));
         assert_eq!(open_files(""), None);
+        let limits = ["100\n".to_owned(), "90\n".to_owned()];
+        let room = tasks("0.00 0.01 0.05 1/30 999\n", &limits);
+        assert_eq!(room, Some(Room { total: 90, free: 60 }));
+        assert_eq!(tasks("", &limits), None);
     }
 
     #[test]

@@ -4,14 +4,21 @@ mod host;
 
 use std::path::Path;
 
-use ctrlz_config::Flags;
-use ctrlz_core::event::Severity;
+use ctrlz_config::{Config, Flags};
+use ctrlz_core::event::{Happening, HealthChanged, Severity};
 use ctrlz_core::health::{Finding, Remedy, StoreFacts, Thresholds};
+use ctrlz_core::id::OperationId;
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::size::ByteSize;
 use ctrlz_engine::health::{gravest, judge};
 use ctrlz_sinks::{Position, status};
 use ctrlz_store::audit::Notary;
 use rustix::mount::{UnmountFlags, unmount};
 
+use super::archive::archive_facts;
+use super::end::{self, Ended};
+use super::gc;
 use crate::Answer;
 use crate::arguments::HealthArguments;
 use crate::clock;
@@ -22,11 +29,14 @@ use crate::show::{self, Style, plain};
 
 pub(crate) fn health(arguments: &HealthArguments, json: bool) -> Answer {
     let context = Context::open()?;
-    let mut findings = look(&context)?;
+    let thresholds = thresholds(&configuration()?);
+    let mut findings = look(&context, thresholds)?;
     let mut done = Vec::new();
     if arguments.fix {
-        done = fix(&context, &findings);
-        findings = look(&context)?;
+        for finding in &findings {
+            done.extend(fix(&context, finding)?);
+        }
+        findings = look(&context, thresholds)?;
     }
     let severity = gravest(&findings);
     let code = match severity {
@@ -52,29 +62,45 @@ pub(crate) fn health(arguments: &HealthArguments, json: bool) -> Answer {
             Severity::Warning => style.yellow("!"),
             Severity::Critical => style.red("✗"),
         };
-        println!("{mark} {:<12} {}", finding.check, plain(&finding.evidence));
+        println!("{mark} {:<15} {}", finding.check, plain(&finding.evidence));
         if !finding.advice.is_empty() {
-            println!("  {:<12} {}", "", style.dim(&finding.advice));
+            println!("  {:<15} {}", "", style.dim(&finding.advice));
         }
     }
     Ok(code)
 }
 
 /// Looks at everything.
-pub(super) fn look(context: &Context) -> Result<Vec<Finding>, Failure> {
+pub(super) fn look(context: &Context, thresholds: Thresholds) -> Result<Vec<Finding>, Failure> {
     let now = clock::now();
     let mut facts = context.with_core(WhenBusy::Fail, |core| Ok(core.store_facts(now)))?;
     add_evidence(context, &mut facts)?;
     add_sinks(context, &mut facts);
-    Ok(judge(&host::facts(&context.directory), &facts, thresholds()?))
+    facts.archive = archive_facts(context, now);
+    facts.usage = context.check_samples();
+    Ok(judge(&host::facts(&context.directory), &facts, thresholds))
 }
 
-fn thresholds() -> Result<Thresholds, Failure> {
+/// The configuration of where somebody stands.
+fn configuration() -> Result<Config, Failure> {
     let folder = places::working_folder().unwrap_or_else(|_| "/".into());
-    let config = ctrlz_config::load(&places::configuration(&folder), &Flags::default())
-        .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
+    ctrlz_config::load(&places::configuration(&folder), &Flags::default())
+        .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))
+}
+
+/// What a configuration says is critical.
+pub(super) fn thresholds(config: &Config) -> Thresholds {
     let critical = config.monitoring_config.critical_thresholds;
-    Ok(Thresholds { cpu_percent: critical.cpu_percent, memory_percent: critical.memory_percent })
+    Thresholds {
+        cpu_percent: critical.cpu_percent,
+        memory_percent: critical.memory_percent,
+        disk_percent: critical.disk_percent,
+        inodes_percent: critical.inodes_percent,
+        open_files_percent: critical.open_files_percent,
+        tasks_percent: critical.tasks_percent,
+        read_only_below: config.monitoring.read_only_below,
+        stuck_after: config.monitoring.stuck_after,
+    }
 }
 
 fn add_evidence(context: &Context, facts: &mut StoreFacts) -> Result<(), Failure> {
@@ -126,10 +152,20 @@ fn trouble(position: &Position) -> String {
     parts.join(", ")
 }
 
-/// Does what ctrlz can do about the findings; answers what was done, in words.
-pub(super) fn fix(context: &Context, findings: &[Finding]) -> Vec<String> {
-    let remedies = findings.iter().flat_map(|finding| &finding.remedies);
-    remedies.map(|remedy| apply(context, remedy)).collect()
+/// Does what ctrlz can do about a finding, and tells it in the event log; answers what was done, in
+/// words.
+pub(super) fn fix(context: &Context, finding: &Finding) -> Result<Vec<String>, Failure> {
+    let done: Vec<String> = finding.remedies.iter().map(|remedy| apply(context, remedy)).collect();
+    if !done.is_empty() {
+        let changed = HealthChanged {
+            check: finding.check.clone(),
+            severity: finding.severity,
+            evidence: done.join("; "),
+            remedy: "done by ctrlz".to_owned(),
+        };
+        context.store().emit(None, Happening::HealthChanged(changed))?;
+    }
+    Ok(done)
 }
 
 fn apply(context: &Context, remedy: &Remedy) -> String {
@@ -145,6 +181,28 @@ fn apply(context: &Context, remedy: &Remedy) -> String {
                 Err(failure) => format!("recovery failed: {}", failure.into_message()),
             }
         }
+        Remedy::Retain => match gc::retain(context) {
+            Ok((snapshots, freed)) => {
+                format!("let {snapshots} snapshots go, {} freed", ByteSize(freed))
+            }
+            Err(failure) => format!("retention failed: {}", failure.into_message()),
+        },
+        Remedy::MergeLayers => {
+            let is_ours = |sandbox: &Sandbox| !sandbox.root.has_many_owners();
+            let result = context
+                .with_core(WhenBusy::Fail, |core| Ok(core.merge_chains(&is_ours, &|| true)?));
+            match result {
+                Ok(merged) => {
+                    let names: Vec<String> = merged.iter().map(ToString::to_string).collect();
+                    format!("merged the layers of {} sandboxes: {}", names.len(), names.join(", "))
+                }
+                Err(failure) => format!("merging layers failed: {}", failure.into_message()),
+            }
+        }
+        Remedy::EndOperation { sandbox, operation } => end(context, sandbox, *operation)
+            .unwrap_or_else(|failure| {
+                format!("ending {operation} in `{sandbox}` failed: {}", failure.into_message())
+            }),
         Remedy::Detach { path } => {
             let result = unmount(path.as_path(), UnmountFlags::DETACH | UnmountFlags::NOFOLLOW);
             told(format!("detached {}", shown(path)), result.map_err(|errno| errno.to_string()))
@@ -154,6 +212,29 @@ fn apply(context: &Context, remedy: &Remedy) -> String {
             told(format!("removed the control group {}", shown(path)), result)
         }
     }
+}
+
+/// Ends what an operation runs that does not end by itself. Its ctrlz keeps what that wrote; where there
+/// is none, it is taken back.
+fn end(context: &Context, name: &SandboxName, operation: OperationId) -> Result<String, Failure> {
+    let sandbox = context.sandbox(Some(name))?;
+    context.with_core(WhenBusy::Fail, |core| {
+        Ok(match end::operation(context.store(), core, &sandbox, operation)? {
+            Ended::Over => format!("{operation} in `{name}` has ended by itself"),
+            Ended::Kept => format!("ended {operation} in `{name}`, and what it wrote is kept"),
+            Ended::Keeping(pid) => {
+                format!("ended {operation} in `{name}`; process {pid} keeps what it wrote")
+            }
+            Ended::Left => {
+                core.recover()?;
+                format!("ended {operation} in `{name}`, and took it back: its ctrlz is gone")
+            }
+            Ended::RunsNothing(pid) => format!(
+                "{operation} in `{name}` runs nothing any more, and process {pid} has not journaled that: \
+                 should it hang, end it"
+            ),
+        })
+    })
 }
 
 fn shown(path: &Path) -> String {

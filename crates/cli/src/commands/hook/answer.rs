@@ -7,6 +7,7 @@ use super::event::{Event, Moment};
 use super::judge::Opinion;
 use super::wrap;
 use crate::arguments::{Agent, HookOptions, OnHigh, OnLow};
+use crate::commands::past;
 
 const WRAPPED: &str = "ctrlz runs this command as a transaction, since it is risky: isolated, with \
 the network off, and what it changes does not reach the real folder until `ctrlz commit`. \
@@ -34,9 +35,22 @@ pub(super) fn reply(
     agent: Agent,
     options: HookOptions,
 ) -> Result<Option<Value>, String> {
+    let mut reply = decide(event, opinion, agent, options);
+    if let Reply::Deny(reason) = &mut reply {
+        // What was denied is remembered where a sandbox is, so that the same in other words is known.
+        let record = match &opinion.later {
+            Some((_, _, record)) if opinion.risk <= Risk::Medium => record,
+            _ => &opinion.record,
+        };
+        let title = event.title();
+        if let Err(failure) = past::refused(&event.folder, &title, record.clone(), reason) {
+            reason.push_str("; and the journal cannot keep that: ");
+            reason.push_str(&failure.into_message());
+        }
+    }
     Ok(match event.moment {
-        Moment::PreToolUse => pre_tool_use(decide(event, opinion, agent, options)),
-        Moment::PermissionRequest => permission_request(decide(event, opinion, agent, options)),
+        Moment::PreToolUse => pre_tool_use(reply),
+        Moment::PermissionRequest => permission_request(reply),
     })
 }
 
@@ -56,7 +70,7 @@ fn decide(event: &Event, opinion: &Opinion, agent: Agent, options: HookOptions) 
             },
         },
         Risk::Low | Risk::Medium => match &opinion.later {
-            Some((risk, reasons)) => of_script(*risk, reasons, options.on_high),
+            Some((risk, reasons, _)) => of_script(*risk, reasons, options.on_high),
             None if opinion.has_acts && options.on_low == OnLow::Allow => Reply::Allow {
                 reason: format!("ctrlz: {} risk", opinion.risk),
                 input: None,

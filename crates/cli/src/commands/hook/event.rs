@@ -66,6 +66,19 @@ impl Event {
     }
 }
 
+impl Event {
+    /// One line for people: the command, or what is done to which file.
+    pub(super) fn title(&self) -> String {
+        match self.acts.first() {
+            Some(Act::Shell(text)) => text.clone(),
+            Some(Act::Program(words)) => words.join(" "),
+            Some(Act::Write { path, .. }) => format!("write {path}"),
+            Some(Act::Delete { path }) => format!("delete {path}"),
+            None => String::new(),
+        }
+    }
+}
+
 fn text_of<'v>(value: &'v Value, name: &str) -> Result<&'v str, String> {
     let text = value.get(name).and_then(Value::as_str);
     text.ok_or_else(|| format!("the event has no text `{name}`"))

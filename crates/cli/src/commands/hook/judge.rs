@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use ctrlz_core::verdict::Risk;
+use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_policy::{Context, Finding, Validator, Verdict, redact};
 
 use super::event::{Act, Event};
 use crate::commands::check::language_of;
-use crate::commands::policy;
+use crate::commands::{past, policy};
+use crate::failure::Failure;
 use crate::judging;
 use crate::show::visible;
 
@@ -21,8 +23,11 @@ pub(super) struct Opinion {
     pub(super) risk: Risk,
     /// Why, for people, without secrets.
     pub(super) reasons: String,
-    /// Of what a script does that it only writes, when that is more.
-    pub(super) later: Option<(Risk, String)>,
+    /// What a history keeps of it.
+    pub(super) record: VerdictRecord,
+    /// Of what a script does that it only writes, when that is more: the risk, why, and what a
+    /// history keeps of it.
+    pub(super) later: Option<(Risk, String, VerdictRecord)>,
     /// Whether there was anything to judge.
     pub(super) has_acts: bool,
 }
@@ -30,17 +35,18 @@ pub(super) struct Opinion {
 pub(super) fn judge(event: &Event) -> Result<Opinion, String> {
     let contexts = contexts(&event.folder);
     // A pack that cannot be read is an error, and an error denies.
-    let packs = policy::packs_in(&event.folder, None).map_err(|failure| failure.into_message())?;
+    let packs = policy::packs_in(&event.folder, None).map_err(Failure::into_message)?;
     let mut opinion = Opinion { has_acts: !event.acts.is_empty(), ..Opinion::default() };
     for context in contexts {
         let validator = Validator::with_packs(context, packs.clone());
         for act in &event.acts {
             let (verdict, later) = of_act(&validator, act, &event.folder);
+            let verdict = past::weighed(verdict, &event.folder).map_err(Failure::into_message)?;
             opinion.add(&verdict);
             if let Some(verdict) = later.filter(|later| later.risk > Risk::Medium)
-                && opinion.later.as_ref().is_none_or(|(risk, _)| *risk < verdict.risk)
+                && opinion.later.as_ref().is_none_or(|(risk, ..)| *risk < verdict.risk)
             {
-                opinion.later = Some((verdict.risk, reasons(&verdict)));
+                opinion.later = Some((verdict.risk, reasons(&verdict), verdict.record()));
             }
         }
     }
@@ -50,7 +56,8 @@ pub(super) fn judge(event: &Event) -> Result<Opinion, String> {
 impl Opinion {
     fn add(&mut self, verdict: &Verdict) {
         if verdict.risk > self.risk {
-            *self = Self { risk: verdict.risk, reasons: reasons(verdict), ..std::mem::take(self) };
+            let (risk, reasons, record) = (verdict.risk, reasons(verdict), verdict.record());
+            *self = Self { risk, reasons, record, ..std::mem::take(self) };
         }
     }
 }

@@ -13,6 +13,7 @@ mod settings;
 mod wrap;
 
 use std::io::{Read, Write};
+use std::os::fd::AsFd;
 
 use crate::Answer;
 use crate::arguments::{Agent, HookAction, HookArguments, HookOptions, OnHigh, OnLow};
@@ -41,12 +42,25 @@ fn answer(agent: Agent, options: HookOptions) -> u8 {
     let written = result.and_then(|reply| {
         let Some(reply) = reply else { return Ok(BLOCKS) };
         let mut stdout = std::io::stdout().lock();
+        if !reply.is_empty() && is_null(&stdout) {
+            return Err("standard output is closed or the null device, so no answer arrives".into());
+        }
         let written = stdout.write_all(&reply).and_then(|()| stdout.flush());
         written.map(|()| 0).map_err(|error| format!("cannot answer: {error}"))
     });
     written.unwrap_or_else(|reason| {
         eprintln!("ctrlz: blocked, since the hook failed: {}", visible(&reason));
         BLOCKS
+    })
+}
+
+/// Whether what is written there is lost. Programs of Rust that start without a standard output get
+/// the null device in its place.
+fn is_null(output: &impl AsFd) -> bool {
+    let null = rustix::fs::makedev(1, 3);
+    rustix::fs::fstat(output).is_ok_and(|status| {
+        rustix::fs::FileType::from_raw_mode(status.st_mode) == rustix::fs::FileType::CharacterDevice
+            && status.st_rdev == null
     })
 }
 

@@ -1,11 +1,15 @@
 //! `ctrlz state verify`, `repair` and `rebuild`.
 
+use std::collections::HashSet;
+
+use ctrlz_core::digest::Digest;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::state_store::{StateFault, StateRepair, ValueCopies};
 use serde_json::{Value, json};
 
 use super::NOT_GOOD;
 use crate::Answer;
+use crate::commands::archive::{self, ArchivedValues};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::show::{self, plain};
@@ -14,11 +18,14 @@ use crate::show::{self, plain};
 struct Found {
     namespace: String,
     repair: StateRepair,
+    /// What archived snapshots had of it.
+    archived: ArchivedValues,
 }
 
 impl Found {
     fn new(sandbox: &Sandbox, repair: StateRepair) -> Self {
-        Self { namespace: sandbox.name.to_string(), repair }
+        let archived = ArchivedValues::default();
+        Self { namespace: sandbox.name.to_string(), repair, archived }
     }
 
     fn lines(&self, faults: &[StateFault]) -> Vec<String> {
@@ -76,18 +83,57 @@ pub(super) fn repair(
     let mut found = Vec::new();
     for sandbox in namespaces {
         let repair = context.store().repair_state(sandbox.id, copies)?;
-        found.push(Found::new(sandbox, repair));
+        found.push(from_archive(context, sandbox, repair)?);
     }
-    let hint = "an export that has the values mends them: --from FILE";
+    let hint = "neither the archive nor its copies have the rest; an export that does mends them: --from FILE";
     told(&found, "every entry and every value is as it was written", hint, json)
+}
+
+/// Brings the values that are still missing from archived snapshots. They are fetched before the
+/// store is written to: a place far away takes its time.
+fn from_archive(
+    context: &Context,
+    sandbox: &Sandbox,
+    first: StateRepair,
+) -> Result<Found, Failure> {
+    let of_values = |fault: &&StateFault| !fault.problem.is_of_entry();
+    let versions: HashSet<i64> =
+        first.left.iter().filter(of_values).map(|fault| fault.version).collect();
+    if versions.is_empty() {
+        return Ok(Found::new(sandbox, first));
+    }
+    let wanted: HashSet<Digest> = context
+        .store()
+        .state_writes(sandbox.id)?
+        .into_iter()
+        .filter(|write| i64::try_from(write.version).is_ok_and(|of| versions.contains(&of)))
+        .filter_map(|write| write.digest)
+        .collect();
+    let archived = archive::values(context, &sandbox.name, wanted);
+    let StateRepair { mut mended, left } = first;
+    let repair = match archived.origins.is_empty() {
+        true => StateRepair { mended, left },
+        false => {
+            let second = context.store().repair_state(sandbox.id, &archived)?;
+            mended.extend(second.mended);
+            StateRepair { mended, left: second.left }
+        }
+    };
+    Ok(Found { archived, ..Found::new(sandbox, repair) })
 }
 
 fn told(found: &[Found], good: &str, hint: &str, json: bool) -> Answer {
     let sum =
         |of: fn(&StateRepair) -> usize| found.iter().map(|one| of(&one.repair)).sum::<usize>();
     let (mended, left) = (sum(|repair| repair.mended.len()), sum(|repair| repair.left.len()));
-    let fields =
-        [("mended", list(found, |one| &one.mended)), ("faults", list(found, |one| &one.left))];
+    let fields = [
+        ("mended", list(found, |one| &one.mended)),
+        ("faults", list(found, |one| &one.left)),
+        ("archived", origins(found)),
+    ];
+    for unread in found.iter().flat_map(|one| &one.archived.unread) {
+        eprintln!("ctrlz: an archive could not be looked at for values: {}", plain(unread));
+    }
     if left > 0 {
         let message = match left {
             1 => "one entry of the state is not as it should be".to_owned(),
@@ -117,7 +163,26 @@ fn print_mended(found: &[Found]) {
         for line in one.lines(&one.repair.mended) {
             println!("mended {line}");
         }
+        for origin in &one.archived.origins {
+            let values = if origin.values == 1 { "value" } else { "values" };
+            let (place, snapshot) = (plain(&origin.place), plain(&origin.snapshot));
+            println!("  {} {values} came from {snapshot} in {place}", origin.values);
+        }
     }
+}
+
+fn origins(found: &[Found]) -> Value {
+    let origins = found.iter().flat_map(|one| {
+        one.archived.origins.iter().map(|origin| {
+            json!({
+                "namespace": one.namespace,
+                "place": origin.place,
+                "snapshot": origin.snapshot,
+                "values": origin.values,
+            })
+        })
+    });
+    Value::Array(origins.collect())
 }
 
 fn list(found: &[Found], of: fn(&StateRepair) -> &Vec<StateFault>) -> Value {

@@ -40,6 +40,61 @@ fn the_exit_code_tells_the_decision_and_nothing_runs() {
 }
 
 #[test]
+fn what_happened_in_the_sandbox_weighs_in() {
+    let scene = Scene::new();
+    let rules = |arguments: &[&str]| {
+        let arguments = [&["--json", "check"], arguments, &["--", "chmod", "0", "/etc/nginx"]];
+        let object = scene.run(&arguments.concat()).json();
+        let findings = object["findings"].as_array().expect("a list").clone();
+        findings.iter().any(|finding| finding["rule"] == "tried-again")
+    };
+    scene.inside("true");
+    scene.ok(&["new", "box"]);
+    assert!(!rules(&[]) && !rules(&["--sandbox", "box"]));
+    scene.run(&["run", "--", "rm", "-rf", "/etc"]).code(123);
+    assert!(rules(&[]), "the sandbox of this folder");
+    assert!(!rules(&["--sandbox", "box"]), "another one");
+    scene.run(&["exec", "box", "--", "rm", "-rf", "/etc"]).code(123);
+    assert!(rules(&["--sandbox", "box"]));
+    let flags = ["--json", "check", "--sandbox", "box", "--", "rm", "/usr/bin/env"];
+    let held = scene.run(&flags).json()["coverage"]["held"][0].clone();
+    assert_eq!(held["effect"], "delete", "{held}");
+    let told = scene.run(&flags[1..]).out();
+    assert!(told.contains("the sandbox holds it back"), "{told}");
+    let line = b"{\"cmd\": \"chmod 0 /etc/nginx\"}\n";
+    for (flags, again) in [(&[][..], false), (&["--sandbox", "box"], true)] {
+        let answer = with_input(&scene, &[&["check", "--jsonl"], flags].concat(), line).ok();
+        assert_eq!(answer.out().contains("tried-again"), again, "{answer}");
+    }
+    scene.run(&["check", "--sandbox", "nobody", "--", "true"]).says(&["nobody"]);
+}
+
+#[test]
+fn explain_shows_how_it_was_read_with_what_was_found_at_its_place() {
+    let scene = Scene::new();
+    let text = "echo x | cat; if a; then rm -rf $(cat b) /etc; fi";
+    let shown = scene.run(&["check", "--explain", "--", text]).out();
+    let lines: Vec<&str> = shown.lines().collect();
+    let read = lines.iter().position(|line| *line == "how it is read").expect(&shown);
+    assert_eq!(lines[read + 1], "├─ pipeline: echo x | cat", "{shown}");
+    let at = |text: &str| lines.iter().position(|line| line.contains(text)).expect(text);
+    let command = at("then: rm -rf $(cat b) /etc");
+    assert!(lines[command].starts_with("   └─ "), "{shown}");
+    assert!(lines[command + 1].ends_with("→ delete"), "{shown}");
+    assert!(lines[command + 2].ends_with("critical[delete-system]"), "{shown}");
+    assert!(at("substitution: cat b") > command + 2, "{shown}");
+    // No shell reads words: they are one command, whatever they hold.
+    let words = scene.run(&["check", "--explain", "--", "rm", "-rf", "/", "; ls"]).out();
+    assert!(
+        words.contains("how it is read\n└─ command: rm -rf / ; ls\n      → delete\n"),
+        "{words}"
+    );
+    scene.write("x.py", "import os; os.remove('/etc/passwd')");
+    let program = scene.run(&["check", "--explain", "--file", "x.py"]).out();
+    assert!(!program.contains("how it is read"), "{program}");
+}
+
+#[test]
 fn one_word_is_a_text_of_the_shell_and_several_are_a_program() {
     let scene = Scene::new();
     scene.run(&["check", "--", "echo x; rm -rf /"]).code(4);
@@ -146,10 +201,17 @@ fn many_questions_are_answered_in_order_by_one_process() {
 #[test]
 fn a_bad_line_is_answered_in_its_place() {
     let scene = Scene::new();
-    let input = b"{\"cmd\":\"ls\"}\nnonsense\n{\"cmd\":7}\n\xff\n\n{\"cmd\":\"print(1)\",\"lang\":\"python\"}";
+    let input = b"{\"cmd\":\"ls\"}\nnonsense\n{\"cmd\":7}\n\xff\n\n{\"cmd\":\"print(1)\",\"lang\":\"python\"}\n\
+        {\"cmd\":\"rm -rf / \xff\"}\n{\"cmd\":\"x\",\"lang\":\"klingon\"}";
     let outcome = with_input(&scene, &["check", "--jsonl"], input).code(125);
     let errors: Vec<bool> = outcome.out().lines().map(|line| line.contains("\"error\"")).collect();
-    assert_eq!(errors, [false, true, true, true, false]);
+    assert_eq!(errors, [false, true, true, true, false, false, true]);
+    assert!(
+        outcome.out().lines().nth(1).is_some_and(|line| line.contains("line 2: ")),
+        "{outcome}"
+    );
+    assert!(outcome.out().contains("critical"), "{outcome}");
+    outcome.says(&["4 lines of 8 could not be judged"]);
 }
 
 #[test]

@@ -1,8 +1,14 @@
 //! What is wrong, and what is done about it.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::support::{Scene, python, unshared};
+#[cfg(feature = "faults")]
+use crate::support::Outcome;
+use crate::support::{Scene, python, skipped, unshared};
 
 /// One check of `ctrlz health`. How bad all of it is depends on the machine, too.
 #[track_caller]
@@ -84,4 +90,109 @@ fn a_mount_that_is_left_over_is_detached() {
     let Some(outcome) = unshared(&scene, script) else { return };
     let text = outcome.ok().out();
     assert!(text.contains("1 mounts") && text.contains("detached"), "{text}");
+}
+
+#[test]
+fn layers_of_a_long_chain_are_merged_ahead() {
+    if std::env::var_os("CTRLZ_WORKSPACE").is_some_and(|driver| driver == "copy") {
+        return skipped("a copy has no layers");
+    }
+    let scene = Scene::new();
+    for n in 0..41 {
+        scene.inside(&format!("echo {n} >> log"));
+    }
+    let found = check(&scene, "layers");
+    assert_eq!(found["severity"], "warning", "{found}");
+    assert!(found["evidence"].as_str().expect("text").contains("41 layers"), "{found}");
+    let fixed = scene.run(&["health", "--fix"]).out();
+    assert!(fixed.contains("merged the layers of 1 sandboxes: project"), "{fixed}");
+    assert_eq!(check(&scene, "layers")["severity"], "ok");
+    let told = scene.json(&["events", "--type", "health.changed"])["events"].to_string();
+    assert!(told.contains("merged the layers"), "{told}");
+    for n in 41..52 {
+        scene.inside(&format!("echo {n} >> log"));
+    }
+    assert_eq!(scene.inside("wc -l < log"), "52\n");
+    // The last one only looked.
+    (0..53).for_each(|_| drop(scene.ok(&["undo"])));
+    assert!(scene.changes().is_empty());
+}
+
+#[test]
+fn an_operation_that_does_not_end_is_ended_and_kept() {
+    let scene = Scene::new();
+    scene.host("mkdir -p \"$HOME/.config/ctrlz\"");
+    let text = "monitoring: {stuck_after: 1s}\n";
+    std::fs::write(scene.home.join(".config/ctrlz/ctrlz.yaml"), text).expect("write");
+    let script = "echo kept > kept; echo ready; exec sleep 1000";
+    let mut running = scene
+        .ctrlz(["run", "--timeout", "1s", "--", "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let mut line = String::new();
+    let mut out = BufReader::new(running.stdout.take().expect("piped"));
+    out.read_line(&mut line).expect("it runs");
+    // Who should hold its limit cannot.
+    let pid = Pid::from_child(&running);
+    kill_process(pid, Signal::STOP).expect("stop");
+    let found = (0..3000).find_map(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        Some(check(&scene, "journal")).filter(|found| found["severity"] == "critical")
+    });
+    let found = found.expect("it is stuck");
+    assert!(found["evidence"].as_str().expect("text").contains("its limit is"), "{found}");
+    // Its ctrlz goes on, to keep what was written.
+    let fixed = scene.run(&["health", "--fix"]).out();
+    assert!(fixed.contains("ended op-2 in `project`, and what it wrote is kept"), "{fixed}");
+    running.wait().expect("it ended");
+    assert_eq!(check(&scene, "journal")["severity"], "ok");
+    assert_eq!(scene.changes(), ["added kept"]);
+    // Not by its own limit once it was woken, which ends it more gently.
+    let ended = &scene.log()[0]["outcome"]["command"];
+    assert_eq!(ended["exit"]["signal"], 9, "{ended}");
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn a_clock_that_jumps_makes_nothing_stuck() {
+    let scene = Scene::new();
+    let script = "echo ready; exec sleep 1000";
+    let mut running = scene
+        .ctrlz(["run", "--timeout", "10m", "--", "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let mut out = BufReader::new(running.stdout.take().expect("piped"));
+    out.read_line(&mut String::new()).expect("it runs");
+    let clock = scene.store.join("clock");
+    std::fs::write(&clock, "86400").expect("write");
+    let mut health = scene.ctrlz(["--json", "health", "--fix"]);
+    let told = Outcome::of(health.env("CTRLZ_CLOCK", &clock)).json();
+    let findings = told["findings"].as_array().expect("an array");
+    let journal = findings.iter().find(|one| one["check"] == "journal").expect("a check");
+    assert_eq!(journal["severity"], "ok", "{journal}");
+    assert!(running.try_wait().expect("look").is_none(), "it goes on");
+    kill_process(Pid::from_child(&running), Signal::TERM).expect("end");
+    running.wait().expect("it ended");
+}
+
+#[test]
+fn what_waits_suspended_is_not_stuck() {
+    let scene = Scene::new();
+    scene.host("mkdir -p \"$HOME/.config/ctrlz\"");
+    let text = "monitoring: {stuck_after: 1s}\n";
+    std::fs::write(scene.home.join(".config/ctrlz/ctrlz.yaml"), text).expect("write");
+    let mut running = scene
+        .ctrlz(["run", "--timeout", "1s", "--", "sh", "-c", "echo ready; sleep 0.9; echo end"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("start");
+    let mut out = BufReader::new(running.stdout.take().expect("piped"));
+    out.read_line(&mut String::new()).expect("it runs");
+    scene.ok(&["suspend", "project"]);
+    std::thread::sleep(std::time::Duration::from_millis(2200));
+    assert_eq!(check(&scene, "journal")["severity"], "ok");
+    scene.ok(&["resume", "project"]);
+    running.wait().expect("it ended");
 }

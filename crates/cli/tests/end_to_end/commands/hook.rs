@@ -97,6 +97,26 @@ fn a_risky_command_comes_back_as_a_transaction_that_runs() {
 }
 
 #[test]
+fn what_was_denied_is_remembered_where_a_sandbox_is() {
+    let scene = Scene::new();
+    let ask = |command: &str| {
+        let text = event(&scene, CLAUDE, json!({ "command": command }));
+        said(hook(&scene, &["claude", "--on-high", "ask"], &text))["permissionDecision"].clone()
+    };
+    assert_eq!(ask("rm -rf /etc"), "deny");
+    assert!(!scene.store.exists(), "nothing is made for it");
+    scene.inside("true");
+    assert_eq!(ask("rm -f /etc/nginx.conf"), "ask");
+    assert_eq!(ask("rm -rf /etc"), "deny");
+    let kept = scene.log()[0].clone();
+    assert_eq!(
+        (&kept["status"], &kept["request"]["title"]),
+        (&json!("blocked"), &json!("rm -rf /etc"))
+    );
+    assert_eq!(ask("rm -f /etc/nginx.conf"), "deny", "the same in other words");
+}
+
+#[test]
 fn an_agent_does_not_free_itself_in_silence() {
     let scene = Scene::new();
     for (command, decision) in [
@@ -205,6 +225,13 @@ fn a_judging_process_that_cannot_start_or_dies_blocks() {
                 "{limit}: {outcome}"
             );
         }
+    }
+    // A denial that nobody can read is none.
+    let denied = event(&scene, CLAUDE, json!({ "command": "rm -rf /" }));
+    for to in [">&-", "> /dev/null", "> /dev/full"] {
+        let script = format!("printf '%s' \"$1\" | \"$CTRLZ\" hook claude {to}");
+        let outcome = Outcome::of(&mut scene.program("bash", ["-c", &script, "bash", &denied]));
+        outcome.code(2).says(&["blocked"]);
     }
     // No file may be opened or made, not even a pipe.
     let script =

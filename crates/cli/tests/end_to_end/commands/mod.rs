@@ -1,23 +1,30 @@
 //! Every command, as a user gives it.
 
 mod approval;
+mod archive;
 mod bases;
 mod check;
 mod commit;
 mod configuration;
 mod emergency;
+mod environment;
 mod events;
 mod health;
 mod history;
 mod hook;
+mod images;
 mod json;
+mod lifecycle;
 mod limits;
 mod manage;
+mod monitoring;
 mod policy;
+mod probe;
 mod random_lives;
 mod retention;
 mod roots;
 mod run;
+mod setup;
 mod sharing;
 mod signals;
 mod sinks;

@@ -144,6 +144,23 @@ fn packs_are_asked_by_check_and_run() {
 }
 
 #[test]
+fn what_a_pack_may_not_allow_is_told_with_the_reason() {
+    let scene = Scene::new();
+    let text = "- {id: mine, allow: true, prefix: [rm], reason: r}\n";
+    scene.host("mkdir -p .ctrlz/policy");
+    scene.write(".ctrlz/policy/a.yaml", text);
+    let told = "a/mine has no effect: a project's pack only tightens: put it into";
+    prints(&scene, &["test"], 0, &["a.yaml: 1 rules, 0 examples hold", told]);
+    let object = scene.json(&["policy", "test"]);
+    assert!(
+        object["packs"][0]["without_effect"][0].as_str().is_some_and(|one| one.contains("a/mine"))
+    );
+    scene.write("elsewhere.yaml", text);
+    let object = scene.json(&["policy", "test", "elsewhere.yaml"]);
+    assert_eq!(object["packs"][0]["without_effect"], serde_json::json!([]), "the user's may");
+}
+
+#[test]
 fn import_prints_a_pack_that_passes() {
     let scene = Scene::new();
     scene.write(

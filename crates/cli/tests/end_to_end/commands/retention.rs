@@ -224,6 +224,31 @@ fn commands_do_it_now_and_then() {
     assert!(listed(&scene, &["--all"]).len() < 50);
 }
 
+#[cfg(feature = "faults")]
+#[test]
+fn other_commands_do_it_too_and_the_log_is_signed_where_somebody_began_to() {
+    let notes = |scene: &Scene| {
+        let notes = std::fs::read_dir(scene.store.join("audit")).into_iter().flatten().flatten();
+        notes.filter(|note| note.file_name().to_string_lossy().ends_with(".note")).count()
+    };
+    for signed in [false, true] {
+        let scene = Scene::new();
+        scene.inside("echo 1 > one");
+        if signed {
+            scene.ok(&["audit", "sign"]);
+        }
+        for _ in 0..20 {
+            for step in ["undo", "redo"] {
+                let mut command = scene.ctrlz([step]);
+                Outcome::of(command.env("CTRLZ_UPKEEP_SECONDS", "0")).ok();
+            }
+        }
+        assert!(scene.store.join("upkeep").exists());
+        assert_eq!(notes(&scene), if signed { 2 } else { 0 });
+        scene.ok(&["audit", "verify"]);
+    }
+}
+
 #[test]
 fn automatic_snapshots_follow_their_rules() {
     let scene = Scene::new();

@@ -1,4 +1,4 @@
-//! `--root`: a folder, a tar file, an OCI image layout, or the host's own root copy-on-write.
+//! `--root`: a folder, a tar file, or the host's own root copy-on-write. For images see `images`.
 
 use std::path::Path;
 
@@ -60,52 +60,6 @@ fn a_tar_file() {
     scene
         .run(&["run", "--root", path.to_str().expect("UTF-8"), "--", "/bin/ctrlz", "--version"])
         .ok();
-}
-
-/// Packs `../root` and a layer on top of it, which removes /etc/name and adds /etc/upper, as an
-/// OCI image layout (image-spec, image-layout.md and layer.md).
-const LAYOUT: &str = r#"
-import gzip, hashlib, io, json, os, tarfile
-os.makedirs('../layout/blobs/sha256')
-def blob(data):
-    digest = hashlib.sha256(data).hexdigest()
-    with open('../layout/blobs/sha256/' + digest, 'wb') as f: f.write(data)
-    return {'digest': 'sha256:' + digest, 'size': len(data)}
-def packed(fill):
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode='w') as tar: fill(tar)
-    return out.getvalue()
-def lower(tar): tar.add('../root', arcname='.')
-def upper(tar):
-    for name, data in (('etc/.wh.name', b''), ('etc/upper', b'upper')):
-        info = tarfile.TarInfo(name)
-        info.size = len(data)
-        tar.addfile(info, io.BytesIO(data))
-plain = [packed(lower), packed(upper)]
-layers = [dict(blob(gzip.compress(layer)), mediaType='application/vnd.oci.image.layer.v1.tar+gzip') for layer in plain]
-config = dict(blob(json.dumps({'architecture': 'amd64', 'os': 'linux', 'config': {},
-    'rootfs': {'type': 'layers', 'diff_ids': ['sha256:' + hashlib.sha256(l).hexdigest() for l in plain]}}).encode()),
-    mediaType='application/vnd.oci.image.config.v1+json')
-manifest = dict(blob(json.dumps({'schemaVersion': 2, 'mediaType': 'application/vnd.oci.image.manifest.v1+json',
-    'config': config, 'layers': layers}).encode()), mediaType='application/vnd.oci.image.manifest.v1+json')
-json.dump({'schemaVersion': 2, 'manifests': [manifest]}, open('../layout/index.json', 'w'))
-json.dump({'imageLayoutVersion': '1.0.0'}, open('../layout/oci-layout', 'w'))
-"#;
-
-#[test]
-fn an_oci_image_layout() {
-    let scene = with_root();
-    python(&scene, LAYOUT).ok();
-    let layout = scene.root.join("layout");
-    let layout = layout.to_str().expect("UTF-8");
-    scene.run(&["run", "--root", layout, "--", "/bin/ctrlz", "man", "/etc"]).ok();
-    assert!(scene.ok(&["diff"]).contains("ctrlz.1"));
-    let unpacked = scene.host("find \"$CTRLZ_HOME\" -path '*/etc/*' -not -name '*.1' | sort");
-    assert!(unpacked.contains("/etc/upper") && !unpacked.contains("/etc/name"), "{unpacked}");
-    // A layer that is not what its digest says is refused.
-    scene.host("cd ../layout/blobs/sha256; for f in *; do chmod u+w $f; printf x >> $f; done");
-    let outcome = scene.run(&["new", "spoiled", "--root", layout]);
-    assert_eq!(outcome.status.code(), Some(125), "{outcome}");
 }
 
 #[test]

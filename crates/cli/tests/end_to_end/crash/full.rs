@@ -126,3 +126,27 @@ fn a_full_store_still_gives_space_back() {
          is base \"$CTRLZ\" run -- cat a",
     );
 }
+
+#[test]
+fn what_only_writes_more_waits_while_the_disk_is_nearly_full() {
+    let scene = Scene::with("echo base > a");
+    on_small_disks(
+        &scene,
+        "refused() { \"$@\" > ../out 2> ../err && exit 9; test $? = 123 || exit 8; \
+             grep -q 'nearly full' ../err || exit 7; cat ../err >&2; }; \
+         mkdir ../store; mount -t tmpfs -o size=96m,mode=700 t ../store; \
+         \"$CTRLZ\" run -- sh -c 'echo first > a'; \"$CTRLZ\" run -- sh -c 'echo second > a'; \
+         \"$CTRLZ\" log > ../before; \
+         avail=$(df -B1 --output=avail ../store | tail -1); \
+         head -c $((avail - 1100000)) /dev/zero > ../store/ballast; \
+         refused \"$CTRLZ\" run -- true; refused \"$CTRLZ\" exec project -- true; \
+         refused \"$CTRLZ\" snapshot; refused \"$CTRLZ\" new other; refused \"$CTRLZ\" fork project other; \
+         refused \"$CTRLZ\" state put key value; \
+         \"$CTRLZ\" log > ../after; cmp ../before ../after; \
+         \"$CTRLZ\" health > ../out || true; grep -q 'nothing begins that only writes more' ../out; \
+         \"$CTRLZ\" health --fix > ../out || true; grep -q 'let 0 snapshots go' ../out; \
+         \"$CTRLZ\" undo; \"$CTRLZ\" diff -p > ../out; grep -q first ../out; \
+         \"$CTRLZ\" rollback snap-1 > ../out; \"$CTRLZ\" gc > ../out; \"$CTRLZ\" discard > ../out; \
+         rm ../store/ballast; is base \"$CTRLZ\" run -- cat a",
+    );
+}

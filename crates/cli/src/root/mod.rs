@@ -1,12 +1,16 @@
 //! `--root`: which root a sandbox gets, and what its workspace starts from.
 
+pub(crate) mod images;
+mod named;
+
 use std::path::{Path, PathBuf};
 
 use ctrlz_core::sandbox::Root;
 use ctrlz_engine::BaseChoice;
 
 use crate::failure::{Failure, OWN_FAILURE};
-use crate::places::{self, canonical};
+
+pub(crate) use named::Named;
 
 /// What a sandbox of `folder` starts from under `--root`.
 pub(crate) fn choose(root: Option<&Path>, folder: &Path) -> Result<BaseChoice, Failure> {
@@ -19,15 +23,23 @@ pub(crate) fn choose(root: Option<&Path>, folder: &Path) -> Result<BaseChoice, F
         }
         Some((_, Some("overlay"))) => Ok(overlay()),
         Some((path, _)) => {
-            let path = canonical(path)?;
-            if path.is_dir() && !path.join("oci-layout").exists() {
+            let named = find(path)?;
+            if named.is_tree() {
+                let path = named.path;
                 return Ok(BaseChoice { root: Root::Directory { path: path.clone() }, base: path });
             }
-            let unpacked = ctrlz_workspace::image::unpack(&path, &places::store()?.join("images"))?;
-            let root = Root::Image { source: path, unpacked: unpacked.clone() };
+            let unpacked = images::unpacked(&named)?;
+            let root = Root::Image { source: named.source(), unpacked: unpacked.clone() };
             Ok(BaseChoice { root, base: unpacked })
         }
     }
+}
+
+fn find(root: &Path) -> Result<Named, Failure> {
+    Named::find(root).map_err(|error| {
+        let message = format!("{} cannot be a root: {error}", root.display());
+        Failure::new(OWN_FAILURE, "root", message)
+    })
 }
 
 /// What [`choose`] will answer, as far as that is told without unpacking anything: a root of its
@@ -40,7 +52,7 @@ pub(crate) fn expected(root: Option<&Path>, folder: &Path) -> BaseChoice {
         None | Some((_, Some("host" | "overlay"))) => overlay(),
         Some((path, _)) => {
             // Critical or not is told even of a command whose root is not there.
-            let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+            let path = Named::find(path).map_or_else(|_| path.to_owned(), |named| named.source());
             BaseChoice { root: Root::Directory { path: path.clone() }, base: path }
         }
     }

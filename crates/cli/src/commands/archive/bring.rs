@@ -1,0 +1,356 @@
+//! A snapshot at rest, brought back: as files in a new folder, or as a snapshot of a sandbox.
+
+use std::path::{Path, PathBuf};
+
+use ctrlz_archive::archiver::{Record, restore, restore_layer, state_of, whole_record};
+use ctrlz_archive::crypt::Keyring;
+use ctrlz_archive::image::Role;
+use ctrlz_archive::place::Place;
+use ctrlz_archive::snapshot::Snapshot as AtRest;
+use ctrlz_archive::unpack::{Devices, Restored, Whiteouts};
+use ctrlz_archive::{Losses, Target};
+use ctrlz_core::archive::Arrival;
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::sandbox::{Root, Sandbox};
+use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope};
+use ctrlz_core::state_store::{ImportConflict, StateImport};
+use ctrlz_core::store::StoreError;
+use ctrlz_core::workspace::WorkspaceDriver;
+use ctrlz_engine::{BaseChoice, Bring, SandboxCore};
+use ctrlz_store::state_file::Bundle;
+
+use super::setting::absolute;
+use super::{losses, selected, shown};
+use crate::Answer;
+use crate::arguments::Destination;
+use crate::context::{Context, WhenBusy};
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::root::images;
+use crate::{places, show};
+
+/// What is brought back.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) place: &'a dyn Place,
+    pub(super) keys: Option<&'a Keyring>,
+    pub(super) snapshot: &'a AtRest,
+}
+
+pub(super) fn bring(
+    context: &Context,
+    source: &Source<'_>,
+    wanted: &Destination,
+    json: bool,
+) -> Answer {
+    match &wanted.to {
+        Some(to) => files(source, to, &wanted.path, json),
+        None => {
+            let (sandbox, snapshot) = into_store(context, source, wanted)?;
+            if json {
+                show::print_json(&[
+                    ("sandbox", show::to_json(&sandbox.name)?),
+                    ("snapshot", show::to_json(&snapshot)?),
+                ]);
+            } else {
+                println!(
+                    "{} is {} of {} now; `ctrlz rollback {} {}` returns to it",
+                    source.snapshot.name, snapshot.id, sandbox.name, sandbox.name, snapshot.id
+                );
+            }
+            show::done()
+        }
+    }
+}
+
+/// The files alone, in a new folder.
+fn files(source: &Source<'_>, to: &Path, paths: &[PathBuf], json: bool) -> Answer {
+    let Source { place, keys, snapshot } = *source;
+    let (record, _) = whole_record(place, snapshot, keys)?;
+    if record.scope != SnapshotScope::Full {
+        let message = format!(
+            "{} is {}: it has no files that stand alone",
+            snapshot.name,
+            record.scope.word()
+        );
+        return Err(Failure::new(REFUSED, "not-whole", message)
+            .hint("without --to it returns to a sandbox of its folder"));
+    }
+    let target =
+        Target { paths: selected(paths)?, devices: devices(), ..Target::new(absolute(to)?) };
+    let Restored { counts, losses: lost } =
+        restore(place, snapshot, keys, target, &[Role::Base, Role::Sealed])?;
+    if !paths.is_empty() && counts.entries() <= counts.directories {
+        eprintln!("ctrlz: no file of the snapshot lies there");
+    }
+    if json {
+        show::print_json(&[
+            ("name", snapshot.name.clone().into()),
+            ("folder", show::to_json(&to)?),
+            ("files", counts.files.into()),
+            ("directories", counts.directories.into()),
+            ("bytes", counts.bytes.into()),
+            ("losses", shown(&lost)),
+        ]);
+    } else {
+        println!("{}: {} files in {}", snapshot.name, counts.files, to.display());
+        losses(&lost);
+    }
+    show::done()
+}
+
+/// How one sealed layer is restored for the driver that takes it in.
+pub(super) fn layer_target(directory: PathBuf, whole: bool) -> Target {
+    let whiteouts = if whole { Whiteouts::Apply } else { Whiteouts::KeepUser };
+    Target { whiteouts, devices: devices(), ..Target::new(directory) }
+}
+
+fn devices() -> Devices {
+    if rustix::process::geteuid().is_root() { Devices::Make } else { Devices::Skip }
+}
+
+/// A snapshot of a sandbox that is there, or of a new one.
+pub(super) fn into_store(
+    context: &Context,
+    source: &Source<'_>,
+    wanted: &Destination,
+) -> Result<(Sandbox, Snapshot), Failure> {
+    let (record, drivers) = whole_record(source.place, source.snapshot, source.keys)?;
+    let state = match state_of(source.place, source.snapshot, source.keys)? {
+        Some(bytes) => Some(bundle(&bytes)?),
+        None => None,
+    };
+    let name = wanted.sandbox.as_ref().unwrap_or(&record.sandbox.name);
+    let message = match record.snapshot.message.as_str() {
+        "" => source.snapshot.name.clone(),
+        message => format!("{}: {message}", source.snapshot.name),
+    };
+    let new = NewSnapshot {
+        kind: SnapshotKind::Manual,
+        scope: record.scope,
+        message,
+        tags: record.snapshot.tags.clone(),
+    };
+    let bringing = Bringing { source: *source, record: &record, drivers: &drivers };
+    context.with_core(WhenBusy::Wait, |core| {
+        let sandbox = match context.store().sandbox_named(name.as_str()) {
+            Ok(sandbox) => {
+                fits(&sandbox, &record, wanted)?;
+                sandbox
+            }
+            Err(StoreError::NoSandbox(_)) => {
+                let made = bringing.make(context, core, (name, wanted.base.as_deref()))?;
+                let version = import(core, &made, state.as_ref())?;
+                let snapshot = core.snapshot(&made, &new);
+                debug_assert_eq!(version, record.snapshot.point.state_version);
+                return Ok((made, snapshot?));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let version = import(core, &sandbox, state.as_ref())?;
+        let snapshot = match record.scope {
+            SnapshotScope::StateOnly => core.receive::<Failure>(&sandbox, (&new, version), None)?,
+            _ => core.receive(&sandbox, (&new, version), Some(bringing.parts()))?,
+        };
+        Ok((sandbox, snapshot))
+    })
+}
+
+/// Errs when a snapshot cannot be one of that sandbox.
+fn fits(sandbox: &Sandbox, record: &Record, wanted: &Destination) -> Result<(), Failure> {
+    let refuse = |why: String| {
+        let message = format!("sandbox `{}` cannot have it: {why}", sandbox.name);
+        Err(Failure::new(REFUSED, "other-sandbox", message)
+            .hint("`--sandbox NAME` with a new name makes another one"))
+    };
+    if let Some(base) = &wanted.base
+        && places::canonical(base)? != sandbox.base
+    {
+        return refuse(format!("it is of {}", sandbox.base.display()));
+    }
+    let named = wanted.sandbox.is_some() || wanted.base.is_some();
+    if !named && sandbox.base != record.sandbox.base {
+        let (own, other) = (sandbox.base.display(), record.sandbox.base.display());
+        return refuse(format!("it is of {own}, and the snapshot of {other}"));
+    }
+    Ok(())
+}
+
+pub(super) fn bundle(bytes: &[u8]) -> Result<Bundle, Failure> {
+    let failed = |reason: String| {
+        Failure::new(OWN_FAILURE, "archive-malformed", "the snapshot's state is malformed")
+            .detail(reason)
+    };
+    let text = std::str::from_utf8(bytes).map_err(|error| failed(error.to_string()))?;
+    Bundle::parse(text).map_err(|error| failed(error.to_string()))
+}
+
+/// Makes sure that the snapshot's state is in the sandbox's history; answers its version there.
+fn import(
+    core: &SandboxCore<'_>,
+    sandbox: &Sandbox,
+    state: Option<&Bundle>,
+) -> Result<u64, Failure> {
+    let Some(bundle) = state else { return Ok(0) };
+    let writes = bundle.namespaces.iter().flat_map(|(_, writes)| writes).cloned();
+    let writes: Vec<_> = writes.collect();
+    let newest = writes.iter().map(|write| write.version).max().unwrap_or(0);
+    let there = core.store().state_version(sandbox.id)?;
+    let imports = [StateImport { sandbox: sandbox.id, writes }];
+    let planned = core.import_state(&imports, bundle, ImportConflict::Fail, true)?;
+    // Its versions are the snapshot's only where nothing else was written in between.
+    if !planned.conflicts.is_empty() || planned.written > 0 && there > 0 {
+        let message = format!("the state of sandbox `{}` has another history", sandbox.name);
+        return Err(Failure::new(REFUSED, "state-conflict", message)
+            .hint("nothing was brought back; `--sandbox NAME` with a new name makes another one"));
+    }
+    if planned.written > 0 {
+        core.import_state(&imports, bundle, ImportConflict::Fail, false)?;
+    }
+    Ok(newest)
+}
+
+/// What is needed to restore the parts of a tree.
+struct Bringing<'a> {
+    source: Source<'a>,
+    record: &'a Record,
+    drivers: &'a [Option<Vec<u8>>],
+}
+
+impl Bringing<'_> {
+    /// Restores the parts that a driver does not hold.
+    fn parts(&self) -> Box<Bring<'_, Failure>> {
+        Box::new(move |driver, landing| match driver.capabilities().layered {
+            true => self.layers(driver, landing),
+            false => self.whole(landing),
+        })
+    }
+
+    /// Each sealed layer, for a driver that keeps layers.
+    fn layers(
+        &self,
+        driver: &dyn WorkspaceDriver,
+        landing: &Path,
+    ) -> Result<Vec<Arrival>, Failure> {
+        let mut parts = Vec::new();
+        for (index, layer) in self.record.layers.iter().enumerate() {
+            if layer.whole {
+                let message = format!(
+                    "{} was archived by the workspace driver `{}`, whose trees lie on no folder",
+                    self.source.snapshot.name, self.record.sandbox.driver
+                );
+                return Err(Failure::new(REFUSED, "other-driver", message)
+                    .hint("--to FOLDER restores its files"));
+            }
+            let directory = landing.join(index.to_string());
+            let held = match &layer.id {
+                Some(id) => driver.holds(id)?,
+                None => false,
+            };
+            if !held {
+                let Source { place, keys, snapshot } = self.source;
+                let target = layer_target(directory.clone(), false);
+                let restored = restore_layer(place, snapshot, keys, target, index)?;
+                refuse_losses(&restored.losses)?;
+            }
+            let record = self.drivers.get(index).cloned().flatten();
+            parts.push(Arrival { id: layer.id.clone(), directory, root: layer.root, record });
+        }
+        Ok(parts)
+    }
+
+    /// All of it as one tree, for a driver that keeps whole trees.
+    fn whole(&self, landing: &Path) -> Result<Vec<Arrival>, Failure> {
+        let Source { place, keys, snapshot } = self.source;
+        if self.record.scope != SnapshotScope::Full {
+            let message = format!(
+                "{} is {}, and here there is only the workspace driver `copy`, which keeps whole trees",
+                snapshot.name,
+                self.record.scope.word()
+            );
+            return Err(Failure::new(REFUSED, "not-whole", message));
+        }
+        let directory = landing.join("0");
+        let target = Target { devices: devices(), ..Target::new(directory.clone()) };
+        let restored = restore(place, snapshot, keys, target, &[Role::Base, Role::Sealed])?;
+        refuse_losses(&restored.losses)?;
+        Ok(vec![Arrival { id: None, directory, root: true, record: None }])
+    }
+
+    /// Makes the sandbox.
+    fn make(
+        &self,
+        context: &Context,
+        core: &SandboxCore<'_>,
+        (name, base): (&SandboxName, Option<&Path>),
+    ) -> Result<Sandbox, Failure> {
+        let old = &self.record.sandbox;
+        if self.record.scope == SnapshotScope::StateOnly && base.is_none() && !old.base.is_dir() {
+            return Err(no_folder(&old.base));
+        }
+        let choice = self.choice(base)?;
+        let folder = match &old.folder {
+            Some(folder) if choice.root == Root::Host => {
+                let folder = if choice.base == old.base { folder } else { &choice.base };
+                // Of two sandboxes of one folder, one would hide the other.
+                let taken = !context.store().sandboxes_of_folder(folder)?.is_empty();
+                (!taken).then(|| folder.clone())
+            }
+            _ => None,
+        };
+        let name = name.clone();
+        core.receive_new(name, folder, &choice, self.parts())
+    }
+
+    fn choice(&self, base: Option<&Path>) -> Result<BaseChoice, Failure> {
+        let old = &self.record.sandbox;
+        let base = match base {
+            Some(base) => places::canonical(base)?,
+            None => old.base.clone(),
+        };
+        let root = match &old.root {
+            Root::Image { .. } => return self.image(base),
+            Root::Directory { .. } => Root::Directory { path: base.clone() },
+            root => root.clone(),
+        };
+        if !base.is_dir() {
+            return Err(no_folder(&base));
+        }
+        Ok(BaseChoice { root, base })
+    }
+
+    /// An image lies in the store; where it does not, it is unpacked again.
+    fn image(&self, base: PathBuf) -> Result<BaseChoice, Failure> {
+        let Root::Image { source, .. } = &self.record.sandbox.root else {
+            return Err(no_folder(&base));
+        };
+        let source = source.clone();
+        if base.is_dir() {
+            return Ok(BaseChoice { root: Root::Image { source, unpacked: base.clone() }, base });
+        }
+        let Source { place, keys, snapshot } = self.source;
+        let name = Path::new(base.file_name().unwrap_or_default());
+        let unpacked = images::once(name, &snapshot.name, Failure::from, |target| {
+            restore(place, snapshot, keys, target, &[Role::Base])
+        })?;
+        let base = unpacked.clone();
+        Ok(BaseChoice { root: Root::Image { source, unpacked }, base })
+    }
+}
+
+fn no_folder(base: &Path) -> Failure {
+    let message = format!("the folder {} is not here", base.display());
+    Failure::new(REFUSED, "no-folder", message)
+        .hint("--base FOLDER names another one; --to FOLDER restores the files into a new one")
+}
+
+/// What goes back into a sandbox must be what it was.
+pub(super) fn refuse_losses(lost: &Losses) -> Result<(), Failure> {
+    if lost.is_empty() {
+        return Ok(());
+    }
+    let lines = lost.first.iter().take(10).map(ToString::to_string).collect();
+    let message = format!("{} things in the snapshot cannot be kept here", lost.total);
+    Err(Failure::new(REFUSED, "losses", message)
+        .details(lines)
+        .hint("--to FOLDER restores what can be restored, and tells the rest"))
+}

@@ -1,0 +1,45 @@
+//! What went wrong with an archive, as the user meets it.
+
+use ctrlz_archive::ArchiveError;
+
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+
+/// What is encrypted, and no key at hand opens it.
+pub(super) const NO_KEY: &str = "archive-key";
+
+impl From<ArchiveError> for Failure {
+    fn from(error: ArchiveError) -> Self {
+        let failed = |kind| Self::caused(OWN_FAILURE, kind, &error);
+        let refused = |kind| Self::caused(REFUSED, kind, &error);
+        match &error {
+            ArchiveError::Damaged { .. } | ArchiveError::Missing(_) => failed("archive-damaged").hint(
+                "`ctrlz verify --discard` takes damaged blobs out, and the next push brings them \
+                 again; `ctrlz pull --from` restores from a copy elsewhere",
+            ),
+            ArchiveError::Malformed { .. } | ArchiveError::Refused { .. } => {
+                failed("archive-malformed")
+            }
+            ArchiveError::Unnamed { .. } => {
+                refused("no-archive").hint("`ctrlz archive ls` lists what is there")
+            }
+            ArchiveError::Taken { name, .. } => refused("archive-taken").hint(format!(
+                "`ctrlz archive rm {name}` takes that one out, or `place:` in archive.yaml names \
+                 another archive"
+            )),
+            ArchiveError::Busy { .. } | ArchiveError::Moved { .. } => refused("archive-busy"),
+            ArchiveError::Sealed { .. } | ArchiveError::Key { .. } => refused(NO_KEY).hint(
+                "`identities:` and `passphrase:` in archive.yaml, --identity and \
+                 --passphrase-file say what opens it",
+            ),
+            ArchiveError::Changing { .. } => failed("archive-changing")
+                .hint("try again when nothing writes to it"),
+            ArchiveError::Io { source, .. }
+                if source.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                failed("archive")
+                    .hint("--skip-unreadable leaves out what cannot be read, and tells it")
+            }
+            _ => failed("archive"),
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Snapshots at rest: `ctrlz push`, `pull`, `archive`, `export`, `import`, `verify` and `drill`.
+
+mod before;
+mod bring;
+mod check;
+mod checked;
+mod export;
+mod failure;
+mod import;
+mod keys;
+mod list;
+mod lost;
+mod pin;
+mod progress;
+mod pull;
+mod push;
+mod rebuild;
+mod scratch;
+mod setting;
+mod snapshot_name;
+mod values;
+
+use std::path::{Path, PathBuf};
+
+use ctrlz_archive::Losses;
+use ctrlz_core::path::RelPath;
+use serde_json::{Value, json};
+
+use crate::Answer;
+use crate::arguments::{ArchiveAction, ArchiveArguments};
+use crate::failure::{Failure, OWN_FAILURE};
+use crate::show::plain;
+
+pub(crate) use before::before;
+pub(crate) use check::{drill, verify};
+pub(crate) use checked::archive_facts;
+pub(crate) use export::export;
+pub(crate) use import::import;
+pub(crate) use lost::lost;
+pub(crate) use pull::pull;
+pub(crate) use push::push;
+pub(crate) use rebuild::rebuild;
+pub(crate) use values::{ArchivedValues, values};
+
+pub(crate) fn archive(arguments: &ArchiveArguments, json: bool) -> Answer {
+    match &arguments.action {
+        ArchiveAction::Ls { from, keys } => list::list(from, keys, json),
+        ArchiveAction::Rm { names, from, keys } => list::remove(names, from, keys, json),
+        ArchiveAction::Gc { from, dry_run, now } => list::collect(from, (*dry_run, *now), json),
+        ArchiveAction::Keys { action, from, keys } => keys::keys(action, from, keys, json),
+    }
+}
+
+/// Tells what could not be kept.
+fn losses(losses: &Losses) {
+    for loss in &losses.first {
+        println!("  not kept: {}", plain(&loss.to_string()));
+    }
+    let more = losses.total.saturating_sub(losses.first.len() as u64);
+    if more > 0 {
+        println!("  not kept: {more} more");
+    }
+}
+
+/// The same as JSON.
+fn shown(losses: &Losses) -> Value {
+    let first: Vec<String> = losses.first.iter().map(ToString::to_string).collect();
+    json!({ "total": losses.total, "first": first })
+}
+
+/// Paths within a tree, as the user writes them.
+fn selected(paths: &[PathBuf]) -> Result<Vec<RelPath>, Failure> {
+    let parse = |path: &PathBuf| {
+        let inside = path.strip_prefix("/").unwrap_or(path);
+        let inside = inside.strip_prefix(Path::new(".")).unwrap_or(inside);
+        RelPath::parse(inside).map_err(|error| {
+            let message = format!("{} is no path of a snapshot: {error}", path.display());
+            Failure::new(OWN_FAILURE, "path", message)
+        })
+    };
+    paths.iter().map(parse).collect()
+}

@@ -1,0 +1,269 @@
+//! `ctrlz push`: a snapshot is archived, here and in further places.
+
+use std::time::Duration;
+
+use ctrlz_archive::archiver::{Archived, Archiver, Subject};
+use ctrlz_archive::crypt::Keyring;
+use ctrlz_archive::place::{Directory, Expect, Place};
+use ctrlz_archive::transfer::{Event, Transfer, Transferred};
+use ctrlz_core::sandbox::{Root, Sandbox};
+use ctrlz_core::size::ByteSize;
+use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope};
+use ctrlz_core::time::Timestamp;
+use ctrlz_engine::SandboxCore;
+use ctrlz_store::state_file::Bundle;
+use serde_json::{Value, json};
+
+use super::progress::Progress;
+use super::setting::Setting;
+use super::{checked, losses, shown};
+use crate::Answer;
+use crate::arguments::{ArchiveScope, PushArguments};
+use crate::context::{Context, WhenBusy};
+use crate::failure::{Failure, OWN_FAILURE};
+use crate::show;
+
+/// Where else a snapshot was sent, and what that came to.
+struct Copied {
+    address: String,
+    transferred: Transferred,
+}
+
+pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
+    let context = Context::open()?;
+    let setting = Setting::read(&context)?;
+    let place = setting.create()?;
+    let keys = setting.keys(&place, &arguments.keys)?;
+    super::pin::check(&setting.memory(), keys.as_ref())?;
+    let snapshots = chosen(&context, arguments)?;
+    let addresses = match arguments.to.as_slice() {
+        [] => &setting.config.copies,
+        given => given,
+    };
+    let mut told = Vec::new();
+    for (sandbox, snapshot) in &snapshots {
+        let scope = scope_of(&context, (sandbox, snapshot), arguments.scope);
+        let archived = context.with_core(WhenBusy::Wait, |core| {
+            archive(
+                (&context, core),
+                &setting,
+                (&place, keys.as_ref()),
+                (sandbox, snapshot, scope),
+                arguments.skip_unreadable,
+            )
+        })?;
+        let mut copies = Vec::new();
+        for address in addresses {
+            copies.push(copy(&setting, &place, &archived.snapshot.reference, address, &keys)?);
+        }
+        if json {
+            told.push(as_json(snapshot, scope, &archived, &copies));
+        } else {
+            tell(snapshot, scope, &place, &archived, &copies);
+        }
+    }
+    if json {
+        show::print_json(&[("snapshots", told.into())]);
+    }
+    show::done()
+}
+
+/// The snapshots that were named, or one of where the sandbox stands.
+fn chosen(
+    context: &Context,
+    arguments: &PushArguments,
+) -> Result<Vec<(Sandbox, Snapshot)>, Failure> {
+    let mut chosen = Vec::new();
+    for id in &arguments.snapshots {
+        let snapshot = context.store().snapshot(*id)?;
+        chosen.push((context.store().sandbox(snapshot.sandbox)?, snapshot));
+    }
+    if chosen.is_empty() {
+        let sandbox = context.sandbox(arguments.sandbox.as_ref())?;
+        let there = context.store().snapshots(sandbox.id)?;
+        let same = |snapshot: &Snapshot| {
+            snapshot.point == sandbox.point && snapshot.kind == SnapshotKind::Manual
+        };
+        let snapshot = match there.into_iter().find(same) {
+            Some(snapshot) => snapshot,
+            None => {
+                let new = NewSnapshot::of(SnapshotKind::Manual, "to be archived");
+                context.with_core(WhenBusy::Wait, |core| Ok(core.snapshot(&sandbox, &new)?))?
+            }
+        };
+        chosen.push((sandbox, snapshot));
+    }
+    Ok(chosen)
+}
+
+/// The whole host is not archived unless somebody asks for it, and a driver that keeps whole trees
+/// has no changes apart from them.
+pub(super) fn scope_of(
+    context: &Context,
+    (sandbox, snapshot): (&Sandbox, &Snapshot),
+    wanted: Option<ArchiveScope>,
+) -> SnapshotScope {
+    let scope = match (wanted, snapshot.scope) {
+        (_, SnapshotScope::StateOnly) => SnapshotScope::StateOnly,
+        (Some(scope), _) => scope.into(),
+        (None, _) if sandbox.root == Root::Overlay => SnapshotScope::Incremental,
+        (None, scope) => scope,
+    };
+    let driver = context.workspaces().into_iter().find(|driver| driver.name() == sandbox.driver);
+    match scope {
+        SnapshotScope::Incremental
+            if driver.is_some_and(|driver| !driver.capabilities().layered) =>
+        {
+            SnapshotScope::Full
+        }
+        scope => scope,
+    }
+}
+
+/// Archives one snapshot, into the archive of this host.
+pub(super) fn archive(
+    (context, core): (&Context, &SandboxCore<'_>),
+    setting: &Setting,
+    (place, keys): (&Directory, Option<&Keyring>),
+    (sandbox, snapshot, scope): (&Sandbox, &Snapshot, SnapshotScope),
+    skip_unreadable: bool,
+) -> Result<Archived, Failure> {
+    let archiver = Archiver {
+        place,
+        memory: &setting.memory(),
+        keys,
+        options: setting.options(skip_unreadable),
+    };
+    let state = state_at(context, sandbox, snapshot)?;
+    let progress = Progress::new("archived");
+    let archived = core.with_strata(sandbox, snapshot, |strata| {
+        let state = state.as_deref();
+        let subject = Subject { sandbox, snapshot, scope, strata, state };
+        Ok::<_, Failure>(archiver.archive(&subject, &|bytes| progress.add(bytes))?)
+    })?;
+    checked::note(setting, place, |checks| checks.lies(&archived.snapshot));
+    Ok(archived)
+}
+
+/// The state's history up to the snapshot, as `ctrlz state export` writes it.
+pub(super) fn state_at(
+    context: &Context,
+    sandbox: &Sandbox,
+    snapshot: &Snapshot,
+) -> Result<Option<Vec<u8>>, Failure> {
+    let until = snapshot.point.state_version;
+    if until == 0 {
+        return Ok(None);
+    }
+    let bundle = Bundle::until(context.store(), sandbox, until)?;
+    let time = Timestamp::from_parts(snapshot.created.seconds(), 0);
+    let text = bundle.text(time);
+    let text = text.map_err(|error| Failure::caused(OWN_FAILURE, "export", &error))?;
+    Ok(Some(text.into_bytes()))
+}
+
+/// Sends a snapshot to another place.
+fn copy(
+    setting: &Setting,
+    from: &Directory,
+    reference: &str,
+    address: &str,
+    keys: &Option<Keyring>,
+) -> Result<Copied, Failure> {
+    // The transfer itself asks again, and tells it.
+    let to = setting.address(address)?;
+    if keys.is_some() {
+        setting.share_keys(from, to.as_ref())?;
+    }
+    let progress = Progress::new(&format!("sent to {}", to.address()));
+    let told = |event: Event<'_>| match event {
+        Event::Planned { total, there } => progress.of(total.1.saturating_sub(there.1)),
+        Event::Bytes { bytes, .. } => progress.add(bytes),
+        Event::Again { error, try_number } => progress.note(&format!("{error}; try {try_number}")),
+        Event::Done { .. } => {}
+    };
+    // What others have under that name stays.
+    let expect = match to.resolve(reference)? {
+        Some(there) => Expect::Is(there.digest),
+        None => Expect::Absent,
+    };
+    if let Expect::Is(digest) = expect
+        && from.resolve(reference)?.is_none_or(|own| own.digest != digest)
+    {
+        let (place, name) = (to.address(), reference.to_owned());
+        return Err(ctrlz_archive::ArchiveError::Taken { place, name }.into());
+    }
+    let transfer = Transfer { expect, pause: Duration::from_millis(500), ..Transfer::default() };
+    let transferred = transfer.image((from, reference), (to.as_ref(), reference), &told)?;
+    Ok(Copied { address: to.address(), transferred })
+}
+
+fn tell(
+    snapshot: &Snapshot,
+    scope: SnapshotScope,
+    place: &Directory,
+    archived: &Archived,
+    copies: &[Copied],
+) {
+    let name = &archived.snapshot.name;
+    if archived.was_there {
+        println!("{} is in the archive already, as {name}", snapshot.id);
+    } else {
+        let (written, reused) = (archived.written, archived.reused);
+        println!(
+            "{} ({}) is archived as {name} in {}",
+            snapshot.id,
+            scope.word(),
+            place.path().display()
+        );
+        let there = match reused.0 {
+            0 => String::new(),
+            _ => format!("; {} in {} layers were there already", ByteSize(reused.1), reused.0),
+        };
+        println!("  {} in {} layers written{there}", ByteSize(written.1), written.0);
+    }
+    losses(&archived.losses);
+    for Copied { address, transferred: Transferred { sent, there } } in copies {
+        println!(
+            "  sent to {address}: {} in {} blobs; {} were there already",
+            ByteSize(sent.1),
+            sent.0,
+            there.0
+        );
+    }
+}
+
+fn as_json(
+    snapshot: &Snapshot,
+    scope: SnapshotScope,
+    archived: &Archived,
+    copies: &[Copied],
+) -> Value {
+    let copies: Vec<Value> = copies
+        .iter()
+        .map(|copied| {
+            json!({
+                "place": copied.address,
+                "sent_blobs": copied.transferred.sent.0,
+                "sent_bytes": copied.transferred.sent.1,
+                "there_blobs": copied.transferred.there.0,
+                "there_bytes": copied.transferred.there.1,
+            })
+        })
+        .collect();
+    json!({
+        "snapshot": snapshot.id.to_string(),
+        "name": archived.snapshot.name,
+        "reference": archived.snapshot.reference,
+        "manifest": archived.snapshot.descriptor.digest.to_string(),
+        "scope": scope.word(),
+        "was_there": archived.was_there,
+        "tree": archived.tree.map(|tree| tree.to_string()),
+        "written_layers": archived.written.0,
+        "written_bytes": archived.written.1,
+        "reused_layers": archived.reused.0,
+        "reused_bytes": archived.reused.1,
+        "losses": shown(&archived.losses),
+        "copies": copies,
+    })
+}

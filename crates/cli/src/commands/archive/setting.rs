@@ -1,0 +1,202 @@
+//! The archive of this host: where it is, how it is written, and what opens it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ctrlz_archive::codec::Compression;
+use ctrlz_archive::crypt::{
+    Identities, Keyring, Passphrase, PassphraseSource, merge_keys, open_keys,
+};
+use ctrlz_archive::layer::{LayerOptions, Unreadable};
+use ctrlz_archive::place::{Directory, Login, Object, Patient, Place, Registry};
+use ctrlz_config::{ArchiveConfig, Compression as Configured};
+use ctrlz_core::digest::Digest;
+use ctrlz_core::sink::SecretSource;
+
+use crate::arguments::KeyArguments;
+use crate::context::Context;
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::places;
+
+/// How often a place on another machine is asked, and how long it is left alone before the second
+/// time; each time twice as long.
+const TRIES: u32 = 4;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The archive's settings and where the store is.
+pub(super) struct Setting {
+    pub(super) config: ArchiveConfig,
+    store: PathBuf,
+}
+
+impl Setting {
+    pub(super) fn read(context: &Context) -> Result<Self, Failure> {
+        Self::of(&context.directory)
+    }
+
+    pub(super) fn of(store: &Path) -> Result<Self, Failure> {
+        let places = places::configuration(&places::working_folder()?);
+        let config = ctrlz_config::archive(&places)
+            .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
+        Ok(Self { config, store: store.to_owned() })
+    }
+
+    /// Where the archive of this host lies.
+    pub(super) fn path(&self) -> PathBuf {
+        self.config.place.clone().unwrap_or_else(|| self.store.join("archive"))
+    }
+
+    /// Whether there is an archive of this host.
+    pub(super) fn is_there(&self) -> bool {
+        self.path().exists()
+    }
+
+    /// The archive of this host, where there is one, and the places with copies of it, as
+    /// [`Self::open`] takes them.
+    pub(super) fn everywhere(&self) -> impl Iterator<Item = Option<&str>> {
+        let here = self.is_there().then_some(None);
+        here.into_iter().chain(self.config.copies.iter().map(|copy| Some(copy.as_str())))
+    }
+
+    /// The archive, which is made when it is not there.
+    pub(super) fn create(&self) -> Result<Directory, Failure> {
+        Ok(Directory::create(&self.path())?)
+    }
+
+    /// The place that the user names, or the archive of this host.
+    pub(super) fn open(&self, address: Option<&str>) -> Result<Box<dyn Place>, Failure> {
+        match address {
+            Some(address) => {
+                let place = Arc::from(self.address(address)?);
+                Ok(Box::new(Patient::new(place, TRIES, PAUSE)))
+            }
+            None => {
+                let path = self.path();
+                if !self.is_there() {
+                    let message = format!("there is no archive at {}", path.display());
+                    return Err(
+                        Failure::new(REFUSED, "no-archive", message).hint("`ctrlz push` makes it")
+                    );
+                }
+                Ok(Box::new(Directory::open(&path)?))
+            }
+        }
+    }
+
+    /// A place by its address, which is asked once only.
+    pub(super) fn address(&self, address: &str) -> Result<Box<dyn Place>, Failure> {
+        if let Some(repository) = address.strip_prefix("registry://") {
+            return registry(repository);
+        }
+        if address.contains("://") {
+            let notes = self.store.join("archived").join("uploads");
+            return Ok(Box::new(Object::open(address, std::env::vars(), Some(&notes))?));
+        }
+        Ok(Box::new(Directory::create(&absolute(Path::new(address))?)?))
+    }
+
+    /// What is remembered of what lies in the archive of this host.
+    pub(super) fn memory(&self) -> PathBuf {
+        use std::os::unix::ffi::OsStrExt;
+        let path = self.path();
+        let digest = blake3::hash(path.as_os_str().as_bytes());
+        let name = Digest::blake3(*digest.as_bytes()).hex();
+        self.store.join("archived").join(name.get(..16).unwrap_or_default())
+    }
+
+    /// A folder in the store for what is needed for a moment.
+    pub(super) fn scratch(&self) -> PathBuf {
+        self.store.join("archived").join("scratch")
+    }
+
+    /// The passphrase that the command line or the settings name.
+    fn passphrase(&self, given: &KeyArguments) -> Result<Option<Passphrase>, Failure> {
+        let source = match (&given.passphrase_file, &self.config.passphrase) {
+            (Some(path), _) | (None, Some(SecretSource::File(path))) => {
+                PassphraseSource::File(path.clone())
+            }
+            (None, Some(SecretSource::Variable(name))) => {
+                PassphraseSource::Environment(name.clone())
+            }
+            (None, None) => return Ok(None),
+        };
+        Ok(Some(Passphrase::read(&source)?))
+    }
+
+    /// What the user has to open archives with.
+    pub(super) fn identities(&self, given: &KeyArguments) -> Result<Identities, Failure> {
+        keep_out_of_core_dumps();
+        let passphrase = self.passphrase(given)?;
+        let mut identities = Identities::new();
+        let files = match given.identity.as_slice() {
+            [] => &self.config.identities,
+            given => given,
+        };
+        for file in files {
+            identities.add_file(file, passphrase.as_ref())?;
+        }
+        if let Some(passphrase) = &passphrase {
+            identities.add_passphrase(passphrase);
+        }
+        Ok(identities)
+    }
+
+    /// The keys of a place; nothing when it is not encrypted.
+    pub(super) fn keys(
+        &self,
+        place: &dyn Place,
+        given: &KeyArguments,
+    ) -> Result<Option<Keyring>, Failure> {
+        Ok(open_keys(place, &self.identities(given)?)?)
+    }
+
+    /// Brings the data keys of the archive to where its snapshots go.
+    pub(super) fn share_keys(&self, from: &dyn Place, to: &dyn Place) -> Result<(), Failure> {
+        Ok(merge_keys(from, to)?)
+    }
+
+    /// How layers are written.
+    pub(super) fn options(&self, skip_unreadable: bool) -> LayerOptions {
+        let compression = match self.config.compression {
+            None => Compression::default(),
+            Some(Configured::Zstd(level)) => Compression::Zstd { level },
+            Some(Configured::Gzip(level)) => Compression::Gzip { level },
+            Some(Configured::None) => Compression::None,
+        };
+        let unreadable = if skip_unreadable { Unreadable::Skip } else { Unreadable::Refuse };
+        LayerOptions { compression, unreadable, ..LayerOptions::default() }
+    }
+}
+
+/// A path as the process's own folder completes it.
+pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
+    std::path::absolute(path).map_err(|error| {
+        let message = format!("cannot use {}: {error}", path.display());
+        Failure::new(OWN_FAILURE, "folder", message)
+    })
+}
+
+fn registry(address: &str) -> Result<Box<dyn Place>, Failure> {
+    let (host, name) = address.split_once('/').unwrap_or((address, ""));
+    let bare = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    // Nobody listens in between.
+    let plain = matches!(bare, "localhost" | "127.0.0.1" | "[::1]");
+    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+    let mut login = Login::Anonymous;
+    for file in Login::files(places::home().as_deref(), runtime.as_deref()) {
+        if let Some(found) = Login::from_file(&file, host, name)? {
+            login = found;
+            break;
+        }
+    }
+    Ok(Box::new(Registry::open(address, login, plain)?))
+}
+
+/// Keys and what they open are in memory from here on.
+fn keep_out_of_core_dumps() {
+    // A limit of 0 does not hold for a handler that the dump is piped to; with 1 there is none of
+    // either kind (core(5)). What PR_SET_DUMPABLE does would close /proc/self/fd to us as well.
+    let one = rustix::process::Rlimit { current: Some(1), maximum: Some(1) };
+    let _ = rustix::process::setrlimit(rustix::process::Resource::Core, one);
+}

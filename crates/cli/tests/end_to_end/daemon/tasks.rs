@@ -1,0 +1,77 @@
+//! Tasks of the daemon that fail or panic, once and always.
+
+use super::support::{Daemon, is_complete, said, scene, signs_of_life, told, until_told};
+
+/// All tasks, whichever there are.
+fn tasks() -> Vec<String> {
+    let scene = scene();
+    let daemon = Daemon::start(&scene, &[]);
+    let tasks = daemon.tasks.clone();
+    daemon.end();
+    assert!(tasks.len() >= 7, "{tasks:?}");
+    tasks
+}
+
+#[test]
+fn each_task_fails_and_panics_once_and_then_does_all_its_work() {
+    let scene = scene();
+    let tasks = tasks();
+    let faults: Vec<String> = tasks
+        .iter()
+        .map(|task| format!("{task}:1:fail,{task}:2:panic,{task}:3:panic-after"))
+        .collect();
+    scene.inside("echo before > before");
+    let daemon = Daemon::start(&scene, &[("CTRLZ_TASK_FAULT", &faults.join(","))]);
+    for task in &tasks {
+        let check = format!("task {task}");
+        until_told(&scene, &check, "ok: it works again, after 3 failures");
+        assert_eq!(
+            told(&scene, &check),
+            [
+                "warning: it fails: asked for at turn 1",
+                "critical: an error in ctrlz ended its turn: asked for at turn 2",
+                "ok: it works again, after 3 failures",
+            ]
+        );
+    }
+    signs_of_life(&scene, "");
+    assert!(said(&scene).contains("task health: it works again"), "{}", said(&scene));
+    daemon.end();
+    scene.ok(&["audit", "verify"]);
+}
+
+/// The others do their work while each task does what `action` says; a daemon in which it is well
+/// does what was left.
+fn always(action: &str, severity: &str) {
+    for task in tasks() {
+        let scene = scene();
+        let fault = format!("{task}:1+:{action}");
+        let daemon = Daemon::start(&scene, &[("CTRLZ_TASK_FAULT", &fault)]);
+        signs_of_life(&scene, &task);
+        let check = format!("task {task}");
+        until_told(&scene, &check, severity);
+        assert_eq!(told(&scene, &check).len(), 1, "once, however often");
+        daemon.end();
+        let daemon = Daemon::start(&scene, &[]);
+        signs_of_life(&scene, "");
+        daemon.end();
+        is_complete_without_a_daemon(&scene);
+    }
+}
+
+fn is_complete_without_a_daemon(scene: &crate::support::Scene) {
+    scene.ok(&["sinks", "deliver"]);
+    is_complete(scene, "a");
+    is_complete(scene, "b");
+    scene.ok(&["audit", "verify"]);
+}
+
+#[test]
+fn a_task_that_always_fails_holds_up_no_other_and_loses_nothing() {
+    always("fail", "warning: it fails: asked for at turn");
+}
+
+#[test]
+fn a_task_that_always_panics_holds_up_no_other_and_loses_nothing() {
+    always("panic", "critical: an error in ctrlz ended its turn: asked for at turn");
+}
