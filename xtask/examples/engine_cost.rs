@@ -5,13 +5,16 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
+use ctrlz_core::monitor::AnomalyPolicy;
 use ctrlz_core::sandbox::Root;
 use ctrlz_core::snapshot::{NewSnapshot, SnapshotKind};
+use ctrlz_core::span::Span;
 use ctrlz_core::workspace::WorkspaceDriver;
+use ctrlz_engine::tracker::Monitoring;
 use ctrlz_engine::{
     BaseChoice, NewNamed, RollbackOptions, RollbackTarget, RunRequest, SandboxCore,
 };
@@ -33,7 +36,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let isolation = NativeDriver::default();
     let core = SandboxCore::new(&store, &drivers, &isolation, &|_, _| false);
     let choice = BaseChoice { root: Root::Host, base: base.canonicalize()? };
-    let sandbox = core.create_named(&NewNamed { name: "cost".parse()?, choice })?;
+    let sandbox = core.create_named(&NewNamed { name: "cost".parse()?, choice }, None)?;
     let write = |round: usize| -> Result<(), Box<dyn Error>> {
         let script = format!("echo {round} > ctrlz-cost");
         let report = core.run(&sandbox, request(&base, &script))?;
@@ -80,5 +83,13 @@ fn request(base: &std::path::Path, script: &str) -> RunRequest {
         profile: "development".to_owned(),
         identity: String::new(),
         verdict: None,
+        least_free: None,
+        files: Vec::new(),
+        monitoring: Monitoring {
+            every: Span(Duration::MAX),
+            anomaly: AnomalyPolicy::Off,
+            emergency: false,
+            watched: 0,
+        },
     }
 }

@@ -9,6 +9,7 @@ mod demo;
 mod dist;
 mod failure;
 mod fuzz;
+mod layout;
 mod prerequisites;
 mod program;
 mod project;
@@ -36,10 +37,15 @@ cargo xtask TASK
                        --strict: fail when a goal is missed
   soak [--minutes N] [--seed N]
                        random operations and random kills against the real binary
+  soak --operations N [--sandboxes N] [--minutes N] [--seed N] [--profile NAME | --binary PATH]
+                       operations of all kinds over many sandboxes beside a daemon that is killed,
+                       within bounds of memory, descriptors and disk; prints the numbers
   fuzz [--minutes N] [TARGET…]
                        run the fuzz targets below fuzz/ on bytes that nobody thought of; needs a
                        nightly compiler and cargo-fuzz
   dist                 build the release, shell completions and man pages into target/dist
+  layout               write crates/cli/layout.txt: which functions a start runs, so that they are put
+                       side by side; takes minutes
   architecture         check the rules of docs/architecture.md
 ";
 
@@ -70,6 +76,7 @@ fn carry_out(arguments: &[String]) -> Answer {
         "demo" => demo::demo(),
         "dist" => dist::dist(),
         "fuzz" => fuzz::fuzz(rest),
+        "layout" => layout::layout(),
         "architecture" => architecture::check(),
         "help" | "--help" | "-h" => {
             print!("{USAGE}");

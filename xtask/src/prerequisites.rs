@@ -31,6 +31,16 @@ const FOR_TESTS: &[Need] = &[
     need("setfattr", "attr", "files with extended attributes"),
     need("setcap", "libcap2-bin", "files with capabilities"),
     need("tar", "tar", "images"),
+    need("age", "age", "encrypted archives opened by hand"),
+    need("zstd", "zstd", "archives unpacked by hand"),
+    need("ssh-keygen", "openssh-client", "archives encrypted to SSH keys"),
+    need("docker-registry", "docker-registry", "archives in a registry"),
+    need("skopeo", "skopeo", "archives copied by other tools, and images of theirs"),
+    need("umoci", "umoci", "archives unpacked by other tools"),
+    need("podman", "podman", "images that it saved"),
+    need("runc", "runc", "containers of archives"),
+    need("buildah", "buildah", "images that it built"),
+    need("curl", "curl", "a bucket for archives"),
     need("pkill", "procps", "ending what a test user left behind"),
 ];
 

@@ -51,9 +51,22 @@ pub(crate) fn target_folder() -> Answer<PathBuf> {
 
 /// Builds the release of `ctrlz` and answers where the binary lies.
 pub(crate) fn build_release() -> Answer<PathBuf> {
-    let mut build = cargo();
-    build.args(["build", "--release", "--locked", "--package", "ctrlz", "--bin", "ctrlz"]);
-    let messages = artifacts(&mut build)?;
+    release_of(&mut cargo())
+}
+
+/// The same by a cargo that was told more.
+pub(crate) fn release_of(build: &mut Command) -> Answer<PathBuf> {
+    build_by(build, "release")
+}
+
+/// Builds `ctrlz` with a profile of cargo's and answers where the binary lies.
+pub(crate) fn build(profile: &str) -> Answer<PathBuf> {
+    build_by(&mut cargo(), profile)
+}
+
+fn build_by(build: &mut Command, profile: &str) -> Answer<PathBuf> {
+    build.args(["build", "--profile", profile, "--locked", "--package", "ctrlz", "--bin", "ctrlz"]);
+    let messages = artifacts(build)?;
     messages
         .iter()
         .filter(|message| text(message, "/target/name") == Some("ctrlz"))

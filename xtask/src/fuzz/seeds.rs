@@ -31,7 +31,15 @@ pub(super) fn write(root: &Path) -> Answer {
         rules.extend(text.split("\n\n").map(|rule| format!("y{rule}")));
     }
     rules.extend(RULES.iter().map(|text| (*text).to_owned()));
-    for (target, texts) in [("command", commands), ("program", programs), ("rules", rules)] {
+    let images = IMAGES.iter().map(|text| (*text).to_owned()).collect();
+    let all = [
+        ("command", commands),
+        ("image", images),
+        ("layer", layers()),
+        ("program", programs),
+        ("rules", rules),
+    ];
+    for (target, texts) in all {
         let folder = root.join("fuzz/corpus").join(target);
         fs::create_dir_all(&folder).map_err(Failure::io("make", &folder))?;
         for (number, text) in texts.iter().enumerate() {
@@ -64,6 +72,43 @@ const RULES: [&str; 5] = [
     "tversion: 1\noverrides:\n  - rule: push-force\n    risk: critical\n",
     "yversion: 1\nrules:\n  - id: a\n    allow: true\n    command: [\"make *\"]\n    executable: [/usr/bin/make]\n    reason: r\n    hint: h\n",
 ];
+
+/// The documents of an image.
+const IMAGES: [&str; 3] = [
+    "i{\"schemaVersion\":2,\"mediaType\":\"application/vnd.oci.image.index.v1+json\",\"manifests\":[{\"mediaType\":\"application/vnd.oci.image.manifest.v1+json\",\"digest\":\"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\",\"size\":3,\"platform\":{\"architecture\":\"amd64\",\"os\":\"linux\"},\"annotations\":{\"org.opencontainers.image.ref.name\":\"a\"}}]}",
+    "m{\"schemaVersion\":2,\"config\":{\"mediaType\":\"application/vnd.oci.image.config.v1+json\",\"digest\":\"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\",\"size\":3},\"layers\":[{\"mediaType\":\"application/vnd.oci.image.layer.v1.tar+gzip\",\"digest\":\"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\",\"size\":3}]}",
+    "c{\"architecture\":\"amd64\",\"os\":\"linux\",\"config\":{\"Env\":[\"A=b\"],\"Cmd\":null},\"rootfs\":{\"type\":\"layers\",\"diff_ids\":[\"sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad\"]},\"history\":[{\"created_by\":\"x\",\"empty_layer\":true}]}",
+];
+
+/// Layers: tars, of which the target makes the sums right, and listings.
+fn layers() -> Vec<String> {
+    let entry = |name: &str, kind: char, link: &str, data: &str| {
+        let size = data.len();
+        let rest = data.len().next_multiple_of(512) - data.len();
+        format!(
+            "{name:\0<100}0000644\00000000\00000000\0{size:011o}\000000000000\0        {kind}{link:\0<100}\
+             ustar\000{:\0<64}0000000\00000000\0{:\0<167}{data}{:\0<rest$}",
+            "", "", ""
+        )
+    };
+    let end = "\0".repeat(1024);
+    let pax = entry(
+        "p",
+        'x',
+        "",
+        "20 path=a long name\n30 mtime=1700000000.123456789\n26 SCHILY.xattr.user.a=b\n",
+    );
+    let tars = [
+        entry("a", '0', "", "content"),
+        format!("{}{}", entry("d/", '5', "", ""), entry("d/.wh.gone", '0', "", "")),
+        format!("{}{}", entry("a", '0', "", "x"), entry("b", '1', "a", "")),
+        entry("link", '2', "../../etc", ""),
+        format!("{pax}{}", entry("a", '0', "", "content")),
+    ];
+    let listing = "lctrlz-listing-1\n. dir mode=0755 uid=0 gid=0 time=1700000000\na link mode=0777 uid=0 gid=0 time=1 to=b\n";
+    let tars = tars.iter().map(|tar| format!("t{tar}{end}"));
+    tars.chain([listing.to_owned()]).collect()
+}
 
 fn files(folder: &Path, extension: &str) -> Answer<Vec<PathBuf>> {
     let mut found = Vec::new();

@@ -1,12 +1,13 @@
 //! `cargo xtask soak`: random operations and random kills against the real binary, compared after
 //! each step with a model.
 
+mod breadth;
 mod model;
 mod random;
 mod stage;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::failure::{Answer, Failure};
@@ -45,36 +46,84 @@ struct Tally {
     lost: u64,
 }
 
-/// Runs until the time is up, or until ctrlz is not as the model says.
-pub(crate) fn soak(arguments: &[String]) -> Answer {
-    let mut minutes = 5.0_f64;
-    let mut seed = u64::from(std::process::id());
-    let mut words = arguments.iter();
-    while let Some(word) = words.next() {
-        let value = words.next().ok_or_else(|| Failure::told(format!("{word} needs a number")))?;
-        let bad = || Failure::told(format!("{word} {value}: not a number"));
-        match word.as_str() {
-            "--minutes" => minutes = value.parse().map_err(|_| bad())?,
-            "--seed" => seed = value.parse().map_err(|_| bad())?,
-            _ => return Err(Failure::told(format!("soak does not know {word}"))),
+/// What is asked for.
+struct Arguments {
+    minutes: Option<f64>,
+    seed: u64,
+    /// For breadth: how many operations over how many sandboxes.
+    operations: Option<u64>,
+    sandboxes: usize,
+    profile: String,
+    /// One that is built already.
+    binary: Option<PathBuf>,
+}
+
+impl Arguments {
+    fn read(arguments: &[String]) -> Answer<Self> {
+        let mut read = Self {
+            minutes: None,
+            seed: u64::from(std::process::id()),
+            operations: None,
+            sandboxes: 50,
+            profile: "release".to_owned(),
+            binary: None,
+        };
+        let mut words = arguments.iter();
+        while let Some(word) = words.next() {
+            let value =
+                words.next().ok_or_else(|| Failure::told(format!("{word} needs a value")))?;
+            let bad = || Failure::told(format!("{word} {value}: not a number"));
+            match word.as_str() {
+                "--minutes" => read.minutes = Some(value.parse().map_err(|_| bad())?),
+                "--seed" => read.seed = value.parse().map_err(|_| bad())?,
+                "--operations" => read.operations = Some(value.parse().map_err(|_| bad())?),
+                "--sandboxes" => read.sandboxes = value.parse().map_err(|_| bad())?,
+                "--binary" => read.binary = Some(PathBuf::from(value)),
+                "--profile" => read.profile.clone_from(value),
+                _ => return Err(Failure::told(format!("soak does not know {word}"))),
+            }
         }
+        let sensible = |minutes: f64| minutes > 0.0 && minutes < 1e6;
+        if !read.minutes.is_none_or(sensible) || read.sandboxes == 0 {
+            return Err(Failure::told("soak needs some minutes and at least one sandbox"));
+        }
+        Ok(read)
     }
-    let binary = project::build_release()?;
+}
+
+/// Runs until the time is up or all is done, or until ctrlz is not as the model says.
+pub(crate) fn soak(arguments: &[String]) -> Answer {
+    let Arguments { minutes, seed, operations, sandboxes, profile, binary } =
+        Arguments::read(arguments)?;
+    let minutes = minutes.unwrap_or(if operations.is_some() { 240.0 } else { 5.0 });
+    let time = Duration::from_secs_f64(minutes * 60.0);
+    let binary = binary.map_or_else(|| project::build(&profile), Ok)?;
     let scene = tempfile::Builder::new()
         .prefix("ctrlz-soak-")
         .tempdir_in("/var/tmp")
         .map_err(Failure::io("make a folder in", Path::new("/var/tmp")))?;
+    if let Some(operations) = operations {
+        println!("seed {seed}, {operations} operations, {sandboxes} sandboxes");
+        let plan = breadth::Plan { operations, sandboxes, seed, time };
+        let result = breadth::soak(&binary, scene.path(), &plan);
+        return kept(scene, seed, result);
+    }
     let stage =
         Stage { binary, store: scene.path().join("store"), base: scene.path().join("base") };
     fs::create_dir(&stage.base).map_err(Failure::io("make", &stage.base))?;
     println!("seed {seed}, {minutes} minutes");
     let mut tally = Tally::default();
-    let result = run(&stage, seed, Duration::from_secs_f64(minutes * 60.0), &mut tally);
+    let result = run(&stage, seed, time, &mut tally);
     println!(
         "{} operations, {} of them killed, {} of those without effect",
         tally.steps, tally.kills, tally.lost
     );
     println!("{} passed, {} failed", tally.steps, u8::from(result.is_err()));
+    kept(scene, seed, result)
+}
+
+/// What is left of a soak that failed stays.
+fn kept(scene: tempfile::TempDir, seed: u64, result: Answer) -> Answer {
     if result.is_err() {
         let kept = scene.keep();
         println!("what is left lies in {} (seed {seed})", kept.display());

@@ -7,6 +7,7 @@ mod reach;
 mod running;
 mod skips;
 mod statics;
+mod storage;
 
 use std::time::Instant;
 
@@ -64,9 +65,18 @@ pub(crate) fn test(filter: &[String]) -> Answer {
     let Some(built) = steps.step("build the tests", binaries::build) else {
         return conclude(&steps, &skips, None);
     };
+    let object_store = match storage::server(&built.target) {
+        Ok(program) => Some(program),
+        Err(failure) => {
+            println!("{failure}");
+            skips.note("any", "xtask", "an object store: not to be installed here");
+            None
+        }
+    };
+    let object_store = object_store.as_deref();
     let mut counts = Counts::default();
     let mut run = |steps: &mut Steps, skips: &mut skips::Skips, name: &str, who: &As<'_>| {
-        let suite = Suite { built: &built, who, filter };
+        let suite = Suite { built: &built, object_store, who, filter };
         let ran = steps.step(name, || suite.run(skips));
         if let Some(ran) = ran {
             counts += ran;
