@@ -9,6 +9,17 @@ pub(super) struct Counts {
     pub(super) passed: u64,
     pub(super) failed: u64,
     pub(super) skipped: u64,
+    /// Of those that passed: how many failed first.
+    pub(super) unsteady: u64,
+}
+
+impl Counts {
+    /// What failed has passed when it ran again.
+    pub(super) fn pass_unsteady(&mut self) {
+        self.unsteady += self.failed;
+        self.passed += self.failed;
+        self.failed = 0;
+    }
 }
 
 impl AddAssign for Counts {
@@ -16,12 +27,17 @@ impl AddAssign for Counts {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+        self.unsteady += other.unsteady;
     }
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)?;
+        match self.unsteady {
+            0 => Ok(()),
+            unsteady => write!(f, " ({unsteady} passed only when run again)"),
+        }
     }
 }
 
@@ -36,7 +52,7 @@ pub(super) fn counts(output: &str) -> Option<Counts> {
         };
         let (Some(passed), Some(failed)) = (number(" passed"), number(" failed")) else { continue };
         let skipped = number(" ignored").unwrap_or(0);
-        *total.get_or_insert_default() += Counts { passed, failed, skipped };
+        *total.get_or_insert_default() += Counts { passed, failed, skipped, unsteady: 0 };
     }
     total
 }
@@ -45,6 +61,18 @@ pub(super) fn counts(output: &str) -> Option<Counts> {
 /// tell.
 pub(super) fn failures(output: &str) -> &str {
     output.find("\nfailures:\n").and_then(|at| output.get(at..)).unwrap_or(output)
+}
+
+/// The names below the headings `failures:`, each once.
+pub(super) fn failed(output: &str) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for part in output.split("\nfailures:\n").skip(1) {
+        let lines = part.lines().map_while(|line| line.strip_prefix("    "));
+        names.extend(lines.filter(|name| !name.contains(' ')).map(str::to_owned));
+    }
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// The reasons in `SKIPPED(reason)`, one a line.
@@ -67,7 +95,7 @@ mod tests {
 running 3 tests
 test result: ok. 12 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s
 test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
-        assert_eq!(counts(output), Some(Counts { passed: 14, failed: 3, skipped: 1 }));
+        assert_eq!(counts(output), Some(Counts { passed: 14, failed: 3, skipped: 1, unsteady: 0 }));
         assert_eq!(counts("running 3 tests"), None);
     }
 
@@ -76,6 +104,14 @@ test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out";
         let output = "test a ... ok\n\nfailures:\n\n---- b stdout ----\nwhy";
         assert_eq!(failures(output), "\nfailures:\n\n---- b stdout ----\nwhy");
         assert_eq!(failures("died"), "died");
+    }
+
+    #[test]
+    fn finds_the_names_of_what_failed() {
+        let output = "\nfailures:\n\n---- b stdout ----\n    why\n\n\nfailures:\n    b\n    a::c\n\n\
+                      test result: FAILED. 1 passed\n\nfailures:\n    b\n\ntest result: FAILED";
+        assert_eq!(failed(output), ["a::c", "b"]);
+        assert!(failed("died").is_empty());
     }
 
     #[test]

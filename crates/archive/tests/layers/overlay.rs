@@ -40,6 +40,10 @@ fn base_and_layer(dir: &Path) -> (Stratum, Stratum) {
     fs::write(layer.join("opaque/w"), "w2").expect("write");
     fs::write(layer.join("f"), "a file now").expect("write");
     fs::write(layer.join("h/in"), "a directory now").expect("write");
+    // The layer says nothing about the top itself, of which an overlay shows the upper one's.
+    for path in [&base, &layer] {
+        set_time(path, (1_500_000_000, 7));
+    }
     for path in ["a", "opaque", "opaque/new", "h"] {
         set_time(&layer.join(path), (1_600_000_000, 5));
     }

@@ -57,7 +57,8 @@ impl Arguments {
 #[derive(Debug, Default)]
 struct Counts {
     passed: usize,
-    failed: Vec<String>,
+    /// Names and reasons.
+    failed: Vec<(&'static str, String)>,
     skipped: usize,
 }
 
@@ -155,7 +156,10 @@ fn run(tests: &[Test], directory: &Path, threads: usize, filtered: usize) -> Cou
     });
     let counts = counts.into_inner().expect("no test holds it");
     if !counts.failed.is_empty() {
-        println!("\nfailures:\n    {}", counts.failed.join("\n    "));
+        println!("\nfailures:\n");
+        counts.failed.iter().for_each(|(name, why)| println!("---- {name} ----\n{why}\n"));
+        println!("\nfailures:");
+        counts.failed.iter().for_each(|(name, _)| println!("    {name}"));
     }
     println!(
         "\ntest result: {}. {} passed; {} failed; {} skipped; {filtered} filtered out; as {who}",
@@ -188,8 +192,8 @@ fn tell(test: &Test, outcome: Result<(), Failure>, counts: &mut Counts) {
             counts.skipped += 1;
         }
         Err(Failure::Failed(why)) => {
-            println!("test {} ... FAILED\n    {}", test.name, why.replace('\n', "\n    "));
-            counts.failed.push(test.name.to_owned());
+            println!("test {} ... FAILED", test.name);
+            counts.failed.push((test.name, why));
         }
     }
 }
