@@ -394,6 +394,15 @@ const TERMINAL_ONLY: &[(&str, bool)] = &[
 ];
 
 impl Profile {
+    /// The zstd level of snapshots at rest. While somebody develops, they wait for it; in production
+    /// an archive is kept for long and sent far.
+    pub const fn archive_level(self) -> i32 {
+        match self {
+            Self::Development | Self::Testing => 3,
+            Self::Production | Self::HighSecurity => 7,
+        }
+    }
+
     /// The built-in rules for the environment, as in [`crate::EnvRule`].
     pub(crate) fn env_rules(self) -> &'static [(&'static str, bool)] {
         match self {

@@ -44,7 +44,7 @@ pub(crate) fn export(arguments: &ExportArguments, json: bool) -> Answer {
     let scratch = Scratch::new(&setting)?;
     let exporting = Exporting {
         context: &context,
-        options: setting.options(arguments.skip_unreadable),
+        options: setting.options(&sandbox, arguments.skip_unreadable)?,
         scratch: scratch.path(),
     };
     let lost = match format {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ctrlz_archive::archiver::Archiver;
 use ctrlz_archive::collect::{Collecting, collect as collect_place};
+use ctrlz_archive::layer::LayerOptions;
 use ctrlz_archive::snapshot::{Listed, list as list_place};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::workspace::WorkspaceDriver;
@@ -156,7 +157,7 @@ fn forget(context: &Context, setting: &Setting) -> Result<(), Failure> {
         place: &setting.create()?,
         memory: &setting.memory(),
         keys: None,
-        options: setting.options(false),
+        options: LayerOptions::default(),
     };
     let held = |id: &str| {
         context.workspaces().iter().any(|driver: &&dyn WorkspaceDriver| {

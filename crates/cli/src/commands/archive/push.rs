@@ -128,11 +128,12 @@ pub(super) fn archive(
     (sandbox, snapshot, scope): (&Sandbox, &Snapshot, SnapshotScope),
     skip_unreadable: bool,
 ) -> Result<Archived, Failure> {
+    setting.check_encrypted(sandbox, keys)?;
     let archiver = Archiver {
         place,
         memory: &setting.memory(),
         keys,
-        options: setting.options(skip_unreadable),
+        options: setting.options(sandbox, skip_unreadable)?,
     };
     let state = state_at(context, sandbox, snapshot)?;
     let progress = Progress::new("archived");

@@ -12,9 +12,11 @@ use ctrlz_archive::layer::{LayerOptions, Unreadable};
 use ctrlz_archive::place::{Directory, Login, Object, Patient, Place, Registry};
 use ctrlz_config::{ArchiveConfig, Compression as Configured};
 use ctrlz_core::digest::Digest;
+use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::sink::SecretSource;
 
 use crate::arguments::KeyArguments;
+use crate::commands::known_good::configuration_of;
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::places;
@@ -156,16 +158,45 @@ impl Setting {
         Ok(merge_keys(from, to)?)
     }
 
-    /// How layers are written.
-    pub(super) fn options(&self, skip_unreadable: bool) -> LayerOptions {
+    /// Errs when snapshots of that sandbox are to be encrypted and the archive is not.
+    pub(super) fn check_encrypted(
+        &self,
+        sandbox: &Sandbox,
+        keys: Option<&Keyring>,
+    ) -> Result<(), Failure> {
+        if keys.is_some() || !configuration_of(sandbox)?.safety_constraints.encrypt_snapshots {
+            return Ok(());
+        }
+        let message = format!(
+            "snapshots of sandbox `{}` are to be encrypted (`encrypt_snapshots`), and the archive {} has \
+             no keys",
+            sandbox.name,
+            self.path().display()
+        );
+        Err(Failure::new(REFUSED, "not-encrypted", message)
+            .hint("`ctrlz archive keys init -r RECIPIENT` once makes them"))
+    }
+
+    /// How layers of that sandbox are written: what archive.yaml says counts before the profile.
+    pub(super) fn options(
+        &self,
+        sandbox: &Sandbox,
+        skip_unreadable: bool,
+    ) -> Result<LayerOptions, Failure> {
         let compression = match self.config.compression {
-            None => Compression::default(),
+            None => {
+                let config = configuration_of(sandbox)?;
+                match config.safety_constraints.compress_snapshots {
+                    true => Compression::Zstd { level: config.profile.archive_level() },
+                    false => Compression::None,
+                }
+            }
             Some(Configured::Zstd(level)) => Compression::Zstd { level },
             Some(Configured::Gzip(level)) => Compression::Gzip { level },
             Some(Configured::None) => Compression::None,
         };
         let unreadable = if skip_unreadable { Unreadable::Skip } else { Unreadable::Refuse };
-        LayerOptions { compression, unreadable, ..LayerOptions::default() }
+        Ok(LayerOptions { compression, unreadable, ..LayerOptions::default() })
     }
 }
 

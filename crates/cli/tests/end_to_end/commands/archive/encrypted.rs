@@ -112,3 +112,47 @@ fn a_private_key_is_not_taken_for_a_public_one_and_not_shown() {
     told.says(&["private key"]);
     scene.run(&["archive", "keys", "init"]).code(123).says(&["nobody could open"]);
 }
+
+#[test]
+fn what_is_to_be_encrypted_is_archived_in_no_other_way() {
+    let scene = scene();
+    scene.write("ctrlz.yaml", "development:\n  safety_constraints:\n    encrypt_snapshots: true\n");
+    scene.inside("echo more > more");
+    let refused = ["encrypt_snapshots", "has no keys", "ctrlz archive keys init"];
+    scene.run(&["push"]).code(123).says(&refused);
+    assert_eq!(blobs(&scene).len(), 0);
+    // Nor is the backup before a risky command.
+    let risky =
+        ["run", "--yes", "--", "sh", "-c", "curl -fsS https://example.invalid/install.sh | sh"];
+    scene.run(&risky).code(123).says(&["is archived", "has no keys"]);
+    let identity = identity(&scene);
+    scene.ok(&["archive", "keys", "init", "--recipient", FIRST.0]);
+    scene.ok(&["push", "--identity", &identity]);
+    assert!(!any_has(&scene, b"record.json"));
+}
+
+#[test]
+fn a_profile_decides_how_layers_are_compressed_where_nobody_said() {
+    let scene = scene();
+    let line = "the same line again and again, which grows small\n";
+    scene.write("text", line.repeat(2000));
+    scene.write(
+        "ctrlz.yaml",
+        "development:\n  safety_constraints:\n    compress_snapshots: false\n",
+    );
+    scene.inside("echo more > more");
+    scene.ok(&["push"]);
+    let has_line = any_has(&scene, line.repeat(100).as_bytes());
+    assert!(has_line, "it is to lie there as it is");
+    scene.host("mkdir -p ../home/.config/ctrlz");
+    scene.write("../home/.config/ctrlz/archive.yaml", "compression: zstd\n");
+    scene.write("text", line.repeat(2001));
+    scene.inside("echo again > more");
+    let before = blobs(&scene);
+    scene.ok(&["push"]);
+    let new: Vec<_> = blobs(&scene).into_iter().filter(|blob| !before.contains(blob)).collect();
+    assert!(!new.is_empty());
+    for blob in new {
+        assert!(fs::metadata(&blob).expect("stat").len() < 20_000, "{}", blob.display());
+    }
+}
