@@ -9,18 +9,18 @@ use std::process::Command;
 use ctrlz_archive::Target;
 use ctrlz_archive::archiver::restore;
 use ctrlz_archive::codec::Compression;
-use ctrlz_archive::crypt::{Keyring, init_keys};
+use ctrlz_archive::crypt::{Keyring, Recipients, init_keys};
 use ctrlz_archive::image::Role;
 use ctrlz_archive::layer::{LayerOptions, write_layer};
 use ctrlz_archive::listing::{Scope, compare};
 use ctrlz_archive::place::Directory;
 use ctrlz_archive::unpack::Devices;
 
-use crate::fixture::{Person, has, recipients};
+use crate::fixture::{Person, has, passphrase, recipients};
 use crate::trees;
 
 /// All that the page may use: the three that it names, and what every Debian has.
-const PROGRAMS: [&str; 16] = [
+const PROGRAMS: [&str; 17] = [
     "age",
     "zstd",
     "tar",
@@ -29,6 +29,7 @@ const PROGRAMS: [&str; 16] = [
     "cut",
     "find",
     "grep",
+    "gzip",
     "head",
     "mkdir",
     "rm",
@@ -40,7 +41,7 @@ const PROGRAMS: [&str; 16] = [
 ];
 
 /// The commands of the page, one after the other; what it has the reader fill in is filled in.
-fn commands() -> String {
+fn commands(how: &How) -> String {
     let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/recover-by-hand.md");
     let page = fs::read_to_string(page).expect("the page");
     let blocks: Vec<&str> = page
@@ -53,8 +54,56 @@ fn commands() -> String {
     for variable in ["ARCHIVE=", "MINE=", "SNAPSHOT=", "TREE=", "WORK="] {
         assert!(first.contains(variable), "{variable} is not to be filled in");
     }
-    rest.concat()
+    let mut commands = rest.concat();
+    if how.opens == Opens::Passphrase {
+        // The page's sentence, in the place of the loop that it is an alternative to.
+        let (before, rest) = commands.split_once("for blob in blobs").expect("the loop");
+        let (_, after) = rest.split_once("\"$WORK/data.keys\"\n").expect("its end");
+        let by_phrase = "for FILE in $(grep -la '^-> scrypt' blobs/sha256/*); do \
+                         age -d \"$FILE\" >> \"$WORK/data.keys\"; done\n";
+        commands = format!("{before}{by_phrase}{after}");
+    }
+    match how.compression {
+        Compression::Gzip { .. } => commands.replace("zstd -d", "gzip -d"),
+        _ => commands,
+    }
 }
+
+/// What opens a snapshot that is restored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Opens {
+    Nothing,
+    Identity,
+    Passphrase,
+}
+
+/// How a snapshot was written that is restored.
+struct How {
+    opens: Opens,
+    compression: Compression,
+}
+
+const PHRASE: &str = "correct horse battery staple";
+
+/// Runs bash on a terminal of its own, where a person types the passphrase when age asks for it.
+const TYPIST: &str = r#"
+import os, pty, sys
+pid, terminal = pty.fork()
+if pid == 0:
+    os.execv('/bin/bash', ['bash', '-c', sys.argv[1]])
+shown = b''
+try:
+    while True:
+        read = os.read(terminal, 1024)
+        shown += read
+        if b'passphrase' in read:
+            os.write(terminal, sys.argv[2].encode() + b'\n')
+except OSError:
+    pass
+status = os.waitpid(pid, 0)[1]
+sys.stderr.buffer.write(shown)
+sys.exit(os.waitstatus_to_exitcode(status))
+"#;
 
 /// A tree with what tar finds hard, and a layer that hides a whole folder.
 fn grow(directory: &Path) -> (PathBuf, PathBuf) {
@@ -84,7 +133,7 @@ fn grow(directory: &Path) -> (PathBuf, PathBuf) {
     (base, layer)
 }
 
-fn follow(directory: &Path, archive: &Path, mine: &Path) -> PathBuf {
+fn follow(directory: &Path, archive: &Path, mine: &Path, how: &How) -> PathBuf {
     let programs = directory.join("programs");
     fs::create_dir(&programs).expect("a directory");
     for program in PROGRAMS {
@@ -94,8 +143,19 @@ fn follow(directory: &Path, archive: &Path, mine: &Path) -> PathBuf {
         std::os::unix::fs::symlink(found, programs.join(program)).expect("a link");
     }
     let tree = directory.join("by hand");
-    let output = Command::new("/bin/bash")
-        .args(["-c", &commands()])
+    let mut command = match how.opens {
+        Opens::Passphrase => {
+            let mut command = Command::new("/usr/bin/python3");
+            command.args(["-c", TYPIST, &commands(how), PHRASE]);
+            command
+        }
+        _ => {
+            let mut command = Command::new("/bin/bash");
+            command.args(["-c", &commands(how)]);
+            command
+        }
+    };
+    let output = command
         .env_clear()
         .env("PATH", &programs)
         .env("ARCHIVE", archive)
@@ -112,7 +172,8 @@ fn follow(directory: &Path, archive: &Path, mine: &Path) -> PathBuf {
     tree
 }
 
-fn restored_by_hand(encrypted: bool, compression: Compression) {
+fn restored_by_hand(opens: Opens, compression: Compression) {
+    let how = How { opens, compression };
     if !has("age") || !has("zstd") {
         return;
     }
@@ -123,13 +184,21 @@ fn restored_by_hand(encrypted: bool, compression: Compression) {
     let alice = Person::new();
     let mine = directory.join("mine");
     fs::write(&mine, format!("# mine\n{}\n", alice.secret)).expect("written");
-    let keys: Option<Keyring> =
-        encrypted.then(|| init_keys(&place, &recipients(&[&alice])).expect("keys"));
+    let people = match opens {
+        Opens::Nothing => None,
+        Opens::Identity => Some(recipients(&[&alice])),
+        Opens::Passphrase => {
+            let mut people = Recipients::new();
+            people.set_passphrase(passphrase(PHRASE));
+            Some(people)
+        }
+    };
+    let keys: Option<Keyring> = people.map(|people| init_keys(&place, &people).expect("keys"));
     let (base, layer) = grow(directory);
     let options = LayerOptions { compression, ..LayerOptions::default() };
     let snapshot = trees::publish(&place, (&base, &layer), &options, keys.as_ref(), &[]);
 
-    let by_hand = follow(directory, &archive, &mine);
+    let by_hand = follow(directory, &archive, &mine, &how);
     trees::is_grown(&by_hand);
     let state = fs::read_to_string(directory.join("by hand.state.jsonl")).expect("a state");
     assert!(state.contains("value of the state"), "{state}");
@@ -159,10 +228,20 @@ fn restored_by_hand(encrypted: bool, compression: Compression) {
 
 #[test]
 fn an_encrypted_snapshot_is_restored_by_hand() {
-    restored_by_hand(true, Compression::default());
+    restored_by_hand(Opens::Identity, Compression::default());
 }
 
 #[test]
 fn a_plain_snapshot_is_restored_by_hand() {
-    restored_by_hand(false, Compression::default());
+    restored_by_hand(Opens::Nothing, Compression::default());
+}
+
+#[test]
+fn a_snapshot_under_a_passphrase_is_restored_by_hand() {
+    restored_by_hand(Opens::Passphrase, Compression::default());
+}
+
+#[test]
+fn a_snapshot_of_gzip_is_restored_by_hand() {
+    restored_by_hand(Opens::Identity, Compression::Gzip { level: 6 });
 }
