@@ -2,6 +2,7 @@
 
 mod agents;
 mod binaries;
+mod npm;
 mod outcome;
 mod reach;
 mod running;
@@ -65,18 +66,10 @@ pub(crate) fn test(filter: &[String]) -> Answer {
     let Some(built) = steps.step("build the tests", binaries::build) else {
         return conclude(&steps, &skips, None);
     };
-    let object_store = match storage::server(&built.target) {
-        Ok(program) => Some(program),
-        Err(failure) => {
-            println!("{failure}");
-            skips.note("any", "xtask", "an object store: not to be installed here");
-            None
-        }
-    };
-    let object_store = object_store.as_deref();
+    let servers = storage::servers(&built.target, &mut skips);
     let mut counts = Counts::default();
     let mut run = |steps: &mut Steps, skips: &mut skips::Skips, name: &str, who: &As<'_>| {
-        let suite = Suite { built: &built, object_store, who, filter };
+        let suite = Suite { built: &built, servers: &servers, who, filter };
         let ran = steps.step(name, || suite.run(skips));
         if let Some(ran) = ran {
             counts += ran;

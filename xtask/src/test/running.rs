@@ -45,8 +45,8 @@ impl As<'_> {
 /// All test binaries, run by one user.
 pub(super) struct Suite<'a> {
     pub(super) built: &'a Built,
-    /// A server that speaks S3.
-    pub(super) object_store: Option<&'a Path>,
+    /// Servers, each with the variable by which the tests are told.
+    pub(super) servers: &'a [(&'static str, PathBuf)],
     pub(super) who: &'a As<'a>,
     /// Arguments for each binary, such as a part of a test's name.
     pub(super) filter: &'a [String],
@@ -163,9 +163,7 @@ impl Suite<'_> {
         for (name, path) in &self.built.programs {
             command.env(format!("CARGO_BIN_EXE_{name}"), path);
         }
-        if let Some(program) = self.object_store {
-            command.env("CTRLZ_MOTO_SERVER", program);
-        }
+        command.envs(self.servers.iter().map(|(variable, program)| (variable, program)));
         if let Some(folder) = &place.temporary {
             command.env("TMPDIR", folder);
         }

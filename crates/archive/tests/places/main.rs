@@ -8,6 +8,8 @@
     reason = "tests fail by panicking"
 )]
 
+#[cfg(feature = "remote")]
+mod azure;
 mod bundle;
 mod by_hand;
 mod collection;

@@ -34,12 +34,12 @@ impl Drop for Server {
 }
 
 /// A port that is free now.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }
 
-fn serve(mut command: Command, port: u16) -> Server {
+pub(crate) fn serve(mut command: Command, port: u16) -> Server {
     let child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -120,7 +120,7 @@ fn quick() -> Transfer {
 }
 
 /// What every place has to do: there and back, plain and encrypted, nothing twice.
-fn contract(place: &dyn Place) {
+pub(crate) fn contract(place: &dyn Place) {
     let (_a, local) = directory();
     let alice = Person::new();
     let (small, large) = (10_000, 20_000_000);
@@ -299,7 +299,7 @@ fn now() -> Collecting {
 }
 
 /// What is collected in an object store, and what whoever pushes notices of it.
-fn collection(place: &Object) {
+pub(crate) fn collection(place: &Object) {
     let (_a, local) = directory();
     for seed in [1, 2] {
         publish(&local, seed, 1000, None);
