@@ -168,7 +168,7 @@ impl From<EngineError> for Failure {
             }
             EngineError::Setup { .. } => failed("setup").hint(
                 "nothing of it is kept; correct `setup:` in ctrlz.yaml, or give it what it needs, \
-                 such as --net host",
+                 such as `--net host` or `--root overlay`",
             ),
             EngineError::Illegal { .. } => refused("illegal-transition"),
             EngineError::NotApproved => {

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 
 use super::super::inside::KERNEL_FILES;
 use super::super::protection::Protection;
+use super::overrun;
 use super::{DISK, Facts, MEMORY, OPEN_FILES, PIDS, PROBE, Trial};
 
 /// Runs the probe when this program was started as such: `arguments` are those behind the program's
@@ -23,6 +24,7 @@ pub fn main(arguments: &[std::ffi::OsString]) -> Option<i32> {
     match words.as_slice() {
         [PROBE, "eat"] => Some(eat()),
         [PROBE, "grow"] => Some(grow()),
+        [PROBE, word] if let Some(code) = overrun::act(word) => Some(code),
         [PROBE, facts] => {
             let Ok(facts) = serde_json::from_str::<Facts>(facts) else { return Some(2) };
             let text = serde_json::to_vec(&trials(&facts)).unwrap_or_default();

@@ -6,6 +6,7 @@
 
 mod inside;
 mod outside;
+mod overrun;
 
 pub use inside::main as probe_inside;
 pub use outside::probe;

@@ -18,6 +18,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use super::super::driver::NativeDriver;
 use super::super::protection::{Protection, Protections};
 use super::super::survey;
+use super::overrun;
 use super::{DISK, Facts, MEMORY, OPEN_FILES, PIDS, PROBE, Trial};
 
 /// How long what must end may take for it.
@@ -25,7 +26,8 @@ const PATIENCE: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
 
 /// Tries every protection of `driver` in a sandbox of its own, whose files lie in a folder that is
 /// made in `place` and removed again. `hidden` are to be hidden inside. This process must have one
-/// thread. Only a `thorough` probe takes more memory than it may, which costs more than all the rest.
+/// thread. Only a `thorough` probe takes more memory,
+/// processors, time and output than it may, which costs more than all the rest.
 ///
 /// # Errors
 /// When the sandbox cannot be made, or the probe does not tell.
@@ -43,7 +45,9 @@ pub fn probe(
     let facts = stage.facts(hidden);
     let text = serde_json::to_string(&facts).map_err(|error| failed(error.into()))?;
     let argv = ["/proc/self/exe".into(), OsString::from(PROBE), text.into()];
-    let (report, output) = stage.run(driver, &facts, argv.to_vec())?;
+    let hidden = facts.hidden.iter().map(PathBuf::from).collect();
+    let launch = Launch { hidden, ..stage.launch(argv.to_vec(), stage.limits()) };
+    let (report, output) = stage.run(driver, launch)?;
     let mut trials: Vec<Trial> = serde_json::from_slice(&output).map_err(|_| {
         let text = String::from_utf8_lossy(&output);
         IsolationError::Lost { what: format!("the probe ended with {:?}: {text}", report.exit) }
@@ -53,6 +57,9 @@ pub fn probe(
     let promised: Vec<String> = all.filter(|one| one.by.is_some()).map(|one| one.what).collect();
     trials.retain(|trial| promised.contains(&trial.what));
     trials.push(dies_with_launcher(driver, &stage));
+    if thorough {
+        trials.extend(overrun::trials(driver, &stage));
+    }
     // The launcher that was killed for it could not remove its groups.
     driver.tidy();
     for protection in Protection::ALL {
@@ -80,7 +87,7 @@ pub fn probe(
 }
 
 /// What the sandbox of a probe is made of.
-struct Stage {
+pub(super) struct Stage {
     directory: PathBuf,
     markers: Vec<PathBuf>,
     /// Left open on purpose.
@@ -158,29 +165,28 @@ impl Stage {
         }
     }
 
-    fn launch(&self, facts: &Facts, argv: Vec<OsString>) -> Launch {
+    pub(super) fn launch(&self, argv: Vec<OsString>, limits: Limits) -> Launch {
         let work = self.directory.join("work");
         Launch {
             root: RootView::Host { workspace_at: work.clone() },
             workspace: WorkspaceMount::Bind { source: work.clone() },
             written: work.clone(),
-            hidden: facts.hidden.iter().map(PathBuf::from).collect(),
+            hidden: Vec::new(),
             workdir: work,
             argv,
             env: vec![("PATH".into(), "/usr/bin:/bin".into())],
             network: Network::None,
-            limits: self.limits(),
+            limits,
             least_free: None,
             keep_capabilities: Vec::new(),
         }
     }
 
     /// Runs a command with standard streams that are files without a name.
-    fn run(
+    pub(super) fn run(
         &self,
         driver: &NativeDriver,
-        facts: &Facts,
-        argv: Vec<OsString>,
+        launch: Launch,
     ) -> Result<(CommandReport, Vec<u8>), IsolationError> {
         let failed =
             |source| IsolationError::Setup { step: "prepare the probe".to_owned(), source };
@@ -194,12 +200,10 @@ impl Stage {
         let (_, input) = nameless("input").map_err(failed)?;
         let (output, mut told) = nameless("output").map_err(failed)?;
         let streams = Streams::replace(&input, &output).map_err(failed)?;
-        let report = driver.prepare(self.launch(facts, argv), &mut |_, _| Ok(())).and_then(
-            |mut prepared| {
-                prepared.start()?;
-                prepared.wait(None)
-            },
-        );
+        let report = driver.prepare(launch, &mut |_, _| Ok(())).and_then(|mut prepared| {
+            prepared.start()?;
+            prepared.wait(None)
+        });
         drop(streams);
         let mut bytes = Vec::new();
         told.rewind().and_then(|()| told.read_to_end(&mut bytes)).map_err(failed)?;
@@ -275,9 +279,8 @@ fn killed_launcher(driver: &NativeDriver, stage: &Stage) -> io::Result<bool> {
     let mut write = Some(write);
     let launcher = spawn(Namespaces::default(), None, || {
         let Some(write) = write.take() else { return 1 };
-        let facts = Facts::default();
         let argv = vec!["sleep".into(), "60".into()];
-        let prepared = driver.prepare(stage.launch(&facts, argv), &mut |pid, _| {
+        let prepared = driver.prepare(stage.launch(argv, stage.limits()), &mut |pid, _| {
             rustix::io::write(&write, &pid.to_ne_bytes())?;
             Ok(())
         });
