@@ -372,3 +372,31 @@ fn every_compression_of_a_tar() {
     runs(&scene, "../root.tar");
     has_whole(&scene, 5);
 }
+
+#[test]
+fn podman_runs_what_was_exported() {
+    if !can_build("podman") || !has("runc") {
+        return;
+    }
+    let scene = with_root();
+    scene.ok(&["run", "--root", "../root", "--", "/bin/hello", "/etc/name"]);
+    let snapshot = scene.json(&["snapshot", "-m", "to be run elsewhere"]);
+    let id = snapshot["snapshot"]["id"].as_str().expect("an id").to_owned();
+    scene.ok(&["export", &id, "-o", "../x.oci"]);
+    let shown = scene.host(&format!(
+        "{STORAGE}
+        cat > ../containers.conf <<'C'
+[containers]
+default_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]
+[engine]
+runtime = \"runc\"
+cgroup_manager = \"cgroupfs\"
+events_logger = \"none\"
+C
+        export CONTAINERS_CONF=\"$PWD/../containers.conf\"
+        podman load --quiet -i ../x.oci >&2
+        podman run --rm --network=none \"$(podman images --quiet)\" /bin/hello"
+    ));
+    // Nothing but the exported change says so.
+    assert_eq!(shown, "written");
+}

@@ -6,6 +6,7 @@ mod damage;
 mod encrypted;
 mod files;
 mod health;
+mod kills;
 mod mended;
 mod rebuilt;
 mod space;

@@ -1,0 +1,94 @@
+//! kill -9 at any moment of `push`, `pull` and `archive gc`: what was told to be archived is there,
+//! the folder is as it was, and no garbage outlives the next collection.
+
+use std::collections::BTreeSet;
+use std::process::Stdio;
+use std::thread;
+use std::time::Duration;
+
+use super::{blobs, push, scene};
+use crate::support::{Scene, Tree};
+
+/// Starts the command, and kills it unless it ends before.
+fn kill_after(scene: &Scene, words: &[&str], pause: Duration) {
+    let mut command = scene.ctrlz(words);
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("started");
+    thread::sleep(pause);
+    // It may have ended.
+    let _ = child.kill();
+    child.wait().expect("ended");
+}
+
+/// Moments from the very beginning to beyond the end.
+fn moments() -> impl Iterator<Item = Duration> {
+    (0..14).map(|step: u64| Duration::from_millis(step * step * 3))
+}
+
+#[test]
+fn a_killed_push_loses_nothing_and_leaves_nothing() {
+    let scene = scene();
+    let first = push(&scene);
+    let folder = Tree::of(&scene.project);
+    for (turn, moment) in moments().enumerate() {
+        scene.inside(&format!("seq {turn} 60000 > grown; date +%N > d/now"));
+        kill_after(&scene, &["push"], moment);
+        kill_after(&scene, &["archive", "gc", "--now"], moment);
+    }
+    scene.ok(&["recover"]);
+    let last = push(&scene);
+    folder.assert_same(&Tree::of(&scene.project));
+    scene.ok(&["verify"]);
+    scene.ok(&["drill", &first, &last]);
+    // What is there is what is named, all of it and nothing else.
+    scene.ok(&["archive", "gc", "--now"]);
+    let before: BTreeSet<_> = blobs(&scene).into_iter().collect();
+    let again = scene.json(&["archive", "gc", "--now"]);
+    assert_eq!(again["removed"]["blobs"], 0, "{again}");
+    for name in scene.json(&["archive", "ls"])["snapshots"].as_array().expect("an array") {
+        let name = name["name"].as_str().expect("a name");
+        scene.ok(&["archive", "rm", name]);
+    }
+    scene.ok(&["archive", "gc", "--now"]);
+    assert!(!before.is_empty() && blobs(&scene).is_empty(), "{:?}", blobs(&scene));
+    let left = scene.host("cd \"$CTRLZ_HOME\"/archive && find . -type f | sort");
+    let left: BTreeSet<&str> = left.lines().collect();
+    let expected = ["./.ctrlz/index.lock", "./.ctrlz/lock", "./index.json", "./oci-layout"].into();
+    assert!(left.is_subset(&expected), "{left:?}");
+}
+
+#[test]
+fn a_killed_restore_is_there_whole_or_not_at_all() {
+    let scene = scene();
+    let name = push(&scene);
+    scene.ok(&["pull", &name, "--to", "../whole"]);
+    let whole = Tree::of(&scene.project.join("../whole"));
+    for moment in moments() {
+        kill_after(&scene, &["pull", &name, "--to", "../back"], moment);
+        if scene.exists("../back") {
+            whole.assert_same(&Tree::of(&scene.project.join("../back")));
+            scene.host("rm -rf ../back");
+        }
+    }
+    scene.ok(&["pull", &name, "--to", "../back"]);
+    whole.assert_same(&Tree::of(&scene.project.join("../back")));
+    assert!(!scene.exists("../back.partial"), "what was begun is left");
+    // Into a sandbox of another name: it is made, or it is not, and takes the snapshot then.
+    for (turn, moment) in moments().enumerate() {
+        kill_after(&scene, &["pull", &name, "--sandbox", "other"], moment);
+        scene.ok(&["recover"]);
+        let sandboxes = scene.json(&["ls"]);
+        let names = sandboxes["sandboxes"].as_array().expect("an array").iter();
+        if names.clone().any(|one| one["name"] == "other") {
+            if turn % 2 == 0 {
+                scene.ok(&["rm", "--force", "other"]);
+            } else {
+                scene.ok(&["pull", &name, "--sandbox", "other"]);
+            }
+        }
+    }
+    scene.ok(&["pull", &name, "--sandbox", "other"]);
+    scene.ok(&["rm", "--force", "other"]);
+    scene.ok(&["pull", &name, "--sandbox", "other"]);
+    assert_eq!(scene.ok(&["exec", "other", "--", "cat", "a"]), "changed\n");
+}
