@@ -69,6 +69,12 @@ pub enum ArchiveError {
         /// Which one.
         path: RelPath,
     },
+    /// What was to be archived became something else while it was read.
+    #[error("it changed while it was archived: {0}")]
+    Overtaken(String),
+    /// Somebody asked for an end before it was done.
+    #[error("archiving was to end before it was done")]
+    Ended,
     /// A place has no image of that name.
     #[error("{place} has no image `{name}`")]
     Unnamed {

@@ -170,6 +170,7 @@ impl From<EngineError> for Failure {
                 "nothing of it is kept; correct `setup:` in ctrlz.yaml, or give it what it needs, \
                  such as `--net host` or `--root overlay`",
             ),
+            EngineError::InUse(_) => refused("busy"),
             EngineError::Illegal { .. } => refused("illegal-transition"),
             EngineError::NotApproved => {
                 refused("approval").hint("run it again, and look at the question anew")

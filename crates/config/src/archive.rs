@@ -11,26 +11,46 @@
 //! identities: [~/.ssh/id_ed25519] # what opens an encrypted archive: files of age or SSH keys
 //! passphrase: { file: /etc/ctrlz/archive.passphrase }   # or { env: NAME }
 //! before_high_risk: changes       # what is archived before a command of high risk: changes, full or off
+//! snapshots: none                 # which ones are archived by themselves: none, all, or some of
+//!                                 # [tagged, manual, known-good]
+//! drill_every: off                # how often the newest one of each sandbox is drilled by itself
+//! keep_automatic: 20              # of each sandbox, so many that nobody asked for stay; or none: all
 //! ```
 
+use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use ctrlz_core::sink::SecretSource;
+use ctrlz_core::span::Span;
 
 use crate::beside::{each_field, nonempty, secret};
 use crate::error::ConfigError;
 use crate::places::Places;
 use crate::reader::Field;
+use crate::scalar::interval;
 
 /// The file's name.
 pub(crate) const FILE_NAME: &str = "archive.yaml";
 const LIMITS: ctrlz_yaml::Limits =
     ctrlz_yaml::Limits { noun: "archive's settings", most_nodes: 4096 };
-const KEYS: [&str; 6] =
-    ["place", "copies", "compression", "identities", "passphrase", "before_high_risk"];
+const KEYS: [&str; 9] = [
+    "place",
+    "copies",
+    "compression",
+    "identities",
+    "passphrase",
+    "before_high_risk",
+    "snapshots",
+    "drill_every",
+    "keep_automatic",
+];
+
+/// How many snapshots that nobody asked for stay in the archive, of each sandbox.
+const KEEP_AUTOMATIC: NonZeroU32 = NonZeroU32::new(20).unwrap();
 
 /// Where and how snapshots are archived, as far as somebody said.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ArchiveConfig {
     /// The directory.
     pub place: Option<PathBuf>,
@@ -44,6 +64,58 @@ pub struct ArchiveConfig {
     pub passphrase: Option<SecretSource>,
     /// What is archived before a command of high risk.
     pub before_high_risk: BeforeHighRisk,
+    /// Which snapshots are archived by themselves: those that one of these words is for.
+    pub snapshots: BTreeSet<Archived>,
+    /// How often the newest archived snapshot of each sandbox is drilled by itself.
+    pub drill_every: Option<Span>,
+    /// How many snapshots that were archived without being asked for stay in the archive, of each
+    /// sandbox; `None` for any number.
+    pub keep_automatic: Option<NonZeroU32>,
+}
+
+impl Default for ArchiveConfig {
+    fn default() -> Self {
+        Self {
+            place: None,
+            copies: Vec::new(),
+            compression: None,
+            identities: Vec::new(),
+            passphrase: None,
+            before_high_risk: BeforeHighRisk::default(),
+            snapshots: BTreeSet::new(),
+            drill_every: None,
+            keep_automatic: Some(KEEP_AUTOMATIC),
+        }
+    }
+}
+
+/// Which snapshots are archived by themselves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Archived {
+    /// Those with a tag, whichever.
+    Tagged,
+    /// Those that a user took.
+    Manual,
+    /// Those that are known to be good.
+    KnownGood,
+    /// Each one.
+    All,
+}
+
+impl std::str::FromStr for Archived {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "tagged" => Ok(Self::Tagged),
+            "manual" => Ok(Self::Manual),
+            "known-good" => Ok(Self::KnownGood),
+            "all" => Ok(Self::All),
+            _ => {
+                Err("expected tagged, manual, known-good or all, or a list of them; or none"
+                    .to_owned())
+            }
+        }
+    }
 }
 
 /// What is archived, and verified, before a command of high risk begins.
@@ -140,6 +212,22 @@ fn read(
             };
             config.before_high_risk = field.value("a word", read)?.value;
         }
+        "snapshots" => config.snapshots = archived(field)?,
+        "drill_every" => {
+            let read = |text: &str| match text {
+                "off" => Ok(None),
+                text => interval(text).map(Some),
+            };
+            config.drill_every = field.value("a time such as 7d, or off", read)?.value;
+        }
+        "keep_automatic" => {
+            let read = |text: &str| match (text, text.parse()) {
+                ("none", _) => Ok(None),
+                (_, Ok(number)) => Ok(Some(number)),
+                _ => Err("expected a number from 1 on, or none to keep all".to_owned()),
+            };
+            config.keep_automatic = field.value("a number", read)?.value;
+        }
         "identities" => {
             config.identities.clear();
             for item in field.items()? {
@@ -152,8 +240,23 @@ fn read(
     Ok(())
 }
 
+/// A word, or a list of words.
+fn archived(field: &Field<'_>) -> Result<BTreeSet<Archived>, ConfigError> {
+    let read = |text: &str| match text {
+        "none" => Ok(None),
+        text => text.parse().map(Some),
+    };
+    let item = |item: &Field<'_>| Ok(item.value("a word", str::parse)?.value);
+    match field.items() {
+        Ok(items) => items.iter().map(item).collect(),
+        Err(_) => Ok(field.value("a word or a list of words", read)?.value.into_iter().collect()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn read(text: &str) -> Result<ArchiveConfig, ConfigError> {
@@ -176,6 +279,9 @@ compression: gzip:9
 identities: [~/.ssh/id_ed25519]
 passphrase: { env: SECRET }
 before_high_risk: full
+snapshots: [manual, known-good]
+drill_every: 7d
+keep_automatic: 3
 ";
         let found = read(text).expect("good");
         assert_eq!(found.place.as_deref(), Some(Path::new("/backup")));
@@ -184,11 +290,27 @@ before_high_risk: full
         assert_eq!(found.identities, [PathBuf::from("/home/me/.ssh/id_ed25519")]);
         assert_eq!(found.passphrase, Some(SecretSource::Variable("SECRET".to_owned())));
         assert_eq!(found.before_high_risk, BeforeHighRisk::Full);
+        assert_eq!(found.snapshots, BTreeSet::from([Archived::Manual, Archived::KnownGood]));
+        assert_eq!(found.drill_every, Some(Span(Duration::from_secs(7 * 86_400))));
+        assert_eq!(found.keep_automatic, NonZeroU32::new(3));
         let found = read("passphrase: { file: secret }\ncompression: none").expect("good");
+        assert_eq!(found.snapshots, BTreeSet::new());
+        assert_eq!((found.drill_every, found.keep_automatic), (None, Some(KEEP_AUTOMATIC)));
         assert_eq!(found.before_high_risk, BeforeHighRisk::Changes);
         let Some(SecretSource::File(file)) = found.passphrase else { panic!("a file") };
         assert!(file.is_absolute() && file.ends_with("secret"), "{file:?}");
         assert_eq!(found.compression, Some(Compression::None));
+    }
+
+    #[test]
+    fn what_is_archived_by_itself_is_a_word_or_a_list() {
+        let snapshots = |text: &str| read(&format!("snapshots: {text}")).expect(text).snapshots;
+        assert_eq!(snapshots("none"), BTreeSet::new());
+        assert_eq!(snapshots("[]"), BTreeSet::new());
+        assert_eq!(snapshots("tagged"), BTreeSet::from([Archived::Tagged]));
+        assert_eq!(snapshots("[all, tagged]"), BTreeSet::from([Archived::All, Archived::Tagged]));
+        let found = read("drill_every: off\nkeep_automatic: none").expect("good");
+        assert_eq!((found.drill_every, found.keep_automatic), (None, None));
     }
 
     #[test]
@@ -201,6 +323,13 @@ before_high_risk: full
             ("passphrase: abc", "expected a mapping"),
             ("passphrase: {file: a, env: b}", "expected either"),
             ("place: ''", "expected more than nothing"),
+            ("snapshots: some", "1:12: snapshots: expected tagged, manual, known-good or all"),
+            ("snapshots: [manual, none]", "1:21: snapshots[1]: expected tagged"),
+            ("snapshots: {}", "expected a word or a list of words"),
+            ("drill_every: often", "1:14: drill_every"),
+            ("drill_every: 10ms", "less than a second"),
+            ("keep_automatic: 0", "a number from 1 on, or none to keep all"),
+            ("keep_automatic: -1", "1:17: keep_automatic: expected a number"),
         ] {
             let error = read(text).expect_err(text).to_string();
             assert!(error.contains(expected), "{text}: {error}");

@@ -103,7 +103,7 @@ mod state_key;
 mod trust;
 mod watched;
 
-pub use archive::{ArchiveConfig, BeforeHighRisk, Compression, archive};
+pub use archive::{ArchiveConfig, Archived, BeforeHighRisk, Compression, archive};
 pub use capability::{Capability, CapabilityError};
 pub use config::{Config, load};
 pub use entry::{Entry, Source};

@@ -135,6 +135,18 @@ pub struct ArchiveFacts {
     pub damaged: Vec<(String, String)>,
     /// The newest snapshot of each sandbox.
     pub newest: Vec<NewestArchived>,
+    /// What is to be archived by itself, where something is.
+    #[serde(default)]
+    pub wanted: Option<ArchiveWanted>,
+}
+
+/// What is to be archived by itself and is not yet.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ArchiveWanted {
+    /// Snapshots that are not in the archive yet: name, and how long ago each was taken.
+    pub due: Vec<(String, Span)>,
+    /// What was tried in vain, and why.
+    pub troubles: Vec<(String, String)>,
 }
 
 /// The newest snapshot of a sandbox in an archive.

@@ -1,14 +1,16 @@
 //! What goes to an archive, and what comes back from one.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ctrlz_core::archive::{Arrival, Stratum};
+use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::lifecycle::Life;
 use ctrlz_core::name::SandboxName;
-use ctrlz_core::operation::OperationKind;
+use ctrlz_core::operation::{Operation, OperationKind};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, Tree};
-use ctrlz_core::store::{Durability, NewSandbox};
+use ctrlz_core::store::{Durability, NewSandbox, StoreError};
 use ctrlz_core::workspace::WorkspaceDriver;
 
 use crate::core::SandboxCore;
@@ -21,7 +23,100 @@ use crate::rollback::{RollbackOptions, RollbackTarget};
 /// them, lowest first.
 pub type Bring<'a, E> = dyn FnOnce(&dyn WorkspaceDriver, &Path) -> Result<Vec<Arrival>, E> + 'a;
 
+/// What a snapshot's tree is made of, looked at while the sandbox is not held, and what tells
+/// whether it still is that.
+#[derive(Debug)]
+pub struct Loose {
+    /// The parts, lowest first; none of a snapshot of the state alone.
+    pub strata: Vec<Stratum>,
+    snapshot: Snapshot,
+    /// All sandboxes on the same base.
+    neighbours: Vec<SandboxId>,
+    /// The newest operation in any of them, by then.
+    newest: OperationId,
+    /// Which directories the parts were.
+    directories: Vec<Option<(u64, u64)>>,
+}
+
 impl SandboxCore<'_> {
+    /// What a snapshot's tree is made of, on the base as it is now, without holding the sandbox: who
+    /// reads it makes nobody wait. Whatever was read counts only once [`Self::is_still`] says so
+    /// afterwards: layers never change, but the snapshot may go, and a commit changes the base.
+    ///
+    /// # Errors
+    /// [`EngineError::InUse`] while an operation changes the base; a damaged snapshot, which is not
+    /// mended here; a failure to read.
+    pub fn loose(&self, sandbox: &Sandbox, snapshot: &Snapshot) -> Result<Loose, EngineError> {
+        let (mut neighbours, mut newest) = (Vec::new(), OperationId(0));
+        for other in self.store.sandboxes()? {
+            if other.base != sandbox.base {
+                continue;
+            }
+            if let Some(last) = self.store.operations(other.id, 1)?.first() {
+                newest = newest.max(last.id);
+            }
+            if let Some(open) = other.open_operation
+                && self.may_change_base(&self.store.operation(open)?)
+            {
+                return Err(EngineError::InUse(other.name.to_string()));
+            }
+            neighbours.push(other.id);
+        }
+        let strata = match snapshot.point.tree.is_none() {
+            true => Vec::new(),
+            false => {
+                let driver = self.driver_of(sandbox)?;
+                let commits = self.base_moves_since(sandbox.id, snapshot.operation)?;
+                let tree = driver.rebase(&snapshot.point.tree, &commits)?;
+                driver.verify(&tree, false)?;
+                driver.strata(&tree)?
+            }
+        };
+        let directories = strata.iter().map(|stratum| identity(&stratum.directory)).collect();
+        Ok(Loose { strata, snapshot: snapshot.clone(), neighbours, newest, directories })
+    }
+
+    /// Whether what was read of `loose` until now is what the snapshot is; if not, why.
+    ///
+    /// # Errors
+    /// What became of it, in words.
+    pub fn is_still(&self, loose: &Loose) -> Result<(), String> {
+        let failed = |error: StoreError| crate::in_full(&error);
+        // Its name goes before anything that it is made of.
+        match self.store.snapshot(loose.snapshot.id) {
+            Ok(now) if now.point == loose.snapshot.point => {}
+            Ok(_) => return Err(format!("{} is another one now", loose.snapshot.id)),
+            Err(StoreError::NoSnapshot(id)) => return Err(format!("{id} was removed")),
+            Err(error) => return Err(failed(error)),
+        }
+        for (stratum, then) in loose.strata.iter().zip(&loose.directories) {
+            if identity(&stratum.directory) != *then {
+                return Err(format!("{} was replaced", stratum.directory.display()));
+            }
+        }
+        for neighbour in &loose.neighbours {
+            let since = self.store.operations_since(*neighbour, loose.newest).map_err(failed)?;
+            if let Some(one) = since.iter().find(|operation| self.may_change_base(operation)) {
+                return Err(format!("{} changed the folder that it lies on", one.id));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether an operation writes to the live directory, or may have begun to. Its intent is
+    /// journaled before.
+    fn may_change_base(&self, operation: &Operation) -> bool {
+        match (operation.request.kind, operation.request.target) {
+            (OperationKind::Commit, _) => true,
+            (OperationKind::Undo | OperationKind::Redo, Some(target)) => {
+                let target = self.store.operation(target);
+                target.map_or(true, |target| target.request.kind == OperationKind::Commit)
+            }
+            (OperationKind::Undo | OperationKind::Redo, None) => true,
+            _ => false,
+        }
+    }
+
     /// Calls `archive` with what a snapshot's tree is made of, on the base as it is now. Nothing
     /// else happens in the sandbox meanwhile.
     ///
@@ -118,6 +213,11 @@ impl SandboxCore<'_> {
         clear(driver, landing);
         Ok(made.map_err(EngineError::from)?)
     }
+}
+
+/// Which directory lies there.
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.symlink_metadata().ok().map(|found| (found.dev(), found.ino()))
 }
 
 /// The tree of what `bring` brings, and the landing, which has to stay until the tree is recorded:

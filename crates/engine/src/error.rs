@@ -117,6 +117,9 @@ pub enum EngineError {
         /// Why it is contained.
         reason: String,
     },
+    /// An operation is under way that writes to the folder.
+    #[error("sandbox `{0}` writes to its folder right now")]
+    InUse(String),
     /// The sandbox is suspended, and nothing begins in it.
     #[error("sandbox `{sandbox}` is suspended{}", because(reason))]
     Suspended {

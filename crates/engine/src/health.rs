@@ -30,6 +30,7 @@ pub fn judge(host: &HostFacts, store: &StoreFacts, thresholds: Thresholds) -> Ve
     ];
     if let Some(facts) = &store.archive {
         findings.extend([archive::damaged(facts), archive::undrilled(facts)]);
+        findings.extend(facts.wanted.as_ref().map(archive::unarchived));
     }
     findings
 }

@@ -4,7 +4,8 @@
 //! For each sandbox by itself:
 //!
 //! 1. These stay: snapshots that a user took (`manual`) or tagged (`keep`, `manual`, or what the
-//!    policy names), those that are needed (the newest known good one), and the newest snapshot.
+//!    policy names), those that are needed (the newest known good one, those that are still to be
+//!    archived), and the newest snapshot.
 //! 2. Of the others those go that are older than the policy's age, and of each kind all but the
 //!    newest few, as many as the policy says.
 //! 3. Operations older than the policy's age lose their files, so that undo can take them back no

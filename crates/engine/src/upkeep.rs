@@ -19,6 +19,8 @@ use crate::retention::{self, Past, RetentionPlan, RetentionPolicy, Sizes};
 pub struct Upkeep<'a> {
     /// The policy of each sandbox, or why there is none to be had; the sandbox is then left alone.
     pub policy: &'a dyn Fn(&Sandbox) -> Result<RetentionPolicy, String>,
+    /// Snapshots that stay until an archive has them.
+    pub awaited: &'a BTreeSet<SnapshotId>,
     /// The time.
     pub now: Timestamp,
     /// Only tell.
@@ -156,7 +158,10 @@ impl SandboxCore<'_> {
             true => self.sizes(&sandbox, &snapshots, &operations)?,
             false => Sizes::default(),
         };
-        let needed = needed(&snapshots);
+        let mut needed = needed(&snapshots);
+        for snapshot in snapshots.iter().filter(|one| how.awaited.contains(&one.id)) {
+            needed.entry(snapshot.id).or_insert_with(|| "it is still to be archived".to_owned());
+        }
         let past =
             Past { snapshots: &snapshots, operations: &operations, needed: &needed, sizes: &sizes };
         let plan = retention::plan(&past, policy, how.now);

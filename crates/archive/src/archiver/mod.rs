@@ -56,6 +56,32 @@ pub struct Subject<'a> {
     pub state: Option<&'a [u8]>,
 }
 
+/// Who else has a say while a snapshot is archived.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Told the bytes that were written, each time.
+    pub progress: &'a (dyn Fn(u64) + Sync),
+    /// Asked each time that bytes are written: once it says so, archiving ends with
+    /// [`ArchiveError::Ended`].
+    pub is_over: &'a (dyn Fn() -> bool + Sync),
+    /// Asked each time that a layer was read, before it is remembered, and before the snapshot gets
+    /// its name: whether what was read is still what was to be archived. When it is not, archiving
+    /// ends with [`ArchiveError::Overtaken`] and what this answers.
+    pub check: &'a dyn Fn() -> Result<(), String>,
+}
+
+impl std::fmt::Debug for Watch<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Watch").finish_non_exhaustive()
+    }
+}
+
+impl Watch<'_> {
+    fn checked(&self) -> Result<(), ArchiveError> {
+        (self.check)().map_err(ArchiveError::Overtaken)
+    }
+}
+
 /// A snapshot that was archived.
 #[derive(Debug)]
 pub struct Archived {
@@ -74,7 +100,8 @@ pub struct Archived {
 }
 
 impl Archiver<'_> {
-    /// Archives a snapshot; `progress` is told the bytes that were written each time.
+    /// Archives a snapshot, of which nothing changes until that is done; `progress` is told the
+    /// bytes that were written each time.
     ///
     /// # Errors
     /// When something cannot be read or written, or another snapshot has its name. What was written
@@ -83,6 +110,19 @@ impl Archiver<'_> {
         &self,
         subject: &Subject<'_>,
         progress: &(dyn Fn(u64) + Sync),
+    ) -> Result<Archived, ArchiveError> {
+        self.archive_watched(subject, &Watch { progress, is_over: &|| false, check: &|| Ok(()) })
+    }
+
+    /// Archives a snapshot that somebody watches.
+    ///
+    /// # Errors
+    /// As [`Self::archive`], and when `watch` says so. Layers that were whole by then need not be
+    /// written again.
+    pub fn archive_watched(
+        &self,
+        subject: &Subject<'_>,
+        watch: &Watch<'_>,
     ) -> Result<Archived, ArchiveError> {
         let memory = Memory::open(self.memory)?;
         let name =
@@ -97,7 +137,7 @@ impl Archiver<'_> {
             return Ok(archived);
         }
         let hold = self.place.hold()?;
-        let mut writing = write::Writing::new(self, memory, progress);
+        let mut writing = write::Writing::new(self, memory, watch);
         let parts = writing.parts(subject)?;
         let created = subject.snapshot.created.rfc3339();
         let mut annotations = BTreeMap::new();
@@ -117,6 +157,7 @@ impl Archiver<'_> {
             Some(known) => Expect::Is(known.digest),
             None => Expect::Absent,
         };
+        watch.checked()?;
         let snapshot = Snapshot::publish(self.place, &name, &assembled, self.keys, expect)?;
         if let Some(there) = there.filter(|there| there.reference != snapshot.reference) {
             self.place.withdraw(&there.reference)?;

@@ -11,7 +11,7 @@ use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::SnapshotScope;
 
 use super::memory::{Made, Memory};
-use super::{Archiver, LayerRecord, Part, Record, Role, Subject, merge};
+use super::{Archiver, LayerRecord, Part, Record, Role, Subject, Watch, merge};
 use crate::background::Background;
 use crate::base::Survey;
 use crate::crypt::{KeyId, Sealer};
@@ -36,7 +36,7 @@ type WriteLayer<'a> = dyn FnMut(
 pub(super) struct Writing<'a> {
     archiver: &'a Archiver<'a>,
     memory: Memory,
-    progress: &'a (dyn Fn(u64) + Sync),
+    watch: &'a Watch<'a>,
     pub(super) tree: Option<Digest>,
     pub(super) written: (u64, u64),
     pub(super) reused: (u64, u64),
@@ -53,13 +53,9 @@ struct Tree {
 }
 
 impl<'a> Writing<'a> {
-    pub(super) fn new(
-        archiver: &'a Archiver<'a>,
-        memory: Memory,
-        progress: &'a (dyn Fn(u64) + Sync),
-    ) -> Self {
+    pub(super) fn new(archiver: &'a Archiver<'a>, memory: Memory, watch: &'a Watch<'a>) -> Self {
         let losses = Losses::default();
-        Self { archiver, memory, progress, tree: None, written: (0, 0), reused: (0, 0), losses }
+        Self { archiver, memory, watch, tree: None, written: (0, 0), reused: (0, 0), losses }
     }
 
     /// All layers of the snapshot, lowest first.
@@ -209,6 +205,7 @@ impl<'a> Writing<'a> {
                 Ok(made) => {
                     buffered.flush().map_err(ArchiveError::io("write", &listing.path))?;
                     drop(buffered);
+                    self.watch.checked()?;
                     return Ok((made, listing));
                 }
             }
@@ -231,7 +228,7 @@ impl<'a> Writing<'a> {
     ) -> Result<Made, ArchiveError> {
         // The place computes the digest of what lies there.
         let options = LayerOptions { digest: false, ..options.clone() };
-        let (blob, layer) = put(self.archiver, self.progress, |out| fill(&options, out))?;
+        let (blob, layer) = put(self.archiver, self.watch, |out| fill(&options, out))?;
         let encrypted = self.archiver.keys.is_some();
         let form = LayerForm { coding: Coding::from(options.compression), encrypted };
         let mut annotations = BTreeMap::new();
@@ -265,20 +262,22 @@ impl Archiver<'_> {
 /// Writes a blob of what `fill` writes, encrypted where there are keys.
 fn put(
     archiver: &Archiver<'_>,
-    progress: &(dyn Fn(u64) + Sync),
+    watch: &Watch<'_>,
     fill: impl FnOnce(&mut (dyn Write + Send)) -> Result<LayerWritten, ArchiveError>,
 ) -> Result<(Blob, LayerWritten), ArchiveError> {
     let stream = |error| ArchiveError::stream("write", error);
+    let Watch { progress, is_over, .. } = *watch;
     let blob: crate::place::BlobWriter = Directory::begin_blob(archiver.place)?;
     match archiver.keys {
         None => {
-            let mut out = Told { out: Background::start(blob).map_err(stream)?, progress };
+            let mut out = Told { out: Background::start(blob).map_err(stream)?, progress, is_over };
             let layer = fill(&mut out)?;
             Ok((out.out.finish().map_err(stream)?.finish()?, layer))
         }
         Some(keys) => {
             let sealer = Sealer::new(blob, keys.current()?).map_err(stream)?;
-            let mut out = Told { out: Background::start(sealer).map_err(stream)?, progress };
+            let mut out =
+                Told { out: Background::start(sealer).map_err(stream)?, progress, is_over };
             let layer = fill(&mut out)?;
             let sealer = out.out.finish().map_err(stream)?;
             Ok((sealer.finish().map_err(stream)?.finish()?, layer))
@@ -286,14 +285,18 @@ fn put(
     }
 }
 
-/// A writer that tells how much was written.
+/// A writer that tells how much was written, and ends when it is over.
 struct Told<'a, W> {
     out: W,
     progress: &'a (dyn Fn(u64) + Sync),
+    is_over: &'a (dyn Fn() -> bool + Sync),
 }
 
 impl<W: Write> Write for Told<'_, W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if (self.is_over)() {
+            return Err(ArchiveError::Ended.into());
+        }
         let length = self.out.write(bytes)?;
         (self.progress)(length as u64);
         Ok(length)

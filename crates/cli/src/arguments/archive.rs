@@ -134,6 +134,17 @@ pub(crate) enum ArchiveAction {
         #[arg(long)]
         now: bool,
     },
+    /// Do now what archive.yaml asks for and the daemon does by itself, at the lowest priority
+    ///
+    /// Snapshots that `snapshots:` names are archived and sent to the copies, the newest ones are
+    /// drilled as `drill_every:` says, and of those that nobody asked for, all but the newest
+    /// `keep_automatic:` are taken out. The exit code is 1 when something failed, and 75 when it gave
+    /// way to somebody who waits for the archive.
+    Apply {
+        /// End with the process that started it, and leave alone what failed a moment ago
+        #[arg(long, hide = true)]
+        of_daemon: bool,
+    },
     /// Encrypt the archive, and change who can open it
     Keys {
         #[command(subcommand)]

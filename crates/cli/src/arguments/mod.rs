@@ -256,17 +256,18 @@ impl Command {
 
     /// Whether somebody whose disk is full would turn to it.
     pub(crate) fn gives_space_back(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            // It may archive, for which no reserve is meant.
+            Self::Archive(arguments) => !matches!(arguments.action, ArchiveAction::Apply { .. }),
             Self::Discard(_)
-                | Self::Undo(_)
-                | Self::Rollback(_)
-                | Self::Rm(_)
-                | Self::Gc(_)
-                | Self::Archive(_)
-                | Self::Snapshot(SnapshotArguments { action: Some(_), .. })
-                | Self::Recover(_)
-        )
+            | Self::Undo(_)
+            | Self::Rollback(_)
+            | Self::Rm(_)
+            | Self::Gc(_)
+            | Self::Snapshot(SnapshotArguments { action: Some(_), .. })
+            | Self::Recover(_) => true,
+            _ => false,
+        }
     }
 }
 

@@ -1,10 +1,11 @@
 //! `ctrlz gc`, and the same done now and then after other commands.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::time::{Duration, Instant, SystemTime};
 
 use ctrlz_config::History;
-use ctrlz_core::id::OperationId;
+use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::monitor::HistoryAges;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
@@ -12,6 +13,8 @@ use ctrlz_engine::{RetentionPlan, RetentionPolicy, SandboxCore, Upkeep, in_full}
 use ctrlz_store::audit::Notary;
 use serde_json::{Value, json};
 
+use super::archive::{self, Thinned};
+use super::space;
 use crate::Answer;
 use crate::aging;
 use crate::arguments::GcArguments;
@@ -38,10 +41,12 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
         Some(name) => Some(context.sandbox(Some(name))?.id),
         None => None,
     };
+    let awaited = awaited(&context);
     let policy = |sandbox: &Sandbox| {
         if only.is_some_and(|only| only != sandbox.id) {
             return Err(String::new());
         }
+        known(&awaited)?;
         let mut policy = policy_of(sandbox)?;
         policy.max_age = arguments.max_age.or(policy.max_age);
         policy.max_snapshots = arguments.max_snapshots.or(policy.max_snapshots);
@@ -54,6 +59,7 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
     }
     let how = Upkeep {
         policy: &policy,
+        awaited: awaited.as_ref().unwrap_or(&NONE),
         now: aging.now,
         dry_run: arguments.dry_run,
         measured: true,
@@ -67,6 +73,12 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
     {
         eprintln!("ctrlz: the history of usage was left alone: {}", plain(&in_full(&error)));
     }
+    // What an archive does not let go of hinders nothing else.
+    let thinned = archive::thin(&context, (arguments.dry_run, true), &|| true);
+    let thinned = thinned.unwrap_or_else(|failure| {
+        eprintln!("ctrlz: the archive was left alone: {}", plain(&failure.in_words()));
+        Thinned::default()
+    });
     if json {
         let sandboxes = report.sandboxes.iter().map(|kept| told(&kept.sandbox, &kept.plan));
         show::print_json(&[
@@ -75,6 +87,8 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
             ("freed_bytes", report.freed.into()),
             ("clock_ahead_seconds", aging.ahead.map(|ahead| ahead.0.as_secs()).into()),
             ("merged", show::to_json(&report.merged)?),
+            ("unarchived", thinned.names.into()),
+            ("archive_freed_bytes", thinned.collected.1.into()),
         ]);
         return show::done();
     }
@@ -87,8 +101,12 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
     for name in &report.merged {
         println!("{name}: its layers were merged ahead of its next commands");
     }
+    for name in &thinned.names {
+        let goes = if arguments.dry_run { "would go" } else { "went" };
+        println!("{} {goes} from the archive: there are enough newer ones", plain(name));
+    }
     if !arguments.dry_run {
-        println!("{} freed", ByteSize(report.freed));
+        println!("{} freed", ByteSize(report.freed.saturating_add(thinned.collected.1)));
     }
     show::done()
 }
@@ -156,11 +174,31 @@ fn policy_of(sandbox: &Sandbox) -> Result<RetentionPolicy, String> {
     })
 }
 
+/// Nothing is awaited.
+static NONE: BTreeSet<SnapshotId> = BTreeSet::new();
+
+/// The snapshots that stay until they are archived, where archive.yaml asks for that. On a full disk
+/// there are none: what the archive would get cannot be written either.
+fn awaited(context: &Context) -> Result<BTreeSet<SnapshotId>, String> {
+    if space::require(&context.directory).is_err_and(|failure| failure.is("store-full")) {
+        return Ok(BTreeSet::new());
+    }
+    archive::awaited(context).map_err(|failure| failure.in_words())
+}
+
+/// Nothing goes while it is not known what has to be archived first.
+fn known(awaited: &Result<BTreeSet<SnapshotId>, String>) -> Result<(), String> {
+    let unknown = |why| format!("what is to be archived first is not known: {why}");
+    awaited.as_ref().map(drop).map_err(unknown)
+}
+
 /// What retention lets go of all sandboxes, by the configuration of each. Answers how many snapshots
 /// went, and the bytes freed, about.
 pub(super) fn retain(context: &Context) -> Result<(usize, u64), Failure> {
+    let awaited = awaited(context);
     let how = Upkeep {
-        policy: &policy_of_ours,
+        policy: &|sandbox| known(&awaited).and_then(|()| policy_of_ours(sandbox)),
+        awaited: awaited.as_ref().unwrap_or(&NONE),
         // A clock that is wrong lets nothing go.
         now: aging::time(&context.directory, context.store(), false).now,
         dry_run: false,
@@ -198,14 +236,18 @@ pub(super) fn now_and_then(context: &Context, core: &SandboxCore<'_>, operation:
     let begun = Instant::now();
     // A clock that is wrong lets nothing go.
     let now = aging::time(&context.directory, context.store(), false).now;
+    let awaited = awaited(context);
     let how = Upkeep {
-        policy: &policy_of_ours,
+        policy: &|sandbox| known(&awaited).and_then(|()| policy_of_ours(sandbox)),
+        awaited: awaited.as_ref().unwrap_or(&NONE),
         now,
         dry_run: false,
         measured: false,
         more: &|| begun.elapsed() < PATIENCE,
     };
     let _ = core.keep_up(&how);
+    // What they were made of is collected by whoever has the time.
+    let _ = archive::thin(context, (false, false), how.more);
     if begun.elapsed() >= PATIENCE {
         // Then one of the next operations goes on.
         let _ = std::fs::remove_file(&stamp);

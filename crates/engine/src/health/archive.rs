@@ -3,13 +3,17 @@
 use std::time::Duration;
 
 use ctrlz_core::event::Severity;
-use ctrlz_core::health::{ArchiveFacts, Finding, NewestArchived};
+use ctrlz_core::health::{ArchiveFacts, ArchiveWanted, Finding, NewestArchived};
+use ctrlz_core::span::Span;
 
 use super::store::list;
 use super::{Advice, finding};
 
 /// For so long a drill of one snapshot speaks for its sandbox's archive.
 const DRILL_HOLDS: Duration = Duration::from_secs(30 * 86_400);
+
+/// For so long a snapshot may wait until it is archived.
+const MAY_WAIT: Duration = Duration::from_secs(86_400);
 
 pub(super) fn damaged(archive: &ArchiveFacts) -> Finding {
     let check = "archive-damaged";
@@ -51,4 +55,27 @@ pub(super) fn undrilled(archive: &ArchiveFacts) -> Finding {
     });
     finding(check, Severity::Warning, evidence)
         .advice("`ctrlz drill` restores the newest snapshots to scratch and compares them")
+}
+
+pub(super) fn unarchived(wanted: &ArchiveWanted) -> Finding {
+    let check = "unarchived";
+    let advice =
+        "`ctrlz daemon` archives by itself, and `ctrlz archive apply` does now what is left";
+    if !wanted.troubles.is_empty() {
+        let evidence = list(&wanted.troubles, |(what, why)| format!("{what}: {why}"));
+        return finding(check, Severity::Warning, evidence).advice(advice);
+    }
+    let is_late = |(_, age): &&(String, Span)| age.0 > MAY_WAIT;
+    let late: Vec<&(String, Span)> = wanted.due.iter().filter(is_late).collect();
+    if late.is_empty() {
+        let evidence = match wanted.due.len() {
+            0 => "all is archived that archive.yaml asks for".to_owned(),
+            due => format!("{due} snapshots of the last day are still to be archived"),
+        };
+        return finding(check, Severity::Ok, evidence);
+    }
+    let evidence = list(&late, |(name, age)| {
+        format!("{name}: not in the archive after {} days", age.0.as_secs() / 86_400)
+    });
+    finding(check, Severity::Warning, evidence).advice(advice)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use ctrlz_core::event::Severity::{self, Critical, Ok, Warning};
 use ctrlz_core::health::{
-    ArchiveFacts, HostFacts, LongChain, NewestArchived, OpenOperation, Pressure, Remedy, Room,
-    StoreFacts, Thresholds,
+    ArchiveFacts, ArchiveWanted, HostFacts, LongChain, NewestArchived, OpenOperation, Pressure,
+    Remedy, Room, StoreFacts, Thresholds,
 };
 use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::size::ByteSize;
@@ -249,6 +249,26 @@ fn thresholds_are_those_of_the_configuration() {
     let less = HostFacts { disk: room(GIB, 100 * GIB), ..healthy() };
     let findings = judge(&less, &StoreFacts::default(), read_only);
     assert!(findings[0].evidence.contains("only writes more"), "{findings:?}");
+}
+
+#[test]
+fn what_is_to_be_archived_and_is_not_is_told_when_it_fails_or_waits_for_a_day() {
+    let of = |wanted: Option<ArchiveWanted>| StoreFacts {
+        archive: Some(ArchiveFacts { wanted, ..ArchiveFacts::default() }),
+        ..StoreFacts::default()
+    };
+    let due = |hours: u64| {
+        let age = Span(Duration::from_secs(hours * 3600));
+        of(Some(ArchiveWanted { due: vec![("web.snap-7".to_owned(), age)], troubles: Vec::new() }))
+    };
+    let findings = judge(&healthy(), &of(None), THRESHOLDS);
+    assert!(!findings.iter().any(|one| one.check == "unarchived"), "nothing is asked for");
+    assert_eq!(severity("unarchived", &healthy(), &of(Some(ArchiveWanted::default()))), Ok);
+    assert_eq!(severity("unarchived", &healthy(), &due(23)), Ok);
+    assert_eq!(severity("unarchived", &healthy(), &due(25)), Warning);
+    let troubles = vec![("web.snap-7".to_owned(), "no luck".to_owned())];
+    let store = of(Some(ArchiveWanted { due: Vec::new(), troubles }));
+    assert_eq!(severity("unarchived", &healthy(), &store), Warning);
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use ctrlz_archive::archiver::{Drilled, drill as drill_one};
-use ctrlz_archive::snapshot::{Listed, Snapshot, list};
+use ctrlz_archive::crypt::Keyring;
+use ctrlz_archive::place::Place;
+use ctrlz_archive::snapshot::{Listed, Listing, Snapshot, list};
 use ctrlz_archive::verify::{Verifying, discard, verify as verify_place};
 use ctrlz_core::size::ByteSize;
 use serde_json::{Value, json};
@@ -131,28 +133,9 @@ pub(crate) fn drill(arguments: &DrillArguments, json: bool) -> Answer {
         }
     }
     for name in &names {
-        let drilled = Snapshot::find(place.as_ref(), name, keys.as_ref())
-            .and_then(|found| {
-                drill_one(place.as_ref(), &found, keys.as_ref(), &scratch.path().join("tree"))
-            })
-            .map_err(Failure::from)
-            .and_then(|drilled| match &drilled.state {
-                Some(state) => bring::bundle(state).map(|_| drilled),
-                None => Ok(drilled),
-            });
-        let reference = listing.snapshots.iter().find(|listed| {
-            listed.reference == *name || listed.name.as_ref().is_some_and(|real| real == name)
-        });
-        // Without its key, nothing was tried.
-        let is_sealed = drilled.as_ref().is_err_and(|failure| failure.is(failure::NO_KEY));
-        if is_own
-            && !is_sealed
-            && let Some(listed) = reference
-        {
-            let fault = fault(&drilled);
-            checked::note(&setting, place.as_ref(), |checks| {
-                checks.drilled(&listed.reference, fault);
-            });
+        let drilled = drill_named(place.as_ref(), keys.as_ref(), &scratch, name);
+        if is_own {
+            note(&setting, place.as_ref(), (&listing, name), &drilled);
         }
         failed |= !matches!(&drilled, Ok(drilled) if is_whole(drilled));
         if json {
@@ -167,6 +150,41 @@ pub(crate) fn drill(arguments: &DrillArguments, json: bool) -> Answer {
         println!("no snapshots in the archive");
     }
     Ok(u8::from(failed))
+}
+
+/// Restores one snapshot to `scratch` and compares it.
+pub(super) fn drill_named(
+    place: &dyn Place,
+    keys: Option<&Keyring>,
+    scratch: &Scratch,
+    name: &str,
+) -> Result<Drilled, Failure> {
+    let found = Snapshot::find(place, name, keys)?;
+    let drilled = drill_one(place, &found, keys, &scratch.path().join("tree"))?;
+    if let Some(state) = &drilled.state {
+        bring::bundle(state)?;
+    }
+    Ok(drilled)
+}
+
+/// Notes what a drill of a snapshot in the archive of this host came to; answers what was wrong.
+pub(super) fn note(
+    setting: &Setting,
+    place: &dyn Place,
+    (listing, name): (&Listing, &str),
+    drilled: &Result<Drilled, Failure>,
+) -> Option<String> {
+    let fault = fault(drilled);
+    let reference = listing.snapshots.iter().find(|listed| {
+        listed.reference == *name || listed.name.as_ref().is_some_and(|real| real == name)
+    });
+    // Without its key, nothing was tried.
+    let is_sealed = drilled.as_ref().is_err_and(|failure| failure.is(failure::NO_KEY));
+    if !is_sealed && let Some(listed) = reference {
+        let fault = fault.clone();
+        checked::note(setting, place, |checks| checks.drilled(&listed.reference, fault));
+    }
+    fault
 }
 
 fn is_whole(drilled: &Drilled) -> bool {

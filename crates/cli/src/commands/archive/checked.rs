@@ -7,9 +7,10 @@ use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use ctrlz_archive::archiver::Archived;
 use ctrlz_archive::image::annotation;
 use ctrlz_archive::place::{Directory, Place};
-use ctrlz_archive::snapshot::{Listed, Snapshot};
+use ctrlz_archive::snapshot::Listed;
 use ctrlz_archive::verify::Verified;
 use ctrlz_core::health::{ArchiveFacts, NewestArchived};
 use ctrlz_core::span::Span;
@@ -17,8 +18,10 @@ use ctrlz_core::time::Timestamp;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
+use super::policy::{self, Lying};
 use super::setting::Setting;
 use super::snapshot_name::parted;
+use super::troubles::{Collections, Troubles};
 use crate::clock;
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE};
@@ -33,6 +36,11 @@ const ENCRYPTED: &str = "e-";
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Checks {
     snapshots: BTreeMap<String, Checked>,
+    /// What the policy asks for and could not be done.
+    #[serde(default)]
+    pub(super) troubles: Troubles,
+    #[serde(default)]
+    pub(super) collections: Collections,
 }
 
 /// What is known of one snapshot.
@@ -46,6 +54,34 @@ struct Checked {
     verified: Option<Outcome>,
     /// What the last restoring of it came to.
     drilled: Option<Outcome>,
+    /// Why it was archived when no user asked for it.
+    #[serde(default)]
+    automatic: Option<Automatic>,
+    /// Whether it stays although nobody asked for it: a user took or tagged what it is of.
+    #[serde(default)]
+    kept: bool,
+    /// The further places that it was sent to.
+    #[serde(default)]
+    sent: BTreeSet<String>,
+}
+
+/// Why a snapshot is in the archive that no user asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Automatic {
+    /// It was taken and archived before a command of high risk.
+    Backup,
+    /// The policy asks for it.
+    Policy,
+}
+
+impl Automatic {
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Backup => "backup",
+            Self::Policy => "policy",
+        }
+    }
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -72,11 +108,53 @@ fn is_snapshot(reference: &str) -> bool {
 }
 
 impl Checks {
-    /// That a snapshot lies there.
-    pub(super) fn lies(&mut self, snapshot: &Snapshot) {
+    /// That a snapshot lies there, and who asked for that. What a user asked for stays theirs,
+    /// whoever else archives it, too.
+    pub(super) fn lies(&mut self, archived: &Archived, asked: Option<Automatic>) {
+        let snapshot = &archived.snapshot;
         let checked = self.of(&snapshot.reference);
         checked.name = Some(snapshot.name.clone());
         checked.created = snapshot.manifest.annotations.get(annotation::CREATED).cloned();
+        match asked {
+            None => checked.automatic = None,
+            Some(_) if archived.was_there => {}
+            Some(why) => checked.automatic = Some(why),
+        }
+    }
+
+    /// That a copy of it lies elsewhere.
+    pub(super) fn sent(&mut self, reference: &str, address: &str) {
+        self.of(reference).sent.insert(address.to_owned());
+    }
+
+    /// That it stays, whoever archived it.
+    pub(super) fn keep(&mut self, reference: &str) {
+        self.of(reference).kept = true;
+    }
+
+    /// The snapshots there whose names are known.
+    pub(super) fn lying(&self) -> Vec<Lying<'_>> {
+        fn lying<'c>((reference, checked): (&'c String, &'c Checked)) -> Option<Lying<'c>> {
+            let (reference, name) = (reference.as_str(), checked.name.as_deref());
+            let name = name.unwrap_or(reference);
+            let (sandbox, number) = parted(name);
+            let (automatic, kept, sent) = (checked.automatic, checked.kept, &checked.sent);
+            let created = checked.created.as_deref();
+            let number = number?;
+            Some(Lying { reference, name, sandbox, number, created, automatic, kept, sent })
+        }
+        self.snapshots.iter().filter_map(lying).collect()
+    }
+
+    /// Why it was archived, when no user asked for it.
+    pub(super) fn automatic(&self, reference: &str) -> Option<Automatic> {
+        self.snapshots.get(reference)?.automatic
+    }
+
+    /// The newest snapshot of each sandbox whose last drill is longer ago than `every`.
+    pub(super) fn undrilled(&self, now: Timestamp, every: Span) -> Vec<String> {
+        let is_due = |newest: &NewestArchived| newest.drilled.is_none_or(|age| age.0 >= every.0);
+        self.facts(now).newest.into_iter().filter(is_due).map(|newest| newest.name).collect()
     }
 
     /// That a listing told of a snapshot.
@@ -162,7 +240,7 @@ impl Checks {
 }
 
 /// How long ago that was; a clock that went back makes it no time.
-fn since(then: Timestamp, now: Timestamp) -> Span {
+pub(super) fn since(then: Timestamp, now: Timestamp) -> Span {
     let age = u64::try_from(now.0.saturating_sub(then.0)).unwrap_or(0);
     Span(std::time::Duration::from_nanos(age))
 }
@@ -210,6 +288,17 @@ fn write(
         .map_err(failed)
 }
 
+/// What is known of the archive of this host, of what lies there now; nothing where there is none.
+pub(super) fn known(setting: &Setting) -> Result<Checks, Failure> {
+    if !setting.is_there() {
+        return Ok(Checks::default());
+    }
+    let mut checks =
+        read(&setting.memory()).map_err(|error| Failure::caused(OWN_FAILURE, "archive", &error))?;
+    checks.of_names(names(&Directory::open(&setting.path())?)?);
+    Ok(checks)
+}
+
 fn read(memory: &Path) -> std::io::Result<Checks> {
     match fs::read(memory.join(FILE)) {
         Ok(bytes) => Ok(serde_json::from_slice(&bytes)?),
@@ -230,15 +319,13 @@ pub(crate) fn archive_facts(context: &Context, now: Timestamp) -> Option<Archive
 
 fn facts(context: &Context, now: Timestamp) -> Result<Option<ArchiveFacts>, Failure> {
     let setting = Setting::read(context)?;
-    if !setting.is_there() {
+    let checks = known(&setting)?;
+    let wanted = match setting.config.snapshots.is_empty() {
+        true => None,
+        false => Some(policy::wanted(context, &setting, &checks, now)?),
+    };
+    if checks.snapshots.is_empty() && wanted.is_none() {
         return Ok(None);
     }
-    let names = names(&Directory::open(&setting.path())?)?;
-    if names.is_empty() {
-        return Ok(None);
-    }
-    let mut checks =
-        read(&setting.memory()).map_err(|error| Failure::caused(OWN_FAILURE, "archive", &error))?;
-    checks.of_names(names);
-    Ok(Some(checks.facts(now)))
+    Ok(Some(ArchiveFacts { wanted, ..checks.facts(now) }))
 }

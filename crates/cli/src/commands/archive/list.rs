@@ -10,7 +10,9 @@ use ctrlz_core::size::ByteSize;
 use ctrlz_core::workspace::WorkspaceDriver;
 use serde_json::{Value, json};
 
+use super::checked::{self, Automatic, Checks};
 use super::setting::Setting;
+use super::yielding::Wanted;
 use crate::Answer;
 use crate::arguments::{FromArgument, KeyArguments};
 use crate::context::Context;
@@ -27,10 +29,15 @@ pub(super) fn list(from: &FromArgument, given: &KeyArguments, json: bool) -> Ans
     if let Err(failure) = &keys {
         eprintln!("ctrlz: {}", plain(failure.message()));
     }
+    // Only of the archive of this host it is known, and told where that is needed.
+    let checks = match from.from {
+        None => checked::known(&setting).unwrap_or_default(),
+        Some(_) => Checks::default(),
+    };
     let mut snapshots = listing.snapshots;
     snapshots.sort_by(|a, b| (&a.created, &a.reference).cmp(&(&b.created, &b.reference)));
     if json {
-        let snapshots: Vec<Value> = snapshots.iter().map(as_json).collect();
+        let snapshots: Vec<Value> = snapshots.iter().map(|one| as_json(one, &checks)).collect();
         let faults: Vec<Value> = listing
             .faults
             .iter()
@@ -42,8 +49,9 @@ pub(super) fn list(from: &FromArgument, given: &KeyArguments, json: bool) -> Ans
             ("faults", faults.into()),
         ]);
     } else {
-        let rows: Vec<Vec<String>> = snapshots.iter().map(row).collect();
-        print_table(&["NAME", "TAKEN", "SIZE", "ENCRYPTED"], &rows, "no snapshots in the archive");
+        let rows: Vec<Vec<String>> = snapshots.iter().map(|one| row(one, &checks)).collect();
+        let columns = ["NAME", "TAKEN", "SIZE", "ENCRYPTED", "AUTOMATIC"];
+        print_table(&columns, &rows, "no snapshots in the archive");
         for (name, error) in &listing.faults {
             println!("{}: {}", plain(name), plain(&error.to_string()));
         }
@@ -51,23 +59,25 @@ pub(super) fn list(from: &FromArgument, given: &KeyArguments, json: bool) -> Ans
     if listing.faults.is_empty() { show::done() } else { Ok(1) }
 }
 
-fn row(listed: &Listed) -> Vec<String> {
+fn row(listed: &Listed, checks: &Checks) -> Vec<String> {
     let name = listed.name.clone();
     vec![
         name.unwrap_or_else(|| format!("{} (no key for its name)", listed.reference)),
         listed.created.clone().unwrap_or_else(|| "-".to_owned()),
         ByteSize(listed.size).to_string(),
         if listed.encrypted { "yes" } else { "no" }.to_owned(),
+        checks.automatic(&listed.reference).map_or("-", Automatic::word).to_owned(),
     ]
 }
 
-fn as_json(listed: &Listed) -> Value {
+fn as_json(listed: &Listed, checks: &Checks) -> Value {
     json!({
         "name": listed.name,
         "reference": listed.reference,
         "created": listed.created,
         "bytes": listed.size,
         "encrypted": listed.encrypted,
+        "automatic": checks.automatic(&listed.reference).map(Automatic::word),
         "manifest": listed.descriptor.digest.to_string(),
     })
 }
@@ -121,7 +131,12 @@ pub(super) fn collect(from: &FromArgument, (dry_run, now): (bool, bool), json: b
     if now {
         how.grace = Duration::ZERO;
     }
+    let wanted = match from.from {
+        None => Some(Wanted::raise(&setting.memory())?),
+        Some(_) => None,
+    };
     let done = collect_place(place.as_ref(), &how)?;
+    drop(wanted);
     if from.from.is_none() && !dry_run {
         forget(&context, &setting)?;
     }
@@ -152,7 +167,7 @@ pub(super) fn collect(from: &FromArgument, (dry_run, now): (bool, bool), json: b
 }
 
 /// What was remembered of layers that are gone is of no use.
-fn forget(context: &Context, setting: &Setting) -> Result<(), Failure> {
+pub(super) fn forget(context: &Context, setting: &Setting) -> Result<(), Failure> {
     let archiver = Archiver {
         place: &setting.create()?,
         memory: &setting.memory(),

@@ -1,5 +1,7 @@
-//! Snapshots at rest: `ctrlz push`, `pull`, `archive`, `export`, `import`, `verify` and `drill`.
+//! Snapshots at rest: `ctrlz push`, `pull`, `archive`, `export`, `import`, `verify` and `drill`, and
+//! what is done with them without being asked.
 
+mod apply;
 mod before;
 mod bring;
 mod check;
@@ -11,6 +13,7 @@ mod keys;
 mod list;
 mod lost;
 mod pin;
+mod policy;
 mod progress;
 mod pull;
 mod push;
@@ -18,7 +21,9 @@ mod rebuild;
 mod scratch;
 mod setting;
 mod snapshot_name;
+mod troubles;
 mod values;
+mod yielding;
 
 use std::path::{Path, PathBuf};
 
@@ -31,22 +36,26 @@ use crate::arguments::{ArchiveAction, ArchiveArguments};
 use crate::failure::{Failure, OWN_FAILURE};
 use crate::show::plain;
 
+pub(crate) use apply::{Thinned, thin};
 pub(crate) use before::before;
 pub(crate) use check::{drill, verify};
 pub(crate) use checked::archive_facts;
 pub(crate) use export::export;
 pub(crate) use import::import;
 pub(crate) use lost::lost;
+pub(crate) use policy::{awaited, is_due as is_archive_due};
 pub(crate) use pull::pull;
 pub(crate) use push::push;
 pub(crate) use rebuild::rebuild;
 pub(crate) use values::{ArchivedValues, values};
+pub(crate) use yielding::YIELDED;
 
 pub(crate) fn archive(arguments: &ArchiveArguments, json: bool) -> Answer {
     match &arguments.action {
         ArchiveAction::Ls { from, keys } => list::list(from, keys, json),
         ArchiveAction::Rm { names, from, keys } => list::remove(names, from, keys, json),
         ArchiveAction::Gc { from, dry_run, now } => list::collect(from, (*dry_run, *now), json),
+        ArchiveAction::Apply { of_daemon } => apply::apply(*of_daemon, json),
         ArchiveAction::Keys { action, from, keys } => keys::keys(action, from, keys, json),
     }
 }

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::setting::Setting;
+use super::yielding::Wanted;
 use super::{checked, losses, shown};
 use crate::Answer;
 use crate::arguments::{ArchiveScope, PushArguments};
@@ -24,7 +25,7 @@ use crate::failure::{Failure, OWN_FAILURE};
 use crate::show;
 
 /// Where else a snapshot was sent, and what that came to.
-struct Copied {
+pub(super) struct Copied {
     address: String,
     transferred: Transferred,
 }
@@ -52,9 +53,12 @@ pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
                 arguments.skip_unreadable,
             )
         })?;
+        checked::note(&setting, &place, |checks| checks.lies(&archived, None));
         let mut copies = Vec::new();
         for address in addresses {
-            copies.push(copy(&setting, &place, &archived.snapshot.reference, address, &keys)?);
+            let reference = &archived.snapshot.reference;
+            copies.push(copy(&setting, &place, reference, address, keys.as_ref())?);
+            checked::note(&setting, &place, |checks| checks.sent(reference, address));
         }
         if json {
             told.push(as_json(snapshot, scope, &archived, &copies));
@@ -137,13 +141,12 @@ pub(super) fn archive(
     };
     let state = state_at(context, sandbox, snapshot)?;
     let progress = Progress::new("archived");
-    let archived = core.with_strata(sandbox, snapshot, |strata| {
+    let _wanted = Wanted::raise(&setting.memory())?;
+    core.with_strata(sandbox, snapshot, |strata| {
         let state = state.as_deref();
         let subject = Subject { sandbox, snapshot, scope, strata, state };
-        Ok::<_, Failure>(archiver.archive(&subject, &|bytes| progress.add(bytes))?)
-    })?;
-    checked::note(setting, place, |checks| checks.lies(&archived.snapshot));
-    Ok(archived)
+        Ok(archiver.archive(&subject, &|bytes| progress.add(bytes))?)
+    })
 }
 
 /// The state's history up to the snapshot, as `ctrlz state export` writes it.
@@ -164,12 +167,12 @@ pub(super) fn state_at(
 }
 
 /// Sends a snapshot to another place.
-fn copy(
+pub(super) fn copy(
     setting: &Setting,
     from: &Directory,
     reference: &str,
     address: &str,
-    keys: &Option<Keyring>,
+    keys: Option<&Keyring>,
 ) -> Result<Copied, Failure> {
     // The transfer itself asks again, and tells it.
     let to = setting.address(address)?;

@@ -1,5 +1,7 @@
 //! `ctrlz daemon`: the background tasks, until somebody stops them.
 
+mod archive;
+mod carried;
 mod checkpoints;
 mod configuration;
 mod delivery;
@@ -96,6 +98,7 @@ fn took_over(teller: &Teller, evidence: String) {
 
 fn tasks(store: &Path, remedies: bool) -> Result<Vec<Box<dyn Task>>, Failure> {
     let mut tasks: Vec<Box<dyn Task>> = vec![
+        Box::new(archive::Archive::default()),
         Box::new(checkpoints::Checkpoints::new(store)),
         Box::new(configuration::Configuration::new(store)),
         Box::new(health::Health::new(remedies)),

@@ -2,11 +2,8 @@
 //! its configuration leaves that to ctrlz.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::os::unix::fs::FileExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
 use ctrlz_config::EmergencyStart;
@@ -14,8 +11,8 @@ use ctrlz_core::event::{Event, Happening};
 use ctrlz_core::operation::{OperationKind, Status};
 use ctrlz_core::store::StoreError;
 use ctrlz_engine::background::{Task, TaskError};
-use rustix::fs::MemfdFlags;
 
+use super::carried::CarriedOut;
 use crate::commands::emergency::NO_EMERGENCY;
 use crate::commands::known_good::configuration_of;
 use crate::context::Context;
@@ -39,12 +36,6 @@ struct Required {
     gone_on: bool,
     /// The process that carries it out, once that has begun.
     carried_out: Option<CarriedOut>,
-}
-
-/// A process at work, and what it says: in memory, so that it can say it when nobody listens any more.
-struct CarriedOut {
-    child: Child,
-    said: File,
 }
 
 pub(super) struct Recovery {
@@ -197,10 +188,10 @@ enum Done {
 }
 
 fn step(context: &Context, name: &str, required: &mut Required) -> Result<Done, Failure> {
-    if let Some(CarriedOut { child, said }) = &mut required.carried_out {
-        return match child.try_wait().map_err(failed(name))? {
+    if let Some(process) = &mut required.carried_out {
+        return match process.ended().map_err(failed(name))? {
             None => Ok(Done::NotYet),
-            Some(status) => end(name, status, said),
+            Some(status) => end(name, status, process),
         };
     }
     if required.seen.elapsed() < patience() {
@@ -237,28 +228,18 @@ fn failed(name: &str) -> impl FnOnce(std::io::Error) -> Failure {
 /// Without a reason it first looks whether a check fails. It is not waited for: a daemon that is stopped
 /// leaves it at work.
 fn start(name: &str, reason: Option<&str>) -> Result<CarriedOut, Failure> {
-    let said = rustix::fs::memfd_create("ctrlz-recovery", MemfdFlags::CLOEXEC);
-    let said = said.map(File::from).map_err(|errno| failed(name)(errno.into()))?;
-    let mut command = Command::new("/proc/self/exe");
-    command.arg0("ctrlz").args(["recover", &format!("--emergency={name}")]);
-    command.args(reason.map(|reason| format!("--reason={reason}")));
-    let stderr = said.try_clone().map_err(failed(name))?;
-    let command =
-        command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-    let child = command.spawn().map_err(failed(name))?;
-    Ok(CarriedOut { child, said })
+    let mut arguments = vec!["recover".to_owned(), format!("--emergency={name}")];
+    arguments.extend(reason.map(|reason| format!("--reason={reason}")));
+    CarriedOut::start(&arguments).map_err(failed(name))
 }
 
 /// What came of it.
-fn end(name: &str, status: ExitStatus, said: &File) -> Result<Done, Failure> {
+fn end(name: &str, status: ExitStatus, process: &CarriedOut) -> Result<Done, Failure> {
     // 1 says that a check fails after all, which is told by itself.
     if matches!(status.code(), Some(0 | 1)) {
         return Ok(Done::Over);
     }
-    let mut told = vec![0; 4096];
-    let read = said.read_at(&mut told, 0).unwrap_or(0);
-    told.truncate(read);
-    let told = String::from_utf8_lossy(&told).trim().to_owned();
+    let told = process.said();
     // Somebody went on with it, and it is well.
     if told.contains(NO_EMERGENCY) {
         return Ok(Done::Over);
