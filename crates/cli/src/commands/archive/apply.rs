@@ -182,12 +182,14 @@ impl Work<'_> {
         space::require(&self.context.directory)?;
         // Before each, as a push does.
         pin::check(&self.setting.memory(), self.keys)?;
+        checked::note(self.setting, self.place, |checks| checks.collections.begun());
         let archived = match self.yielding.while_holding(|| self.write(due)) {
             Err(failure) if failure.is("no-snapshot") => return Ok(()),
             archived => archived?,
         };
         let reference = &archived.snapshot.reference;
         checked::note(self.setting, self.place, |checks| {
+            checks.collections.ended();
             checks.lies(&archived, Some(Automatic::Policy));
             if policy::stays(&due.snapshot) {
                 checks.keep(reference);

@@ -15,10 +15,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(6 * 3600);
 /// What passes by itself is told once it failed so often.
 const OFTEN: u32 = 4;
 
-/// How long after a collection the next one comes, when something was taken out of the archive, and
-/// when only somebody who was interrupted can have left something.
+/// How long after a collection the next one comes at the earliest, when something was taken out of
+/// the archive, and when only somebody who was interrupted can have left something.
 const AFTER_REMOVAL: Duration = Duration::from_secs(3600);
-const ANYWAY: Duration = Duration::from_secs(86_400);
+const AFTER_INTERRUPTION: Duration = Duration::from_secs(86_400);
 
 /// What could not be done, in words, by what it was.
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -67,11 +67,14 @@ impl Troubles {
     }
 }
 
-/// When the archive was collected last without being asked, and whether something was taken out since.
+/// When the archive was collected last without being asked, and whether there is a reason to.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Collections {
     last: Option<Timestamp>,
+    /// Something was taken out since.
     removed: bool,
+    /// Something was begun and not ended, so that layers may lie there which nothing names.
+    unfinished: bool,
 }
 
 impl Collections {
@@ -79,13 +82,26 @@ impl Collections {
         self.removed = true;
     }
 
+    pub(super) fn begun(&mut self) {
+        self.unfinished = true;
+    }
+
+    pub(super) fn ended(&mut self) {
+        self.unfinished = false;
+    }
+
     /// That it was collected; `left` says whether something was too young to go.
     pub(super) fn done(&mut self, now: Timestamp, left: bool) {
-        *self = Self { last: Some(now), removed: self.removed && left };
+        let (removed, unfinished) = (self.removed && left, self.unfinished && left);
+        *self = Self { last: Some(now), removed, unfinished };
     }
 
     pub(super) fn is_due(&self, now: Timestamp) -> bool {
-        let pause = if self.removed { AFTER_REMOVAL } else { ANYWAY };
+        let pause = match (self.removed, self.unfinished) {
+            (true, _) => AFTER_REMOVAL,
+            (false, true) => AFTER_INTERRUPTION,
+            (false, false) => return false,
+        };
         self.last.is_none_or(|last| now < last || since(last, now) >= pause)
     }
 }
@@ -140,16 +156,21 @@ mod tests {
     }
 
     #[test]
-    fn a_collection_is_due_after_an_hour_or_a_day() {
+    fn a_collection_is_due_where_there_is_a_reason_after_an_hour_or_a_day() {
         let mut collections = Collections::default();
+        assert!(!collections.is_due(at(0)), "nothing was done");
+        collections.begun();
         assert!(collections.is_due(at(0)));
-        collections.done(at(0), false);
-        assert!(!collections.is_due(at(3600)) && collections.is_due(at(86_400)));
+        collections.ended();
+        assert!(!collections.is_due(at(0)));
+        collections.begun();
+        collections.done(at(0), true);
+        assert!(!collections.is_due(at(86_399)) && collections.is_due(at(86_400)));
         collections.removed();
         assert!(!collections.is_due(at(3599)) && collections.is_due(at(3600)));
         collections.done(at(3600), true);
         assert!(collections.is_due(at(7200)), "something was too young");
         collections.done(at(7200), false);
-        assert!(!collections.is_due(at(10_800)));
+        assert!(!collections.is_due(at(700_000)));
     }
 }

