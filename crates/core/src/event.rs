@@ -44,6 +44,12 @@ pub enum Happening {
     /// A snapshot's tags are others than before, or it was found good.
     #[serde(rename = "io.github.ctrlz.snapshot.changed")]
     SnapshotChanged(SnapshotChanged),
+    /// A snapshot was archived.
+    #[serde(rename = "io.github.ctrlz.snapshot.archived")]
+    SnapshotArchived(SnapshotArchived),
+    /// A snapshot that nobody asked for was taken out of the archive by itself.
+    #[serde(rename = "io.github.ctrlz.snapshot.unarchived")]
+    SnapshotUnarchived(SnapshotUnarchived),
     /// Old operations can be undone no more, since their files were let go.
     #[serde(rename = "io.github.ctrlz.history.trimmed")]
     HistoryTrimmed(HistoryTrimmed),
@@ -171,6 +177,35 @@ pub struct SnapshotCreated {
 pub struct SnapshotRemoved {
     /// Its id.
     pub snapshot: SnapshotId,
+    /// Why.
+    pub reason: String,
+}
+
+/// See [`Happening::SnapshotArchived`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotArchived {
+    /// Its id.
+    pub snapshot: SnapshotId,
+    /// Its name in the archive.
+    pub name: String,
+    /// Where the archive lies.
+    pub place: String,
+    /// What of it is there.
+    pub scope: SnapshotScope,
+    /// The digest of its manifest, which names all of it for ever.
+    pub manifest: Digest,
+    /// Why, when no user asked for it: `backup` or `policy`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automatic: Option<String>,
+}
+
+/// See [`Happening::SnapshotUnarchived`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotUnarchived {
+    /// Its name in the archive.
+    pub name: String,
+    /// Where the archive lies.
+    pub place: String,
     /// Why.
     pub reason: String,
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use ctrlz_core::event::{Event, Happening, HistoryTrimmed};
+use ctrlz_core::event::{Event, Happening, HistoryTrimmed, SnapshotArchived};
 use ctrlz_core::snapshot::Tag;
 use ctrlz_core::store::{LoggedEvent, Store};
 use serde_json::Value;
@@ -180,6 +180,14 @@ fn told(happening: &Happening) -> String {
             reason => format!("{} → {}: {reason}", changed.from, changed.to),
         },
         Happening::SnapshotRemoved(removed) => format!("{}: {}", removed.snapshot, removed.reason),
+        Happening::SnapshotArchived(archived) => {
+            let SnapshotArchived { snapshot, name, place, automatic, .. } = archived;
+            let why = automatic.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
+            format!("{snapshot} as {name} in {place}{why}")
+        }
+        Happening::SnapshotUnarchived(gone) => {
+            format!("{} from {}: {}", gone.name, gone.place, gone.reason)
+        }
         Happening::RollbackRequired(required) => required.reason.clone(),
         Happening::RollbackDone(done) => {
             let counts = done.counts.as_ref().map(counts_in_words).unwrap_or_default();

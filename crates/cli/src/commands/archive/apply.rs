@@ -8,12 +8,14 @@ use ctrlz_archive::collect::{Collecting, collect};
 use ctrlz_archive::crypt::Keyring;
 use ctrlz_archive::place::{Directory, Place};
 use ctrlz_archive::snapshot::{Listing, list as list_place};
+use ctrlz_core::event::{Happening, SnapshotUnarchived};
 use ctrlz_core::size::ByteSize;
+use ctrlz_core::snapshot::SnapshotScope;
 use serde_json::{Value, json};
 
 use super::checked::{self, Automatic, Checks};
 use super::policy::{self, COLLECTING, Due, Named, Plan, drilling, removing, sending};
-use super::push::{copy, scope_of, state_at};
+use super::push::{copy, record, scope_of, state_at};
 use super::scratch::Scratch;
 use super::setting::Setting;
 use super::yielding::{YIELDED, Yielding};
@@ -54,6 +56,8 @@ pub(super) fn apply(of_daemon: bool, json: bool) -> Answer {
             Err(failure) if of_daemon && failure.is("busy") => return Ok(YIELDED),
             begun => begun?,
         };
+        // Also errs when the archive is gone, which nobody but a user makes anew.
+        checked::known(&setting)?;
         let place = setting.create()?;
         let keys = setting.keys(&place, &KeyArguments::default())?;
         let listing = list_place(&place, keys.as_ref())?;
@@ -109,7 +113,7 @@ impl Work<'_> {
         });
         for named in surplus {
             self.tried(&removing(&named.name), report, |report| {
-                take_out(self.setting, self.place, &named)?;
+                take_out(self.context, (self.setting, self.place), &named)?;
                 report.removed.push(named.name.clone());
                 Ok(())
             })?;
@@ -183,14 +187,16 @@ impl Work<'_> {
         // Before each, as a push does.
         pin::check(&self.setting.memory(), self.keys)?;
         checked::note(self.setting, self.place, |checks| checks.collections.begun());
-        let archived = match self.yielding.while_holding(|| self.write(due)) {
+        let (scope, archived) = match self.yielding.while_holding(|| self.write(due)) {
             Err(failure) if failure.is("no-snapshot") => return Ok(()),
             archived => archived?,
         };
+        let subject = (&due.sandbox, &due.snapshot, scope);
+        let to = (self.context, self.setting, self.place);
+        record(to, subject, &archived, Some(Automatic::Policy))?;
         let reference = &archived.snapshot.reference;
         checked::note(self.setting, self.place, |checks| {
             checks.collections.ended();
-            checks.lies(&archived, Some(Automatic::Policy));
             if policy::stays(&due.snapshot) {
                 checks.keep(reference);
             }
@@ -204,7 +210,7 @@ impl Work<'_> {
     }
 
     /// Archives without holding the sandbox: what was read counts only when it is still so at the end.
-    fn write(&self, due: &Due) -> Result<Archived, Failure> {
+    fn write(&self, due: &Due) -> Result<(SnapshotScope, Archived), Failure> {
         let Due { sandbox, .. } = due;
         // As it is now, and not when it was planned.
         let snapshot = &self.context.store().snapshot(due.snapshot.id)?;
@@ -230,7 +236,7 @@ impl Work<'_> {
                 is_over: &|| yielding.is_over(),
                 check: &|| core.is_still(&loose),
             };
-            archiver.archive_watched(&subject, &watch).map_err(|error| {
+            let archived = archiver.archive_watched(&subject, &watch).map_err(|error| {
                 // What vanishes while it is read is no fault.
                 match core.is_still(&loose) {
                     Err(why) => overtaken(&why),
@@ -239,7 +245,8 @@ impl Work<'_> {
                         error => error.into(),
                     },
                 }
-            })
+            })?;
+            Ok((scope, archived))
         })
     }
 
@@ -275,10 +282,20 @@ fn overtaken(why: &str) -> Failure {
     Failure::new(OWN_FAILURE, OVERTAKEN, message).detail(why.to_owned())
 }
 
-/// Takes one snapshot out of the archive of this host.
-fn take_out(setting: &Setting, place: &Directory, named: &Named) -> Result<(), Failure> {
-    place.withdraw(&named.reference)?;
+/// Takes one snapshot out of the archive of this host, and tells that in the event log.
+fn take_out(
+    context: &Context,
+    (setting, place): (&Setting, &Directory),
+    named: &Named,
+) -> Result<(), Failure> {
+    if !place.withdraw(&named.reference)? {
+        return Ok(());
+    }
     checked::note(setting, place, |checks| checks.collections.removed());
+    let (name, place) = (named.name.clone(), place.address());
+    let reason = "there are enough newer ones that nobody asked for".to_owned();
+    let gone = Happening::SnapshotUnarchived(SnapshotUnarchived { name, place, reason });
+    context.store().emit(None, gone)?;
     Ok(())
 }
 
@@ -320,7 +337,7 @@ pub(crate) fn thin(
             break;
         }
         if !dry_run {
-            take_out(&setting, &place, &named)?;
+            take_out(context, (&setting, &place), &named)?;
         }
         thinned.names.push(named.name);
     }

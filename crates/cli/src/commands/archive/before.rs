@@ -9,7 +9,7 @@ use ctrlz_core::verdict::Risk;
 use ctrlz_engine::{RunRequest, SandboxCore};
 
 use super::checked::Automatic;
-use super::push::{archive, scope_of};
+use super::push::{archive, record, scope_of};
 use super::setting::Setting;
 use super::{checked, pin};
 use crate::arguments::{ArchiveScope, KeyArguments};
@@ -55,7 +55,7 @@ fn backup(
     let scope = scope_of(context, (sandbox, &snapshot), Some(scope));
     let subject = (sandbox, &snapshot, scope);
     let archived = archive((context, core), setting, (&place, keys.as_ref()), subject, false)?;
-    checked::note(setting, &place, |checks| checks.lies(&archived, Some(Automatic::Backup)));
+    record((context, setting, &place), subject, &archived, Some(Automatic::Backup))?;
     let what = Verifying {
         names: vec![archived.snapshot.reference],
         keys: keys.as_ref(),

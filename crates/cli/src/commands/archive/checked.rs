@@ -18,13 +18,14 @@ use ctrlz_core::time::Timestamp;
 use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
+use super::pin;
 use super::policy::{self, Lying};
 use super::setting::Setting;
 use super::snapshot_name::parted;
 use super::troubles::{Collections, Troubles};
 use crate::clock;
 use crate::context::Context;
-use crate::failure::{Failure, OWN_FAILURE};
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::show::plain;
 
 const FILE: &str = "checks.json";
@@ -289,9 +290,18 @@ fn write(
 }
 
 /// What is known of the archive of this host, of what lies there now; nothing where there is none.
+///
+/// # Errors
+/// When it cannot be read; and when there was one that something is to be archived to by itself, and
+/// is no more: its disk may not be mounted.
 pub(super) fn known(setting: &Setting) -> Result<Checks, Failure> {
     if !setting.is_there() {
-        return Ok(Checks::default());
+        if setting.config.snapshots.is_empty() || !pin::is_remembered(&setting.memory()) {
+            return Ok(Checks::default());
+        }
+        let message = format!("there is no archive at {} any more", setting.path().display());
+        return Err(Failure::new(REFUSED, "no-archive", message)
+            .hint("mount the disk that it lies on, or `ctrlz push` makes a new one"));
     }
     let mut checks =
         read(&setting.memory()).map_err(|error| Failure::caused(OWN_FAILURE, "archive", &error))?;

@@ -31,6 +31,11 @@ pub(super) fn check(memory: &Path, keys: Option<&Keyring>) -> Result<(), Failure
     }
 }
 
+/// Whether anything was ever archived to the place.
+pub(super) fn is_remembered(memory: &Path) -> bool {
+    memory.join(FILE).exists()
+}
+
 /// Trusts the archive's data key as it is now.
 pub(super) fn trust(memory: &Path, keys: Option<&Keyring>) -> Result<(), Failure> {
     write(memory, &fingerprint(keys)?)

@@ -6,6 +6,7 @@ use ctrlz_archive::archiver::{Archived, Archiver, Subject};
 use ctrlz_archive::crypt::Keyring;
 use ctrlz_archive::place::{Directory, Expect, Place};
 use ctrlz_archive::transfer::{Event, Transfer, Transferred};
+use ctrlz_core::event::{Happening, SnapshotArchived};
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope};
@@ -14,6 +15,7 @@ use ctrlz_engine::SandboxCore;
 use ctrlz_store::state_file::Bundle;
 use serde_json::{Value, json};
 
+use super::checked::Automatic;
 use super::progress::Progress;
 use super::setting::Setting;
 use super::yielding::Wanted;
@@ -53,7 +55,7 @@ pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
                 arguments.skip_unreadable,
             )
         })?;
-        checked::note(&setting, &place, |checks| checks.lies(&archived, None));
+        record((&context, &setting, &place), (sandbox, snapshot, scope), &archived, None)?;
         let mut copies = Vec::new();
         for address in addresses {
             let reference = &archived.snapshot.reference;
@@ -147,6 +149,30 @@ pub(super) fn archive(
         let subject = Subject { sandbox, snapshot, scope, strata, state };
         Ok(archiver.archive(&subject, &|bytes| progress.add(bytes))?)
     })
+}
+
+/// Notes and tells in the event log that a snapshot lies in the archive of this host, and why, when no
+/// user asked for it.
+pub(super) fn record(
+    (context, setting, place): (&Context, &Setting, &Directory),
+    (sandbox, snapshot, scope): (&Sandbox, &Snapshot, SnapshotScope),
+    archived: &Archived,
+    automatic: Option<Automatic>,
+) -> Result<(), Failure> {
+    checked::note(setting, place, |checks| checks.lies(archived, automatic));
+    if archived.was_there {
+        return Ok(());
+    }
+    let happening = Happening::SnapshotArchived(SnapshotArchived {
+        snapshot: snapshot.id,
+        name: archived.snapshot.name.clone(),
+        place: place.address(),
+        scope,
+        manifest: archived.snapshot.descriptor.digest,
+        automatic: automatic.map(|why| why.word().to_owned()),
+    });
+    context.store().emit(Some(sandbox.id), happening)?;
+    Ok(())
 }
 
 /// The state's history up to the snapshot, as `ctrlz state export` writes it.

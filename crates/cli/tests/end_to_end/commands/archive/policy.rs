@@ -80,6 +80,32 @@ fn what_archive_yaml_names_is_archived_sent_and_drilled_once() {
     assert_eq!(texts(&scene.json(&["archive", "apply"])["archived"]), [named(&second)]);
 }
 
+/// The data of the events of a type.
+fn events(scene: &Scene, kind: &str) -> Vec<Value> {
+    let told = scene.json(&["events", "-n", "1000", "--type", kind]);
+    let events = told["events"].as_array().expect("an array");
+    events.iter().map(|event| event["data"].clone()).collect()
+}
+
+#[test]
+fn an_archive_that_is_gone_is_not_made_anew_by_itself() {
+    let scene = scene();
+    let first = taken(&scene, &[]);
+    configure(&scene, "snapshots: manual\nplace: ../../../disk/archive\n");
+    scene.ok(&["archive", "apply"]);
+    scene.host("mv ../disk ../elsewhere");
+    taken(&scene, &[]);
+    scene.run(&["archive", "apply"]).code(123).says(&["no archive at", "mount the disk"]);
+    assert!(!scene.root.join("disk").exists());
+    is(&scene, "archive-damaged", "critical", "no archive at");
+    let told = scene.json(&["gc"]);
+    assert!(told["sandboxes"][0]["left_alone"].is_string(), "{told}");
+    scene.host("mv ../elsewhere ../disk");
+    let done = scene.json(&["archive", "apply"]);
+    assert_eq!(done["archived"].as_array().expect("an array").len(), 1);
+    scene.ok(&["drill", &named(&first)]);
+}
+
 #[test]
 fn an_encrypted_archive_is_known_by_the_real_names() {
     let scene = scene();
@@ -145,6 +171,11 @@ fn of_those_that_nobody_asked_for_the_newest_stay() {
     let done = scene.json(&["archive", "apply"]);
     assert_eq!(done["removed"].as_array().expect("an array").len(), 2);
     scene.ok(&["verify"]);
+    let archived = events(&scene, "snapshot.archived");
+    let why: Vec<&str> = archived.iter().filter_map(|data| data["automatic"].as_str()).collect();
+    assert_eq!((archived.len(), why.len()), (6, 5), "{archived:?}");
+    let gone = events(&scene, "snapshot.unarchived");
+    assert_eq!((gone.len(), &gone[0]["name"]), (3, &Value::from(all[1].0.clone())));
 }
 
 #[test]
