@@ -4,7 +4,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ctrlz_core::archive::{Arrival, Stratum};
-use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::id::OperationId;
 use ctrlz_core::lifecycle::Life;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::operation::{Operation, OperationKind};
@@ -30,9 +30,8 @@ pub struct Loose {
     /// The parts, lowest first; none of a snapshot of the state alone.
     pub strata: Vec<Stratum>,
     snapshot: Snapshot,
-    /// All sandboxes on the same base.
-    neighbours: Vec<SandboxId>,
-    /// The newest operation in any of them, by then.
+    base: PathBuf,
+    /// The newest operation in any sandbox on that base, by then.
     newest: OperationId,
     /// Which directories the parts were.
     directories: Vec<Option<(u64, u64)>>,
@@ -47,20 +46,19 @@ impl SandboxCore<'_> {
     /// [`EngineError::InUse`] while an operation changes the base; a damaged snapshot, which is not
     /// mended here; a failure to read.
     pub fn loose(&self, sandbox: &Sandbox, snapshot: &Snapshot) -> Result<Loose, EngineError> {
-        let (mut neighbours, mut newest) = (Vec::new(), OperationId(0));
-        for other in self.store.sandboxes()? {
-            if other.base != sandbox.base {
-                continue;
-            }
-            if let Some(last) = self.store.operations(other.id, 1)?.first() {
+        let mut newest = OperationId(0);
+        for neighbour in self.on_base(&sandbox.base)? {
+            if let Some(last) = self.store.operations(neighbour.id, 1)?.first() {
                 newest = newest.max(last.id);
             }
-            if let Some(open) = other.open_operation
+        }
+        // Asked afterwards: what is not under way by now has ended, or has a higher number.
+        for neighbour in self.on_base(&sandbox.base)? {
+            if let Some(open) = neighbour.open_operation
                 && self.may_change_base(&self.store.operation(open)?)
             {
-                return Err(EngineError::InUse(other.name.to_string()));
+                return Err(EngineError::InUse(neighbour.name.to_string()));
             }
-            neighbours.push(other.id);
         }
         let strata = match snapshot.point.tree.is_none() {
             true => Vec::new(),
@@ -73,7 +71,15 @@ impl SandboxCore<'_> {
             }
         };
         let directories = strata.iter().map(|stratum| identity(&stratum.directory)).collect();
-        Ok(Loose { strata, snapshot: snapshot.clone(), neighbours, newest, directories })
+        let (snapshot, base) = (snapshot.clone(), sandbox.base.clone());
+        Ok(Loose { strata, snapshot, base, newest, directories })
+    }
+
+    /// All sandboxes on a base.
+    fn on_base(&self, base: &Path) -> Result<Vec<Sandbox>, StoreError> {
+        let mut sandboxes = self.store.sandboxes()?;
+        sandboxes.retain(|sandbox| sandbox.base == base);
+        Ok(sandboxes)
     }
 
     /// Whether what was read of `loose` until now is what the snapshot is; if not, why.
@@ -94,8 +100,8 @@ impl SandboxCore<'_> {
                 return Err(format!("{} was replaced", stratum.directory.display()));
             }
         }
-        for neighbour in &loose.neighbours {
-            let since = self.store.operations_since(*neighbour, loose.newest).map_err(failed)?;
+        for neighbour in self.on_base(&loose.base).map_err(failed)? {
+            let since = self.store.operations_since(neighbour.id, loose.newest).map_err(failed)?;
             if let Some(one) = since.iter().find(|operation| self.may_change_base(operation)) {
                 return Err(format!("{} changed the folder that it lies on", one.id));
             }

@@ -25,3 +25,4 @@ mod restores;
 mod tools;
 mod transfer;
 mod trees;
+mod watched;

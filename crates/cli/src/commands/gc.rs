@@ -73,8 +73,12 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
     {
         eprintln!("ctrlz: the history of usage was left alone: {}", plain(&in_full(&error)));
     }
-    // What an archive does not let go of hinders nothing else.
-    let thinned = archive::thin(&context, (arguments.dry_run, true), &|| true);
+    // The archive is of all sandboxes.
+    let thinned = match only {
+        Some(_) => Ok(Thinned::default()),
+        None => archive::thin(&context, (arguments.dry_run, true), &|| true),
+    };
+    // What it does not let go of hinders nothing else.
     let thinned = thinned.unwrap_or_else(|failure| {
         eprintln!("ctrlz: the archive was left alone: {}", plain(&failure.in_words()));
         Thinned::default()

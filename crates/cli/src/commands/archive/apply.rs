@@ -101,6 +101,9 @@ impl Work<'_> {
             let names = self.known()?.undrilled(clock::now(), every);
             // With those that were archived just now.
             let listing = list_place(self.place, self.keys)?;
+            if !names.is_empty() {
+                check::note_faults(self.setting, self.place, &listing);
+            }
             for name in names {
                 let what = drilling(&name);
                 self.tried(&what, report, |report| self.drill(&name, &listing, report))?;
@@ -264,11 +267,11 @@ impl Work<'_> {
         space::require(&self.context.directory)?;
         let scratch = Scratch::new(self.setting)?;
         let drilled = check::drill_named(self.place, self.keys, &scratch, name);
-        let fault = check::note(self.setting, self.place, (listing, name), &drilled);
+        let (fault, noted) = check::note(self.setting, self.place, (listing, name), &drilled);
         report.drilled.push((name.to_owned(), fault));
-        // What is damaged is told as such.
-        match drilled {
-            Err(failure) if failure.is(super::failure::NO_KEY) => Err(failure),
+        // What is noted as damaged is told as such; else it was not tried, and would be at once again.
+        match (drilled, noted) {
+            (Err(failure), false) => Err(failure),
             _ => Ok(()),
         }
     }

@@ -108,12 +108,7 @@ pub(crate) fn drill(arguments: &DrillArguments, json: bool) -> Answer {
     let listing = list(place.as_ref(), keys.as_ref())?;
     let is_own = arguments.from.from.is_none();
     if is_own {
-        checked::note(&setting, place.as_ref(), |checks| {
-            listing.snapshots.iter().for_each(|listed| checks.listed(listed));
-            for (reference, error) in &listing.faults {
-                checks.drilled(reference, Some(error.to_string()));
-            }
-        });
+        note_faults(&setting, place.as_ref(), &listing);
     }
     let names = match arguments.names.as_slice() {
         [] => newest(&listing.snapshots),
@@ -167,24 +162,36 @@ pub(super) fn drill_named(
     Ok(drilled)
 }
 
-/// Notes what a drill of a snapshot in the archive of this host came to; answers what was wrong.
+/// Notes the snapshots in the archive of this host, and those that not even a listing can read.
+pub(super) fn note_faults(setting: &Setting, place: &dyn Place, listing: &Listing) {
+    checked::note(setting, place, |checks| {
+        listing.snapshots.iter().for_each(|listed| checks.listed(listed));
+        for (reference, error) in &listing.faults {
+            checks.drilled(reference, Some(error.to_string()));
+        }
+    });
+}
+
+/// Notes what a drill of a snapshot in the archive of this host came to; answers what was wrong, and
+/// whether it could be noted.
 pub(super) fn note(
     setting: &Setting,
     place: &dyn Place,
     (listing, name): (&Listing, &str),
     drilled: &Result<Drilled, Failure>,
-) -> Option<String> {
+) -> (Option<String>, bool) {
     let fault = fault(drilled);
     let reference = listing.snapshots.iter().find(|listed| {
         listed.reference == *name || listed.name.as_ref().is_some_and(|real| real == name)
     });
     // Without its key, nothing was tried.
     let is_sealed = drilled.as_ref().is_err_and(|failure| failure.is(failure::NO_KEY));
-    if !is_sealed && let Some(listed) = reference {
+    let reference = reference.filter(|_| !is_sealed);
+    if let Some(listed) = reference {
         let fault = fault.clone();
         checked::note(setting, place, |checks| checks.drilled(&listed.reference, fault));
     }
-    fault
+    (fault, reference.is_some())
 }
 
 fn is_whole(drilled: &Drilled) -> bool {

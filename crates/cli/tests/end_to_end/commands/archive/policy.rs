@@ -264,7 +264,7 @@ mod meanwhile {
     /// `ctrlz archive apply`, held where it has begun.
     struct Held {
         file: PathBuf,
-        child: Child,
+        child: Option<Child>,
     }
 
     impl Held {
@@ -275,7 +275,7 @@ mod meanwhile {
             let mut command = scene.ctrlz(["--json", "archive", "apply"]);
             command.env("CTRLZ_ARCHIVE_HOLD", &file);
             command.stdout(Stdio::piped()).stderr(Stdio::piped());
-            let child = command.spawn().expect("start");
+            let child = Some(command.spawn().expect("start"));
             let reached = file.with_extension("reached");
             for _ in 0..3000 {
                 if reached.exists() {
@@ -287,21 +287,36 @@ mod meanwhile {
             panic!("it never begins");
         }
 
+        fn send(&self, signal: Signal) {
+            let child = self.child.as_ref().expect("a process");
+            kill_process(Pid::from_child(child), signal).expect("kill");
+        }
+
         /// Lets it go on to its end.
         fn end(self, scene: &Scene) -> Outcome {
             std::fs::remove_file(&self.file).expect("remove");
             self.ended(scene)
         }
 
-        fn ended(self, scene: &Scene) -> Outcome {
-            let output = self.child.wait_with_output().expect("wait");
+        fn ended(mut self, scene: &Scene) -> Outcome {
+            let child = self.child.take().expect("a process");
+            let output = child.wait_with_output().expect("wait");
             Outcome::new(&scene.ctrlz(["archive", "apply"]), output)
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            if let Some(child) = &mut self.child {
+                let _ = child.kill();
+                let _ = child.wait();
+            }
         }
     }
 
     /// ctrlz, which fails when it has to wait.
     fn at_once(scene: &Scene, arguments: &[&str]) -> Outcome {
-        let limited = ["60", crate::support::CTRLZ].iter().chain(arguments);
+        let limited = ["-k", "1", "60", crate::support::CTRLZ].iter().chain(arguments);
         Outcome::of(&mut scene.program("timeout", limited))
     }
 
@@ -376,12 +391,12 @@ mod meanwhile {
         let snapshot = taken(&scene, &[]);
         configure(&scene, "snapshots: manual\n");
         let held = Held::start(&scene);
-        kill_process(Pid::from_child(&held.child), Signal::TERM).expect("kill");
+        held.send(Signal::TERM);
         held.ended(&scene).code(75);
         let held = Held::start(&scene);
         // There is one at a time.
         at_once(&scene, &["archive", "apply"]).code(123).says(&["another process"]);
-        kill_process(Pid::from_child(&held.child), Signal::KILL).expect("kill");
+        held.send(Signal::KILL);
         held.ended(&scene);
         scene.ok(&["archive", "gc", "--now"]);
         let done = scene.json(&["archive", "apply"]);
