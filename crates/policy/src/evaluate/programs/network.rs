@@ -395,6 +395,10 @@ impl Evaluator<'_> {
             }
         }
         let operands: Vec<Field> = options.operands.iter().map(|field| (*field).clone()).collect();
+        if call.name == "rclone" && operands.first().is_some_and(|verb| looks_there(verb.text())) {
+            self.write(&Value::unknown(Taint::NETWORK));
+            return;
+        }
         self.between_machines(call, &operands, false);
     }
 
@@ -508,6 +512,13 @@ impl Evaluator<'_> {
             self.write_file(&target.value, &Value::unknown(taint), false, target.range);
         }
     }
+}
+
+/// Whether a verb of rclone only looks at what is there.
+fn looks_there(verb: &[u8]) -> bool {
+    let verbs: [&[u8]; 10] =
+        [b"ls", b"lsd", b"lsf", b"lsjson", b"lsl", b"tree", b"size", b"about", b"cat", b"hashsum"];
+    verbs.contains(&verb)
 }
 
 /// The path of `host:path`.
