@@ -140,18 +140,22 @@ fn in_workspace(path: &[u8], all: bool, reads: bool, context: &Context) -> PathC
 
 /// What of a path is below a home folder where those usually lie.
 fn below_home(path: &[u8]) -> Option<&[u8]> {
-    let end = if is_inside(path, b"/root") {
-        5
-    } else {
-        let rest = path.strip_prefix(b"/home/")?;
-        6 + rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len())
+    if is_inside(path, b"/root") {
+        let below = path.get(5..).unwrap_or_default();
+        return Some(below.strip_prefix(b"/").unwrap_or(below));
+    }
+    // `/Users` is what other systems call it.
+    let (rest, elsewhere) = match path.strip_prefix(b"/home/") {
+        Some(rest) => (rest, false),
+        None => (path.strip_prefix(b"/Users/")?, true),
     };
-    let (home, below) = path.split_at_checked(end)?;
+    let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+    let (name, below) = rest.split_at_checked(end)?;
     let below = below.strip_prefix(b"/").unwrap_or(below);
     // `/home/*` is all of them, `/home/*/.netrc` a file of each.
-    let of_everybody = home.get(6..).is_some_and(matches_everything);
-    if home == b"/home/" || of_everybody && (below.is_empty() || matches_everything(below)) {
-        return None;
+    let all = matches_everything(name) && (below.is_empty() || matches_everything(below));
+    if name.is_empty() || all {
+        return elsewhere.then_some(b"");
     }
     Some(below)
 }

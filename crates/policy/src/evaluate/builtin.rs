@@ -148,11 +148,16 @@ impl Evaluator<'_> {
                 }
                 self.note_builtin(name, arguments, range);
             }
-            b"ulimit" | b"umask" | b"wait" | b"jobs" | b"disown" | b"bg" | b"return" | b"exit"
-            | b"break" | b"continue" | b"times" | b"getopts" | b"shopt" | b"logout"
-            | b"suspend" | b"dirs" | b"help" | b"caller" => {
-                self.note_builtin(name, arguments, range)
+            b"getopts" => {
+                // The last argument is what an option may be given.
+                if let [_, _, .., value] = arguments {
+                    self.environment.set(b"OPTARG", Content::Scalar(value.value.clone()), false);
+                }
+                self.note_builtin(name, arguments, range);
             }
+            b"ulimit" | b"umask" | b"wait" | b"jobs" | b"disown" | b"bg" | b"return" | b"exit"
+            | b"break" | b"continue" | b"times" | b"shopt" | b"logout" | b"suspend" | b"dirs"
+            | b"help" | b"caller" => self.note_builtin(name, arguments, range),
             _ => return false,
         }
         true

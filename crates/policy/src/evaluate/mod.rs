@@ -156,6 +156,10 @@ pub(crate) struct Evaluator<'c> {
     called: std::collections::HashSet<Vec<u8>>,
     /// Descriptors that lead to the network.
     sockets: HashMap<u32, bool>,
+    /// Whether the current command only opens what its redirections name, and how many connections
+    /// were opened so.
+    says_nothing: bool,
+    probes: u32,
     /// The standard streams of the current command lead to the network.
     pub(crate) on_network: bool,
     pipeline: Pipe,
@@ -207,6 +211,8 @@ impl<'c> Evaluator<'c> {
             last_argument: Value::default(),
             callers: Vec::new(),
             called: std::collections::HashSet::new(),
+            says_nothing: false,
+            probes: 0,
             sockets: HashMap::new(),
             on_network: false,
             pipeline: Pipe::default(),

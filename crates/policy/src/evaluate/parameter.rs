@@ -41,6 +41,13 @@ impl Evaluator<'_> {
             });
         }
         let values = match parameter.name.as_slice() {
+            // `${@:-x}` is x where nothing is given.
+            b"@" | b"*"
+                if self.environment.positional_unknown
+                    && matches!(parameter.operator, ParameterOperator::Default { operator, .. } if operator != b'+') =>
+            {
+                return Some(self.default_list(parameter));
+            }
             b"@" | b"*" if self.environment.positional_unknown => {
                 return Some(vec![Value::unknown(Taint::ENVIRONMENT)]);
             }

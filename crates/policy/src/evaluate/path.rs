@@ -76,23 +76,26 @@ impl Evaluator<'_> {
             return;
         }
         let mut qualities = qualities;
-        if kind == EffectKind::Delete && path.taint.has(Taint::LISTED) {
+        if matches!(kind, EffectKind::Delete | EffectKind::Overwrite)
+            && path.taint.has(Taint::LISTED)
+        {
             // Whoever deletes each file that a search lists deletes the tree.
             let name = path.text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
             qualities = qualities
                 .with(Qualities::RECURSIVE)
                 .with_if(super::programs::selects(name), Qualities::SELECTED);
         }
-        if class == PathClass::Unknown && resolved.taint.has(Taint::UNSET) {
-            // `$X/*`, `$X/`: everything, should the variable be empty.
+        if class == PathClass::Unknown {
             let rest = path.text.iter().position(|byte| *byte != UNKNOWN);
             let rest = rest.and_then(|at| path.text.get(at..)).unwrap_or_default();
+            // `$X/*`, `$X/`: everything, should the variable be empty.
             let class = crate::path_class::classify(&normal(rest), kind, self.context);
-            let everything = matches!(class, PathClass::Root | PathClass::System | PathClass::Home);
+            let everything = matches!(class, PathClass::Root | PathClass::System | PathClass::Home)
+                && !rest.is_empty()
+                && resolved.taint.has(Taint::UNSET);
             // `$X/../../../..` ends at the root wherever it starts.
             let climbs = rest.windows(3).filter(|part| part == b"/..").count() >= 4;
-            let everything = everything && !rest.is_empty() || climbs;
-            qualities = qualities.with_if(everything, Qualities::ALL_OF_THEM);
+            qualities = qualities.with_if(everything || climbs, Qualities::ALL_OF_THEM);
         }
         let path = String::from_utf8_lossy(&resolved.text).into_owned();
         self.emit(kind, Target::Path { path, class }, qualities, range);

@@ -7,6 +7,9 @@ use crate::path_class::PathClass;
 use crate::source_range::SourceRange;
 use crate::syntax::tree::{Command, CommandKind, List, Part, Redirect, RedirectKind, Word};
 
+/// How many ports a command may knock at before it is a scan.
+const MOST_PROBES: u32 = 4;
+
 /// Where output goes.
 enum Sink {
     /// To a file, from the start or behind what is there.
@@ -19,6 +22,17 @@ enum Sink {
     Elsewhere,
 }
 
+/// Whether a command does nothing but open its redirections, and says at most an empty line.
+fn says_nothing(command: &Command) -> bool {
+    let CommandKind::Simple { words, .. } = &command.kind else { return false };
+    let silent: [&[u8]; 3] = [b":", b"true", b"echo"];
+    match words.as_slice() {
+        [] => true,
+        [word] => silent.iter().any(|name| word.is_literal(name)),
+        _ => false,
+    }
+}
+
 impl Evaluator<'_> {
     pub(super) fn redirected(
         &mut self,
@@ -28,12 +42,14 @@ impl Evaluator<'_> {
     ) {
         let (stdin, on_network) = (self.stdin.clone(), self.on_network);
         let mut sinks = Vec::new();
+        let says_nothing = std::mem::replace(&mut self.says_nothing, says_nothing(command));
         for redirect in redirects {
             if !self.work.spend(super::A_COMMAND) {
                 break;
             }
             self.redirect(redirect, &mut sinks);
         }
+        self.says_nothing = says_nothing;
         // `exec 5<>/dev/tcp/…` keeps its redirections; so does `exec < file`.
         let permanent = matches!(&command.kind, CommandKind::Simple { words, .. }
             if words.len() == 1 && words.first().is_some_and(|word| word.is_literal(b"exec")));
@@ -195,7 +211,11 @@ impl Evaluator<'_> {
         let host = first_step(rest);
         let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
         if !local {
-            self.emit(EffectKind::Connect, Target::Host(host), Qualities::UNUSUAL, range);
+            // `</dev/tcp/db/5432` asks whether somebody listens there; asking everywhere is a scan.
+            self.probes += u32::from(self.says_nothing);
+            let probes = self.says_nothing && self.probes <= MOST_PROBES;
+            let quality = Qualities::NONE.with_if(!probes, Qualities::UNUSUAL);
+            self.emit(EffectKind::Connect, Target::Host(host), quality, range);
         }
         Some(!local)
     }

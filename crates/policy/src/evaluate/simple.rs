@@ -305,6 +305,12 @@ impl Evaluator<'_> {
             }
         }
         let path = path.as_slice();
+        if let Some(service) = script_of_service(path) {
+            let words = [b"service".as_slice(), service];
+            let words = words.map(|text| Field { value: Value::known(text), ..name.clone() });
+            self.dispatch(words.into_iter().chain(arguments).collect());
+            return;
+        }
         self.started_from_public_folder(path, name.range);
         let last = path.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
         let mut program = String::from_utf8_lossy(last).into_owned();
@@ -429,4 +435,11 @@ pub(crate) fn quoted(text: &[u8]) -> Vec<u8> {
     }
     result.push(b'\'');
     result
+}
+
+/// The service that a script starts and stops: `/etc/init.d/auditd`.
+fn script_of_service(path: &[u8]) -> Option<&[u8]> {
+    let folders: [&[u8]; 3] = [b"/etc/init.d/", b"/etc/rc.d/init.d/", b"/etc/rc.d/"];
+    let name = folders.iter().find_map(|folder| path.strip_prefix(*folder))?;
+    (!name.is_empty() && !name.contains(&b'/')).then_some(name)
 }

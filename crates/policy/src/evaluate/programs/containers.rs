@@ -125,6 +125,11 @@ impl Evaluator<'_> {
                     self.emit(EffectKind::Breakout, target, Qualities::NONE, call.range);
                 }
             }
+            let has = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
+            if has(b"kind:ClusterRoleBinding") && has(b"name:cluster-admin") {
+                let target = Target::Name("cluster-admin".to_owned());
+                self.emit(EffectKind::Account, target, Qualities::NONE, call.range);
+            }
         }
     }
 

@@ -60,7 +60,7 @@ impl Evaluator<'_> {
 
     fn redis(&mut self, text: &Value, range: SourceRange) {
         let upper = text.lossy().to_ascii_uppercase();
-        if upper.starts_with("FLUSHALL") {
+        if upper.starts_with("FLUSHALL") || upper.starts_with("FLUSHDB") {
             self.emit(EffectKind::Remote, Target::Name(upper), Qualities::ALL_OF_THEM, range);
         } else if upper.contains("CONFIG SET DIR")
             || upper.contains("CONFIG SET DBFILENAME")

@@ -176,7 +176,13 @@ impl Evaluator<'_> {
             let verb = operands.remove(0);
             if verb.text() == b"eval" && !operands.is_empty() {
                 codes.push(operands.remove(0));
-            } else if verb.text() != b"run" {
+            } else if verb.text() == b"run" {
+                // `run -A -`: its options stand behind the verb.
+                let is_option =
+                    |field: &Field| field.text().len() > 1 && field.text().starts_with(b"-");
+                let options = operands.iter().take_while(|field| is_option(field)).count();
+                operands.drain(..options);
+            } else {
                 self.write(&Value::unknown(Taint::OUTPUT));
                 return;
             }

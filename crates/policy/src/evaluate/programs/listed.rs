@@ -59,6 +59,12 @@ const STORES: &[Store] = &[
         narrows: &["-t", "--state*", "--inactive"],
     },
     Store {
+        names: &["helm", "helm3"],
+        deletes: &["uninstall", "delete", "del", "un"],
+        lists: &["list", "ls"],
+        narrows: &["--filter*", "--selector*"],
+    },
+    Store {
         names: &["redis-cli"],
         deletes: &["del", "DEL", "unlink", "UNLINK"],
         lists: &["keys", "KEYS", "--scan"],

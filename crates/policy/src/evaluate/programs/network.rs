@@ -219,10 +219,8 @@ impl Evaluator<'_> {
             }
         }
         if scans {
-            let range = options
-                .operands
-                .iter()
-                .any(|field| field.text().contains(&b'-') || field.text().contains(&b'/'));
+            let range = options.operands.iter().skip(1).any(|field| is_wide(field.text()))
+                || options.operands.iter().any(|field| field.text().contains(&b'/'));
             let quality = Qualities::NONE.with_if(range, Qualities::ALL_OF_THEM);
             self.emit(
                 EffectKind::Scan,
@@ -511,6 +509,17 @@ impl Evaluator<'_> {
         } else {
             self.write_file(&target.value, &Value::unknown(taint), false, target.range);
         }
+    }
+}
+
+/// Whether a range of ports holds more than the few of one service: `8000-8010` does not.
+fn is_wide(ports: &[u8]) -> bool {
+    const FEW: u32 = 32;
+    let Ok(text) = std::str::from_utf8(ports) else { return true };
+    let Some((first, last)) = text.split_once('-') else { return false };
+    match (first.parse::<u32>(), last.parse::<u32>()) {
+        (Ok(first), Ok(last)) => last.saturating_sub(first) >= FEW,
+        _ => true,
     }
 }
 

@@ -21,6 +21,20 @@ const SHELLS: &[&[u8]] =
 const ROOT_ONLY: &[&[u8]] =
     &[b"/etc/shadow", b"/etc/gshadow", b"/etc/shadow-", b"/etc/gshadow-", b"/etc/master.passwd"];
 
+/// How options end whose value is a command.
+const TOLD: [&[u8]; 10] = [
+    b"-program",
+    b"-command",
+    b"-cmd",
+    b"-hook",
+    b"-script",
+    b"--command",
+    b"--exec",
+    b"--pager",
+    b"--editor",
+    b"--filter",
+];
+
 impl Evaluator<'_> {
     /// A program that nobody described: it reads what it names, and prints what nobody knows.
     pub(super) fn other(&mut self, call: &Call) {
@@ -62,6 +76,7 @@ impl Evaluator<'_> {
             self.guess_from(&input.text, call.range);
         }
         self.judge_files(call);
+        self.told_commands(call);
         if call.name == "ansible-playbook" {
             for field in call.arguments.iter().take(MOST_ARGUMENTS) {
                 self.written_file(call, field);
@@ -70,6 +85,24 @@ impl Evaluator<'_> {
         if !habits.has(Habits::HOLDS_SHELLS) {
             self.loaded_libraries(call);
             self.handed_shells(call);
+        }
+    }
+
+    /// Commands that are settings: `--compress-program='rm -rf /'`.
+    fn told_commands(&mut self, call: &Call) {
+        let mut awaited = false;
+        for field in call.arguments.iter().take(MOST_ARGUMENTS) {
+            let text = field.text();
+            let (name, value) = match text.iter().position(|byte| *byte == b'=') {
+                Some(at) if text.starts_with(b"--") => text.split_at(at),
+                _ => (text, &b""[..]),
+            };
+            let told = name.starts_with(b"--") && TOLD.iter().any(|word| name.ends_with(word));
+            let command = if awaited { text } else { value.get(1..).unwrap_or_default() };
+            if (awaited || told) && command.contains(&b' ') {
+                self.guess_text(command.to_vec(), field.range);
+            }
+            awaited = told && value.is_empty();
         }
     }
 
