@@ -127,9 +127,10 @@ impl Evaluator<'_> {
 
     /// `sh 1>&0 2>&0`: a shell for whoever sits at the terminal of the program that starts it.
     pub(super) fn shell_at_terminal(&mut self, command: &Command) {
-        let to_input = |redirect: &Redirect| {
-            matches!(&redirect.kind, RedirectKind::Duplicate { output: true, word }
-                if word.is_literal(b"0"))
+        let to_input = |redirect: &Redirect| match &redirect.kind {
+            RedirectKind::Duplicate { output: true, word } => word.is_literal(b"0"),
+            RedirectKind::Input(word) => is_terminal(word),
+            _ => false,
         };
         if !self.on_network && is_bare_shell(command) && command.redirects.iter().any(to_input) {
             let range = self.place(command.range);
@@ -386,6 +387,18 @@ fn has_command(list: &List, names: &[&[u8]], work: &mut Work) -> bool {
 }
 
 /// Whether a command is a shell that is given nothing to run.
+/// `/dev/tty`, `$(tty)`
+fn is_terminal(word: &Word) -> bool {
+    let asked = |list: &List| {
+        let [item] = list.items.as_slice() else { return false };
+        let [command] = item.first.commands.as_slice() else { return false };
+        matches!(&command.kind, CommandKind::Simple { words, .. }
+            if matches!(words.as_slice(), [name] if name.is_literal(b"tty")))
+    };
+    word.is_literal(b"/dev/tty")
+        || matches!(word.parts.as_slice(), [Part::CommandSubstitution(list)] if asked(list))
+}
+
 fn is_bare_shell(command: &Command) -> bool {
     let CommandKind::Simple { assignments, words } = &command.kind else { return false };
     let names = match words.as_slice() {

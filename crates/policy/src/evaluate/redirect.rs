@@ -22,6 +22,16 @@ enum Sink {
     Elsewhere,
 }
 
+/// Whether a connection's name ends with one port, or with one that is set elsewhere: not with a
+/// range of them, nor with each of a list.
+fn is_one_port(path: &Value) -> bool {
+    let port = path.text.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
+    let listed = [Taint::EACH, Taint::OUTPUT, Taint::FILE];
+    port.iter().all(u8::is_ascii_digit)
+        || port.iter().all(|byte| *byte == crate::effect::UNKNOWN)
+            && !listed.iter().any(|taint| path.taint.has(*taint))
+}
+
 /// Whether a command does nothing but open its redirections, and says at most an empty line.
 fn says_nothing(command: &Command) -> bool {
     let CommandKind::Simple { words, .. } = &command.kind else { return false };
@@ -212,8 +222,9 @@ impl Evaluator<'_> {
         let local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "::1");
         if !local {
             // `</dev/tcp/db/5432` asks whether somebody listens there; asking everywhere is a scan.
-            self.probes += u32::from(self.says_nothing);
-            let probes = self.says_nothing && self.probes <= MOST_PROBES;
+            let probes = self.says_nothing && is_one_port(path);
+            self.probes += u32::from(probes);
+            let probes = probes && self.probes <= MOST_PROBES;
             let quality = Qualities::NONE.with_if(!probes, Qualities::UNUSUAL);
             self.emit(EffectKind::Connect, Target::Host(host), quality, range);
         }

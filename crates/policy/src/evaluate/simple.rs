@@ -4,7 +4,7 @@ use super::Evaluator;
 use super::call::Call;
 use super::environment::Content;
 use super::expand::Field;
-use super::programs::{Shell, shell_in};
+use super::programs::{Shell, is_interpreter, shell_in};
 use super::remark::RemarkKind;
 use super::value::{Taint, Value};
 use crate::content;
@@ -174,6 +174,12 @@ impl Evaluator<'_> {
             self.remark_once(RemarkKind::TooLong, name.range);
         }
         self.status = None;
+        // `$(which python || which python3)` is one program by several paths.
+        let same = |field: &Field| {
+            field.range == name.range && is_found_interpreter(field) && is_found_interpreter(&name)
+        };
+        let others = arguments.iter().take_while(|field| same(field)).count();
+        arguments.drain(..others);
         let bytes: usize = arguments.iter().map(|field| field.text().len() + 64).sum();
         self.copied(bytes + self.files.links());
         if !self.step(name.range) {
@@ -442,4 +448,11 @@ fn script_of_service(path: &[u8]) -> Option<&[u8]> {
     let folders: [&[u8]; 3] = [b"/etc/init.d/", b"/etc/rc.d/init.d/", b"/etc/rc.d/"];
     let name = folders.iter().find_map(|folder| path.strip_prefix(*folder))?;
     (!name.is_empty() && !name.contains(&b'/')).then_some(name)
+}
+
+/// An interpreter's path as which(1) tells it.
+fn is_found_interpreter(field: &Field) -> bool {
+    let name =
+        field.text().strip_prefix(b"/usr/bin/").and_then(|name| std::str::from_utf8(name).ok());
+    name.is_some_and(is_interpreter)
 }

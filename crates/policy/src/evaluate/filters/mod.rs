@@ -74,9 +74,10 @@ impl Evaluator<'_> {
             }),
             "which" | "where" => self.which(call),
             "stat" | "du" | "df" => Value::unknown(Taint::ENVIRONMENT),
+            "tty" => Value::known("/dev/tty\n"),
             "pidof" | "pgrep" => self.processes(call),
             "date" => text::dated(&call.arguments),
-            "whoami" | "id" | "hostname" | "uname" | "nproc" | "arch" | "tty" | "logname" => {
+            "whoami" | "id" | "hostname" | "uname" | "nproc" | "arch" | "logname" => {
                 Value::unknown(Taint::ENVIRONMENT)
             }
             "wc" | "md5sum" | "sha1sum" | "sha256sum" | "sha512sum" | "cksum" | "expr" | "bc" => {
@@ -132,7 +133,10 @@ impl Evaluator<'_> {
             && !options.has("d|decompress|c|stdout|dc|cd")
             && call.name == "gzip"
         {
-            return Value::unknown(Taint::OUTPUT);
+            let taint = self.stdin.as_ref().map_or(Taint::NONE, |input| input.taint);
+            let endless = operands.is_empty() && taint.has(Taint::ENDLESS);
+            let taint = if endless { Taint::ENDLESS } else { Taint::NONE };
+            return Value::unknown(Taint::OUTPUT.with(taint));
         }
         let input = self.contents(&operands, call);
         if compressed {

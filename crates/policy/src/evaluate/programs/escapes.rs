@@ -117,7 +117,7 @@ impl Evaluator<'_> {
                     }
                 }
             }
-            "ghci" => self.lines_with_bang_from(stdin, call),
+            "ghci" | "cpan" => self.lines_with_bang_from(stdin, call),
             _ => self.quoted_shells(call),
         }
         self.write(&Value::unknown(Taint::OUTPUT));
@@ -271,7 +271,18 @@ impl Evaluator<'_> {
         for line in stdin.text.split(|byte| *byte == b'\n') {
             let line = line.trim_ascii();
             if let Some(code) = line.strip_prefix(b":").unwrap_or(line).strip_prefix(b"!") {
-                self.escape_to_shell(&Value::known(code), call.range);
+                match call.name.as_str() {
+                    "cpan" => {
+                        self.run_script(Language::Perl, &Value::known(code), call.range, false)
+                    }
+                    _ => self.escape_to_shell(&Value::known(code), call.range),
+                }
+            } else if call.name == "ed"
+                && let [b'e' | b'E' | b'r', b' ', file @ ..] = line
+                && !file.starts_with(b"!")
+            {
+                let content = self.read_file(&Value::known(file), call.range);
+                self.write(&content);
             }
         }
     }

@@ -52,7 +52,7 @@ fn of(name: &str) -> Option<Interpreter> {
     }
 }
 
-pub(super) fn is_interpreter(name: &str) -> bool {
+pub(crate) fn is_interpreter(name: &str) -> bool {
     of(name).is_some()
 }
 

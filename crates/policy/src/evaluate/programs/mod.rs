@@ -29,7 +29,7 @@ mod wrappers;
 
 pub(super) use find::selects;
 pub(super) use foreign::texts_in_quotes;
-pub(super) use interpreters::language_of_script;
+pub(super) use interpreters::{is_interpreter, language_of_script};
 pub(super) use trees::bytes;
 pub(super) use unknown::{Shell, shell_in};
 

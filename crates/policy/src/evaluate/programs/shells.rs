@@ -186,12 +186,14 @@ impl Evaluator<'_> {
             name = after.to_owned();
         }
         let rest: Vec<Field> = operands.cloned().collect();
-        let secret = self.stdin.as_ref().is_some_and(|stdin| stdin.taint.has(Taint::SECRET));
-        if secret {
+        let given = self.stdin.as_ref().map_or(Taint::NONE, |stdin| stdin.taint);
+        // `tar c folder | ssh host 'cat > folder.tar'`
+        let secret = given.has(Taint::SECRET);
+        if secret || given.has(Taint::FILE) && !rest.is_empty() {
             self.emit(
                 EffectKind::Send,
                 Target::Host(name.clone()),
-                Qualities::WITH_SECRETS,
+                Qualities::NONE.with_if(secret, Qualities::WITH_SECRETS),
                 call.range,
             );
         }
