@@ -45,6 +45,38 @@ pub(super) fn is_formatter(name: &str) -> bool {
         )
 }
 
+/// How the options of sgdisk begin that only read a partition table, or copy it to a file.
+const SGDISK_READS: [&[u8]; 14] = [
+    b"-p",
+    b"--print",
+    b"-i",
+    b"--info",
+    b"-v",
+    b"--verify",
+    b"-b",
+    b"--backup",
+    b"-O",
+    b"-L",
+    b"--list-types",
+    b"-f",
+    b"-E",
+    b"-V",
+];
+
+/// Commands of parted that change the table, whatever else it prints.
+const PARTED_CHANGES: [&[u8]; 10] = [
+    b"mklabel",
+    b"mktable",
+    b"mkpart",
+    b"rm",
+    b"resizepart",
+    b"rescue",
+    b"set",
+    b"toggle",
+    b"name",
+    b"disk_set",
+];
+
 impl Evaluator<'_> {
     pub(super) fn format_disk(&mut self, call: &Call) {
         let words: Vec<&[u8]> = call.arguments.iter().map(|field| field.text()).collect();
@@ -62,8 +94,16 @@ impl Evaluator<'_> {
             "fdisk" | "sfdisk" | "cfdisk" | "gdisk" => {
                 has(b"-l") || has(b"--list") || has(b"-d") || has(b"--dump")
             }
-            "sgdisk" => has(b"-p") || has(b"--print"),
-            "parted" => has(b"print") || has(b"-l"),
+            "sgdisk" => {
+                let mut options = words.iter().filter(|word| word.starts_with(b"-"));
+                options.all(|word| SGDISK_READS.iter().any(|read| word.starts_with(read)))
+                    || has(b"-P")
+                    || has(b"--pretend")
+            }
+            "parted" => {
+                (has(b"print") || has(b"-l") || has(b"--list"))
+                    && !PARTED_CHANGES.iter().any(|change| has(change))
+            }
             "hdparm" => !words.iter().any(|word| {
                 word.starts_with(b"--security-erase")
                     || word.starts_with(b"--write")

@@ -41,7 +41,11 @@ impl Evaluator<'_> {
             "man" => {
                 let options = call.options("PCMSseLmpr", &["pager", "html"]);
                 for code in options.values("P|pager|H|html").cloned().collect::<Vec<_>>() {
-                    if !matches!(code.text(), b"cat" | b"less" | b"more" | b"" | b"less -R") {
+                    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
+                    let text = code.text();
+                    let shell = crate::evaluate::simple::is_shell_path(text);
+                    let shows = text == b"less -R" || text.iter().all(plain) && !shell;
+                    if !shows {
                         self.escape_to_shell(&code.value, code.range);
                     }
                 }

@@ -7,6 +7,17 @@ use crate::evaluate::expand::Field;
 use crate::evaluate::filters::text::unescape;
 use crate::evaluate::value::{Taint, Value};
 
+/// Whether a search picks files by one mode, or by an owner who is not root.
+fn picks_by_rights(tests: &[&[u8]]) -> bool {
+    tests.windows(2).any(|two| match two {
+        [b"-perm", mode] => mode.len() >= 3 && mode.iter().all(|byte| (b'0'..=b'7').contains(byte)),
+        [b"-user" | b"-group" | b"-uid" | b"-gid", who] => {
+            !matches!(*who, b"root" | b"0" | b"wheel") && !who.contains(&UNKNOWN)
+        }
+        _ => false,
+    }) || tests.iter().any(|test| matches!(*test, b"-nouser" | b"-nogroup"))
+}
+
 /// How many commands xargs makes at most.
 const MOST_COMMANDS: usize = 16;
 
@@ -108,7 +119,13 @@ impl Evaluator<'_> {
                         .position(|field| matches!(field.text(), b";" | b"+"))
                         .unwrap_or(rest.len());
                     let command = rest.get(..length).unwrap_or_default();
-                    let quality = Qualities::RECURSIVE.with_if(selects, Qualities::SELECTED);
+                    // `find / -perm 0777 -exec chmod 755 {} +` changes what was wrong.
+                    let mends = command
+                        .first()
+                        .is_some_and(|name| matches!(name.text(), b"chmod" | b"chown" | b"chgrp"))
+                        && picks_by_rights(&texts);
+                    let quality =
+                        Qualities::RECURSIVE.with_if(selects || mends, Qualities::SELECTED);
                     self.found_command(call, command, &places, quality, &found);
                     index += length + 1;
                 }
