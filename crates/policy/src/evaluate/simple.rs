@@ -284,6 +284,11 @@ impl Evaluator<'_> {
         {
             self.shell_started("a program", name.range);
         }
+        // zsh's `=rm` is the path of rm.
+        let path = match path.strip_prefix(b"=") {
+            Some(rest) if rest.iter().all(u8::is_ascii_alphanumeric) => rest,
+            _ => path,
+        };
         if !path.contains(&b'/') {
             if let Some(body) = self.environment.functions.get(path).cloned() {
                 self.call_function(path, &body, arguments, name.range);

@@ -315,7 +315,32 @@ fn method_call(
         Language::Python => python_library::method(evaluator, receiver, name, call),
         _ => node_library::method(evaluator, receiver, name, call, depth),
     };
+    if known.is_none() {
+        secret_sent(evaluator, name, call);
+    }
     known.unwrap_or_else(|| Value::unknown(receiver.origin.with(call.origin())))
+}
+
+/// A file with secrets that is handed to a client nobody described: `sftp.put(key, "/tmp/k")`.
+fn secret_sent(evaluator: &mut Evaluator<'_>, name: &str, call: &Call) {
+    let sends = match name {
+        "put" => call.given.len() == 2,
+        "upload"
+        | "upload_file"
+        | "uploadFile"
+        | "put_file"
+        | "putFile"
+        | "fput_object"
+        | "fPutObject"
+        | "upload_from_filename"
+        | "fastPut"
+        | "send_file" => true,
+        _ => false,
+    };
+    let files = || call.given.iter().chain(call.named.iter().map(|(_, value)| value));
+    if sends && files().any(|file| super::secret_names::is_secret(&file.to_text())) {
+        send(evaluator, &Value::default(), Origin::SECRET, call.range);
+    }
 }
 
 /// `"{tool} {place}"`, with those that are named.

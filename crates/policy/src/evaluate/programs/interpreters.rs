@@ -191,6 +191,15 @@ impl Evaluator<'_> {
         if is_awk && codes.is_empty() && !from_file && !operands.is_empty() {
             codes.push(operands.remove(0));
         }
+        if is_awk && codes.iter().any(|code| code.text().windows(7).any(|part| part == b"system("))
+        {
+            // `awk -v c='rm -rf /' 'BEGIN { system(c) }'`
+            for variable in options.values("v|assign").cloned().collect::<Vec<_>>() {
+                let text = variable.text();
+                let at = text.iter().position(|byte| *byte == b'=').map_or(0, |at| at + 1);
+                self.guess_text(text.get(at..).unwrap_or_default().to_vec(), variable.range);
+            }
+        }
         if is_awk && let Some(file) = options.value("f|file").cloned() {
             let content = self.read_file(&file.value, file.range);
             self.run_script(interpreter.language, &content, file.range, false);

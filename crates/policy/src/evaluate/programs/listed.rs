@@ -132,10 +132,18 @@ impl Evaluator<'_> {
 
 /// Whether a program that forms a list leaves out lines: `awk '/old/ {print $1}'`.
 fn selects(call: &Call) -> bool {
+    // `s|^|/|` changes every line, and leaves out none.
+    let changes = |text: &[u8]| {
+        call.name == "sed"
+            && matches!(text, [b's', mark, ..] if mark.is_ascii_punctuation())
+            && !call.arguments.iter().any(|field| field.text().starts_with(b"-n"))
+    };
     call.arguments.iter().any(|field| {
         let text = field.text();
         let has = |part: &[u8]| text.windows(part.len()).any(|window| window == part);
-        call.name != "xargs" && (has(b"/") || has(b"==") || has(b"select(") || has(b"~"))
+        call.name != "xargs"
+            && !changes(text)
+            && (has(b"/") || has(b"==") || has(b"select(") || has(b"~"))
     })
 }
 
