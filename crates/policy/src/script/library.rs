@@ -245,6 +245,11 @@ pub(super) fn call(
                 }
                 _ => node_library::call(evaluator, &name, call, callee.origin, depth),
             };
+            if known.is_none()
+                && let Some((_, method)) = name.rsplit_once('.')
+            {
+                secret_sent(evaluator, method, call);
+            }
             known.unwrap_or_else(|| {
                 Value::named_from(format!("{name}()"), callee.origin.with(call.origin()))
             })
