@@ -35,10 +35,14 @@ pub(super) fn describe(scene: &Path) -> String {
         first("/proc/meminfo", "MemTotal"),
         file_system.unwrap_or_else(|| "an unknown file system".to_owned()),
     );
-    let versions: Vec<String> = ["bwrap", "runc", "crun", "podman"]
-        .iter()
-        .filter_map(|tool| said(tool, &["--version"]))
-        .collect();
+    let said_of = |tool: &str| match tool {
+        // It says its number only.
+        "age" => said(tool, &["--version"]).map(|version| format!("age {version}")),
+        "restic" => said(tool, &["version"]),
+        tool => said(tool, &["--version"]),
+    };
+    let peers = ["bwrap", "runc", "crun", "podman", "tar", "zstd", "age", "restic", "borg"];
+    let versions: Vec<String> = peers.iter().filter_map(|tool| said_of(tool)).collect();
     if !versions.is_empty() {
         text.push_str(&format!(" Peers: {}.", versions.join("; ")));
     }

@@ -12,6 +12,24 @@ use serde_json::{Value, json};
 use crate::account::Account;
 use crate::failure::{Answer, Failure};
 
+/// In which order the commands of a round run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Order {
+    /// The same each round: ABAB.
+    Same,
+    /// Each round in the order opposite to that of the round before: ABBA.
+    Alternating,
+}
+
+/// What a command took, once for each round, in milliseconds.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Took {
+    /// From its start to its end.
+    pub(super) wall: Vec<f64>,
+    /// Of all processors together, for it and what it started; known to ten milliseconds.
+    pub(super) processor: Vec<f64>,
+}
+
 /// A command to be timed.
 #[derive(Debug, Clone)]
 pub(super) struct Timed {
@@ -80,10 +98,16 @@ pub(super) struct Runner<'a> {
 
 impl Runner<'_> {
     /// Runs the commands in turn, `rounds` times, after a few rounds that do not count. Answers
-    /// milliseconds by command.
-    pub(super) fn interleaved(&self, commands: &[Timed], rounds: usize) -> Answer<Vec<Vec<f64>>> {
+    /// what each command took.
+    pub(super) fn interleaved(
+        &self,
+        commands: &[Timed],
+        rounds: usize,
+        order: Order,
+    ) -> Answer<Vec<Took>> {
         let plan = json!({
             "rounds": rounds,
+            "alternating": order == Order::Alternating,
             "commands": commands.iter().map(Timed::to_json).collect::<Vec<_>>(),
         });
         let inner = match self.account {
@@ -109,8 +133,9 @@ impl Runner<'_> {
         if !output.status.success() {
             return Err(Failure::told(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
         }
-        serde_json::from_slice(&output.stdout)
-            .map_err(|source| Failure::Output { program: "xtask measure".to_owned(), source })
+        let took: Vec<(Vec<f64>, Vec<f64>)> = serde_json::from_slice(&output.stdout)
+            .map_err(|source| Failure::Output { program: "xtask measure".to_owned(), source })?;
+        Ok(took.into_iter().map(|(wall, processor)| Took { wall, processor }).collect())
     }
 }
 
@@ -124,11 +149,16 @@ pub(crate) fn serve() -> Answer {
     let commands = plan.get("commands").and_then(Value::as_array).cloned().unwrap_or_default();
     let rounds = plan.get("rounds").and_then(Value::as_u64).unwrap_or(1);
     let warm_up = (rounds / 10).clamp(1, 10);
-    let mut times: Vec<Vec<f64>> = vec![Vec::new(); commands.len()];
+    let alternating = plan.get("alternating").and_then(Value::as_bool).unwrap_or(false);
+    let mut took: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); commands.len()];
     for round in 0..warm_up + rounds {
-        for (spec, times) in commands.iter().zip(&mut times) {
-            let milliseconds = match one(spec) {
-                Ok(milliseconds) => milliseconds,
+        let mut turns: Vec<_> = commands.iter().zip(&mut took).collect();
+        if alternating && round % 2 == 1 {
+            turns.reverse();
+        }
+        for (spec, took) in turns {
+            let (wall, processor) = match one(spec) {
+                Ok(took) => took,
                 Err(failure) => {
                     // The parent reads why from standard output.
                     println!("{failure}");
@@ -136,24 +166,45 @@ pub(crate) fn serve() -> Answer {
                 }
             };
             if round >= warm_up {
-                times.push(milliseconds);
+                took.0.push(wall);
+                took.1.push(processor);
             }
         }
     }
-    println!("{}", json!(times));
+    println!("{}", json!(took));
     Ok(())
 }
 
-fn one(spec: &Value) -> Answer<f64> {
+/// Runs a command once: how long it took, and how much processor time, in milliseconds.
+fn one(spec: &Value) -> Answer<(f64, f64)> {
     for argv in list(spec, "before") {
         command(spec, argv)?.1.wait_successfully()?;
     }
+    let used = processor_of_children()?;
     let (started, child) = command(spec, spec.get("argv").unwrap_or(&Value::Null))?;
     let ended = child.wait_successfully()?;
+    let used = processor_of_children()? - used;
     for argv in list(spec, "after") {
         command(spec, argv)?.1.wait_successfully()?;
     }
-    Ok((ended - started).as_secs_f64() * 1e3)
+    Ok(((ended - started).as_secs_f64() * 1e3, used))
+}
+
+/// What the children of this process that have ended took, and theirs, in milliseconds.
+fn processor_of_children() -> Answer<f64> {
+    let file = Path::new("/proc/self/stat");
+    let text = std::fs::read_to_string(file).map_err(Failure::io("read", file))?;
+    let ticks =
+        children_ticks(&text).ok_or_else(|| Failure::told("no times in /proc/self/stat"))?;
+    Ok(ticks * 1e3 / rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// `cutime` and `cstime` together (proc_pid_stat(5)).
+fn children_ticks(stat: &str) -> Option<f64> {
+    // The name before them, in brackets, may hold anything.
+    let (_, rest) = stat.rsplit_once(')')?;
+    let mut fields = rest.split_whitespace().skip(13).map(str::parse::<f64>);
+    Some(fields.next()?.ok()? + fields.next()?.ok()?)
 }
 
 fn list<'v>(spec: &'v Value, key: &str) -> impl Iterator<Item = &'v Value> {
@@ -203,5 +254,17 @@ impl Child {
             }),
             Err(source) => Err(Failure::Start { program: self.words, source }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::children_ticks;
+
+    #[test]
+    fn reads_the_times_of_children() {
+        let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 110 220 0 0 30 40 500 60 20 0 1 0 99";
+        assert_eq!(children_ticks(stat), Some(560.0));
+        assert_eq!(children_ticks("7 (a) S 1"), None);
     }
 }

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what ctrlz costs, as ratios to what a user would pick instead and to what
 //! the kernel alone needs.
 
+mod archive;
 mod engine;
 mod machine;
 mod measure;
@@ -32,13 +33,18 @@ struct Rounds {
 
 type Part = fn(&Scene, Rounds) -> Answer<Vec<Row>>;
 
-const PARTS: [(&str, Part); 5] = [
+const PARTS: [(&str, Part); 6] = [
     ("start", start::rows),
     ("trees", trees::rows),
     ("engine", engine::rows),
     ("memory", memory::rows),
     ("work", work::rows),
+    ("archive", archive::rows),
 ];
+
+/// The tables of the page: the name in a table's marks, and the parts that are in it.
+const TABLES: [(&str, &[&str]); 2] =
+    [("measured", &["start", "trees", "engine", "memory", "work"]), ("archives", &["archive"])];
 
 /// Runs the named parts, all without a name; prints the table.
 pub(crate) fn bench(arguments: &[String]) -> Answer {
@@ -59,42 +65,44 @@ pub(crate) fn bench(arguments: &[String]) -> Answer {
     let scene = Scene::build()?;
     let machine = machine::describe(scene.folder());
     println!("\n{machine}\n");
-    let mut rows = Vec::new();
-    for (name, part) in PARTS {
-        if !names.is_empty() && !names.contains(&name) {
+    for (mark, parts) in TABLES {
+        let wanted =
+            |name: &&str| parts.contains(name) && (names.is_empty() || names.contains(name));
+        let mut rows = Vec::new();
+        for (name, part) in PARTS.iter().filter(|(name, _)| wanted(name)) {
+            eprintln!("measuring: {name}");
+            match part(&scene, rounds) {
+                Ok(part) => rows.extend(part),
+                Err(failure) => rows.push(Row::skipped(name, "", &failure.to_string())),
+            }
+        }
+        if rows.is_empty() {
             continue;
         }
-        eprintln!("measuring: {name}");
-        match part(&scene, rounds) {
-            Ok(part) => rows.extend(part),
-            Err(failure) => rows.push(Row::skipped(name, "", &failure.to_string())),
+        let table = table::markdown(&rows);
+        println!("{table}");
+        let missed = rows.iter().filter(|row| row.is_missed()).count();
+        println!("{} rows, {missed} goals missed\n", rows.len());
+        if write {
+            let file = project::root().join("docs/benchmarks.md");
+            let text = fs::read_to_string(&file).map_err(Failure::io("read", &file))?;
+            let text = replace(&text, mark, &format!("{machine}\n\n{table}"))?;
+            fs::write(&file, text).map_err(Failure::io("write", &file))?;
         }
-    }
-    let table = table::markdown(&rows);
-    println!("{table}");
-    let missed = rows.iter().filter(|row| row.is_missed()).count();
-    println!("{} rows, {missed} goals missed", rows.len());
-    if write {
-        let file = project::root().join("docs/benchmarks.md");
-        let text = fs::read_to_string(&file).map_err(Failure::io("read", &file))?;
-        let text = replace(&text, &format!("{machine}\n\n{table}"))?;
-        fs::write(&file, text).map_err(Failure::io("write", &file))?;
     }
     Ok(())
 }
 
-const BEGIN: &str = "<!-- measured: begin -->\n";
-const END: &str = "<!-- measured: end -->";
-
-/// The page with new numbers between its marks.
-fn replace(page: &str, measured: &str) -> Answer<String> {
-    let parts = page.split_once(BEGIN).and_then(|(before, rest)| {
-        let (_, after) = rest.split_once(END)?;
+/// The page with new numbers between the marks of that name.
+fn replace(page: &str, mark: &str, measured: &str) -> Answer<String> {
+    let (begin, end) = (format!("<!-- {mark}: begin -->\n"), format!("<!-- {mark}: end -->"));
+    let parts = page.split_once(&begin).and_then(|(before, rest)| {
+        let (_, after) = rest.split_once(&end)?;
         Some((before, after))
     });
-    let (before, after) =
-        parts.ok_or_else(|| Failure::told("docs/benchmarks.md has lost its `measured` marks"))?;
-    Ok(format!("{before}{BEGIN}\n{measured}\n{END}{after}"))
+    let lost = || Failure::told(format!("docs/benchmarks.md has lost its `{mark}` marks"));
+    let (before, after) = parts.ok_or_else(lost)?;
+    Ok(format!("{before}{begin}\n{measured}\n{end}{after}"))
 }
 
 #[cfg(test)]
@@ -103,9 +111,17 @@ mod tests {
 
     #[test]
     fn numbers_go_between_the_marks() {
-        let page = format!("a\n{BEGIN}old\n{END}\nb");
-        let new = replace(&page, "new").unwrap();
-        assert_eq!(new, format!("a\n{BEGIN}\nnew\n{END}\nb"));
-        assert!(replace("a", "new").is_err());
+        let block = |mark, text| format!("<!-- {mark}: begin -->\n{text}\n<!-- {mark}: end -->\n");
+        let page = |b| format!("x\n{}y\n{}z", block("a", "old"), block("b", b));
+        assert_eq!(replace(&page("old"), "b", "new").unwrap(), page("\nnew"));
+        assert!(replace(&page("old"), "c", "new").is_err());
+    }
+
+    #[test]
+    fn every_part_is_in_one_table() {
+        for (name, _) in PARTS {
+            let tables = TABLES.iter().filter(|(_, parts)| parts.contains(&name)).count();
+            assert_eq!(tables, 1, "{name}");
+        }
     }
 }

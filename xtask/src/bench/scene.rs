@@ -8,7 +8,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::measure::{Runner, Timed};
+use super::measure::{Order, Runner, Timed, Took};
 use crate::account::{self, Account};
 use crate::failure::{Answer, Failure};
 use crate::prerequisites;
@@ -17,6 +17,8 @@ use crate::{program, project};
 /// The scene; dropping it removes it.
 pub(super) struct Scene {
     folder: TempDir,
+    /// A copy of this program that every user can reach.
+    measurer: PathBuf,
     account: Option<Account>,
 }
 
@@ -40,7 +42,8 @@ impl Scene {
             .tempdir_in(place)
             .map_err(Failure::io("make a folder in", place))?;
         let own = std::env::current_exe().map_err(Failure::io("find", Path::new("xtask")))?;
-        let mut scene = Self { folder, account: None };
+        let measurer = folder.path().join("xtask");
+        let mut scene = Self { folder, measurer, account: None };
         scene.add(&project::build_release()?, "ctrlz")?;
         scene.add(&own, "xtask")?;
         if program::find("cc").is_none() {
@@ -139,7 +142,17 @@ impl Player<'_> {
         commands: &[Timed],
         rounds: usize,
     ) -> Answer<Vec<Vec<f64>>> {
-        let program = self.scene.binary("xtask");
-        Runner { program: &program, account: self.account, prefix }.interleaved(commands, rounds)
+        let took = self.runner(prefix).interleaved(commands, rounds, Order::Same)?;
+        Ok(took.into_iter().map(|took| took.wall).collect())
+    }
+
+    /// Times commands of the user there and back, with the processor time of each.
+    pub(super) fn there_and_back(&self, commands: &[Timed], rounds: usize) -> Answer<Vec<Took>> {
+        self.runner(&[]).interleaved(commands, rounds, Order::Alternating)
+    }
+
+    fn runner<'r>(&'r self, prefix: &'r [String]) -> Runner<'r> {
+        let program = &self.scene.measurer;
+        Runner { program, account: self.account, prefix }
     }
 }

@@ -33,7 +33,8 @@ impl Row {
     /// their medians that is a success.
     pub(super) fn ratio(what: &str, against: &str, ours: &[f64], peer: &[f64], goal: f64) -> Self {
         let ratio = median(ours) / median(peer);
-        let goal_text = if goal < 0.5 { format!("1/{:.0}", 1.0 / goal) } else { format!("{goal}") };
+        let goal_text =
+            if goal <= 0.5 { format!("1/{:.0}", 1.0 / goal) } else { format!("{goal}") };
         Self {
             what: what.to_owned(),
             against: against.to_owned(),
@@ -61,6 +62,33 @@ impl Row {
                 format!("≤ {goal} {unit}"),
             ],
             met: Some(value <= goal),
+        }
+    }
+
+    /// Times in milliseconds that no goal is set for.
+    pub(super) fn told(what: &str, against: &str, ours: &[f64], peer: &[f64]) -> Self {
+        let Self { mut cells, .. } = Self::ratio(what, against, ours, peer, 1.0);
+        if let Some(goal) = cells.last_mut() {
+            goal.clear();
+        }
+        Self { what: what.to_owned(), against: against.to_owned(), cells, met: None }
+    }
+
+    /// Sizes in bytes, and the largest ratio that is a success.
+    pub(super) fn sizes(what: &str, against: &str, ours: u64, peer: u64, goal: f64) -> Self {
+        let ratio = ours as f64 / peer as f64;
+        let megabytes = |bytes: u64| format!("{} MB", shown(bytes as f64 / 1e6));
+        Self {
+            what: what.to_owned(),
+            against: against.to_owned(),
+            cells: [
+                megabytes(ours),
+                megabytes(peer),
+                format!("{ratio:.3}"),
+                String::new(),
+                format!("≤ {goal} ×"),
+            ],
+            met: Some(ratio <= goal),
         }
     }
 
@@ -132,5 +160,15 @@ mod tests {
         assert!(row(1.9).is_missed() && !row(2.0).is_missed());
         assert!(row(2.0).line().contains("| 2.00 | 2.00 | ≤ 2 × | yes |"), "{}", row(2.0).line());
         assert!(!Row::skipped("a", "b", "c").is_missed());
+        assert!(!Row::told("a", "b", &[2.0], &[1.0]).is_missed());
+        assert!(Row::told("a", "b", &[2.0], &[1.0]).line().ends_with("| 2.00 | 2.00 |  |  |"));
+    }
+
+    #[test]
+    fn sizes_are_compared_to_a_thousandth() {
+        let row = |ours| Row::sizes("a", "b", ours, 1_000_000, 1.02);
+        assert!(row(1_020_001).is_missed() && !row(1_020_000).is_missed());
+        let line = row(1_020_000).line();
+        assert!(line.contains("| 1.02 MB | 1.00 MB | 1.020 |"), "{line}");
     }
 }
