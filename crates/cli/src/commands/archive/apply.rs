@@ -215,11 +215,12 @@ impl Work<'_> {
     /// Archives without holding the sandbox: what was read counts only when it is still so at the end.
     fn write(&self, due: &Due) -> Result<(SnapshotScope, Archived), Failure> {
         let Due { sandbox, .. } = due;
+        self.setting.check_encrypted(sandbox, self.keys)?;
         // As it is now, and not when it was planned.
         let snapshot = &self.context.store().snapshot(due.snapshot.id)?;
         let scope = scope_of(self.context, (sandbox, snapshot), None);
         let state = state_at(self.context, sandbox, snapshot)?;
-        let mut options = self.setting.options(false);
+        let mut options = self.setting.options(sandbox, false)?;
         options.cores = 1;
         let archiver = Archiver {
             place: self.place,
