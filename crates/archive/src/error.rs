@@ -121,6 +121,16 @@ pub enum ArchiveError {
         /// The name.
         name: String,
     },
+    /// What lies under the name is not whole, and cannot be made once more.
+    #[error(
+        "`{name}` at {place} is not whole, and its folder is no longer as it was then: nothing was replaced"
+    )]
+    Irreplaceable {
+        /// The place's address.
+        place: String,
+        /// The name.
+        name: String,
+    },
     /// Another snapshot has the name.
     #[error("{place} has another snapshot under the name `{name}`")]
     Taken {

@@ -171,7 +171,7 @@ pub(crate) fn reserve_ids(
         "INSERT INTO operations(id, kind, sandbox, target)
          VALUES(max(?2, (SELECT coalesce(max(id), 0) + 1 FROM operations)),
                 ?1,
-                -max((SELECT coalesce(max(id), 0) FROM sandboxes),
+                -max(1, (SELECT coalesce(max(id), 0) FROM sandboxes),
                      (SELECT coalesce(-min(sandbox), 0) FROM operations)),
                 max(?3,
                     (SELECT coalesce(max(id), 0) FROM snapshots),

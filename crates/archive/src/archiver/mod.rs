@@ -3,6 +3,7 @@
 mod bring;
 mod flatten;
 mod memory;
+mod presence;
 mod record;
 mod write;
 
@@ -15,10 +16,10 @@ use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Snapshot as Point, SnapshotScope};
 
 use crate::crypt::Keyring;
-use crate::image::{Execution, Part, Platform, Role, Tag, annotation, assemble};
+use crate::image::{Execution, Part, Platform, Role, Tag, assemble};
 use crate::layer::LayerOptions;
 use crate::listing::merge;
-use crate::place::{Blob, Directory, Expect, Place, read_manifest};
+use crate::place::{Directory, Expect, Place};
 use crate::snapshot::Snapshot;
 use crate::{ArchiveError, Losses};
 
@@ -27,6 +28,7 @@ pub use flatten::{flatten, pack};
 pub use record::{LayerRecord, Record, Whole};
 
 use memory::Memory;
+use presence::Presence;
 
 /// How snapshots are archived.
 #[derive(Debug)]
@@ -87,6 +89,8 @@ impl Watch<'_> {
 pub struct Archived {
     /// As it lies there.
     pub snapshot: Snapshot,
+    /// What of it lies there, which may be more than was asked for.
+    pub scope: SnapshotScope,
     /// Whether it lay there already, so that nothing was done.
     pub was_there: bool,
     /// The digest of its tree; `None` when it is not whole there.
@@ -127,15 +131,10 @@ impl Archiver<'_> {
         let memory = Memory::open(self.memory)?;
         let name =
             Tag::of_snapshot(subject.sandbox.name.as_str(), subject.snapshot.id.0.unsigned_abs())?;
-        let there = match Snapshot::find_there(self.place, name.as_str(), self.keys) {
-            Err(ArchiveError::Missing(_)) if self.is_of(&name, subject)? => None,
-            there => there?,
+        let (must, there) = match self.presence(&name, subject)? {
+            (Presence::Whole(archived), _) => return Ok(*archived),
+            (Presence::Wanting(must), there) => (must, there),
         };
-        if let Some(there) = &there
-            && let Some(archived) = self.is_there(subject, there)?
-        {
-            return Ok(archived);
-        }
         let hold = self.place.hold()?;
         let mut writing = write::Writing::new(self, memory, watch);
         let parts = writing.parts(subject)?;
@@ -153,6 +152,10 @@ impl Archiver<'_> {
             ..Execution::default()
         };
         let assembled = assemble(&parts, &created, &Platform::host(), execution, annotations)?;
+        if !must.allows(writing.tree.as_ref(), &assembled)? {
+            let (place, name) = (self.place.address(), name.to_string());
+            return Err(ArchiveError::Irreplaceable { place, name });
+        }
         let expect = match self.place.resolve(name.as_str())? {
             Some(known) => Expect::Is(known.digest),
             None => Expect::Absent,
@@ -164,63 +167,8 @@ impl Archiver<'_> {
         }
         drop(hold);
         let write::Writing { tree, written, reused, losses, .. } = writing;
-        Ok(Archived { snapshot, was_there: false, tree, written, reused, losses })
-    }
-
-    /// Whether the manifest under that name is there and of a snapshot that was taken at the time.
-    fn is_of(&self, name: &Tag, subject: &Subject<'_>) -> Result<bool, ArchiveError> {
-        let Some(named) = self.place.resolve(name.as_str())? else { return Ok(false) };
-        let created = subject.snapshot.created.rfc3339();
-        Ok(read_manifest(self.place, &named)
-            .is_ok_and(|manifest| manifest.annotations.get(annotation::CREATED) == Some(&created)))
-    }
-
-    /// Nothing needs to be done when it is the same snapshot and all of it is there. `None` when
-    /// something is missing.
-    fn is_there(
-        &self,
-        subject: &Subject<'_>,
-        there: &Snapshot,
-    ) -> Result<Option<Archived>, ArchiveError> {
-        let taken = || {
-            let (place, name) = (self.place.address(), there.name.clone());
-            ArchiveError::Taken { place, name }
-        };
-        let mut whole = true;
-        for blob in there.manifest.blobs().map(Blob::from) {
-            whole &= self.place.find(&blob.digest)? == Some(blob.size);
-        }
-        let record = match whole_record(self.place, there, self.keys) {
-            Ok((record, _)) => record,
-            // What it was of is told by the time it was taken, as far as that goes.
-            Err(_)
-                if !whole && there.config.created == Some(subject.snapshot.created.rfc3339()) =>
-            {
-                return Ok(None);
-            }
-            Err(_) if !whole => return Err(taken()),
-            Err(error) => return Err(error),
-        };
-        let same = record.snapshot.id == subject.snapshot.id
-            && record.snapshot.created == subject.snapshot.created
-            && record.sandbox.created == subject.sandbox.created;
-        if !same {
-            return Err(taken());
-        }
-        // With another scope it is archived anew.
-        if !whole || record.scope != subject.scope {
-            return Ok(None);
-        }
-        let reused = there.manifest.layers.iter().map(|layer| layer.size).sum();
-        let number = there.manifest.layers.len() as u64;
-        Ok(Some(Archived {
-            snapshot: there.clone(),
-            was_there: true,
-            tree: record.tree,
-            written: (0, 0),
-            reused: (number, reused),
-            losses: Losses::default(),
-        }))
+        let scope = subject.scope;
+        Ok(Archived { snapshot, scope, was_there: false, tree, written, reused, losses })
     }
 
     /// Forgets what lies in the place of layers that nothing has any more, neither a live folder

@@ -247,7 +247,7 @@ impl<'a> Writing<'a> {
 
 impl Archiver<'_> {
     /// Whether a layer that was written earlier can be part of what is written now.
-    fn is_usable(&self, made: &Descriptor) -> bool {
+    pub(super) fn is_usable(&self, made: &Descriptor) -> bool {
         let coding = Coding::from(self.options.compression);
         let encrypted = self.keys.is_some();
         let same = LayerForm::of(&made.media_type) == Some(LayerForm { coding, encrypted });

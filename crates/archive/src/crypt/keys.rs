@@ -4,7 +4,7 @@
 //! identity of age in it, encrypted to people. Whoever is one of them gets it by hand:
 //! `age -d -i mine BLOB > data.key`, and with it every blob: `age -d -i data.key BLOB`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io::Read;
 use std::str::FromStr;
@@ -151,6 +151,7 @@ impl Keyring {
 }
 
 /// One data key as it lies there.
+#[derive(Clone)]
 struct Wrapped {
     id: KeyId,
     descriptor: Descriptor,
@@ -178,6 +179,13 @@ pub struct Rewrapped {
 /// # Errors
 /// When it has some, or the recipients are nobody.
 pub fn init_keys(place: &dyn Place, recipients: &Recipients) -> Result<Keyring, ArchiveError> {
+    if load(place)?.is_some() {
+        return Err(ArchiveError::Unsupported {
+            place: place.address(),
+            what: "get its first keys",
+            why: "it is encrypted already; a rotation changes who can open it".to_owned(),
+        });
+    }
     let key = Arc::new(DataKey::generate()?);
     let keyring = Keyring {
         current: key.id.clone(),
@@ -234,24 +242,27 @@ pub fn rewrap_keys(
     Ok(Rewrapped { keyring, unchanged })
 }
 
-/// Brings the data keys of `from` to `to`, for blobs that are copied as they are. Those of `to`
-/// stay, and so does its current one.
+/// Brings the data keys of `from` to `to`, for blobs that are copied as they are: whoever opens one of
+/// them at `from` opens it at `to` from now on, and nobody else. Other keys of `to` stay as they are.
 ///
 /// # Errors
 /// When a key is damaged or somebody else changes those of `to` meanwhile.
 pub fn merge_keys(from: &dyn Place, to: &dyn Place) -> Result<(), ArchiveError> {
     let Some(theirs) = load(from)? else { return Ok(()) };
-    let (mut files, current, expect) = match load(to)? {
-        Some(own) => (own.files, own.current, Expect::Is(own.manifest)),
-        None => (Vec::new(), theirs.current, Expect::Absent),
+    let Some(own) = load(to)? else {
+        return publish(to, &theirs.files, &theirs.current, Expect::Absent);
     };
-    let before = files.len();
-    let known: Vec<KeyId> = files.iter().map(|file| file.id.clone()).collect();
-    files.extend(theirs.files.into_iter().filter(|file| !known.contains(&file.id)));
-    if files.len() == before {
+    let digests = |files: &[Wrapped]| -> HashSet<Digest> {
+        files.iter().map(|file| file.descriptor.digest).collect()
+    };
+    let is_theirs = |id: &KeyId| theirs.files.iter().any(|file| file.id == *id);
+    let current = if is_theirs(&own.current) { &theirs.current } else { &own.current };
+    let others = own.files.iter().filter(|file| !is_theirs(&file.id));
+    let files: Vec<Wrapped> = theirs.files.iter().chain(others).cloned().collect();
+    if digests(&files) == digests(&own.files) && *current == own.current {
         return Ok(());
     }
-    publish(to, &files, &current, expect)
+    publish(to, &files, current, Expect::Is(own.manifest))
 }
 
 /// The files of one key: one for all public keys, one for the passphrase, with which age mixes

@@ -7,7 +7,7 @@ use ctrlz_archive::crypt::Keyring;
 use ctrlz_archive::image::Role;
 use ctrlz_archive::place::Place;
 use ctrlz_archive::snapshot::Snapshot as AtRest;
-use ctrlz_archive::unpack::{Devices, Restored, Whiteouts};
+use ctrlz_archive::unpack::{Devices, Restored, Whiteouts, remove_tree};
 use ctrlz_archive::{Losses, Target};
 use ctrlz_core::archive::Arrival;
 use ctrlz_core::name::SandboxName;
@@ -79,8 +79,18 @@ fn files(source: &Source<'_>, to: &Path, paths: &[PathBuf], json: bool) -> Answe
         Target { paths: selected(paths)?, devices: devices(), ..Target::new(absolute(to)?) };
     let Restored { counts, losses: lost } =
         restore(place, snapshot, keys, target, &[Role::Base, Role::Sealed])?;
-    if !paths.is_empty() && counts.entries() <= counts.directories {
-        eprintln!("ctrlz: no file of the snapshot lies there");
+    let missing: Vec<String> = paths
+        .iter()
+        .filter(|path| to.join(path).symlink_metadata().is_err())
+        .map(|path| path.display().to_string())
+        .collect();
+    if !missing.is_empty() {
+        // Nobody had anything there before.
+        remove_tree(&absolute(to)?)?;
+        let message = format!("{} has nothing at some of these paths", snapshot.name);
+        return Err(Failure::new(REFUSED, "no-such-path", message)
+            .details(missing)
+            .hint("they are relative to the folder; nothing was restored"));
     }
     if json {
         show::print_json(&[

@@ -7,6 +7,9 @@ use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 /// What is encrypted, and no key at hand opens it.
 pub(super) const NO_KEY: &str = "archive-key";
 
+/// What is archived is damaged, and cannot be made once more.
+pub(super) const IRREPLACEABLE: &str = "archive-irreplaceable";
+
 impl From<ArchiveError> for Failure {
     fn from(error: ArchiveError) -> Self {
         let failed = |kind| Self::caused(OWN_FAILURE, kind, &error);
@@ -25,6 +28,10 @@ impl From<ArchiveError> for Failure {
             ArchiveError::Taken { name, .. } => refused("archive-taken").hint(format!(
                 "`ctrlz archive rm {name}` takes that one out, or `place:` in archive.yaml names \
                  another archive"
+            )),
+            ArchiveError::Irreplaceable { name, .. } => refused(IRREPLACEABLE).hint(format!(
+                "`ctrlz pull --from` restores from a copy elsewhere; `ctrlz archive rm {name}` takes what \
+                 is left out, and `ctrlz push` archives the folder as it is now"
             )),
             ArchiveError::Busy { .. } | ArchiveError::Moved { .. } => refused("archive-busy"),
             ArchiveError::Sealed { .. } | ArchiveError::Key { .. } => refused(NO_KEY).hint(

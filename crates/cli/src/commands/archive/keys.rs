@@ -24,6 +24,7 @@ pub(super) fn keys(
     let setting = Setting::read(&context)?;
     let place: Box<dyn Place> = match (&from.from, action) {
         (None, KeysAction::Init(_)) => Box::new(setting.create()?),
+        (Some(address), KeysAction::Init(_)) => setting.address(address)?,
         (from, _) => setting.open(from.as_deref())?,
     };
     let place = place.as_ref();

@@ -16,6 +16,7 @@ use ctrlz_store::state_file::Bundle;
 use serde_json::{Value, json};
 
 use super::checked::Automatic;
+use super::failure::IRREPLACEABLE;
 use super::progress::Progress;
 use super::setting::Setting;
 use super::yielding::Wanted;
@@ -45,17 +46,19 @@ pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
     };
     let mut told = Vec::new();
     for (sandbox, snapshot) in &snapshots {
-        let scope = scope_of(&context, (sandbox, snapshot), arguments.scope);
-        let archived = context.with_core(WhenBusy::Wait, |core| {
-            archive(
-                (&context, core),
-                &setting,
-                (&place, keys.as_ref()),
-                (sandbox, snapshot, scope),
-                arguments.skip_unreadable,
-            )
-        })?;
-        record((&context, &setting, &place), (sandbox, snapshot, scope), &archived, None)?;
+        let pushing = Pushing {
+            context: &context,
+            setting: &setting,
+            place: &place,
+            keys: keys.as_ref(),
+            arguments,
+        };
+        let (snapshot, archived) = &match arguments.snapshots.is_empty() {
+            true => pushing.standing(sandbox, snapshot)?,
+            false => (snapshot.clone(), pushing.one(sandbox, snapshot)?),
+        };
+        let scope = archived.scope;
+        record((&context, &setting, &place), (sandbox, snapshot, scope), archived, None)?;
         let mut copies = Vec::new();
         for address in addresses {
             let reference = &archived.snapshot.reference;
@@ -63,15 +66,93 @@ pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
             checked::note(&setting, &place, |checks| checks.sent(reference, address));
         }
         if json {
-            told.push(as_json(snapshot, scope, &archived, &copies));
+            told.push(as_json(snapshot, scope, archived, &copies));
         } else {
-            tell(snapshot, scope, &place, &archived, &copies);
+            tell(snapshot, scope, &place, archived, &copies);
         }
     }
     if json {
         show::print_json(&[("snapshots", told.into())]);
     }
     show::done()
+}
+
+/// A push under way.
+struct Pushing<'a> {
+    context: &'a Context,
+    setting: &'a Setting,
+    place: &'a Directory,
+    keys: Option<&'a Keyring>,
+    arguments: &'a PushArguments,
+}
+
+impl Pushing<'_> {
+    fn one(&self, sandbox: &Sandbox, snapshot: &Snapshot) -> Result<Archived, Failure> {
+        let scope = scope_of(self.context, (sandbox, snapshot), self.arguments.scope);
+        self.context.with_core(WhenBusy::Wait, |core| {
+            archive(
+                (self.context, core),
+                self.setting,
+                (self.place, self.keys),
+                (sandbox, snapshot, scope),
+                self.arguments.skip_unreadable,
+            )
+        })
+    }
+
+    /// Archives where the sandbox stands and its folder as it is: by that snapshot if it holds both, and
+    /// else by a new one.
+    fn standing(
+        &self,
+        sandbox: &Sandbox,
+        snapshot: &Snapshot,
+    ) -> Result<(Snapshot, Archived), Failure> {
+        match self.one(sandbox, snapshot) {
+            Ok(archived) if self.is_current(sandbox, snapshot, &archived)? => {
+                return Ok((snapshot.clone(), archived));
+            }
+            Err(failure) if !failure.is(IRREPLACEABLE) => return Err(failure),
+            Err(failure) => eprintln!("ctrlz: {}", failure.in_words()),
+            Ok(_) => {}
+        }
+        let new = to_be_archived();
+        let snapshot =
+            self.context.with_core(WhenBusy::Wait, |core| Ok(core.snapshot(sandbox, &new)?))?;
+        let archived = self.one(sandbox, &snapshot)?;
+        Ok((snapshot, archived))
+    }
+
+    /// Whether nothing happened in the sandbox meanwhile, nor in the folder since it was archived.
+    fn is_current(
+        &self,
+        sandbox: &Sandbox,
+        snapshot: &Snapshot,
+        archived: &Archived,
+    ) -> Result<bool, Failure> {
+        let archiver = Archiver {
+            place: self.place,
+            memory: &self.setting.memory(),
+            keys: self.keys,
+            options: self.setting.options(sandbox, self.arguments.skip_unreadable)?,
+        };
+        self.context.with_core(WhenBusy::Wait, |core| {
+            core.with_strata(sandbox, snapshot, |strata| {
+                if self.context.store().sandbox(sandbox.id)?.point != snapshot.point {
+                    return Ok(false);
+                }
+                if !archived.was_there {
+                    return Ok(true);
+                }
+                let scope = archived.scope;
+                let subject = Subject { sandbox, snapshot, scope, strata, state: None };
+                Ok(archiver.is_current(&subject, archived)?)
+            })
+        })
+    }
+}
+
+fn to_be_archived() -> NewSnapshot {
+    NewSnapshot::of(SnapshotKind::Manual, "to be archived")
 }
 
 /// The snapshots that were named, or one of where the sandbox stands.
@@ -90,10 +171,10 @@ fn chosen(
         let same = |snapshot: &Snapshot| {
             snapshot.point == sandbox.point && snapshot.kind == SnapshotKind::Manual
         };
-        let snapshot = match there.into_iter().find(same) {
+        let snapshot = match there.into_iter().filter(same).max_by_key(|snapshot| snapshot.id) {
             Some(snapshot) => snapshot,
             None => {
-                let new = NewSnapshot::of(SnapshotKind::Manual, "to be archived");
+                let new = to_be_archived();
                 context.with_core(WhenBusy::Wait, |core| Ok(core.snapshot(&sandbox, &new)?))?
             }
         };

@@ -70,23 +70,20 @@ impl Setting {
     pub(super) fn open(&self, address: Option<&str>) -> Result<Box<dyn Place>, Failure> {
         match address {
             Some(address) => {
-                let place = Arc::from(self.address(address)?);
+                let place: Arc<dyn Place> = match address.contains("://") {
+                    true => Arc::from(self.address(address)?),
+                    false => Arc::new(there(&absolute(Path::new(address))?)?),
+                };
                 Ok(Box::new(Patient::new(place, TRIES, PAUSE)))
             }
             None => {
-                let path = self.path();
-                if !self.is_there() {
-                    let message = format!("there is no archive at {}", path.display());
-                    return Err(
-                        Failure::new(REFUSED, "no-archive", message).hint("`ctrlz push` makes it")
-                    );
-                }
-                Ok(Box::new(Directory::open(&path)?))
+                let there = there(&self.path());
+                Ok(Box::new(there.map_err(|failure| failure.hint("`ctrlz push` makes it"))?))
             }
         }
     }
 
-    /// A place by its address, which is asked once only.
+    /// A place by its address, which is asked once only. A directory is made when nothing is there.
     pub(super) fn address(&self, address: &str) -> Result<Box<dyn Place>, Failure> {
         if let Some(repository) = address.strip_prefix("registry://") {
             return registry(repository);
@@ -198,6 +195,16 @@ impl Setting {
         let unreadable = if skip_unreadable { Unreadable::Skip } else { Unreadable::Refuse };
         Ok(LayerOptions { compression, unreadable, ..LayerOptions::default() })
     }
+}
+
+/// The archive in that directory, which is never made by looking for it: the disk that it is on may
+/// not be there at the moment.
+fn there(path: &Path) -> Result<Directory, Failure> {
+    if !path.join("oci-layout").exists() {
+        let message = format!("there is no archive at {}", path.display());
+        return Err(Failure::new(REFUSED, "no-archive", message));
+    }
+    Ok(Directory::open(path)?)
 }
 
 /// A path as the process's own folder completes it.

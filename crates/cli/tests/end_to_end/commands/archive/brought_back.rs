@@ -113,8 +113,9 @@ fn some_paths_alone_come_back() {
     scene.ok(&["pull", &name, "--to", "../out", "--path", "new/x", "--path", "./d/sub"]);
     let found = scene.host("cd ../out && find . | sort");
     assert_eq!(found, ".\n./d\n./d/sub\n./d/sub/hard\n./new\n./new/x\n");
-    let nothing = scene.run(&["pull", &name, "--to", "../none", "--path", "nothing"]).ok();
-    nothing.says(&["no file of the snapshot lies there"]);
+    let nothing = scene.run(&["pull", &name, "--to", "../none", "--path", "nothing"]);
+    nothing.code(123).says(&["nothing at some of these paths"]);
+    assert!(!scene.exists("../none"));
     let outside = scene.run(&["pull", &name, "--to", "../none2", "--path", "../../etc"]);
     outside.code(125).says(&["is no path of a snapshot"]);
 }

@@ -12,13 +12,13 @@ const FIRST: (&str, &str) = (
     "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX",
 );
 
-fn identity(scene: &Scene) -> String {
+pub(super) fn identity(scene: &Scene) -> String {
     let path = scene.home.join("identity");
     fs::write(&path, format!("{}\n", FIRST.1)).expect("write");
     path.to_string_lossy().into_owned()
 }
 
-fn passphrase(scene: &Scene, name: &str) -> String {
+pub(super) fn passphrase(scene: &Scene, name: &str) -> String {
     let path = scene.home.join(name);
     fs::write(&path, format!("a long {name} that nobody knows\n")).expect("write");
     path.to_string_lossy().into_owned()

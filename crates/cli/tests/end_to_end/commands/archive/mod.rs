@@ -6,6 +6,7 @@ mod damage;
 mod encrypted;
 mod files;
 mod health;
+mod kept;
 mod kills;
 mod mended;
 mod policy;

@@ -36,6 +36,9 @@ fn sandboxes_snapshots_and_state_come_back() {
     assert_eq!(scene.ok(&["state", "get", "phase"]), "1");
     assert_eq!(scene.inside("cat a new/x"), "changed\nx\n");
     assert!(first.len() >= 3);
+    // What is archived now has a name that none of them has.
+    scene.inside("echo third > third");
+    push(&scene);
     let again = scene.ok(&["recover", "--from-archive"]);
     assert!(again.contains("was left as it is"), "{again}");
 }
