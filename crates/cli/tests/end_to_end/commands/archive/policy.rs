@@ -303,7 +303,13 @@ mod meanwhile {
             self.ended(scene)
         }
 
+        #[track_caller]
         fn ended(mut self, scene: &Scene) -> Outcome {
+            let mut tries = 0..3000;
+            while self.child.as_mut().expect("a process").try_wait().expect("wait").is_none() {
+                assert!(tries.next().is_some(), "it never ends");
+                std::thread::sleep(std::time::Duration::from_millis(20));
+            }
             let child = self.child.take().expect("a process");
             let output = child.wait_with_output().expect("wait");
             Outcome::new(&scene.ctrlz(["archive", "apply"]), output)
