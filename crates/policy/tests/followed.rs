@@ -354,7 +354,14 @@ fn a_script_of_a_service_is_the_service() {
 
 #[test]
 fn a_table_that_is_also_printed_is_changed() {
-    all(Risk::Critical, &["sgdisk -p --zap-all /dev/sda", "parted -s /dev/sda mklabel gpt print"]);
+    all(
+        Risk::Critical,
+        &[
+            "sgdisk -p --zap-all /dev/sda",
+            "sgdisk -pZ /dev/sda",
+            "parted -s /dev/sda mklabel gpt print",
+        ],
+    );
     all(Risk::Low, &["sgdisk --backup=table.gpt /dev/sda", "sgdisk -p /dev/sda", "parted -l"]);
 }
 

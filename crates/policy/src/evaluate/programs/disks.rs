@@ -63,6 +63,12 @@ const SGDISK_READS: [&[u8]; 14] = [
     b"-V",
 ];
 
+/// Whether a word is this option, alone or with a number or a value behind `=`; `-vZ` is not `-v`.
+fn is_option(word: &[u8], option: &[u8]) -> bool {
+    let number = |rest: &[u8]| rest.iter().all(u8::is_ascii_digit);
+    word.strip_prefix(option).is_some_and(|rest| number(rest) || rest.starts_with(b"="))
+}
+
 /// Commands of parted that change the table, whatever else it prints.
 const PARTED_CHANGES: [&[u8]; 10] = [
     b"mklabel",
@@ -96,7 +102,7 @@ impl Evaluator<'_> {
             }
             "sgdisk" => {
                 let mut options = words.iter().filter(|word| word.starts_with(b"-"));
-                options.all(|word| SGDISK_READS.iter().any(|read| word.starts_with(read)))
+                options.all(|word| SGDISK_READS.iter().any(|read| is_option(word, read)))
                     || has(b"-P")
                     || has(b"--pretend")
             }
