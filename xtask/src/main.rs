@@ -30,8 +30,8 @@ cargo xtask TASK
   ci                   the same as test
   check                the static checks alone: formatting, architecture, lints, docs, licences
   bench [--write] [--quick] [NAME…]
-                       compare with other tools and print a table; --write puts it into
-                       docs/benchmarks.md
+                       compare with other tools and print tables; --write puts them into
+                       docs/benchmarks.md (NAME: start, trees, engine, memory, work, archive)
   corpus [--misses N | --all] [--strict] [--checker PROGRAM] DIR…
                        measure `ctrlz check` on files of labelled commands and print a table;
                        --strict: fail when a goal is missed

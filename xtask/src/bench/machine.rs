@@ -39,6 +39,7 @@ pub(super) fn describe(scene: &Path) -> String {
         // It says its number only.
         "age" => said(tool, &["--version"]).map(|version| format!("age {version}")),
         "restic" => said(tool, &["version"]),
+        "zstd" => said(tool, &["--version"]).map(|text| text.replace("***", "").trim().to_owned()),
         tool => said(tool, &["--version"]),
     };
     let peers = ["bwrap", "runc", "crun", "podman", "tar", "zstd", "age", "restic", "borg"];

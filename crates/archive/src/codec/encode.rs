@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zstd::zstd_safe::zstd_sys::ZSTD_EndDirective;
 use zstd::zstd_safe::{CCtx, CParameter, InBuffer, OutBuffer};
 
-use super::plan::Plan;
+use super::plan::{OVERLAP, Plan};
 
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -17,8 +17,8 @@ pub enum Compression {
     /// One zstd frame with a checksum, written by several threads. What is written depends on the
     /// level, not on the number of threads.
     Zstd {
-        /// 1 to 19. From 12 on the tables are smaller than those of `zstd` itself, so that memory
-        /// stays within bounds.
+        /// 1 to 19. At 3, and from 12 on, the tables are smaller than those of `zstd` itself, so
+        /// that it is fast and memory stays within bounds.
         level: i32,
     },
     /// One gzip member.
@@ -74,8 +74,7 @@ impl<W: Write> Encoder<W> {
                     CParameter::ChecksumFlag(true),
                     CParameter::NbWorkers(plan.workers),
                     CParameter::JobSize(plan.job),
-                    // All of the window before a job.
-                    CParameter::OverlapSizeLog(9),
+                    CParameter::OverlapSizeLog(OVERLAP),
                     CParameter::WindowLog(plan.window_log),
                     CParameter::HashLog(plan.hash_log),
                     CParameter::ChainLog(plan.chain_log),

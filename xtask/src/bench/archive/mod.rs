@@ -13,26 +13,32 @@ use crate::failure::Answer;
 use material::Material;
 use tools::{Tool, Tools};
 
-/// What is compared with what: ctrlz's side, the peer's, and the goal for ctrlz's time.
+/// What is compared with what: ctrlz's side, the peer's, and the goal for ctrlz's time, where there
+/// is one.
 struct Pair {
     ours: &'static str,
     peer: &'static str,
-    goal: f64,
+    goal: Option<f64>,
 }
 
 const fn pair(ours: &'static str, peer: &'static str, goal: f64) -> Pair {
-    Pair { ours, peer, goal }
+    Pair { ours, peer, goal: Some(goal) }
 }
 
-const WRITTEN: [Pair; 4] = [
+/// The same, brought to the disk as ctrlz does.
+const SYNCED: Pair = Pair { ours: tools::PLAIN, peer: tools::TAR_SYNCED, goal: None };
+
+const WRITTEN: [Pair; 5] = [
     pair(tools::PLAIN, tools::TAR, 1.1),
+    SYNCED,
     pair(tools::ENCRYPTED, tools::AGE, 0.8),
     pair(tools::ENCRYPTED, tools::RESTIC, 0.5),
     pair(tools::ENCRYPTED, tools::BORG, 0.5),
 ];
 
-const BROUGHT_BACK: [Pair; 3] = [
+const BROUGHT_BACK: [Pair; 4] = [
     pair(tools::PLAIN, tools::TAR, 1.0),
+    SYNCED,
     pair(tools::ENCRYPTED, tools::RESTIC, 0.5),
     pair(tools::ENCRYPTED, tools::BORG, 0.5),
 ];
@@ -54,9 +60,9 @@ pub(super) fn rows(scene: &Scene, rounds: Rounds) -> Answer<Vec<Row>> {
         let tools = Tools::of(scene, player, &material, &folder)?;
         let rounds = if material.is_large { rounds.long / 7 } else { rounds.long / 4 }.max(1);
         let measured = Measured { player, material: &material, tools: &tools, rounds };
-        rows.extend(measured.rows("written", &WRITTEN, |tool| tool.written()));
+        rows.extend(measured.rows("written", &WRITTEN, Tool::written));
         rows.push(measured.size());
-        rows.extend(measured.rows("brought back", &BROUGHT_BACK, |tool| tool.brought_back()));
+        rows.extend(measured.rows("brought back", &BROUGHT_BACK, Tool::brought_back));
         for tool in [tools::PLAIN, tools::ENCRYPTED].iter().filter_map(|name| tools.get(name).ok())
         {
             tool.clear()?;
@@ -64,7 +70,7 @@ pub(super) fn rows(scene: &Scene, rounds: Rounds) -> Answer<Vec<Row>> {
         }
         if material.changes {
             let what = "written again after 1 % of the files changed";
-            rows.extend(measured.rows(what, &WRITTEN_AGAIN, |tool| tool.written_again()));
+            rows.extend(measured.rows(what, &WRITTEN_AGAIN, Tool::written_again));
         }
         tools.clear()?;
     }
@@ -103,7 +109,10 @@ impl Measured<'_> {
             let what = format!("{}, {what}, {ours}", self.material.what);
             match took(ours).and_then(|ours| Ok((ours, took(peer)?))) {
                 Ok((ours, theirs)) => {
-                    rows.push(Row::ratio(&what, peer, &ours.wall, &theirs.wall, *goal));
+                    rows.push(match goal {
+                        Some(goal) => Row::ratio(&what, peer, &ours.wall, &theirs.wall, *goal),
+                        None => Row::told(&what, peer, &ours.wall, &theirs.wall),
+                    });
                     let what = format!("{what}: processor time");
                     rows.push(Row::told(&what, peer, &ours.processor, &theirs.processor));
                 }

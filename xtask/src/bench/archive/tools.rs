@@ -9,9 +9,10 @@ use super::material::Material;
 use crate::failure::{Answer, Failure};
 use crate::{prerequisites, program};
 
-pub(super) const PLAIN: &str = "`ctrlz push`";
-pub(super) const ENCRYPTED: &str = "`ctrlz push`, encrypted";
+pub(super) const PLAIN: &str = "ctrlz";
+pub(super) const ENCRYPTED: &str = "ctrlz, encrypted";
 pub(super) const TAR: &str = "tar, `zstd -3 -T0`";
+pub(super) const TAR_SYNCED: &str = "tar, `zstd -3 -T0`, then `sync`";
 pub(super) const AGE: &str = "tar, `zstd -3 -T0`, `age`";
 pub(super) const RESTIC: &str = "restic";
 pub(super) const BORG: &str = "borg";
@@ -37,7 +38,7 @@ struct Lines {
     archive: &'static str,
 }
 
-const LINES: [Lines; 6] = [
+const LINES: [Lines; 7] = [
     Lines {
         name: PLAIN,
         short: "plain",
@@ -68,6 +69,17 @@ const LINES: [Lines; 6] = [
         first: "tar -c -C \"$TREE\" . | zstd -3 -T0 -q > archive",
         second: "",
         back: "mkdir \"$OUT\" && zstd -dc < archive | tar -x -C \"$OUT\"",
+        archive: "archive",
+    },
+    Lines {
+        name: TAR_SYNCED,
+        short: "tar-synced",
+        needs: Some(("zstd", "zstd")),
+        fresh: "rm -f archive",
+        first: "tar -c -C \"$TREE\" . | zstd -3 -T0 -q > archive && sync archive",
+        second: "",
+        back: "mkdir \"$OUT\" && zstd -dc < archive | tar -x -C \"$OUT\" &&
+               sync --file-system \"$OUT\"",
         archive: "archive",
     },
     Lines {
