@@ -13,7 +13,7 @@ const BUDGET: u64 = 40 << 20;
 const JOB: u64 = 2 << 20;
 
 /// How much of the input before a job it refers to (`ZSTD_c_overlapLog`): half a window, which is
-/// never more than a job.
+/// never more than a job; less where the tables are too small for that, as at level 3.
 pub(super) const OVERLAP: u32 = 8;
 
 /// The parameters of the coder.
