@@ -233,7 +233,8 @@ impl Work<'_> {
             let loose = core.loose(sandbox, snapshot)?;
             #[cfg(feature = "faults")]
             hold_here();
-            let (strata, state) = (loose.strata.as_slice(), state.as_deref());
+            let strata = &self.setting.without_places(&loose.strata);
+            let state = state.as_deref();
             let subject = Subject { sandbox, snapshot, scope, strata, state };
             let watch = Watch {
                 progress: &|_| (),

@@ -25,7 +25,7 @@ use crate::Answer;
 use crate::arguments::{ArchiveScope, PushArguments};
 use crate::context::{Context, WhenBusy};
 use crate::failure::{Failure, OWN_FAILURE};
-use crate::show;
+use crate::show::{self, plain};
 
 /// Where else a snapshot was sent, and what that came to.
 pub(super) struct Copied {
@@ -45,6 +45,7 @@ pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
         given => given,
     };
     let mut told = Vec::new();
+    let mut all_sent = true;
     for (sandbox, snapshot) in &snapshots {
         let pushing = Pushing {
             context: &context,
@@ -62,9 +63,16 @@ pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
         let mut copies = Vec::new();
         for address in addresses {
             let reference = &archived.snapshot.reference;
-            copies.push(copy(&setting, &place, reference, address, keys.as_ref())?);
-            checked::note(&setting, &place, |checks| checks.sent(reference, address));
+            // That one fails hinders none of the others.
+            match copy(&setting, &place, reference, address, keys.as_ref()) {
+                Ok(copied) => {
+                    checked::note(&setting, &place, |checks| checks.sent(reference, address));
+                    copies.push(Ok(copied));
+                }
+                Err(failure) => copies.push(Err((address.as_str(), failure.in_words()))),
+            }
         }
+        all_sent &= copies.iter().all(Result::is_ok);
         if json {
             told.push(as_json(snapshot, scope, archived, &copies));
         } else {
@@ -74,8 +82,11 @@ pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
     if json {
         show::print_json(&[("snapshots", told.into())]);
     }
-    show::done()
+    Ok(u8::from(!all_sent))
 }
+
+/// A copy, or its address and why there is none.
+type Sent<'a> = Result<Copied, (&'a str, String)>;
 
 /// A push under way.
 struct Pushing<'a> {
@@ -144,6 +155,7 @@ impl Pushing<'_> {
                     return Ok(true);
                 }
                 let scope = archived.scope;
+                let strata = &self.setting.without_places(strata);
                 let subject = Subject { sandbox, snapshot, scope, strata, state: None };
                 Ok(archiver.is_current(&subject, archived)?)
             })
@@ -227,6 +239,7 @@ pub(super) fn archive(
     let _wanted = Wanted::raise(&setting.memory())?;
     core.with_strata(sandbox, snapshot, |strata| {
         let state = state.as_deref();
+        let strata = &setting.without_places(strata);
         let subject = Subject { sandbox, snapshot, scope, strata, state };
         Ok(archiver.archive(&subject, &|bytes| progress.add(bytes))?)
     })
@@ -314,7 +327,7 @@ fn tell(
     scope: SnapshotScope,
     place: &Directory,
     archived: &Archived,
-    copies: &[Copied],
+    copies: &[Sent<'_>],
 ) {
     let name = &archived.snapshot.name;
     if archived.was_there {
@@ -334,13 +347,16 @@ fn tell(
         println!("  {} in {} layers written{there}", ByteSize(written.1), written.0);
     }
     losses(&archived.losses);
-    for Copied { address, transferred: Transferred { sent, there } } in copies {
-        println!(
-            "  sent to {address}: {} in {} blobs; {} were there already",
-            ByteSize(sent.1),
-            sent.0,
-            there.0
-        );
+    for copy in copies {
+        match copy {
+            Ok(Copied { address, transferred: Transferred { sent, there } }) => println!(
+                "  sent to {address}: {} in {} blobs; {} were there already",
+                ByteSize(sent.1),
+                sent.0,
+                there.0
+            ),
+            Err((address, why)) => println!("  NOT SENT to {}: {}", plain(address), plain(why)),
+        }
     }
 }
 
@@ -348,18 +364,19 @@ fn as_json(
     snapshot: &Snapshot,
     scope: SnapshotScope,
     archived: &Archived,
-    copies: &[Copied],
+    copies: &[Sent<'_>],
 ) -> Value {
     let copies: Vec<Value> = copies
         .iter()
-        .map(|copied| {
-            json!({
+        .map(|copy| match copy {
+            Err((address, why)) => json!({ "place": address, "error": why }),
+            Ok(copied) => json!({
                 "place": copied.address,
                 "sent_blobs": copied.transferred.sent.0,
                 "sent_bytes": copied.transferred.sent.1,
                 "there_blobs": copied.transferred.there.0,
                 "there_bytes": copied.transferred.there.1,
-            })
+            }),
         })
         .collect();
     json!({

@@ -11,7 +11,9 @@ use ctrlz_archive::crypt::{
 use ctrlz_archive::layer::{LayerOptions, Unreadable};
 use ctrlz_archive::place::{Directory, Login, Object, Patient, Place, Registry};
 use ctrlz_config::{ArchiveConfig, Compression as Configured};
+use ctrlz_core::archive::Stratum;
 use ctrlz_core::digest::Digest;
+use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::sink::SecretSource;
 
@@ -153,6 +155,22 @@ impl Setting {
     /// Brings the data keys of the archive to where its snapshots go.
     pub(super) fn share_keys(&self, from: &dyn Place, to: &dyn Place) -> Result<(), Failure> {
         Ok(merge_keys(from, to)?)
+    }
+
+    /// What a snapshot's tree is made of, without the archive and its copies where they lie in the live
+    /// folder: an archive that held itself would grow by itself.
+    pub(super) fn without_places(&self, strata: &[Stratum]) -> Vec<Stratum> {
+        let copies = self.config.copies.iter().filter(|copy| !copy.contains("://"));
+        let copies = copies.filter_map(|copy| absolute(Path::new(copy)).ok());
+        let places = std::iter::once(self.path()).chain(copies);
+        let places: Vec<PathBuf> = places.filter_map(|place| place.canonicalize().ok()).collect();
+        let mut strata = strata.to_vec();
+        for live in strata.iter_mut().filter(|stratum| stratum.id.is_none()) {
+            let within = places.iter().filter_map(|place| place.strip_prefix(&live.directory).ok());
+            let within = within.filter_map(|path| RelPath::parse(path).ok());
+            live.hidden.extend(within.filter(|path| !path.is_root()));
+        }
+        strata
     }
 
     /// Errs when snapshots of that sandbox are to be encrypted and the archive is not.

@@ -163,6 +163,29 @@ fn a_copy_is_opened_by_whoever_opens_the_archive() {
 }
 
 #[test]
+fn an_archive_in_the_folder_does_not_hold_itself() {
+    let scene = scene();
+    settings(&scene, &format!("place: {0}/backup\ncopies: [{0}/copy]\n", scene.project.display()));
+    push(&scene);
+    let told = scene.ok(&["push"]);
+    assert!(told.contains("already"), "{told}");
+    scene.inside("echo c > c");
+    let name = push(&scene);
+    assert_eq!(files(&scene, &name, &[]), "a b c");
+}
+
+#[test]
+fn a_copy_that_fails_hinders_no_other() {
+    let scene = scene();
+    settings(&scene, "copies: [/proc/nope, ../../../other]\n");
+    let told = scene.run(&["push"]).code(1).out();
+    assert!(told.contains("NOT SENT to /proc/nope") && told.contains("sent to"), "{told}");
+    let told = scene.run(&["push", "--json"]).code(1).json();
+    let copies = &told["snapshots"][0]["copies"];
+    assert!(copies[0]["error"].is_string() && copies[1]["error"].is_null(), "{told}");
+}
+
+#[test]
 fn nothing_is_made_by_looking_for_it() {
     let scene = scene();
     let name = push(&scene);
