@@ -118,6 +118,12 @@ fn devices() -> Devices {
     if rustix::process::geteuid().is_root() { Devices::Make } else { Devices::Skip }
 }
 
+/// Whether a snapshot here is what was brought of one at rest.
+pub(super) fn is_of(here: &Snapshot, at_rest: &AtRest) -> bool {
+    let rest = here.message.strip_prefix(at_rest.name.as_str());
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
+}
+
 /// A snapshot of a sandbox that is there, or of a new one.
 pub(super) fn into_store(
     context: &Context,
@@ -149,6 +155,13 @@ pub(super) fn into_store(
             }
             Err(StoreError::NoSandbox(_)) => {
                 let made = bringing.make(context, core, (name, wanted.base.as_deref()))?;
+                if record.sandbox.life.origin().is_some() {
+                    // Which of the layers are the setup's is known only in the store that is gone.
+                    eprintln!(
+                        "ctrlz: what `setup:` left counts as changes of {name} now: look at \
+                         `ctrlz diff {name}` before a commit"
+                    );
+                }
                 let version = import(core, &made, state.as_ref())?;
                 let snapshot = core.snapshot(&made, &new);
                 debug_assert_eq!(version, record.snapshot.point.state_version);

@@ -1,6 +1,8 @@
 //! `ctrlz recover --from-archive`: a store whose database was lost, made anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use ctrlz_archive::archiver::{Record, whole_record};
 use ctrlz_archive::snapshot::{Snapshot as AtRest, list};
@@ -14,7 +16,7 @@ use super::setting::Setting;
 use crate::Answer;
 use crate::arguments::{Destination, KeyArguments};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, OWN_FAILURE};
 use crate::show::{self, plain};
 
 /// What became of one sandbox.
@@ -53,13 +55,15 @@ pub(crate) fn rebuild(from: Option<&str>, given: &KeyArguments, json: bool) -> A
     let operation = all().map(|snapshot| snapshot.operation).max().unwrap_or(OperationId(0));
     let newest = all().map(|snapshot| snapshot.id).max().unwrap_or(SnapshotId(0));
     context.store().reserve_ids(operation, newest)?;
+    let mut begun = Begun::read(&setting)?;
     let mut rebuilt = Vec::new();
     for (name, mut snapshots) in sandboxes {
         // The newest makes the sandbox, and with it the whole history of its state.
         snapshots.sort_by_key(|(record, _)| std::cmp::Reverse(record.snapshot.created));
         let source = |snapshot| Source { place: place.as_ref(), keys: keys.as_ref(), snapshot };
-        rebuilt.push(one(&context, name, &snapshots, source)?);
+        rebuilt.push(one(&context, &mut begun, name, &snapshots, source)?);
     }
+    begun.over()?;
     let code = u8::from(
         !unreadable.is_empty() || rebuilt.iter().any(|sandbox| !sandbox.failed.is_empty()),
     );
@@ -84,23 +88,80 @@ pub(crate) fn rebuild(from: Option<&str>, given: &KeyArguments, json: bool) -> A
     Ok(code)
 }
 
+/// The sandboxes that were begun, in a file: so that what is cut short is gone on with, and a sandbox
+/// that was here before is left alone.
+struct Begun {
+    path: PathBuf,
+    names: BTreeSet<String>,
+}
+
+impl Begun {
+    fn read(setting: &Setting) -> Result<Self, Failure> {
+        let path = setting.scratch().with_file_name("recovering");
+        let names = match std::fs::read_to_string(&path) {
+            Ok(text) => text.lines().map(str::to_owned).collect(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => BTreeSet::new(),
+            Err(error) => return Err(Failure::caused(OWN_FAILURE, "archive", &error)),
+        };
+        Ok(Self { path, names })
+    }
+
+    fn note(&mut self, name: &SandboxName) -> Result<(), Failure> {
+        if !self.names.insert(name.to_string()) {
+            return Ok(());
+        }
+        let failed = |error: io::Error| Failure::caused(OWN_FAILURE, "archive", &error);
+        let text: String = self.names.iter().map(|name| format!("{name}\n")).collect();
+        let new = self.path.with_extension("new");
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        std::fs::create_dir_all(folder).map_err(failed)?;
+        let mut file = std::fs::File::create(&new).map_err(failed)?;
+        file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(failed)?;
+        std::fs::rename(&new, &self.path).map_err(failed)
+    }
+
+    fn has(&self, name: &SandboxName) -> bool {
+        self.names.contains(name.as_str())
+    }
+
+    fn over(self) -> Result<(), Failure> {
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::caused(OWN_FAILURE, "archive", &error))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 fn one<'a>(
     context: &Context,
+    begun: &mut Begun,
     name: SandboxName,
     snapshots: &'a [(Record, AtRest)],
     source: impl Fn(&'a AtRest) -> Source<'a>,
 ) -> Result<Rebuilt, Failure> {
-    let was_there = match context.store().sandbox_named(name.as_str()) {
-        Ok(_) => true,
-        Err(StoreError::NoSandbox(_)) => false,
+    let here = match context.store().sandbox_named(name.as_str()) {
+        Ok(sandbox) => Some(sandbox),
+        Err(StoreError::NoSandbox(_)) => None,
         Err(error) => return Err(error.into()),
     };
+    let was_there = here.is_some() && !begun.has(&name);
     let mut rebuilt = Rebuilt { name, snapshots: Vec::new(), failed: Vec::new(), was_there };
     if was_there {
         return Ok(rebuilt);
     }
+    begun.note(&rebuilt.name)?;
+    let brought = match here {
+        Some(sandbox) => context.store().snapshots(sandbox.id)?,
+        None => Vec::new(),
+    };
     let as_it_was = Destination::default();
     for (_, snapshot) in snapshots {
+        if let Some(there) = brought.iter().find(|one| bring::is_of(one, snapshot)) {
+            rebuilt.snapshots.push((snapshot.name.clone(), there.id));
+            continue;
+        }
         match bring::into_store(context, &source(snapshot), &as_it_was) {
             Ok((_, made)) => rebuilt.snapshots.push((snapshot.name.clone(), made.id)),
             Err(failure) => rebuilt.failed.push((snapshot.name.clone(), failure.in_words())),

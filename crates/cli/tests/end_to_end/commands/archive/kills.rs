@@ -58,6 +58,34 @@ fn a_killed_push_loses_nothing_and_leaves_nothing() {
 }
 
 #[test]
+fn a_killed_recovery_is_gone_on_with() {
+    let scene = scene();
+    for turn in 0..3 {
+        push(&scene);
+        scene.inside(&format!("echo {turn} > turn"));
+    }
+    let names = |scene: &Scene| {
+        let listed = scene.json(&["snapshots", "project"])["snapshots"].clone();
+        let listed = listed.as_array().expect("an array").iter();
+        let archived = listed.filter_map(|one| one["message"].as_str()?.split(':').next());
+        let archived = archived.filter(|name| name.starts_with("project.snap-"));
+        archived.map(str::to_owned).collect::<Vec<String>>()
+    };
+    for moment in moments() {
+        scene.host("rm -f \"$CTRLZ_HOME\"/store.db*");
+        kill_after(&scene, &["recover", "--from-archive"], moment);
+        scene.ok(&["recover"]);
+        scene.ok(&["recover", "--from-archive"]);
+        let found = names(&scene);
+        assert_eq!(found.len(), 3, "{found:?}");
+        assert_eq!(found.iter().collect::<BTreeSet<_>>().len(), 3, "{found:?}");
+        assert!(!scene.store.join("archived/recovering").exists());
+    }
+    let again = scene.ok(&["recover", "--from-archive"]);
+    assert!(again.contains("was left as it is"), "{again}");
+}
+
+#[test]
 fn a_killed_restore_is_there_whole_or_not_at_all() {
     let scene = scene();
     let name = push(&scene);
