@@ -123,7 +123,7 @@ pub enum ArchiveError {
     },
     /// What lies under the name is not whole, and cannot be made once more.
     #[error(
-        "`{name}` at {place} is not whole, and its folder is no longer as it was then: nothing was replaced"
+        "`{name}` at {place} is not whole, and cannot be made once more as it was: nothing was replaced"
     )]
     Irreplaceable {
         /// The place's address.

@@ -13,7 +13,7 @@ use crate::base::Survey;
 use crate::image::{Assembled, Manifest, Role, Tag, annotation, roles_in_order};
 use crate::place::{Blob, Place, read_manifest};
 use crate::snapshot::Snapshot;
-use crate::{ArchiveError, Losses};
+use crate::{ArchiveError, Descriptor, Losses};
 
 /// What lies under a name.
 pub(super) enum Presence {
@@ -120,13 +120,15 @@ impl Archiver<'_> {
         match Snapshot::find_there(self.place, name.as_str(), self.keys) {
             Ok(None) => Ok((Presence::Wanting(Must::Anything), None)),
             Ok(Some(there)) => Ok((self.judged(subject, &there)?, Some(there))),
-            Err(error @ ArchiveError::Missing(_)) => match self.manifest_of(name, subject)? {
+            Err(error @ ArchiveError::Missing(_)) => match self.place.resolve(name.as_str())? {
                 None => Err(error),
-                Some(manifest) if manifest.is_sealed() => {
-                    Ok((Presence::Wanting(Must::Unknown), None))
-                }
-                Some(manifest) => {
-                    let must = Must::Blobs(of_bases(&manifest, &blobs(&manifest))?);
+                Some(named) => {
+                    let must = match self.manifest_of(&named, subject) {
+                        Some(manifest) if !manifest.is_sealed() => {
+                            Must::Blobs(of_bases(&manifest, &blobs(&manifest))?)
+                        }
+                        _ => Must::Unknown,
+                    };
                     Ok((Presence::Wanting(must), None))
                 }
             },
@@ -134,16 +136,11 @@ impl Archiver<'_> {
         }
     }
 
-    /// The manifest under that name, when it is of a snapshot that was taken at the time.
-    fn manifest_of(
-        &self,
-        name: &Tag,
-        subject: &Subject<'_>,
-    ) -> Result<Option<Manifest>, ArchiveError> {
-        let Some(named) = self.place.resolve(name.as_str())? else { return Ok(None) };
+    /// The manifest that is named, when it is there and of a snapshot that was taken at the time.
+    fn manifest_of(&self, named: &Descriptor, subject: &Subject<'_>) -> Option<Manifest> {
         let created = subject.snapshot.created.rfc3339();
-        let manifest = read_manifest(self.place, &named).ok();
-        Ok(manifest.filter(|found| found.annotations.get(annotation::CREATED) == Some(&created)))
+        let manifest = read_manifest(self.place, named).ok();
+        manifest.filter(|found| found.annotations.get(annotation::CREATED) == Some(&created))
     }
 
     fn judged(&self, subject: &Subject<'_>, there: &Snapshot) -> Result<Presence, ArchiveError> {

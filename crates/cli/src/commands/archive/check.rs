@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ctrlz_archive::ArchiveError;
 use ctrlz_archive::archiver::{Drilled, drill as drill_one};
 use ctrlz_archive::crypt::Keyring;
 use ctrlz_archive::place::Place;
@@ -81,7 +82,12 @@ pub(crate) fn verify(arguments: &VerifyArguments, json: bool) -> Answer {
         return Ok(code);
     }
     for fault in &done.faults {
-        println!("DAMAGED: {}: {}", fault.names.join(", "), plain(&fault.error.to_string()));
+        // Without its key, nothing is known of it.
+        let word = match fault.error {
+            ArchiveError::Sealed { .. } | ArchiveError::Key { .. } => "NOT OPENED",
+            _ => "DAMAGED",
+        };
+        println!("{word}: {}: {}", fault.names.join(", "), plain(&fault.error.to_string()));
     }
     let (blobs, bytes) = done.read;
     let bad = done.faults.len();

@@ -1,5 +1,7 @@
 //! `ctrlz import`: a snapshot from a file.
 
+use std::path::Path;
+
 use ctrlz_archive::place::{Bundle, Directory, Place};
 use ctrlz_archive::snapshot::{Snapshot, list};
 
@@ -10,12 +12,21 @@ use crate::arguments::ImportArguments;
 use crate::context::Context;
 use crate::failure::{Failure, REFUSED};
 
+/// A file that can be read again and again, which a FIFO or a device cannot.
+fn regular(path: &Path) -> Result<&Path, Failure> {
+    if path.metadata().is_ok_and(|found| !found.is_file()) {
+        let message = format!("{} is neither a file nor a folder", path.display());
+        return Err(Failure::new(REFUSED, "no-file", message));
+    }
+    Ok(path)
+}
+
 pub(crate) fn import(arguments: &ImportArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let setting = Setting::read(&context)?;
     let place: Box<dyn Place> = match arguments.file.is_dir() {
         true => Box::new(Directory::open(&arguments.file)?),
-        false => Box::new(Bundle::open(&arguments.file)?),
+        false => Box::new(Bundle::open(regular(&arguments.file)?)?),
     };
     let place = place.as_ref();
     let keys = setting.keys(place, &arguments.keys)?;

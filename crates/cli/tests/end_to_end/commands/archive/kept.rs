@@ -95,7 +95,7 @@ fn what_is_damaged_is_made_again_only_as_it_was() {
     scene.host("rm a; echo junk > junk");
     let before = blobs(&scene).len();
     scene.run(&["push", &id]).code(123).says(&[
-        "no longer as it was",
+        "as it was: nothing was replaced",
         "ctrlz archive rm",
         "--from",
     ]);
@@ -105,6 +105,29 @@ fn what_is_damaged_is_made_again_only_as_it_was() {
     scene.ok(&["archive", "gc", "--now"]);
     assert!(blobs(&scene).len() > before, "something went");
     assert_eq!(files(&scene, &second, &[]), "b junk");
+}
+
+#[test]
+fn what_lost_its_manifest_is_left_alone_and_the_rest_goes_on() {
+    let scene = scene();
+    let pushed = scene.json(&["push"])["snapshots"][0].clone();
+    let manifest = pushed["manifest"].as_str().expect("a digest").replace("sha256:", "");
+    std::fs::remove_file(scene.store.join("archive/blobs/sha256").join(manifest)).expect("remove");
+    scene.run(&["push", "snap-2"]).code(123).says(&["nothing was replaced", "ctrlz archive rm"]);
+    let name = push(&scene);
+    assert_eq!(files(&scene, &name, &[]), "a b");
+    scene.ok(&["archive", "rm", "project.snap-2"]);
+    scene.ok(&["push", "snap-2"]);
+    scene.ok(&["verify"]);
+}
+
+#[test]
+fn what_is_no_file_is_not_imported() {
+    let scene = scene();
+    scene.host("mkfifo ../fifo");
+    for file in ["../fifo", "/dev/zero"] {
+        scene.run(&["import", file]).code(123).says(&["is neither a file nor a folder"]);
+    }
 }
 
 #[test]
@@ -177,7 +200,8 @@ fn an_archive_in_the_folder_does_not_hold_itself() {
 #[test]
 fn a_copy_that_fails_hinders_no_other() {
     let scene = scene();
-    settings(&scene, "copies: [/proc/nope, ../../../other]\n");
+    let other = scene.root.join("other");
+    settings(&scene, &format!("copies: [/proc/nope, {}]\n", other.display()));
     let told = scene.run(&["push"]).code(1).out();
     assert!(told.contains("NOT SENT to /proc/nope") && told.contains("sent to"), "{told}");
     let told = scene.run(&["push", "--json"]).code(1).json();
