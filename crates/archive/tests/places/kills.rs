@@ -6,12 +6,11 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use ctrlz_archive::collect::{Collecting, collect};
-use ctrlz_archive::place::{self, Directory, Patient, Place};
+use ctrlz_archive::place::{self, Directory, Place};
 use ctrlz_archive::snapshot::Snapshot;
 use ctrlz_archive::transfer::Transfer;
 use ctrlz_archive::verify::{Verifying, verify};
@@ -169,7 +168,8 @@ fn kill_pushes_to(address: &str, collects: bool) {
     }
     // A registry whose client is gone in the middle of a name answers 500 for a moment, and is asked
     // again, as the program asks.
-    let place = Patient::new(Arc::from(open(address)), 6, Duration::from_millis(50));
+    let pause = Duration::from_millis(50);
+    let place = place::Patient::new(open(address).into(), 6, pause);
     let place: &dyn Place = &place;
     let mut there: BTreeSet<String> = BTreeSet::new();
     // On a busy machine it takes longer until the first push gets to its end.
