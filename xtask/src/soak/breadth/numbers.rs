@@ -177,10 +177,12 @@ mod tests {
             .env("CTRLZ_HOME", folder.path())
             .spawn()
             .unwrap();
-        let found = leftovers(folder.path());
+        let is_sleep = |one: &String| one.contains("sleep 60");
+        // What a process was given shows a moment after it was started.
+        let found = until(|| leftovers(folder.path()).iter().any(is_sleep));
         child.kill().unwrap();
         child.wait().unwrap();
-        assert!(found.iter().any(|one| one.contains("sleep 60")), "{found:?}");
+        found.unwrap();
         assert_eq!(leftovers(folder.path()), Vec::<String>::new());
     }
 }
