@@ -29,9 +29,9 @@ pub(super) enum Must {
     Anything,
     /// Of this tree.
     Tree(Digest),
-    /// With these tars of the live folder, of which all that is known is what they were.
+    /// With these tars of the tree's layers, of which all that is known is what they were.
     Tars(Vec<Digest>),
-    /// With these blobs of the live folder.
+    /// With these blobs of the tree's layers.
     Blobs(Vec<Digest>),
     /// Nothing is known of it but that a live folder may have been in it.
     Unknown,
@@ -47,10 +47,10 @@ impl Must {
             Self::Anything => true,
             Self::Tree(expected) => tree == Some(expected),
             Self::Tars(expected) => {
-                of_bases(&assembled.manifest, &assembled.config.rootfs.diff_ids)? == *expected
+                of_tree(&assembled.manifest, &assembled.config.rootfs.diff_ids)? == *expected
             }
             Self::Blobs(expected) => {
-                of_bases(&assembled.manifest, &blobs(&assembled.manifest))? == *expected
+                of_tree(&assembled.manifest, &blobs(&assembled.manifest))? == *expected
             }
             Self::Unknown => false,
         })
@@ -61,11 +61,19 @@ fn blobs(manifest: &Manifest) -> Vec<Digest> {
     manifest.layers.iter().map(|layer| layer.digest).collect()
 }
 
-/// Those of the layers' digests that are of the live folder.
-fn of_bases(manifest: &Manifest, digests: &[Digest]) -> Result<Vec<Digest>, ArchiveError> {
+/// Those of the layers' digests that are of the files.
+fn of_tree(manifest: &Manifest, digests: &[Digest]) -> Result<Vec<Digest>, ArchiveError> {
+    of_roles(manifest, digests, &[Role::Base, Role::Sealed])
+}
+
+fn of_roles(
+    manifest: &Manifest,
+    digests: &[Digest],
+    wanted: &[Role],
+) -> Result<Vec<Digest>, ArchiveError> {
     let roles = roles_in_order(&manifest.layers)?;
-    let bases = roles.into_iter().zip(digests).filter(|(role, _)| *role == Role::Base);
-    Ok(bases.map(|(_, digest)| *digest).collect())
+    let found = roles.into_iter().zip(digests).filter(|(role, _)| wanted.contains(role));
+    Ok(found.map(|(_, digest)| *digest).collect())
 }
 
 /// How much a scope holds.
@@ -105,7 +113,7 @@ impl Archiver<'_> {
             now.extend(found.map(|(made, _)| made.descriptor.digest));
         }
         let manifest = &there.snapshot.manifest;
-        Ok(of_bases(manifest, &blobs(manifest))? == now)
+        Ok(of_roles(manifest, &blobs(manifest), &[Role::Base])? == now)
     }
 
     /// What lies under the name that the subject would get.
@@ -125,7 +133,7 @@ impl Archiver<'_> {
                 Some(named) => {
                     let must = match self.manifest_of(&named, subject) {
                         Some(manifest) if !manifest.is_sealed() => {
-                            Must::Blobs(of_bases(&manifest, &blobs(&manifest))?)
+                            Must::Blobs(of_tree(&manifest, &blobs(&manifest))?)
                         }
                         _ => Must::Unknown,
                     };
@@ -160,7 +168,7 @@ impl Archiver<'_> {
             Err(_)
                 if !whole && there.config.created == Some(subject.snapshot.created.rfc3339()) =>
             {
-                let tars = of_bases(&there.manifest, &there.config.rootfs.diff_ids)?;
+                let tars = of_tree(&there.manifest, &there.config.rootfs.diff_ids)?;
                 return Ok(Presence::Wanting(Must::Tars(tars)));
             }
             Err(_) if !whole => return Err(taken()),
@@ -174,6 +182,8 @@ impl Archiver<'_> {
         }
         if !whole || rank(record.scope) < rank(subject.scope) {
             return Ok(Presence::Wanting(match (record.scope, record.tree) {
+                // What is left of more is worth more than less of it.
+                (scope, _) if rank(subject.scope) < rank(scope) => Must::Unknown,
                 (SnapshotScope::Full, Some(tree)) => Must::Tree(tree),
                 (SnapshotScope::Full, None) => Must::Unknown,
                 _ => Must::Anything,

@@ -386,7 +386,6 @@ fn has_command(list: &List, names: &[&[u8]], work: &mut Work) -> bool {
     })
 }
 
-/// Whether a command is a shell that is given nothing to run.
 /// `/dev/tty`, `$(tty)`
 fn is_terminal(word: &Word) -> bool {
     let asked = |list: &List| {
@@ -399,6 +398,7 @@ fn is_terminal(word: &Word) -> bool {
         || matches!(word.parts.as_slice(), [Part::CommandSubstitution(list)] if asked(list))
 }
 
+/// Whether a command is a shell that is given nothing to run.
 fn is_bare_shell(command: &Command) -> bool {
     let CommandKind::Simple { assignments, words } = &command.kind else { return false };
     let names = match words.as_slice() {

@@ -108,6 +108,22 @@ fn what_is_damaged_is_made_again_only_as_it_was() {
 }
 
 #[test]
+fn what_is_damaged_does_not_become_less() {
+    let scene = scene();
+    scene.ok(&["push", "--scope", "incremental"]);
+    let layer = blobs(&scene).into_iter().find(|path| {
+        let script =
+            format!("zstd -dc {} 2>/dev/null | tar -t 2>/dev/null || true", path.display());
+        scene.host(&script).lines().any(|name| name == "b")
+    });
+    std::fs::remove_file(layer.expect("the layer")).expect("remove");
+    let less = ["push", "snap-2", "--scope", "state-only"];
+    scene.run(&less).code(123).says(&["nothing was replaced"]);
+    scene.ok(&["push", "snap-2", "--scope", "incremental"]);
+    scene.ok(&["verify"]);
+}
+
+#[test]
 fn what_lost_its_manifest_is_left_alone_and_the_rest_goes_on() {
     let scene = scene();
     let pushed = scene.json(&["push"])["snapshots"][0].clone();
