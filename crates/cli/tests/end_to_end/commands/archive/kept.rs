@@ -226,6 +226,22 @@ fn a_copy_that_fails_hinders_no_other() {
 }
 
 #[test]
+fn a_store_made_anew_gives_no_name_that_the_archive_has() {
+    let scene = scene();
+    settings(&scene, &format!("place: {}\n", scene.root.join("elsewhere").display()));
+    for turn in 0..3 {
+        push(&scene);
+        scene.inside(&format!("echo {turn} > turn"));
+    }
+    scene.host("rm -rf \"$CTRLZ_HOME\"");
+    scene.ok(&["recover", "--from-archive"]);
+    for _ in 0..6 {
+        let made = scene.json(&["snapshot", "-m", "one more"]);
+        scene.ok(&["push", made["snapshot"]["id"].as_str().expect("an id")]);
+    }
+}
+
+#[test]
 fn nothing_is_made_by_looking_for_it() {
     let scene = scene();
     let name = push(&scene);
