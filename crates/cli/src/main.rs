@@ -25,10 +25,15 @@ mod store;
 use std::process::ExitCode;
 
 use arguments::Arguments;
+use ctrlz_isolation::launcher;
 use ctrlz_isolation::native::{self, NativeDriver};
 use failure::{Failure, OWN_FAILURE};
 
 fn main() -> ExitCode {
+    // What is in memory now, every worker gets a copy of.
+    if std::env::args_os().nth(1).is_some_and(|word| word == launcher::ARGUMENT) {
+        return launch();
+    }
     #[cfg(feature = "faults")]
     clock::share();
     let mut words = std::env::args_os().skip(1).peekable();
@@ -50,6 +55,18 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(execute(arguments, isolation))
+}
+
+/// Launches for the service that started this process.
+fn launch() -> ExitCode {
+    match launcher::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ctrlz: {} is no command: a service of ctrlz starts it", launcher::ARGUMENT);
+            eprintln!("  {error}");
+            ExitCode::from(OWN_FAILURE)
+        }
+    }
 }
 
 /// Carries out the command, in this process or, for a sandbox whose files have many owners, in a

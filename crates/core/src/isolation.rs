@@ -2,8 +2,9 @@
 
 use std::ffi::OsString;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +129,45 @@ pub struct Launch {
     pub least_free: Option<ByteSize>,
     /// Capabilities to keep, by their kernel names without `CAP_`.
     pub keep_capabilities: Vec<String>,
+    /// The standard streams.
+    pub streams: Streams,
+}
+
+/// The standard streams of a command.
+#[derive(Debug, Clone, Default)]
+pub enum Streams {
+    /// Those of the process that launches it. When that process is not a service, its terminal and
+    /// its signals are the command's, too.
+    #[default]
+    Inherited,
+    /// These, in a session of its own.
+    Given(GivenStreams),
+}
+
+/// Standard streams for a command that has nothing to do with those of the process that launches it.
+///
+/// When [`Prepared::wait`] has returned, all that the command wrote has been written to them. Their
+/// other ends see the end of the stream once every copy is closed, among them those in here.
+#[derive(Debug, Clone)]
+pub struct GivenStreams {
+    /// Standard input.
+    pub input: Arc<OwnedFd>,
+    /// Standard output.
+    pub output: Arc<OwnedFd>,
+    /// Standard error.
+    pub error: Arc<OwnedFd>,
+    /// Whether `input` is a terminal that becomes the controlling terminal of the session, so that
+    /// what is typed there can send signals (tty_ioctl(4)). It must be nobody's.
+    pub terminal: bool,
+    /// The reading end of a pipe or socket from which signals for the command come, one byte each:
+    /// its number, one of [`Self::SIGNALS`]; any other byte is passed over. What asks a frozen command
+    /// to end ends it. A command that was stopped goes on when it gets `SIGCONT`.
+    pub signals: Option<Arc<OwnedFd>>,
+}
+
+impl GivenStreams {
+    /// The numbers that are taken from [`Self::signals`]: the standard signals of signal(7).
+    pub const SIGNALS: std::ops::RangeInclusive<u8> = 1..=31;
 }
 
 /// How one protection or limit is held on this host.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ctrlz_core::changeset::ChangeCounts;
 use ctrlz_core::id::OperationId;
-use ctrlz_core::isolation::{Launch, Network, RootView};
+use ctrlz_core::isolation::{Launch, Network, RootView, Streams};
 use ctrlz_core::limits::Limits;
 use ctrlz_core::monitor::{Anomaly, AnomalyPolicy, Sampled};
 use ctrlz_core::operation::{
@@ -65,6 +65,8 @@ pub struct RunRequest {
     pub verdict: Option<VerdictRecord>,
     /// How it is watched while it runs.
     pub monitoring: Monitoring,
+    /// Its standard streams. Those that are given are closed here once the command has them.
+    pub streams: Streams,
 }
 
 /// What came of a command.
@@ -107,7 +109,7 @@ impl SandboxCore<'_> {
     pub(crate) fn run_held(
         &self,
         held: &mut Held<'_>,
-        request: RunRequest,
+        mut request: RunRequest,
     ) -> Result<RunReport, EngineError> {
         self.check_approval(&held.sandbox, &request)?;
         if let (Some(reason), true) =
@@ -127,6 +129,8 @@ impl SandboxCore<'_> {
             .prepare(launch(&held.sandbox, &head, &request), &mut |pid, process| {
                 held.lock.share(pid, process)
             })?;
+        // Whoever reads what the command writes must see the end of it.
+        request.streams = Streams::Inherited;
         // Whoever contained it since has not seen the process, which has been noted just now.
         if request.network != Network::None
             && let Some(reason) = self.store.sandbox(held.sandbox.id)?.guard.contained
@@ -309,5 +313,6 @@ pub(crate) fn launch(sandbox: &Sandbox, head: &Head, request: &RunRequest) -> La
         limits: request.limits,
         least_free: request.least_free,
         keep_capabilities: request.keep_capabilities.clone(),
+        streams: request.streams.clone(),
     }
 }

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use ctrlz_core::isolation::{IsolationDriver, Launch, Network, RootView};
+use ctrlz_core::isolation::{IsolationDriver, Launch, Network, RootView, Streams};
 use ctrlz_core::limits::Limits;
 use ctrlz_core::workspace::WorkspaceMount;
 use ctrlz_isolation::native::NativeDriver;
@@ -32,6 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         limits: Limits::default(),
         least_free: None,
         keep_capabilities: Vec::new(),
+        streams: Streams::Inherited,
     };
     let driver = NativeDriver::default();
     let mut prepared = driver.prepare(launch, &mut |_, _| Ok(()))?;

@@ -92,6 +92,16 @@ pub fn unblock_all() {
     }
 }
 
+/// Gives every signal its default action, but `SIGPIPE`, which Rust ignores: what the process that
+/// started this one ignored is not ignored any more.
+pub fn reset() {
+    for signal in (1..=libc::SIGRTMAX()).filter(|signal| *signal != libc::SIGPIPE) {
+        // SAFETY: SIG_DFL installs no handler. The kernel and the C library refuse the numbers that
+        // are not to be changed.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
+
 /// Gives `signal` its default action and sends it to this process, without a core dump. Returns
 /// when the default action does not end or stop the process.
 pub fn die_of(signal: i32) {

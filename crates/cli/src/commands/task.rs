@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ctrlz_config::{Config, EmergencyStart};
 use ctrlz_core::changeset::Changeset;
+use ctrlz_core::isolation::Streams;
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::store::Store;
 use ctrlz_core::verdict::Risk;
@@ -230,6 +231,7 @@ impl Task<'_> {
                 emergency: config.recovery.emergency == EmergencyStart::Auto,
                 watched: config.recovery.watched,
             },
+            streams: Streams::Inherited,
         })
     }
 

@@ -6,6 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use ctrlz_core::isolation::{
     Enforcement, IsolationCapabilities, IsolationDriver, IsolationError, Launch, Network, Prepared,
+    Streams,
 };
 use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::monitor::Reading;
@@ -131,6 +132,26 @@ impl IsolationDriver for NativeDriver {
         launch: Launch,
         begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
     ) -> Result<Box<dyn Prepared>, IsolationError> {
+        if let Streams::Given(_) = launch.streams {
+            return Err(IsolationError::Setup {
+                step: "use other standard streams than those of this process, without a launcher"
+                    .to_owned(),
+                source: io::ErrorKind::Unsupported.into(),
+            });
+        }
+        self.prepare_for(None, launch, begun)
+    }
+}
+
+impl NativeDriver {
+    /// As [`IsolationDriver::prepare`], for a process that asked this one. The standard streams of
+    /// this process are those of the launch already.
+    pub(crate) fn prepare_for(
+        &self,
+        asker: Option<launch::Asker>,
+        launch: Launch,
+        begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
+    ) -> Result<Box<dyn Prepared>, IsolationError> {
         self.check(&launch.limits)?;
         for name in &launch.keep_capabilities {
             inside::check_capability(name).map_err(|source| IsolationError::Setup {
@@ -138,7 +159,7 @@ impl IsolationDriver for NativeDriver {
                 source,
             })?;
         }
-        launch::prepare(launch, self.protections, self.waiting.take(), begun)
+        launch::prepare(launch, self.protections, (self.waiting.take(), asker), begun)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+#[cfg(doc)]
+use ctrlz_core::isolation::GivenStreams;
 use ctrlz_core::isolation::{IsolationError, Launch, Prepared};
 use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::monitor::Observer;
@@ -33,6 +35,15 @@ pub(super) struct Waiting {
     reaped: bool,
 }
 
+/// The process that asked for a launch, when it is not the one that carries it out.
+#[derive(Debug)]
+pub(crate) struct Asker {
+    /// Closed at its other end once that process is gone, or wants the sandbox taken down.
+    pub(crate) control: OwnedFd,
+    /// Where signals for the command come from, one byte each; see [`GivenStreams::signals`].
+    pub(crate) signals: Option<OwnedFd>,
+}
+
 /// A sandbox whose process 1 builds the root, or waits for the order to start the command.
 #[derive(Debug)]
 pub(super) struct Running {
@@ -42,6 +53,7 @@ pub(super) struct Running {
     pub(super) output: Option<Limited>,
     pub(super) program: std::path::PathBuf,
     pub(super) timeout: Option<std::time::Duration>,
+    pub(super) asker: Option<Asker>,
     /// `None` before the command began, and once it is waited for.
     started: Option<wait::Started>,
 }
@@ -92,7 +104,7 @@ pub(super) fn begin(
 pub(super) fn prepare(
     launch: Launch,
     protections: Protections,
-    waiting: Option<Waiting>,
+    (waiting, asker): (Option<Waiting>, Option<Asker>),
     begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<Box<dyn Prepared>, IsolationError> {
     let outlook = Outlook::of(&launch);
@@ -139,7 +151,9 @@ pub(super) fn prepare(
             ) => {}
         sent => sent.map_err(failed("speak to process 1"))?,
     }
-    Ok(Box::new(Running { waiting, groups, meter, output, program, timeout, started: None }))
+    let running =
+        Running { waiting, groups, meter, output, program, timeout, asker, started: None };
+    Ok(Box::new(running))
 }
 
 fn clone(start: Start, namespaces: Namespaces, inner: Channel) -> Result<Child, IsolationError> {

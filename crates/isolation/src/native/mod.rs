@@ -1,8 +1,8 @@
 //! The native driver: Linux namespaces, a private root, no capabilities, seccomp, Landlock,
 //! cgroups and rlimits, without a daemon and without root.
 //!
-//! Three processes take part. The *launcher* is the calling process; it must have one thread. It
-//! clones *process 1* of the sandbox, as early as it can, and sends it its *task*. Process 1 builds
+//! Three processes take part. The *launcher* is the calling process; it must have one thread. (For a
+//! service, which has many, a worker of its [`crate::launcher`] is that process.) It clones *process 1* of the sandbox, as early as it can, and sends it its *task*. Process 1 builds
 //! the root, gives up its privileges, starts the *command* and reaps what the command leaves
 //! behind. Launcher and process 1 speak over a socket pair.
 
@@ -29,6 +29,7 @@ mod wait;
 
 pub use cgroup::abandoned_groups;
 pub use driver::NativeDriver;
+pub(crate) use launch::Asker;
 pub use mapped::{has_subordinate_ids, with_subordinate_ids};
 pub use probe::{PROBE, Trial, probe, probe_inside};
 pub use protection::{Protection, Protections};

@@ -148,11 +148,11 @@ impl Protections {
 
     /// As a number, to be sent between the driver's processes.
     #[must_use]
-    pub(super) fn bits(self) -> u32 {
+    pub(crate) fn bits(self) -> u32 {
         self.0
     }
 
-    pub(super) fn from_bits(bits: u32) -> Self {
+    pub(crate) fn from_bits(bits: u32) -> Self {
         Self(bits & Self::all().0)
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use ctrlz_core::isolation::IsolationError;
+use ctrlz_core::isolation::{GivenStreams, IsolationError};
 use ctrlz_core::limits::LimitKind;
 use ctrlz_core::monitor::{Observer, Verdict};
 use ctrlz_core::operation::{CommandReport, Exit, Stopped, Usage};
@@ -159,10 +159,18 @@ fn watch(
             .into_iter()
             .flatten()
             .fold(measure_at, Instant::min);
-        if wait_for_event(running, signals, deadline)? {
-            // Output that was written before the end is still in the pipes.
-            pass_output_on(running, &mut stopped)?;
-            return Ok(stopped);
+        match wait_for_event(running, signals, deadline)? {
+            Event::Ended => {
+                // Output that was written before the end is still in the pipes.
+                pass_output_on(running, &mut stopped)?;
+                return Ok(stopped);
+            }
+            Event::AskerGone => {
+                running.waiting.kill()?;
+                return Err(io::Error::other("who asked for the command is gone"));
+            }
+            Event::AskedSignals => pass_on_asked_signals(running)?,
+            Event::Other => {}
         }
         forward_signals(running, signals)?;
         pass_output_on(running, &mut stopped)?;
@@ -240,13 +248,31 @@ impl<'o> Looks<'o> {
     }
 }
 
-/// Waits for anything to happen; answers whether process 1 is gone.
-fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> io::Result<bool> {
+/// What happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Event {
+    /// Process 1 is gone.
+    Ended,
+    /// Who asked for the command is gone.
+    AskerGone,
+    /// Who asked for the command sent it signals.
+    AskedSignals,
+    /// Something else, or nothing until the deadline.
+    Other,
+}
+
+/// Waits for anything to happen.
+fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> io::Result<Event> {
     let mut waiting = vec![
         PollFd::from_borrowed_fd(running.waiting.pidfd(), PollFlags::IN),
         PollFd::new(signals, PollFlags::IN),
         PollFd::new(running.waiting.channel(), PollFlags::IN),
     ];
+    if let Some(asker) = &running.asker {
+        // That it is closed is told unasked; what it says is for others.
+        waiting.push(PollFd::new(&asker.control, PollFlags::empty()));
+        waiting.extend(asker.signals.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
+    }
     if let Some(output) = &running.output {
         waiting.extend(output.streams.iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)));
     }
@@ -257,33 +283,68 @@ fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> i
         Ok(_) | Err(Errno::INTR) => {}
         Err(error) => return Err(error.into()),
     }
-    let is_ready = |fd: &PollFd<'_>| !fd.revents().is_empty();
+    let is_ready = |at: usize| waiting.get(at).is_some_and(|fd| !fd.revents().is_empty());
     // A closed channel is ready for ever; process 1 closes it only by ending.
     if waiting.get(2).is_some_and(|fd| fd.revents().contains(PollFlags::HUP)) {
         drop(waiting);
         let mut end = [PollFd::from_borrowed_fd(running.waiting.pidfd(), PollFlags::IN)];
         let _ = poll(&mut end, None);
-        return Ok(true);
+        return Ok(Event::Ended);
     }
-    Ok(waiting.first().is_some_and(is_ready))
+    let asker = running.asker.as_ref();
+    Ok(if is_ready(0) {
+        Event::Ended
+    } else if asker.is_some() && is_ready(3) {
+        Event::AskerGone
+    } else if asker.is_some_and(|asker| asker.signals.is_some()) && is_ready(4) {
+        Event::AskedSignals
+    } else {
+        Event::Other
+    })
 }
 
-/// A terminal sends its signals to the command too; those of processes are passed on. What is frozen
-/// takes none, so what asks it to end kills it.
+/// A terminal sends its signals to the command too; those of processes are passed on.
 fn forward_signals(running: &Running, signals: &SignalFd) -> io::Result<()> {
     while let Some(received) = signals.receive()? {
         let is = |signal: Signal| received.signal == signal.as_raw();
-        let ends = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP].into_iter().any(is);
-        if ends && freeze::is_frozen(running.waiting.pid()) {
-            freeze::end(running.waiting.pid(), running.waiting.pidfd())?;
-            continue;
-        }
         let own = [Signal::CHILD, Signal::WINCH, Signal::CONT, Signal::TTIN, Signal::TTOU];
-        if received.from_kernel || own.into_iter().any(is) {
-            continue;
+        if !received.from_kernel && !own.into_iter().any(is) {
+            pass_on(running, received.signal)?;
         }
-        let _ = running.waiting.channel().order(Order::Signal(received.signal));
     }
+    Ok(())
+}
+
+/// Sends the command the signals that the asker sent for it.
+fn pass_on_asked_signals(running: &mut Running) -> io::Result<()> {
+    let mut numbers = [0; 64];
+    let asked = running.asker.as_ref().and_then(|asker| asker.signals.as_ref());
+    let read = asked.map_or(Ok(0), |fd| rustix::io::read(fd, &mut numbers));
+    match read {
+        Ok(count) if count > 0 => {
+            let numbers = numbers.get(..count).unwrap_or_default();
+            let valid = numbers.iter().filter(|number| GivenStreams::SIGNALS.contains(number));
+            valid.into_iter().try_for_each(|number| pass_on(running, i32::from(*number)))
+        }
+        Err(Errno::INTR | Errno::AGAIN) => Ok(()),
+        // Nobody will send any more.
+        _ => {
+            if let Some(asker) = &mut running.asker {
+                asker.signals = None;
+            }
+            Ok(())
+        }
+    }
+}
+
+/// What is frozen takes no signals, so what asks it to end kills it.
+fn pass_on(running: &Running, signal: i32) -> io::Result<()> {
+    let ending = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP, Signal::KILL];
+    let ends = ending.into_iter().any(|ending| ending.as_raw() == signal);
+    if ends && freeze::is_frozen(running.waiting.pid()) {
+        return freeze::end(running.waiting.pid(), running.waiting.pidfd());
+    }
+    let _ = running.waiting.channel().order(Order::Signal(signal));
     Ok(())
 }
 
@@ -303,6 +364,8 @@ fn drain_reports(running: &Running, told: &mut Told) -> io::Result<()> {
             Report::ExecFailed { errno } => told.exec_failed = Some(errno),
             Report::Started { protections } => told.protections = Some(protections),
             Report::Ended(ended) => told.ended = Some(ended),
+            // No shell waits for this process: whoever stopped the command continues it.
+            Report::Stopped { .. } if running.asker.is_some() => {}
             Report::Stopped { signal } => {
                 // The shell that waits for ctrlz must see it stop, too.
                 signal::stop_by(signal);

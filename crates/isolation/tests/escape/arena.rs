@@ -37,11 +37,6 @@ impl Arena {
         }
         Err("no writable directory outside of /tmp, /run and /dev that every user can enter".into())
     }
-
-    /// An arena that someone else made and removes.
-    pub(crate) fn adopt(directory: PathBuf) -> std::mem::ManuallyDrop<Self> {
-        std::mem::ManuallyDrop::new(Self { directory })
-    }
 }
 
 impl Drop for Arena {

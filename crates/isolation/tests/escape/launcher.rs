@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use ctrlz_core::isolation::{IsolationDriver, Launch, Network, RootView};
+use ctrlz_core::isolation::{IsolationDriver, Launch, Network, RootView, Streams};
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::CommandReport;
 use ctrlz_core::workspace::WorkspaceMount;
@@ -101,6 +101,7 @@ fn launch(spec: &Spec) -> Result<CommandReport, Box<dyn std::error::Error>> {
         limits: spec.limits,
         least_free: None,
         keep_capabilities: spec.keep_capabilities.clone(),
+        streams: Streams::Inherited,
     };
     let driver = NativeDriver::with_protections(protections);
     let mut prepared = driver.prepare(launch, &mut |_, _| Ok(()))?;

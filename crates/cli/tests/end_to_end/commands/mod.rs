@@ -14,6 +14,7 @@ mod history;
 mod hook;
 mod images;
 mod json;
+mod launcher;
 mod lifecycle;
 mod limits;
 mod manage;

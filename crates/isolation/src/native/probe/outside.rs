@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
-use ctrlz_core::isolation::{IsolationDriver, IsolationError, Launch, Network, RootView};
+use ctrlz_core::isolation::{IsolationDriver, IsolationError, Launch, Network, RootView, Streams};
 use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::operation::CommandReport;
 use ctrlz_core::size::ByteSize;
@@ -179,6 +179,7 @@ impl Stage {
             limits,
             least_free: None,
             keep_capabilities: Vec::new(),
+            streams: Streams::Inherited,
         }
     }
 
@@ -199,7 +200,7 @@ impl Stage {
         };
         let (_, input) = nameless("input").map_err(failed)?;
         let (output, mut told) = nameless("output").map_err(failed)?;
-        let streams = Streams::replace(&input, &output).map_err(failed)?;
+        let streams = Saved::replace(&input, &output).map_err(failed)?;
         let report = driver.prepare(launch, &mut |_, _| Ok(())).and_then(|mut prepared| {
             prepared.start()?;
             prepared.wait(None)
@@ -232,9 +233,9 @@ fn remove_left_over(place: &Path) {
 }
 
 /// The standard streams, to be given back.
-struct Streams([OwnedFd; 3]);
+struct Saved([OwnedFd; 3]);
 
-impl Streams {
+impl Saved {
     fn replace(input: &File, output: &File) -> io::Result<Self> {
         let keep = |fd| rustix::io::fcntl_dupfd_cloexec(fd, 3);
         let saved = [
@@ -250,7 +251,7 @@ impl Streams {
     }
 }
 
-impl Drop for Streams {
+impl Drop for Saved {
     fn drop(&mut self) {
         let [stdin, stdout, stderr] = &self.0;
         let _ = rustix::stdio::dup2_stdin(stdin);

@@ -1,0 +1,130 @@
+//! A worker: the process that carries out one launch.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use ctrlz_core::isolation::IsolationError;
+use ctrlz_core::monitor::{Observer, Reading, Verdict};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+
+use super::message::{Order, Request, Told};
+use super::wire::Wire;
+use crate::native::{Asker, NativeDriver};
+
+/// Why a worker has nothing more to do.
+enum End {
+    /// The service is gone, or has dropped the launch.
+    Gone,
+    /// It is to be told.
+    Failed(IsolationError),
+}
+
+impl From<IsolationError> for End {
+    fn from(error: IsolationError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+/// Runs the worker; answers its exit code, which nobody reads.
+pub(super) fn run(wire: &Wire, launcher: Pid) -> i32 {
+    match carry_out(wire, launcher) {
+        Ok(()) | Err(End::Gone) => 0,
+        Err(End::Failed(error)) => i32::from(tell(wire, &Told::Failed(error)).is_err()),
+    }
+}
+
+fn carry_out(wire: &Wire, launcher: Pid) -> Result<(), End> {
+    become_own(wire, launcher).map_err(failed("make the worker a process of its own"))?;
+    let Ok(Some((bytes, descriptors))) = wire.receive() else { return Err(End::Gone) };
+    let request = Request::from_bytes(&bytes)
+        .ok_or_else(|| io::Error::other("it is not what this program sends"))
+        .map_err(failed("read the launch"))?;
+    drop(bytes);
+    let (launch, protections) = (request.launch, request.protections);
+    let signals =
+        take_streams(descriptors, request.terminal).map_err(failed("take the standard streams"))?;
+    let control = wire.as_fd().try_clone_to_owned().map_err(failed("copy a descriptor"))?;
+    let asker = Asker { control, signals };
+    let driver = NativeDriver::with_protections(protections);
+    let mut prepared = driver.prepare_for(Some(asker), launch, &mut |process_1, process| {
+        wire.send(&Told::Begun(process_1).to_bytes()?, &[process])?;
+        match next_order(wire) {
+            Ok(Order::Noted) => Ok(()),
+            _ => Err(Errno::PIPE.into()),
+        }
+    })?;
+    tell(wire, &Told::Ready)?;
+    let Order::Start = next_order(wire)? else { return Err(End::Gone) };
+    prepared.start()?;
+    let Order::Wait(every) = next_order(wire)? else { return Err(End::Gone) };
+    let mut observer = every.map(|every| Remote { wire, every });
+    let report = prepared.wait(observer.as_mut().map(|observer| observer as &mut dyn Observer))?;
+    tell(wire, &Told::Ended(Box::new(report)))
+}
+
+/// Leaves what is the launcher's, and dies with it.
+fn become_own(wire: &Wire, launcher: Pid) -> io::Result<()> {
+    ctrlz_sys::descriptors::keep_only(&[wire.as_fd()])?;
+    set_parent_process_death_signal(Some(Signal::KILL))?;
+    if getppid() != Some(launcher) {
+        // It died before this process was tied to it.
+        return Err(Errno::PIPE.into());
+    }
+    ctrlz_sys::signal::unblock_all();
+    rustix::process::setsid()?;
+    Ok(())
+}
+
+/// Makes the descriptors the standard streams; answers the one from which signals come.
+fn take_streams(descriptors: Vec<OwnedFd>, terminal: bool) -> io::Result<Option<OwnedFd>> {
+    let mut descriptors = descriptors.into_iter();
+    let mut stream = || descriptors.next().ok_or_else(|| io::Error::from(Errno::BADF));
+    rustix::stdio::dup2_stdin(stream()?)?;
+    rustix::stdio::dup2_stdout(stream()?)?;
+    rustix::stdio::dup2_stderr(stream()?)?;
+    if terminal {
+        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+    }
+    Ok(descriptors.next())
+}
+
+fn failed(step: &str) -> impl FnOnce(io::Error) -> IsolationError + '_ {
+    move |source| IsolationError::Setup { step: step.to_owned(), source }
+}
+
+fn tell(wire: &Wire, told: &Told) -> Result<(), End> {
+    told.to_bytes().and_then(|bytes| wire.send(&bytes, &[])).map_err(|_| End::Gone)
+}
+
+fn next_order(wire: &Wire) -> Result<Order, End> {
+    match wire.receive() {
+        Ok(Some((bytes, _))) => Order::from_bytes(&bytes).ok_or(End::Gone),
+        _ => Err(End::Gone),
+    }
+}
+
+/// The service's observer.
+struct Remote<'w> {
+    wire: &'w Wire,
+    every: Duration,
+}
+
+impl Observer for Remote<'_> {
+    fn every(&self) -> Duration {
+        self.every
+    }
+
+    fn observe(&mut self, reading: &Reading) -> Verdict {
+        let asked = tell(self.wire, &Told::Observed(Box::new(*reading)));
+        match asked.and_then(|()| next_order(self.wire)) {
+            Ok(Order::Go(verdict, every)) => {
+                self.every = every;
+                verdict
+            }
+            // Nobody is left for whom it would go on.
+            _ => Verdict::End,
+        }
+    }
+}
