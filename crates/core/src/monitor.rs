@@ -11,10 +11,11 @@ use crate::store::StoreError;
 use crate::time::Timestamp;
 
 /// What the processes of a running sandbox use. Amounts count from the beginning of the sandbox's
-/// process 1, by a clock that no one sets; what the host does not tell is `None`.
+/// process 1; what the host does not tell is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Reading {
-    /// How old process 1 is.
+    /// How long ago the command began, by a clock that no one sets; while there is none, how long ago
+    /// process 1 did.
     pub elapsed: Span,
     /// CPU time of all processes, those that ended and were waited for included.
     pub cpu: Span,

@@ -4,3 +4,4 @@
 mod bytes;
 pub mod launcher;
 pub mod native;
+mod passing;

@@ -13,7 +13,7 @@ use ctrlz_core::limits::Limits;
 use ctrlz_core::monitor::Reading;
 use rustix::net::SocketType;
 
-use super::message::{Request, Told};
+use super::message::{Request, Told, outlook_to_byte};
 use super::prepared::Launched;
 use super::wire::{Wire, hand_over, is_closed, pair};
 use crate::native::{NativeDriver, Protections};
@@ -63,7 +63,7 @@ impl LauncherDriver {
         protections: Protections,
     ) -> Result<Self, IsolationError> {
         let mut launcher = Launcher { command, running: None };
-        launcher.socket(None).map_err(failed("start the launcher"))?;
+        launcher.socket().map_err(failed("start the launcher"))?;
         Ok(Self { protections, launcher: Mutex::new(launcher) })
     }
 
@@ -81,68 +81,65 @@ impl LauncherDriver {
         NativeDriver::with_protections(self.protections)
     }
 
-    fn socket(&self, dead: Option<&Arc<OwnedFd>>) -> io::Result<Arc<OwnedFd>> {
-        self.launcher.lock().unwrap_or_else(PoisonError::into_inner).socket(dead)
+    fn socket(&self) -> io::Result<Arc<OwnedFd>> {
+        self.launcher.lock().unwrap_or_else(PoisonError::into_inner).socket()
     }
 
     /// Sends a request to a new worker; answers the connection, and what it told first.
     fn ask(
         &self,
+        outlook: u8,
         request: &[u8],
         streams: &[BorrowedFd<'_>],
     ) -> Result<(Wire, Told, Vec<OwnedFd>), IsolationError> {
-        let mut dead = None;
-        loop {
-            let socket = self.socket(dead.as_ref()).map_err(failed("start the launcher"))?;
-            let answer = ask_once(socket.as_fd(), request, streams);
-            match answer {
-                Ok(Some(answer)) => return Ok(answer),
-                // It died before process 1 did anything, so the launch can begin again. Once, since a
-                // launch that kills its launcher would do so for ever.
-                _ if dead.is_none() && is_closed(socket.as_fd()) => dead = Some(socket),
-                Ok(None) => {
-                    let source = io::Error::other("it ended before it began");
-                    return Err(failed("use a worker of the launcher")(source));
-                }
-                Err(source) => return Err(failed("send the launch to the launcher")(source)),
+        // A worker that died before its process 1 did anything can be replaced, but not for ever: a
+        // launch may kill them all. The second one is nobody's but this launch's.
+        for outlook in [outlook, 0] {
+            let socket = self.socket().map_err(failed("start the launcher"))?;
+            let answer = ask_once(socket.as_fd(), outlook, request, streams);
+            if let Some(answer) = answer.map_err(failed("send the launch to the launcher"))? {
+                return Ok(answer);
             }
         }
+        let source = io::Error::other("it ended before it began");
+        Err(failed("use a worker of the launcher")(source))
     }
 }
 
-/// One try of [`LauncherDriver::ask`]; `None` when the worker ended first.
+/// One try of [`LauncherDriver::ask`]; `None` when worker or launcher ended first.
 fn ask_once(
     socket: BorrowedFd<'_>,
+    outlook: u8,
     request: &[u8],
     streams: &[BorrowedFd<'_>],
 ) -> io::Result<Option<(Wire, Told, Vec<OwnedFd>)>> {
     let (ours, theirs) = pair(SocketType::STREAM)?;
-    hand_over(socket, 0, &[theirs.as_fd()])?;
+    if !arrives(hand_over(socket, outlook, &[theirs.as_fd()]))? {
+        return Ok(None);
+    }
     drop(theirs);
     let wire = Wire::new(ours);
-    let sent = wire.send(request, streams);
-    let is_gone = |error: &io::Error| {
-        matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
-    };
-    if sent.as_ref().is_err_and(|error| !is_gone(error)) {
-        return sent.map(|()| None);
-    }
     // A launcher that could not fork says so without reading the request.
-    let told = wire.receive()?.and_then(|(bytes, fds)| Some((Told::from_bytes(&bytes)?, fds)));
-    match told {
-        Some((told, descriptors)) => Ok(Some((wire, told, descriptors))),
-        None => sent.map(|()| None),
+    arrives(wire.send(request, streams))?;
+    let told = wire.receive()?;
+    Ok(told.and_then(|(bytes, came)| Some((wire, Told::from_bytes(&bytes)?, came))))
+}
+
+/// Whether something was sent to somebody who is there.
+fn arrives(sent: io::Result<()>) -> io::Result<bool> {
+    match sent.as_ref().map_err(io::Error::kind) {
+        Err(io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset) => Ok(false),
+        _ => sent.map(|()| true),
     }
 }
 
 impl Launcher {
-    /// The launcher's socket, not the one that is `dead`; starts one when there is none.
-    fn socket(&mut self, dead: Option<&Arc<OwnedFd>>) -> io::Result<Arc<OwnedFd>> {
-        if let Some(running) = &self.running {
-            let is_dead = dead.is_some_and(|dead| Arc::ptr_eq(dead, &running.socket));
-            if !is_dead && !is_closed(running.socket.as_fd()) {
-                return Ok(Arc::clone(&running.socket));
-            }
+    /// The launcher's socket; starts a launcher when there is none.
+    fn socket(&mut self) -> io::Result<Arc<OwnedFd>> {
+        if let Some(running) = &self.running
+            && !is_closed(running.socket.as_fd())
+        {
+            return Ok(Arc::clone(&running.socket));
         }
         if let Some(mut running) = self.running.take() {
             // Its socket is closed, which only its end does.
@@ -238,8 +235,9 @@ impl IsolationDriver for LauncherDriver {
                 (given.terminal, all.map(|fd| fd.as_fd()).collect())
             }
         };
-        let request = Request { launch, protections: self.protections, terminal }.to_bytes();
-        let (wire, told, mut came) = self.ask(&request, &descriptors)?;
+        let request = Request { launch, protections: self.protections, terminal };
+        let outlook = outlook_to_byte(request.outlook());
+        let (wire, told, mut came) = self.ask(outlook, &request.to_bytes(), &descriptors)?;
         // Whoever reads what the command writes must see the end of it.
         drop(streams);
         let (process_1, process) = match (told, came.pop()) {

@@ -11,7 +11,7 @@ use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 
 use crate::bytes::{Reader, Writer};
-use crate::native::Protections;
+use crate::native::{Outlook, Protections};
 
 /// From the service to a worker. The first one is the [`Request`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +50,20 @@ pub(super) struct Request {
     pub(super) protections: Protections,
     /// Standard input is the terminal of the session.
     pub(super) terminal: bool,
+}
+
+/// The outlook of a launch for which a process 1 may have begun before it was asked for, as the byte
+/// with which the launcher is asked; 0 for one that needs its own from the beginning.
+pub(super) fn outlook_to_byte(outlook: Option<Outlook>) -> u8 {
+    outlook.map_or(0, |Outlook { network, host_root }| {
+        1 | u8::from(network == Network::Host) << 1 | u8::from(host_root) << 2
+    })
+}
+
+/// What [`outlook_to_byte`] made a byte of.
+pub(super) fn outlook_of_byte(byte: u8) -> Option<Outlook> {
+    let network = if byte & 2 == 0 { Network::None } else { Network::Host };
+    (byte & 1 != 0).then_some(Outlook { network, host_root: byte & 4 != 0 })
 }
 
 impl Order {
@@ -115,6 +129,14 @@ impl Told {
 }
 
 impl Request {
+    /// What a process 1 that begins in advance has to know of it; nothing when none can: it would
+    /// inherit another controlling terminal or other processors, or go without some protection.
+    pub(super) fn outlook(&self) -> Option<Outlook> {
+        let inherits = self.terminal || self.launch.limits.cpus.is_some();
+        let usual = !inherits && self.protections == Protections::all();
+        usual.then(|| Outlook::of(&self.launch))
+    }
+
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let Launch {
             root,
@@ -320,6 +342,29 @@ mod tests {
             request.launch.least_free = None;
             request.terminal = false;
         }
+    }
+
+    #[test]
+    fn an_outlook_fits_in_a_byte() {
+        for network in [Network::None, Network::Host] {
+            for host_root in [false, true] {
+                let outlook = Some(Outlook { network, host_root });
+                assert_eq!(outlook_of_byte(outlook_to_byte(outlook)), outlook);
+            }
+        }
+        assert_eq!(outlook_of_byte(outlook_to_byte(None)), None);
+    }
+
+    #[test]
+    fn some_launches_need_a_process_1_of_their_own() {
+        let mut request = request();
+        assert_eq!(request.outlook(), None);
+        request.terminal = false;
+        request.protections = Protections::all();
+        assert_eq!(request.outlook(), None);
+        request.launch.limits.cpus = None;
+        let outlook = Outlook { network: Network::Host, host_root: true };
+        assert_eq!(request.outlook(), Some(outlook));
     }
 
     #[test]

@@ -18,6 +18,15 @@
 //! streams, tells of process 1, is told to start the command, asks the observer, and tells the end.
 //! So every part of [`Prepared`] means the same as without a launcher.
 //!
+//! # Ready workers
+//!
+//! After a launch, the launcher forks workers for the next ones like it: they begin a process 1 in
+//! advance, as [`NativeDriver::expect`] does, and wait for a socket. What was true of the host when such a
+//! process 1 began may be so no more. Therefore it gets its standard streams with its task, and a new
+//! list of the host's listening sockets to hide; and the launcher ends those that are ready when anything
+//! is mounted or unmounted, since they have a copy of the mounts. A launch on a terminal, or with some
+//! processors only, gets a worker of its own, since process 1 has to inherit these.
+//!
 //! # Who dies with whom
 //!
 //! A worker whose socket closes takes the sandbox down, as a dropped [`Prepared`] does; so does the
@@ -34,6 +43,7 @@
 //! and are of bounded size ([`LARGEST`]). Nothing that a sandbox can write goes over these sockets but
 //! what process 1 reports, which the worker has read as numbers.
 //!
+//! [`NativeDriver::expect`]: crate::native::NativeDriver::expect
 //! [`Prepared`]: ctrlz_core::isolation::Prepared
 //! [`IsolationError::Lost`]: ctrlz_core::isolation::IsolationError::Lost
 //! [`LARGEST`]: self::wire::LARGEST

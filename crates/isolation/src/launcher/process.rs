@@ -1,24 +1,33 @@
 //! The launcher.
 
+use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use ctrlz_core::isolation::IsolationError;
 use ctrlz_sys::clone::{Namespaces, spawn};
 use ctrlz_sys::signal::{self, SignalFd};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::sockopt::{socket_domain, socket_peercred, socket_type};
 use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Pid, WaitOptions, getpid, wait};
 
-use super::message::Told;
-use super::wire::{Wire, take_over};
+use super::message::{Told, outlook_of_byte};
+use super::wire::{Wire, hand_over, pair, take_over};
 use super::worker;
+use crate::native::Outlook;
 
 /// The argument with which a program's `main` calls [`run`], before it does anything else.
 pub const ARGUMENT: &str = "__launcher";
+
+/// So many workers are ready for launches like those before.
+const READY: usize = 2;
+
+/// For so long nothing has to be launched for them to go.
+const IDLE: Duration = Duration::from_secs(60);
 
 /// Launches until the service that started this process is gone. Standard input is its socket. This
 /// process must have one thread.
@@ -34,7 +43,9 @@ pub fn run() -> io::Result<()> {
     signal::reset();
     let signals = signal::take_all()?;
     rustix::process::chdir("/")?;
-    serve(socket.as_fd(), &signals)?;
+    let mounts = File::open("/proc/self/mountinfo")?;
+    let launcher = Launcher { socket, signals, mounts, id: getpid(), ready: Vec::new() };
+    launcher.serve()?;
     // Their sockets are closing, too, so they are about to take their sandboxes down.
     while !matches!(wait(WaitOptions::empty()), Err(Errno::CHILD)) {}
     Ok(())
@@ -59,37 +70,109 @@ fn socket() -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Forks a worker for each socket that comes, until none will come any more.
-fn serve(socket: BorrowedFd<'_>, signals: &SignalFd) -> io::Result<()> {
-    let launcher = getpid();
-    loop {
-        let mut waiting =
-            [PollFd::from_borrowed_fd(socket, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
-        match poll(&mut waiting, None) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let is_asked = waiting.first().is_some_and(|fd| !fd.revents().is_empty());
-        // Whoever wants this process to end tells the service, which closes the socket.
-        while signals.receive()?.is_some() {}
-        while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
-        if is_asked {
-            match take_over(socket)? {
-                Some((_, descriptors)) => begin(descriptors, launcher),
-                None => return Ok(()),
+struct Launcher {
+    socket: OwnedFd,
+    signals: SignalFd,
+    /// Tells when something is mounted or unmounted (proc_pid_mountinfo(5)).
+    mounts: File,
+    id: Pid,
+    /// The oldest first.
+    ready: Vec<Ready>,
+}
+
+/// A worker that has begun a process 1 before it was asked. Dropping this ends both.
+struct Ready {
+    outlook: Outlook,
+    socket: OwnedFd,
+}
+
+impl Launcher {
+    /// Gives each socket that comes to a worker, until none will come any more.
+    fn serve(mut self) -> io::Result<()> {
+        let mut used = Instant::now();
+        loop {
+            let mut waiting = [
+                PollFd::new(&self.socket, PollFlags::IN),
+                PollFd::new(&self.signals, PollFlags::IN),
+                PollFd::new(&self.mounts, PollFlags::PRI),
+            ];
+            let left = IDLE.saturating_sub(used.elapsed());
+            let left =
+                Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+            let left = (!self.ready.is_empty()).then_some(left);
+            match poll(&mut waiting, left.as_ref()) {
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let [asked, _, mounted] = waiting.map(|fd| !fd.revents().is_empty());
+            // Whoever wants this process to end tells the service, which closes the socket.
+            while self.signals.receive()?.is_some() {}
+            while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
+            if mounted || used.elapsed() >= IDLE {
+                self.ready.clear();
+            }
+            if asked {
+                let Some((byte, mut descriptors)) = take_over(self.socket.as_fd())? else {
+                    return Ok(());
+                };
+                let Some(control) = descriptors.pop() else { continue };
+                match outlook_of_byte(byte) {
+                    Some(outlook) => self.launch_soon(outlook, control),
+                    None => self.begin(control),
+                }
+                used = Instant::now();
             }
         }
     }
+
+    /// Gives a launch to a worker that is ready for it, and has others ready for the next ones.
+    fn launch_soon(&mut self, outlook: Outlook, control: OwnedFd) {
+        // The answer to the question before may be older than the launch.
+        if has_event(&self.mounts) {
+            self.ready.clear();
+        }
+        let mut is_begun = false;
+        while let (false, Some(at)) =
+            (is_begun, self.ready.iter().position(|ready| ready.outlook == outlook))
+        {
+            // One that was killed does not take it.
+            is_begun =
+                hand_over(self.ready.remove(at).socket.as_fd(), 0, &[control.as_fd()]).is_ok();
+        }
+        if is_begun {
+            drop(control);
+        } else {
+            self.begin(control);
+        }
+        while self.ready.iter().filter(|ready| ready.outlook == outlook).count() < READY {
+            // Without it the next launch takes longer, and tells what is wrong.
+            let Ok(ready) = self.make_ready(outlook) else { break };
+            self.ready.push(ready);
+        }
+    }
+
+    /// Forks the worker of a launch.
+    fn begin(&self, control: OwnedFd) {
+        let wire = Wire::new(control);
+        if let Err(source) = spawn(Namespaces::default(), None, || worker::run(&wire, self.id)) {
+            let step = "fork a worker of the launcher".to_owned();
+            let told = Told::Failed(IsolationError::Setup { step, source });
+            // A service that is gone need not be told.
+            let _ = told.to_bytes().and_then(|bytes| wire.send(&bytes, &[]));
+        }
+    }
+
+    /// Forks a worker that is to be ready.
+    fn make_ready(&self, outlook: Outlook) -> io::Result<Ready> {
+        let (socket, theirs) = pair(SocketType::SEQPACKET)?;
+        spawn(Namespaces::default(), None, || worker::be_ready(theirs.as_fd(), outlook, self.id))?;
+        Ok(Ready { outlook, socket })
+    }
 }
 
-/// Forks the worker of a launch.
-fn begin(mut descriptors: Vec<OwnedFd>, launcher: Pid) {
-    let Some(control) = descriptors.pop() else { return };
-    let wire = Wire::new(control);
-    if let Err(source) = spawn(Namespaces::default(), None, || worker::run(&wire, launcher)) {
-        let step = "fork a worker of the launcher".to_owned();
-        let told = Told::Failed(IsolationError::Setup { step, source });
-        // A service that is gone need not be told.
-        let _ = told.to_bytes().and_then(|bytes| wire.send(&bytes, &[]));
-    }
+/// Whether mounts have changed since the last question.
+fn has_event(mounts: &File) -> bool {
+    let mut changed = [PollFd::new(mounts, PollFlags::PRI)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    !matches!(poll(&mut changed, Some(&now)), Ok(0))
 }

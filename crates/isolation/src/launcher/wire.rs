@@ -1,23 +1,20 @@
 //! The sockets between service, launcher and worker.
 
-use std::io::{self, IoSlice, IoSliceMut};
-use std::mem::MaybeUninit;
+use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, Shutdown, SocketFlags, SocketType, recv, recvmsg, send,
-    sendmsg, shutdown, socketpair,
+    AddressFamily, RecvFlags, SendFlags, Shutdown, SocketFlags, SocketType, recv, send, shutdown,
+    socketpair,
 };
+
+use crate::passing::{receive_with, send_with};
 
 /// The most bytes of a message: four times what the kernel takes for arguments and environment of a
 /// program with its usual stack (execve(2)).
 pub(super) const LARGEST: usize = 8 << 20;
-
-/// The most descriptors that go with a message: three streams and where signals come from.
-const MOST_DESCRIPTORS: usize = 4;
 
 /// A pair of connected sockets.
 pub(super) fn pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
@@ -115,42 +112,6 @@ impl Wire {
         }
         Ok(true)
     }
-}
-
-/// Sends as much of `bytes` as goes at once, with all descriptors.
-fn send_with(
-    socket: BorrowedFd<'_>,
-    bytes: &[u8],
-    descriptors: &[BorrowedFd<'_>],
-) -> io::Result<usize> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
-        return Err(Errno::TOOBIG.into());
-    }
-    let parts = [IoSlice::new(bytes)];
-    let mut sending = || sendmsg(socket, &parts, &mut control, SendFlags::NOSIGNAL);
-    Ok(retry_on_intr(&mut sending)?)
-}
-
-/// Receives as much as fills `buffer` at most, with the descriptors that came with it.
-fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
-    let mut control = RecvAncillaryBuffer::new(&mut space);
-    let received = loop {
-        let mut parts = [IoSliceMut::new(buffer)];
-        match recvmsg(socket, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC) {
-            Err(Errno::INTR) => {}
-            received => break received?,
-        }
-    };
-    let mut descriptors = Vec::new();
-    for message in control.drain() {
-        if let RecvAncillaryMessage::ScmRights(rights) = message {
-            descriptors.extend(rights);
-        }
-    }
-    Ok((received.bytes, descriptors))
 }
 
 #[cfg(test)]

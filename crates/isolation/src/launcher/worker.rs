@@ -1,7 +1,7 @@
 //! A worker: the process that carries out one launch.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use ctrlz_core::isolation::IsolationError;
@@ -10,8 +10,8 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use super::message::{Order, Request, Told};
-use super::wire::Wire;
-use crate::native::{Asker, NativeDriver};
+use super::wire::{Wire, take_over};
+use crate::native::{Asker, NativeDriver, Outlook};
 
 /// Why a worker has nothing more to do.
 enum End {
@@ -27,34 +27,61 @@ impl From<IsolationError> for End {
     }
 }
 
-/// Runs the worker; answers its exit code, which nobody reads.
+/// Runs the worker of a launch; answers its exit code, which nobody reads.
 pub(super) fn run(wire: &Wire, launcher: Pid) -> i32 {
-    match carry_out(wire, launcher) {
+    let own = become_own(wire.as_fd(), launcher);
+    let own =
+        own.map_err(|source| End::Failed(failed("make the worker a process of its own")(source)));
+    answer(wire, own.and_then(|()| carry_out(wire, None)))
+}
+
+/// Runs a worker that begins a process 1 in advance, and waits at `socket` for its launch.
+pub(super) fn be_ready(socket: BorrowedFd<'_>, outlook: Outlook, launcher: Pid) -> i32 {
+    if become_own(socket, launcher).is_err() {
+        return 1;
+    }
+    let driver = NativeDriver::default();
+    driver.expect(outlook.network, outlook.host_root);
+    match take_over(socket).map(|taken| taken.and_then(|(_, mut descriptors)| descriptors.pop())) {
+        Ok(Some(control)) => {
+            let wire = Wire::new(control);
+            answer(&wire, carry_out(&wire, Some(driver)))
+        }
+        // The launcher needs it no more.
+        _ => 0,
+    }
+}
+
+fn answer(wire: &Wire, ended: Result<(), End>) -> i32 {
+    match ended {
         Ok(()) | Err(End::Gone) => 0,
         Err(End::Failed(error)) => i32::from(tell(wire, &Told::Failed(error)).is_err()),
     }
 }
 
-fn carry_out(wire: &Wire, launcher: Pid) -> Result<(), End> {
-    become_own(wire, launcher).map_err(failed("make the worker a process of its own"))?;
+/// Carries out what comes over `wire`, with the driver that has begun a process 1 when that suits.
+fn carry_out(wire: &Wire, ready: Option<NativeDriver>) -> Result<(), End> {
     let Ok(Some((bytes, descriptors))) = wire.receive() else { return Err(End::Gone) };
     let request = Request::from_bytes(&bytes)
         .ok_or_else(|| io::Error::other("it is not what this program sends"))
         .map_err(failed("read the launch"))?;
     drop(bytes);
-    let (launch, protections) = (request.launch, request.protections);
+    let driver = match (ready, request.outlook()) {
+        (Some(driver), Some(_)) => driver,
+        _ => NativeDriver::with_protections(request.protections),
+    };
     let signals =
         take_streams(descriptors, request.terminal).map_err(failed("take the standard streams"))?;
     let control = wire.as_fd().try_clone_to_owned().map_err(failed("copy a descriptor"))?;
     let asker = Asker { control, signals };
-    let driver = NativeDriver::with_protections(protections);
-    let mut prepared = driver.prepare_for(Some(asker), launch, &mut |process_1, process| {
-        wire.send(&Told::Begun(process_1).to_bytes()?, &[process])?;
-        match next_order(wire) {
-            Ok(Order::Noted) => Ok(()),
-            _ => Err(Errno::PIPE.into()),
-        }
-    })?;
+    let mut prepared =
+        driver.prepare_for(Some(asker), request.launch, &mut |process_1, process| {
+            wire.send(&Told::Begun(process_1).to_bytes()?, &[process])?;
+            match next_order(wire) {
+                Ok(Order::Noted) => Ok(()),
+                _ => Err(Errno::PIPE.into()),
+            }
+        })?;
     tell(wire, &Told::Ready)?;
     let Order::Start = next_order(wire)? else { return Err(End::Gone) };
     prepared.start()?;
@@ -65,8 +92,8 @@ fn carry_out(wire: &Wire, launcher: Pid) -> Result<(), End> {
 }
 
 /// Leaves what is the launcher's, and dies with it.
-fn become_own(wire: &Wire, launcher: Pid) -> io::Result<()> {
-    ctrlz_sys::descriptors::keep_only(&[wire.as_fd()])?;
+fn become_own(keep: BorrowedFd<'_>, launcher: Pid) -> io::Result<()> {
+    ctrlz_sys::descriptors::keep_only(&[keep])?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
     if getppid() != Some(launcher) {
         // It died before this process was tied to it.

@@ -9,6 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::task::Task;
+use crate::passing::{receive_with, send_with};
 
 /// From the launcher to process 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,20 +140,26 @@ impl Channel {
         }))
     }
 
-    /// Sends what process 1 is to do.
-    pub(super) fn task(&self, task: &Task) -> io::Result<()> {
+    /// Sends what process 1 is to do, and the standard streams for it when those of its beginning are
+    /// not the ones.
+    pub(super) fn task(&self, task: &Task, streams: &[BorrowedFd<'_>]) -> io::Result<()> {
         let bytes = task.to_bytes();
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-        self.send(6, 0, length, &[])?;
+        send_with(self.as_fd(), &length.to_ne_bytes(), streams)?;
         for part in bytes.chunks(PART) {
             rustix::net::send(&self.0, part, SendFlags::NOSIGNAL)?;
         }
         Ok(())
     }
 
-    /// Waits for the task; `None` when the launcher is gone.
-    pub(super) fn next_task(&self) -> io::Result<Option<Task>> {
-        let Some((6, _, length, _)) = self.receive(true)? else { return Ok(None) };
+    /// Waits for the task, with its streams when some come along; `None` when the launcher is gone.
+    pub(super) fn next_task(&self) -> io::Result<Option<(Task, Option<[OwnedFd; 3]>)>> {
+        let mut length = [0; 4];
+        let (count, streams) = receive_with(self.as_fd(), &mut length)?;
+        if count < length.len() {
+            return Ok(None);
+        }
+        let length = u32::from_ne_bytes(length);
         let mut bytes = vec![0; length as usize];
         for part in bytes.chunks_mut(PART) {
             let read = || rustix::net::recv(&self.0, &mut *part, RecvFlags::empty());
@@ -160,7 +167,7 @@ impl Channel {
                 return Ok(None);
             }
         }
-        Ok(Task::from_bytes(&bytes))
+        Ok(Task::from_bytes(&bytes).map(|task| (task, streams.try_into().ok())))
     }
 
     pub(super) fn report(&self, report: &Report) -> io::Result<()> {

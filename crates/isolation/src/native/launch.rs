@@ -11,8 +11,10 @@ use ctrlz_core::monitor::Observer;
 use ctrlz_core::operation::CommandReport;
 use ctrlz_core::size::ByteSize;
 use ctrlz_sys::clone::{Child, Namespaces, spawn};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::stdio::{stderr, stdin, stdout};
 
 use super::cgroup::{Controller, Groups};
 use super::control::{Channel, Order, channel};
@@ -23,7 +25,7 @@ use super::output::{Limited, pipes};
 use super::placement;
 use super::protection::{Protection, Protections};
 use super::task::Task;
-use super::wait;
+use super::{sockets, wait};
 
 /// A process 1 that enters its namespaces and waits for its task.
 #[derive(Debug)]
@@ -111,24 +113,24 @@ pub(super) fn prepare(
     let limits = launch.limits;
     let groups = Groups::make(&limits).map_err(failed("make a cgroup"))?;
     let processors = limits.cpus.filter(|_| !groups.has(Controller::Cpu));
-    // What a process 1 inherits cannot be given to it later.
+    // What processors it may use, a process 1 inherits.
     let suits = |waiting: &Waiting| {
-        waiting.outlook == outlook && limits.max_output.is_none() && processors.is_none()
+        waiting.outlook == outlook && processors.is_none() && !waiting.has_ended()
     };
-    let (waiting, output) = match waiting.filter(suits) {
-        Some(waiting) => (waiting, None),
+    let (output, ends) = match limits.max_output {
+        Some(most) => {
+            let made = pipes(most.0).map_err(failed("make pipes for the output"))?;
+            (Some(made.0), Some(made.1))
+        }
+        None => (None, None),
+    };
+    let (waiting, ends, is_new) = match waiting.filter(suits) {
+        Some(waiting) => (waiting, ends, false),
         None => {
             if let Some(cpus) = processors {
                 limit_processors(cpus).map_err(failed("limit the processors"))?;
             }
-            let (output, ends) = match limits.max_output {
-                Some(most) => {
-                    let made = pipes(most.0).map_err(failed("make pipes for the output"))?;
-                    (Some(made.0), Some(made.1))
-                }
-                None => (None, None),
-            };
-            (begin(outlook, protections, ends)?, output)
+            (begin(outlook, protections, ends)?, None, true)
         }
     };
     let child = &waiting.child;
@@ -141,8 +143,16 @@ pub(super) fn prepare(
     meter.check_free(launch.least_free)?;
     let program = launch.argv.first().map(std::path::PathBuf::from).unwrap_or_default();
     let timeout = limits.timeout.map(|span| span.0);
-    let task = Task::new(launch, rlimits(&limits, &groups), processors.is_some());
-    match waiting.channel.task(&task) {
+    // It began before the asker asked, perhaps long before.
+    let is_old = !is_new && asker.is_some();
+    let sockets = (is_old && outlook.host_root).then(sockets::of_host);
+    let task = Task::new(launch, sockets, rlimits(&limits, &groups), processors.is_some());
+    let streams = match &ends {
+        Some([output, error]) => vec![stdin(), output.as_fd(), error.as_fd()],
+        None if is_old => vec![stdin(), stdout(), stderr()],
+        None => Vec::new(),
+    };
+    match waiting.channel.task(&task, &streams) {
         // It failed already, and its report waits.
         Err(error)
             if matches!(
@@ -223,6 +233,12 @@ impl Prepared for Running {
 }
 
 impl Waiting {
+    /// Whether process 1 is gone already, as when a step failed that may not fail again.
+    fn has_ended(&self) -> bool {
+        let mut end = [PollFd::new(&self.child.pidfd, PollFlags::IN)];
+        poll(&mut end, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ended| ended > 0)
+    }
+
     pub(super) fn pidfd(&self) -> BorrowedFd<'_> {
         self.child.pidfd.as_fd()
     }

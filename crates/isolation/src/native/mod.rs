@@ -29,6 +29,7 @@ mod wait;
 
 pub use cgroup::abandoned_groups;
 pub use driver::NativeDriver;
+pub(crate) use inside::Outlook;
 pub(crate) use launch::Asker;
 pub use mapped::{has_subordinate_ids, with_subordinate_ids};
 pub use probe::{PROBE, Trial, probe, probe_inside};

@@ -23,7 +23,9 @@ pub(super) fn of(process_1: u32) -> Option<Reading> {
     let root = Pid::from_raw(i32::try_from(process_1).ok()?)?;
     let processes = descendants::of(root);
     let stats: Vec<Stat> = processes.iter().filter_map(|pid| Stat::of(*pid)).collect();
-    let first = stats.first().filter(|stat| !stat.ended)?;
+    stats.first().filter(|stat| !stat.ended)?;
+    // The command is the first child of process 1, which may have waited for long before it.
+    let first = stats.get(1).or(stats.first())?;
     let inner = processes.get(1..).unwrap_or_default();
     let io: Vec<Io> = processes.iter().filter_map(|pid| Io::of(*pid)).collect();
     // Process 1 hides itself from an ordinary user. Nobody inside can get another network.

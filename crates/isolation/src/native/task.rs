@@ -19,6 +19,8 @@ pub(super) struct Task {
     pub(super) root: RootView,
     pub(super) workspace: WorkspaceMount,
     pub(super) hidden: Vec<PathBuf>,
+    /// Socket files of the host on which something listens, when process 1 began long ago.
+    pub(super) sockets: Option<Vec<PathBuf>>,
     pub(super) workdir: PathBuf,
     pub(super) argv: Vec<OsString>,
     pub(super) env: Vec<(OsString, OsString)>,
@@ -30,11 +32,17 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub(super) fn new(launch: Launch, rlimits: Rlimits, fixed_processors: bool) -> Self {
+    pub(super) fn new(
+        launch: Launch,
+        sockets: Option<Vec<PathBuf>>,
+        rlimits: Rlimits,
+        fixed_processors: bool,
+    ) -> Self {
         Self {
             root: launch.root,
             workspace: launch.workspace,
             hidden: launch.hidden,
+            sockets,
             workdir: launch.workdir,
             argv: launch.argv,
             env: launch.env,
@@ -49,6 +57,8 @@ impl Task {
         let mut out = Writer(Vec::with_capacity(4096));
         out.root(&self.root).workspace(&self.workspace);
         out.paths(&self.hidden).path(&self.workdir);
+        out.number(self.sockets.is_some().into())
+            .paths(self.sockets.as_deref().unwrap_or_default());
         out.texts(&self.argv).pairs(&self.env).names(&self.keep_capabilities);
         let limits = &self.rlimits;
         out.maybe(limits.open_files).maybe(limits.processes);
@@ -65,6 +75,10 @@ impl Task {
             workspace: from.workspace()?,
             hidden: from.paths()?,
             workdir: from.path()?,
+            sockets: {
+                let (is_some, sockets) = (from.flag()?, from.paths()?);
+                is_some.then_some(sockets)
+            },
             argv: from.texts()?,
             env: from.pairs()?,
             keep_capabilities: from.names()?,
@@ -97,6 +111,7 @@ mod tests {
                 work_dir: "/w".into(),
             },
             hidden: vec!["/h".into()],
+            sockets: Some(vec!["/run/s".into()]),
             workdir: "/".into(),
             argv: vec!["sh".into(), odd.clone()],
             env: vec![("A".into(), odd), ("B".into(), OsString::new())],
@@ -106,6 +121,7 @@ mod tests {
         };
         assert_eq!(Task::from_bytes(&task.to_bytes()), Some(task.clone()));
         task.root = RootView::Workspace { host_mounts: true };
+        task.sockets = None;
         task.workspace = WorkspaceMount::Bind { source: "/s".into() };
         let bytes = task.to_bytes();
         assert_eq!(Task::from_bytes(&bytes), Some(task));

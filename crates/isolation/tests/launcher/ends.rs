@@ -9,7 +9,9 @@ use ctrlz_core::operation::Exit;
 use ctrlz_isolation::launcher::LauncherDriver;
 
 use crate::Test;
-use crate::place::{Place, driver, in_full, kill, lives, marked, nowhere, parent, run, wait_until};
+use crate::place::{
+    Place, descendants, driver, in_full, kill, lives, marked, nowhere, parent, run, wait_until,
+};
 use crate::roles;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -106,6 +108,7 @@ fn killed_launcher(place: &Place) {
     let mut running = begin(&driver, place);
     running.start(place);
     let launcher = driver.process().expect("a launcher");
+    let processes = descendants(launcher);
     kill(launcher);
     let error = running.prepared.wait(None).expect_err("lost");
     assert!(matches!(error, IsolationError::Lost { .. }), "{error:?}");
@@ -113,6 +116,9 @@ fn killed_launcher(place: &Place) {
     wait_until("it is seen", || driver.process().is_none());
     assert_eq!(run(&driver, place.shell("exit 2")).report().exit, Exit::Code(2));
     assert_ne!(driver.process(), Some(launcher));
+    for process in processes {
+        wait_until("its workers end", || !lives(process));
+    }
 }
 
 /// At no moment does a launch fail because the launcher before it was killed.
@@ -147,10 +153,14 @@ fn killed_service(place: &Place) {
     let marker = place.directory.join(roles::SERVICE);
     // It runs: the marker is a word of the service's command line, too.
     wait_until("the command runs", || marked(&marker).len() == 2);
-    let worker = parent(ids[0]);
+    // Workers that are ready for the next launch, too, with their process 1.
+    let mut processes = descendants(ids[1]);
+    assert!(processes.contains(&ids[0]), "{ids:?} {processes:?}");
+    assert!(processes.len() > 3, "{ids:?} {processes:?}");
+    processes.push(ids[1]);
     service.kill().expect("kill");
     service.wait().expect("wait");
-    for process in [ids[0], ids[1], worker] {
+    for process in processes {
         wait_until("all of it ends", || !lives(process));
     }
     assert_eq!(marked(&marker), [0; 0]);

@@ -15,6 +15,7 @@ mod arena;
 mod ends;
 mod limits;
 mod place;
+mod ready;
 mod roles;
 mod runs;
 mod streams;
@@ -59,7 +60,8 @@ fn wanted() -> (Vec<Test>, usize, usize) {
             _ => filters.push(word),
         }
     }
-    let all: Vec<Test> = [runs::tests(), streams::tests(), limits::tests(), ends::tests()].concat();
+    let all: Vec<Test> =
+        [runs::tests(), streams::tests(), limits::tests(), ready::tests(), ends::tests()].concat();
     let count = all.len();
     let matches =
         |name: &str, text: &String| if exact { name == text } else { name.contains(text) };

@@ -198,6 +198,24 @@ pub(crate) fn parent(process: u32) -> u32 {
     rest.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number")
 }
 
+/// The processes that it started.
+pub(crate) fn children(process: u32) -> Vec<u32> {
+    let children = fs::read_to_string(format!("/proc/{process}/task/{process}/children"));
+    let children = children.unwrap_or_default();
+    children.split_whitespace().filter_map(|word| word.parse().ok()).collect()
+}
+
+/// Those, and what they started.
+pub(crate) fn descendants(process: u32) -> Vec<u32> {
+    let mut found = children(process);
+    let mut next = 0;
+    while let Some(process) = found.get(next).copied() {
+        next += 1;
+        found.extend(children(process));
+    }
+    found
+}
+
 /// Processes whose command line has `marker` as a word.
 pub(crate) fn marked(marker: &Path) -> Vec<u32> {
     let marker = marker.as_os_str().as_encoded_bytes();

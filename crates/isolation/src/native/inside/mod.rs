@@ -45,14 +45,14 @@ pub(super) struct Start {
 
 /// What has to be known of a launch before the rest of it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Outlook {
-    pub(super) network: Network,
+pub(crate) struct Outlook {
+    pub(crate) network: Network,
     /// The root is the host's, not the workspace.
-    pub(super) host_root: bool,
+    pub(crate) host_root: bool,
 }
 
 impl Outlook {
-    pub(super) fn of(launch: &Launch) -> Self {
+    pub(crate) fn of(launch: &Launch) -> Self {
         Self { network: launch.network, host_root: matches!(launch.root, RootView::Host { .. }) }
     }
 }
@@ -113,15 +113,20 @@ fn run(start: Start, channel: &Channel) -> Result<(), StepError> {
         ctrlz_sys::descriptors::keep_only(&keep).step(|| "close descriptors".into())?;
     }
     tie_to_launcher(wanted)?;
-    let Some(mut ready) = namespaces::enter(&start, channel)? else { return Ok(()) };
+    let Some(ready) = namespaces::enter(&start, channel)? else { return Ok(()) };
     let stage = root::stage(&start)?;
     let filter = privileges::Filter::usual(wanted);
     // A launcher that died before the death signal was set is seen here: the channel is closed.
-    let Some(mut task) = channel.next_task().ok().flatten() else { return Ok(()) };
+    let Some((mut task, given)) = channel.next_task().ok().flatten() else { return Ok(()) };
+    if let Some(given) = given {
+        streams::take(given).step(|| "take the standard streams".into())?;
+    }
     if let RootView::Host { workspace_at } = &task.root {
+        // Those of the beginning, unless that was long ago.
+        let mut sockets = task.sockets.take().unwrap_or(ready.sockets);
         // An overlay does not lead to the sockets below it, so those inside need no cover.
-        ready.sockets.retain(|path| !path.starts_with(workspace_at));
-        task.hidden.append(&mut ready.sockets);
+        sockets.retain(|path| !path.starts_with(workspace_at));
+        task.hidden.append(&mut sockets);
     }
     let mut setup = Setup { start, task };
     let input = match wanted.has(Protection::ClosedDescriptors) {

@@ -23,6 +23,13 @@ pub(super) struct Input {
     original: OwnedFd,
 }
 
+/// Makes the descriptors the standard streams.
+pub(super) fn take([input, output, error]: [OwnedFd; 3]) -> io::Result<()> {
+    dup2_stdin(input)?;
+    dup2_stdout(output)?;
+    Ok(dup2_stderr(error)?)
+}
+
 /// Takes away what the streams would allow beyond reading and writing their files. A directory,
 /// from which `..` leads to everything, becomes `/dev/null`. A file that standard input may only
 /// read is opened again on a read-only mount, so that it cannot be opened for writing through

@@ -1,0 +1,162 @@
+//! Workers that began a process 1 before they were asked.
+
+use std::fs;
+use std::os::unix::net::UnixListener;
+use std::time::{Duration, Instant};
+
+use ctrlz_core::isolation::IsolationDriver;
+use ctrlz_core::limits::LimitKind;
+use ctrlz_core::monitor::{Observer, Reading, Verdict};
+use ctrlz_core::operation::{Exit, Stopped};
+use ctrlz_core::size::ByteSize;
+use ctrlz_isolation::launcher::LauncherDriver;
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
+use crate::Test;
+use crate::place::{Place, children, driver, kill, lives, nowhere, parent, run, wait_until};
+
+pub(crate) fn tests() -> Vec<Test> {
+    vec![
+        ("a_process_1_begins_before_it_is_asked_for", in_advance),
+        ("a_limit_on_output_holds_for_a_ready_process_1", output),
+        ("a_ready_process_1_is_as_old_as_its_command", age),
+        ("a_socket_that_came_later_is_hidden", socket),
+        ("a_mount_that_came_later_is_seen", later_mount),
+        ("ready_workers_that_were_killed_are_passed_over", killed),
+        ("another_kind_of_launch_is_not_given_to_a_ready_worker", other_kind),
+    ]
+}
+
+/// The workers that are ready.
+fn ready(driver: &LauncherDriver) -> Vec<u32> {
+    let workers = children(driver.process().expect("a launcher"));
+    workers.into_iter().filter(|worker| lives(*worker)).collect()
+}
+
+/// A driver with ready workers, each with a process 1.
+fn prepared_driver(place: &Place) -> LauncherDriver {
+    let driver = driver();
+    assert_eq!(run(&driver, place.shell("exit 3")).report().exit, Exit::Code(3));
+    wait_until("workers are ready", || {
+        let workers = ready(&driver);
+        workers.len() >= 2 && workers.iter().all(|worker| children(*worker).len() == 1)
+    });
+    driver
+}
+
+/// The process 1 of a launch.
+fn process_1_of(driver: &LauncherDriver, mut launch: ctrlz_core::isolation::Launch) -> u32 {
+    launch.streams = nowhere();
+    let mut begun = 0;
+    let prepared = driver.prepare(launch, &mut |process_1, _| {
+        begun = process_1;
+        Ok(())
+    });
+    drop(prepared.expect("prepare"));
+    begun
+}
+
+fn in_advance(place: &Place) {
+    let driver = prepared_driver(place);
+    let waiting: Vec<u32> = ready(&driver).into_iter().flat_map(children).collect();
+    let begun = process_1_of(&driver, place.shell("true"));
+    assert!(waiting.contains(&begun), "{begun} of {waiting:?}");
+}
+
+fn other_kind(place: &Place) {
+    let driver = prepared_driver(place);
+    let waiting: Vec<u32> = ready(&driver).into_iter().flat_map(children).collect();
+    let mut launch = place.shell("true");
+    launch.network = ctrlz_core::isolation::Network::Host;
+    assert!(!waiting.contains(&process_1_of(&driver, launch)));
+    let mut launch = place.shell("true");
+    launch.limits.cpus = Some(1.0);
+    assert!(!waiting.contains(&process_1_of(&driver, launch)));
+}
+
+fn output(place: &Place) {
+    let driver = prepared_driver(place);
+    let mut launch = place.shell("echo error >&2; cat /dev/zero");
+    launch.limits.max_output = Some(ByteSize(100_000));
+    let ended = run(&driver, launch);
+    assert_eq!(ended.report().stopped, Some(Stopped::Limit(LimitKind::MaxOutput)));
+    assert_eq!(ended.output.len() + ended.error.len(), 100_000);
+}
+
+struct First(Option<Reading>);
+
+impl Observer for First {
+    fn every(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    fn observe(&mut self, reading: &Reading) -> Verdict {
+        self.0 = Some(*reading);
+        Verdict::End
+    }
+}
+
+fn age(place: &Place) {
+    let driver = prepared_driver(place);
+    std::thread::sleep(Duration::from_secs(1));
+    let begun = Instant::now();
+    let mut launch = place.shell("sleep 1000");
+    launch.streams = nowhere();
+    let mut prepared = driver.prepare(launch, &mut |_, _| Ok(())).expect("prepare");
+    prepared.start().expect("start");
+    let mut first = First(None);
+    prepared.wait(Some(&mut first)).expect("wait");
+    let elapsed = first.0.expect("it was looked at").elapsed.0;
+    // The kernel counts in hundredths of a second.
+    assert!(elapsed <= begun.elapsed() + Duration::from_millis(20), "{elapsed:?}");
+}
+
+fn socket(place: &Place) {
+    let driver = prepared_driver(place);
+    // Its path has 107 bytes at most.
+    let path = place.directory.parent().expect("the arena").join("socket");
+    let _listener = UnixListener::bind(&path).expect("listen");
+    let mut launch = place.shell("test -e \"$1\" && ! test -S \"$1\" && echo hidden");
+    launch.argv.extend(["name".into(), path.into_os_string()]);
+    assert_eq!(run(&driver, launch).text(), "hidden\n");
+}
+
+fn later_mount(place: &Place) {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED(only root can mount)");
+        return;
+    }
+    let driver = prepared_driver(place);
+    let target = place.directory.join("mounted");
+    fs::create_dir(&target).expect("make");
+    mount("none", &target, "tmpfs", MountFlags::empty(), None).expect("mount");
+    fs::write(target.join("file"), "there").expect("write");
+    let mut launch = place.shell("cat \"$1/file\"");
+    launch.argv.extend(["name".into(), target.clone().into_os_string()]);
+    let ended = run(&driver, launch);
+    unmount(&target, UnmountFlags::DETACH).expect("unmount");
+    assert_eq!(ended.text(), "there");
+}
+
+fn killed(place: &Place) {
+    let driver = prepared_driver(place);
+    let launcher = driver.process();
+    for round in 0..5 {
+        // Half of them whole, half of them by their process 1.
+        for worker in ready(&driver) {
+            match (round % 2, children(worker).first()) {
+                (1, Some(process_1)) => {
+                    kill(*process_1);
+                    wait_until("it has ended", || !lives(*process_1));
+                }
+                _ => kill(worker),
+            }
+        }
+        let ended = run(&driver, place.shell("exit 5"));
+        assert_eq!(ended.report().exit, Exit::Code(5), "round {round}");
+    }
+    assert_eq!(driver.process(), launcher);
+    let one = process_1_of(&driver, place.shell("true"));
+    wait_until("it is over", || !lives(one));
+    assert!(ready(&driver).iter().all(|worker| Some(parent(*worker)) == launcher));
+}
