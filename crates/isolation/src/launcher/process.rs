@@ -13,7 +13,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::sockopt::{socket_domain, socket_peercred, socket_type};
 use rustix::net::{AddressFamily, SocketType};
-use rustix::process::{Pid, WaitOptions, getpid, wait};
+use rustix::process::{Pid, WaitOptions, getpid, getppid, wait};
 
 use super::message::{Told, outlook_of_byte};
 use super::wire::{Wire, hand_over, pair, take_over};
@@ -28,6 +28,9 @@ const READY: usize = 2;
 
 /// For so long nothing has to be launched for them to go.
 const IDLE: Duration = Duration::from_secs(60);
+
+/// How long the sandboxes of a service that died may take to be taken down.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Launches until the service that started this process is gone. Standard input is its socket. This
 /// process must have one thread.
@@ -44,11 +47,32 @@ pub fn run() -> io::Result<()> {
     let signals = signal::take_all()?;
     rustix::process::chdir("/")?;
     let mounts = File::open("/proc/self/mountinfo")?;
+    let service = getppid();
     let launcher = Launcher { socket, signals, mounts, id: getpid(), ready: Vec::new() };
-    launcher.serve()?;
-    // Their sockets are closing, too, so they are about to take their sandboxes down.
-    while !matches!(wait(WaitOptions::empty()), Err(Errno::CHILD)) {}
-    Ok(())
+    let signals = launcher.serve()?;
+    wait_for_workers(service, &signals)
+}
+
+/// Waits until all workers have ended. When the service is dead, their sockets are closed, too, and they
+/// take their sandboxes down. One that cannot, as when somebody has stopped it, dies with this process.
+fn wait_for_workers(service: Option<Pid>, signals: &SignalFd) -> io::Result<()> {
+    let mut died_at = None;
+    loop {
+        while signals.receive()?.is_some() {}
+        match wait(WaitOptions::NOHANG) {
+            Ok(Some(_)) => continue,
+            Err(Errno::CHILD) => return Ok(()),
+            _ => {}
+        }
+        if getppid() != service && died_at.get_or_insert_with(Instant::now).elapsed() > PATIENCE {
+            return Ok(());
+        }
+        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        match poll(&mut [PollFd::new(signals, PollFlags::IN)], Some(&second)) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 /// The socket that is standard input, put elsewhere: what workers start with has nothing of it.
@@ -88,7 +112,8 @@ struct Ready {
 
 impl Launcher {
     /// Gives each socket that comes to a worker, until none will come any more.
-    fn serve(mut self) -> io::Result<()> {
+    /// Those that are ready end with it.
+    fn serve(mut self) -> io::Result<SignalFd> {
         let mut used = Instant::now();
         loop {
             let mut waiting = [
@@ -113,7 +138,7 @@ impl Launcher {
             }
             if asked {
                 let Some((byte, mut descriptors)) = take_over(self.socket.as_fd())? else {
-                    return Ok(());
+                    return Ok(self.signals);
                 };
                 let Some(control) = descriptors.pop() else { continue };
                 match outlook_of_byte(byte) {

@@ -22,6 +22,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("a_launcher_that_died_unnoticed_comes_back", came_back),
         ("a_launcher_that_cannot_be_started_is_told", no_launcher),
         ("a_killed_service_leaves_nothing", killed_service),
+        ("a_killed_service_leaves_nothing_that_was_stopped", killed_service_with_stopped_worker),
         ("a_dropped_driver_lets_its_launches_end", dropped_driver),
         ("the_launcher_outlives_what_asks_it_to_end", asked_to_end),
         ("a_frozen_command_can_be_ended", frozen),
@@ -144,20 +145,34 @@ fn no_launcher(place: &Place) {
 }
 
 fn killed_service(place: &Place) {
+    kill_service(place, |_| {});
+}
+
+/// A worker that is stopped cannot see its service end.
+fn killed_service_with_stopped_worker(place: &Place) {
+    kill_service(place, |worker| {
+        let id = rustix::process::Pid::from_raw(worker.cast_signed()).expect("an id");
+        rustix::process::kill_process(id, rustix::process::Signal::STOP).expect("stop");
+    });
+}
+
+fn kill_service(place: &Place, before: impl Fn(u32)) {
     let mut service = roles::of_its_own(roles::SERVICE, place);
     let mut service = service.stdout(Stdio::piped()).spawn().expect("start");
     let mut line = String::new();
     let mut output = BufReader::new(service.stdout.take().expect("piped"));
     output.read_line(&mut line).expect("read");
     let ids: Vec<u32> = line.split_whitespace().map(|id| id.parse().expect("an id")).collect();
+    let [process_1, launcher] = ids[..] else { panic!("{line}") };
     let marker = place.directory.join(roles::SERVICE);
     // It runs: the marker is a word of the service's command line, too.
     wait_until("the command runs", || marked(&marker).len() == 2);
     // Workers that are ready for the next launch, too, with their process 1.
-    let mut processes = descendants(ids[1]);
-    assert!(processes.contains(&ids[0]), "{ids:?} {processes:?}");
-    assert!(processes.len() > 3, "{ids:?} {processes:?}");
-    processes.push(ids[1]);
+    wait_until("workers are ready", || descendants(launcher).len() >= 7);
+    let mut processes = descendants(launcher);
+    assert!(processes.contains(&process_1), "{process_1} {processes:?}");
+    processes.push(launcher);
+    before(parent(process_1));
     service.kill().expect("kill");
     service.wait().expect("wait");
     for process in processes {

@@ -10,7 +10,7 @@ use ctrlz_core::operation::{CommandReport, Exit};
 use rustix::pty::{OpenptFlags, ioctl_tiocgptpeer, openpt, unlockpt};
 
 use crate::Test;
-use crate::place::{Ends, Place, driver, pipes, run, run_with};
+use crate::place::{Ends, Place, driver, pipes, run, run_with, wait_until};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -157,10 +157,33 @@ fn no_signals(place: &Place) {
 }
 
 fn stopped(place: &Place) {
-    // Stopped and continued in one go: it ends only when it goes on.
-    let script = "echo ready; sleep 0.3; echo went on";
-    let (report, said) = signalled(place, script, &[19, 18]);
-    assert_eq!((report.exit, said.as_str()), (Exit::Code(0), "went on\n"));
+    let (streams, ends) = pipes();
+    let mut launch = place.shell("echo ready; read line; echo went on");
+    launch.streams = streams;
+    let Ends { mut input, mut output, mut signals, .. } = ends;
+    let (driver, mut begun) = (driver(), 0);
+    let mut prepared = driver
+        .prepare(launch, &mut |process_1, _| {
+            begun = process_1;
+            Ok(())
+        })
+        .expect("prepare");
+    prepared.start().expect("start");
+    std::thread::scope(|scope| {
+        let said = scope.spawn(|| {
+            output.read_exact(&mut [0; 6]).expect("ready");
+            signals.write_all(&[19]).expect("stop");
+            wait_until("it is stopped", || !driver.stopped(begun).is_empty());
+            input.write_all(b"\n").expect("type");
+            signals.write_all(&[18]).expect("continue");
+            let mut rest = String::new();
+            output.read_to_string(&mut rest).expect("read");
+            rest
+        });
+        let report = prepared.wait(None).expect("wait");
+        let said = said.join().expect("read");
+        assert_eq!((report.exit, said.as_str()), (Exit::Code(0), "went on\n"));
+    });
 }
 
 /// All of them run at the same time: none goes on before all of them have begun.
