@@ -8,11 +8,16 @@ use ctrlz_core::isolation::{IsolationDriver, Launch, Network, RootView, Streams}
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::CommandReport;
 use ctrlz_core::workspace::WorkspaceMount;
+use ctrlz_isolation::launcher::{ARGUMENT, LauncherDriver};
 use ctrlz_isolation::native::{NativeDriver, Protection, Protections};
 use serde::{Deserialize, Serialize};
 
 /// The environment variable that makes this program a launcher; it names a file with a [`Spec`].
 pub(crate) const SPEC: &str = "CTRLZ_ATTACK";
+
+/// The environment variable with which every attack runs as a service launches commands: through a
+/// launcher. Then it must be refused; whether it gets through without its protection is not asked.
+pub(crate) const BY_LAUNCHER: &str = "CTRLZ_ESCAPE_BY_LAUNCHER";
 
 /// What to launch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -103,10 +108,36 @@ fn launch(spec: &Spec) -> Result<CommandReport, Box<dyn std::error::Error>> {
         keep_capabilities: spec.keep_capabilities.clone(),
         streams: Streams::Inherited,
     };
-    let driver = NativeDriver::with_protections(protections);
+    let driver: Box<dyn IsolationDriver> = match std::env::var_os(BY_LAUNCHER) {
+        Some(_) => Box::new(warm_driver(&launch, protections)?),
+        None => Box::new(NativeDriver::with_protections(protections)),
+    };
     let mut prepared = driver.prepare(launch, &mut |_, _| Ok(()))?;
     prepared.start()?;
     Ok(prepared.wait(None)?)
+}
+
+/// A driver with a launcher of its own, the workers of which have begun a process 1 before they are
+/// asked, as far as these protections allow.
+fn warm_driver(
+    launch: &Launch,
+    protections: Protections,
+) -> Result<LauncherDriver, Box<dyn std::error::Error>> {
+    let mut command = std::process::Command::new("/proc/self/exe");
+    command.arg(ARGUMENT);
+    let driver = LauncherDriver::with_protections(command, protections)?;
+    let source = launch.written.join("../warm");
+    std::fs::create_dir_all(&source)?;
+    let warming = Launch {
+        workspace: WorkspaceMount::Bind { source },
+        argv: vec!["/no/such/program".into()],
+        limits: Limits::default(),
+        ..launch.clone()
+    };
+    let mut prepared = driver.prepare(warming, &mut |_, _| Ok(()))?;
+    prepared.start()?;
+    let _ = prepared.wait(None);
+    Ok(driver)
 }
 
 fn chain(error: &dyn std::error::Error) -> String {

@@ -6,7 +6,8 @@
 //! The launcher must have one thread, so this program is no libtest harness: it starts itself
 //! again for each launch (see [`launcher`]). As root it runs everything twice, the second time as
 //! an ordinary user. It takes a filter, `--exact`, `--skip TEXT`, `--list` and
-//! `--test-threads N`, as libtest does.
+//! `--test-threads N`, as libtest does. With the environment variable `CTRLZ_ESCAPE_BY_LAUNCHER`, every
+//! attack runs as a service launches commands.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::expect_used,
@@ -43,6 +44,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::env::args().nth(1).is_some_and(|word| word == ctrlz_isolation::launcher::ARGUMENT) {
+        return ExitCode::from(u8::from(ctrlz_isolation::launcher::run().is_err()));
+    }
     match std::env::var_os(launcher::SPEC) {
         Some(spec) => launcher::main(Path::new(&spec)),
         None => runner::main(),
