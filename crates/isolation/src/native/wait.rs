@@ -1,6 +1,7 @@
 //! The launcher while the command runs: it forwards signals, holds limits, and learns the end.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use ctrlz_core::isolation::{GivenStreams, IsolationError};
@@ -27,7 +28,8 @@ const MEASURE: Duration = Duration::from_millis(500);
 /// From when on a command takes long enough that both of ctrlz's processes give back the pages of
 /// their program, and bring back at its end what they then need, which takes less than 1 ms.
 pub(super) const LONG: Duration = Duration::from_millis(200);
-/// How long a command has after `SIGTERM` when its time is up.
+/// How long a command has after `SIGTERM` when its time is up, and how long whoever reads its output
+/// has for the rest of it.
 const GRACE: Duration = Duration::from_secs(1);
 
 /// What process 1 told so far.
@@ -161,8 +163,7 @@ fn watch(
             .fold(measure_at, Instant::min);
         match wait_for_event(running, signals, deadline)? {
             Event::Ended => {
-                // Output that was written before the end is still in the pipes.
-                pass_output_on(running, &mut stopped)?;
+                pass_rest_of_output_on(running, &mut stopped)?;
                 return Ok(stopped);
             }
             Event::AskerGone => {
@@ -274,7 +275,7 @@ fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> i
         waiting.extend(asker.signals.as_ref().map(|fd| PollFd::new(fd, PollFlags::IN)));
     }
     if let Some(output) = &running.output {
-        waiting.extend(output.streams.iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)));
+        waiting.extend(output.events());
     }
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout =
@@ -353,6 +354,20 @@ fn pass_output_on(running: &mut Running, stopped: &mut Option<Stopped>) -> io::R
     if !within && stopped.is_none() {
         *stopped = Some(Stopped::Limit(LimitKind::MaxOutput));
         running.waiting.kill()?;
+    }
+    Ok(())
+}
+
+/// Output that was written before the end is still in the pipes. Whoever reads it may take his time, but
+/// not that of a command that was stopped.
+fn pass_rest_of_output_on(running: &mut Running, stopped: &mut Option<Stopped>) -> io::Result<()> {
+    let Some(output) = &mut running.output else { return Ok(()) };
+    let asker = running.asker.as_ref().map(|asker| asker.control.as_fd());
+    let patience = Instant::now() + GRACE;
+    let is_stopped = stopped.is_some();
+    let deadline = |within: bool| (is_stopped || !within).then_some(patience);
+    if !output.finish(asker, deadline)? && stopped.is_none() {
+        *stopped = Some(Stopped::Limit(LimitKind::MaxOutput));
     }
     Ok(())
 }

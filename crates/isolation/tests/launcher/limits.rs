@@ -10,7 +10,7 @@ use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 
 use crate::Test;
-use crate::place::{Place, driver, nowhere, run};
+use crate::place::{Place, driver, nowhere, pipes, run};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("too_much_memory_ends_the_command", memory),
         ("too_much_output_ends_the_command", output),
         ("output_within_its_limit_arrives_whole", within),
+        ("limits_hold_while_nobody_reads_the_output", unread),
         ("an_observer_looks_and_ends", observer),
     ]
 }
@@ -58,6 +59,21 @@ fn within(place: &Place) {
     let run = run(&driver(), launch);
     assert_eq!((run.report().exit, run.report().stopped), (Exit::Code(3), None));
     assert_eq!((run.output.len(), run.error.as_slice()), (90_000, b"error\n".as_slice()));
+}
+
+/// The command has written more than a pipe holds, and less than it may.
+fn unread(place: &Place) {
+    let (streams, ends) = pipes();
+    let mut launch = place.shell("head -c 1000000 /dev/zero; sleep 1000");
+    launch.streams = streams;
+    launch.limits.max_output = Some(ByteSize(2_000_000));
+    launch.limits.timeout = Some(Span(Duration::from_millis(300)));
+    let driver = driver();
+    let mut prepared = driver.prepare(launch, &mut |_, _| Ok(())).expect("prepare");
+    prepared.start().expect("start");
+    let report = prepared.wait(None).expect("wait");
+    assert_eq!(report.stopped, Some(Stopped::Limit(LimitKind::Timeout)));
+    drop(ends);
 }
 
 /// Ends the command at the third look.
