@@ -14,8 +14,7 @@ use crate::time::Timestamp;
 /// process 1; what the host does not tell is `None`.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Reading {
-    /// How long ago the command began, by a clock that no one sets; while there is none, how long ago
-    /// process 1 did.
+    /// How long ago the command began, by a clock that no one sets; nothing before that.
     pub elapsed: Span,
     /// CPU time of all processes, those that ended and were waited for included.
     pub cpu: Span,

@@ -3,6 +3,7 @@
 //!
 //! - `floor`: a bare clone3 with the same namespaces, id maps, an overlay mount, exec, wait
 //! - `direct`: the native driver in a process with one thread, as `ctrlz run` uses it
+//! - `expected`: the same with a process 1 that began 5 ms before, which only the rate counts
 //! - `launcher`: through a launcher, as a service uses it; by one thread, and by eight
 //!
 //! FOLDER must not lie below `/tmp` or `/var/tmp`, which a sandbox has its own of.

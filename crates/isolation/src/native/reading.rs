@@ -24,8 +24,8 @@ pub(super) fn of(process_1: u32) -> Option<Reading> {
     let processes = descendants::of(root);
     let stats: Vec<Stat> = processes.iter().filter_map(|pid| Stat::of(*pid)).collect();
     stats.first().filter(|stat| !stat.ended)?;
-    // The command is the first child of process 1, which may have waited for long before it.
-    let first = stats.get(1).or(stats.first())?;
+    // The command is the first child of process 1, which may have waited for it for long.
+    let since = |stat: &Stat| since_boot().saturating_sub(duration(stat.started));
     let inner = processes.get(1..).unwrap_or_default();
     let io: Vec<Io> = processes.iter().filter_map(|pid| Io::of(*pid)).collect();
     // Process 1 hides itself from an ordinary user. Nobody inside can get another network.
@@ -33,7 +33,7 @@ pub(super) fn of(process_1: u32) -> Option<Reading> {
     let group = Groups::of(process_1);
     let ticks = stats.iter().fold(0, |sum: u64, stat| sum.saturating_add(stat.cpu_ticks));
     Some(Reading {
-        elapsed: Span(since_boot().saturating_sub(duration(first.started))),
+        elapsed: Span(stats.get(1).map(since).unwrap_or_default()),
         cpu: Span(group.cpu().unwrap_or_else(|| duration(ticks))),
         memory: group.memory().unwrap_or_else(|| descendants::memory(&processes, 0)),
         processes: stats.iter().skip(1).filter(|stat| !stat.ended).count() as u64,
