@@ -13,8 +13,9 @@
 //! socket, forks a *worker* and forgets it; so launches do not wait for each other.
 //!
 //! A worker is to [`crate::native`] what `ctrlz run` is: the process with one thread that clones
-//! process 1 and waits for the command. Its standard streams, its session, its signals and its working
-//! directory are the launch's own and not the service's. Over its socket it is sent the launch and the
+//! process 1 and waits for the command. Its standard streams, its signals and its working directory are
+//! the launch's own and not the service's; process 1 begins a session, of which a given terminal is the
+//! controlling one. Over its socket it is sent the launch and the
 //! streams, tells of process 1, is told to start the command, asks the observer, and tells the end.
 //! So every part of [`Prepared`] means the same as without a launcher.
 //!

@@ -41,7 +41,7 @@ pub(super) fn be_ready(socket: BorrowedFd<'_>, outlook: Outlook, launcher: Pid) 
         return 1;
     }
     let driver = NativeDriver::default();
-    driver.expect(outlook.network, outlook.host_root);
+    driver.expect_asker(outlook);
     match take_over(socket).map(|taken| taken.and_then(|(_, mut descriptors)| descriptors.pop())) {
         Ok(Some(control)) => {
             let wire = Wire::new(control);
@@ -73,7 +73,7 @@ fn carry_out(wire: &Wire, ready: Option<NativeDriver>) -> Result<(), End> {
     let signals =
         take_streams(descriptors, request.terminal).map_err(failed("take the standard streams"))?;
     let control = wire.as_fd().try_clone_to_owned().map_err(failed("copy a descriptor"))?;
-    let asker = Asker { control, signals };
+    let asker = Asker { control, signals, terminal: request.terminal };
     let mut prepared =
         driver.prepare_for(Some(asker), request.launch, &mut |process_1, process| {
             wire.send(&Told::Begun(process_1).to_bytes()?, &[process])?;
@@ -111,8 +111,8 @@ fn take_streams(descriptors: Vec<OwnedFd>, terminal: bool) -> io::Result<Option<
     rustix::stdio::dup2_stdin(stream()?)?;
     rustix::stdio::dup2_stdout(stream()?)?;
     rustix::stdio::dup2_stderr(stream()?)?;
-    if terminal {
-        rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())?;
+    if terminal && !rustix::termios::isatty(rustix::stdio::stdin()) {
+        return Err(Errno::NOTTY.into());
     }
     Ok(descriptors.next())
 }

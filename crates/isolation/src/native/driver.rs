@@ -13,7 +13,7 @@ use ctrlz_core::monitor::Reading;
 
 use super::cgroup::abandoned_groups;
 use super::freeze;
-use super::inside;
+use super::inside::{self, Outlook, Session};
 use super::protection::Protections;
 use super::{launch, reading, survey};
 
@@ -44,9 +44,17 @@ impl NativeDriver {
     /// another kind of root than these gets a process of its own. Standard streams, limits and
     /// ids must be those of the launch already.
     pub fn expect(&self, network: Network, host_root: bool) {
-        let outlook = inside::Outlook { network, host_root };
+        self.expect_in(Session::Launchers, Outlook { network, host_root });
+    }
+
+    /// The same for a process that is going to ask, and in a session of its own.
+    pub(crate) fn expect_asker(&self, outlook: Outlook) {
+        self.expect_in(Session::Own { terminal: false }, outlook);
+    }
+
+    fn expect_in(&self, session: Session, outlook: Outlook) {
         // Without it the launch takes longer, and tells what is wrong.
-        *self.waiting.borrow_mut() = launch::begin(outlook, self.protections, None).ok();
+        *self.waiting.borrow_mut() = launch::begin(outlook, self.protections, session, None).ok();
     }
 }
 

@@ -19,7 +19,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 use super::cgroup::{Controller, Groups};
 use super::control::{Channel, Order, channel};
 use super::identity::Identity;
-use super::inside::{Outlook, Rlimits, Start, process_1};
+use super::inside::{Outlook, Rlimits, Session, Start, process_1};
 use super::meter::Meter;
 use super::output::{Limited, pipes};
 use super::placement;
@@ -44,6 +44,8 @@ pub(crate) struct Asker {
     pub(crate) control: OwnedFd,
     /// Where signals for the command come from, one byte each; see [`GivenStreams::signals`].
     pub(crate) signals: Option<OwnedFd>,
+    /// Standard input is a terminal for the command alone.
+    pub(crate) terminal: bool,
 }
 
 /// A sandbox whose process 1 builds the root, or waits for the order to start the command.
@@ -65,10 +67,11 @@ fn failed(step: &str) -> impl FnOnce(io::Error) -> IsolationError + '_ {
     move |source| IsolationError::Setup { step: step.to_owned(), source }
 }
 
-/// Clones a process 1. Its output goes to `output`, when that is given.
+/// Clones a process 1 in that session. Its output goes to `output`, when that is given.
 pub(super) fn begin(
     outlook: Outlook,
     protections: Protections,
+    session: Session,
     output: Option<[OwnedFd; 2]>,
 ) -> Result<Waiting, IsolationError> {
     let identity = Identity::choose(!outlook.host_root);
@@ -83,6 +86,7 @@ pub(super) fn begin(
         late_user_namespace,
         uid: rustix::process::geteuid().as_raw(),
         gid: rustix::process::getegid().as_raw(),
+        session,
         output,
     };
     let (channel, inner) = channel().map_err(failed("make the control channel"))?;
@@ -130,7 +134,10 @@ pub(super) fn prepare(
             if let Some(cpus) = processors {
                 limit_processors(cpus).map_err(failed("limit the processors"))?;
             }
-            (begin(outlook, protections, ends)?, None, true)
+            let session = asker
+                .as_ref()
+                .map_or(Session::Launchers, |asker| Session::Own { terminal: asker.terminal });
+            (begin(outlook, protections, session, ends)?, None, true)
         }
     };
     let child = &waiting.child;

@@ -18,6 +18,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("a_command_has_no_terminal_but_the_given_one", no_terminal),
         ("a_terminal_is_one_inside", terminal),
         ("what_is_typed_can_end_the_command", interrupted),
+        ("a_shell_has_job_control", jobs),
         ("a_terminal_that_is_none_is_told", no_such_terminal),
         ("signals_reach_the_command", signals),
         ("bytes_that_are_no_signals_are_passed_over", no_signals),
@@ -102,6 +103,13 @@ fn interrupted(place: &Place) {
     let (report, shown) = on_terminal(place, script, b"\x1c");
     assert_eq!(report.exit, Exit::Code(9), "{shown}");
     assert!(shown.contains("caught"), "{shown}");
+}
+
+fn jobs(place: &Place) {
+    let typed = b"case $- in *m*) echo controlled; esac; sleep 0 & wait; exit 4\n";
+    let (report, shown) = on_terminal(place, "echo ready; exec sh -i", typed);
+    assert_eq!(report.exit, Exit::Code(4), "{shown}");
+    assert!(shown.contains("# controlled") || shown.contains("$ controlled"), "{shown}");
 }
 
 fn no_such_terminal(place: &Place) {

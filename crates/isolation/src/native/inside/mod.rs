@@ -39,8 +39,21 @@ pub(super) struct Start {
     /// The user's ids outside.
     pub(super) uid: u32,
     pub(super) gid: u32,
+    pub(super) session: Session,
     /// Where standard output and error go when output is limited.
     pub(super) output: Option<[OwnedFd; 2]>,
+}
+
+/// The session (setsid(2)) of process 1 and of the command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Session {
+    /// The launcher's, with its terminal.
+    Launchers,
+    /// Its own, which has a number inside, too: a shell asks for it to control jobs.
+    Own {
+        /// Standard input is the terminal of that session.
+        terminal: bool,
+    },
 }
 
 /// What has to be known of a launch before the rest of it is.
@@ -111,6 +124,13 @@ fn run(start: Start, channel: &Channel) -> Result<(), StepError> {
         let mut keep = vec![channel.as_fd()];
         keep.extend(start.output.iter().flatten().map(AsFd::as_fd));
         ctrlz_sys::descriptors::keep_only(&keep).step(|| "close descriptors".into())?;
+    }
+    if let Session::Own { terminal } = start.session {
+        rustix::process::setsid().step(|| "begin a session".into())?;
+        if terminal {
+            rustix::process::ioctl_tiocsctty(rustix::stdio::stdin())
+                .step(|| "control the terminal".into())?;
+        }
     }
     tie_to_launcher(wanted)?;
     let Some(ready) = namespaces::enter(&start, channel)? else { return Ok(()) };
