@@ -9,6 +9,7 @@
 //! An archive is untrusted input wherever it comes from. See docs/decisions/0011-snapshots-at-rest.md.
 #![forbid(unsafe_code)]
 
+mod ahead;
 pub mod archiver;
 pub mod background;
 pub mod base;

@@ -10,6 +10,7 @@ use std::io::{Read, Write};
 
 use serde::{Deserialize, Serialize};
 
+use crate::ahead::Ahead;
 use crate::crypt::{KEYS, KeyId, Keyring, Opener, Sealer};
 use crate::image::{
     Assembled, Bounds, ImageConfig, Manifest, Role, Tag, annotation, describe, media, parse,
@@ -215,8 +216,8 @@ pub struct LayerReader(Inner);
 
 #[derive(Debug)]
 enum Inner {
-    Plain(Box<Checked<Bytes>>),
-    Sealed(Box<Opener<Checked<Bytes>>>),
+    Plain(Source),
+    Sealed(Box<Opener<Source>>),
 }
 
 impl Read for LayerReader {
@@ -248,22 +249,59 @@ impl LayerReader {
     }
 }
 
+/// A blob's bytes, checked on the way: those of a large one by a thread of its own.
+#[derive(Debug)]
+enum Source {
+    Here(Box<Checked<Bytes>>),
+    Ahead(Ahead<Checked<Bytes>>),
+}
+
+/// From how many bytes on a thread is worth its start.
+const LARGE: u64 = 1 << 20;
+
+impl Source {
+    fn open(place: &dyn Place, blob: &Blob) -> Result<Self, ArchiveError> {
+        let checked = place::open_checked(place, blob)?;
+        if blob.size < LARGE {
+            return Ok(Self::Here(Box::new(checked)));
+        }
+        let ahead = Ahead::new(checked).map_err(ArchiveError::io("start", "a thread"))?;
+        Ok(Self::Ahead(ahead))
+    }
+
+    fn finish(self) -> Result<(), ArchiveError> {
+        match self {
+            Self::Here(checked) => checked.finish(),
+            Self::Ahead(ahead) => ahead.into_inner().finish(),
+        }
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        match self {
+            Self::Here(checked) => checked.read(buffer),
+            Self::Ahead(ahead) => ahead.read(buffer),
+        }
+    }
+}
+
 /// Opens a blob, decrypting it when its media type or its descriptor says that it is encrypted.
 fn open_blob(
     place: &dyn Place,
     blob: &Descriptor,
     keys: Option<&Keyring>,
 ) -> Result<LayerReader, ArchiveError> {
-    let checked = place::open_checked(place, &Blob::from(blob))?;
+    let source = Source::open(place, &Blob::from(blob))?;
     if !is_encrypted(blob) {
-        return Ok(LayerReader(Inner::Plain(Box::new(checked))));
+        return Ok(LayerReader(Inner::Plain(source)));
     }
     let keys = keys.ok_or_else(|| ArchiveError::Sealed {
         digest: blob.digest,
         why: "it is encrypted, and no key was given".to_owned(),
     })?;
     let id = KeyId::of(blob)?;
-    let opener = Opener::new(checked, blob.digest, keys, id.as_ref())?;
+    let opener = Opener::new(source, blob.digest, keys, id.as_ref())?;
     Ok(LayerReader(Inner::Sealed(Box::new(opener))))
 }
 

@@ -1,5 +1,5 @@
 //! The threads that make a layer: one walks and reads, one computes the digest of the tar archive,
-//! one compresses (with further threads of zstd's own) and writes.
+//! one compresses (with further threads of zstd's own), one writes, and encrypts where that is wanted.
 
 use std::io::Write;
 use std::os::fd::OwnedFd;
@@ -72,7 +72,7 @@ pub(crate) fn stratum_closed(stratum: &Stratum) -> Closed {
     }
 }
 
-struct Compressed {
+struct Written {
     digest: Option<Digest>,
     size: u64,
 }
@@ -100,22 +100,26 @@ pub(super) fn through(
 ) -> Result<LayerWritten, ArchiveError> {
     let (chunks, full, back) = Chunks::new();
     let (hashed, to_compress) = sync_channel(2);
+    let (compressed, to_write, written) = Chunks::new();
     std::thread::scope(|scope| {
         let hashing = scope.spawn(move || hash(&full, &hashed));
-        let compressing = scope.spawn(move || compress(options, &to_compress, &back, out));
+        let compressing = scope.spawn(move || compress(options, &to_compress, &back, compressed));
+        let writing = scope.spawn(move || write(options, &to_write, &written, out));
         let packed = fill(chunks);
         let diff_id = hashing.join();
         let compressed =
             compressing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+        let written = writing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         let diff_id = diff_id.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-        // When the last thread fails, the ones before it see only that nobody listens.
-        let compressed = compressed?;
+        // When a later thread fails, the ones before it see only that nobody listens.
+        let written = written?;
+        compressed?;
         let (counts, losses, size) = packed?;
         Ok(LayerWritten {
             diff_id,
             size,
-            compressed_digest: compressed.digest,
-            compressed_size: compressed.size,
+            compressed_digest: written.digest,
+            compressed_size: written.size,
             counts,
             losses,
         })
@@ -137,40 +141,35 @@ fn compress(
     options: &LayerOptions,
     chunks: &Receiver<Chunk>,
     back: &SyncSender<Chunk>,
-    out: &mut (dyn Write + Send),
-) -> Result<Compressed, ArchiveError> {
+    out: Chunks,
+) -> Result<(), ArchiveError> {
     let failed = |error| ArchiveError::stream("write", error);
-    let hasher = options.digest.then(Sha256::new);
-    let counted = Counted { out, hasher, size: 0 };
-    let mut encoder = Encoder::new(options.compression, options.cores, counted).map_err(failed)?;
+    let mut encoder = Encoder::new(options.compression, options.cores, out).map_err(failed)?;
     while let Ok(chunk) = chunks.recv() {
         encoder.write_all(chunk.bytes()).map_err(failed)?;
         // The reader may be through and want no more of them.
         let _ = back.send(chunk);
     }
-    let Counted { out, hasher, size } = encoder.finish().map_err(failed)?;
-    out.flush().map_err(failed)?;
-    Ok(Compressed { digest: hasher.map(Sha256::finish), size })
+    encoder.finish().and_then(Chunks::finish).map(drop).map_err(failed)
 }
 
-/// The compressed bytes on their way out.
-struct Counted<'a> {
-    out: &'a mut (dyn Write + Send),
-    hasher: Option<Sha256>,
-    size: u64,
-}
-
-impl Write for Counted<'_> {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.out.write_all(bytes)?;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(bytes);
+fn write(
+    options: &LayerOptions,
+    chunks: &Receiver<Chunk>,
+    back: &SyncSender<Chunk>,
+    out: &mut (dyn Write + Send),
+) -> Result<Written, ArchiveError> {
+    let failed = |error| ArchiveError::stream("write", error);
+    let mut hasher = options.digest.then(Sha256::new);
+    let mut size = 0;
+    while let Ok(chunk) = chunks.recv() {
+        out.write_all(chunk.bytes()).map_err(failed)?;
+        if let Some(hasher) = &mut hasher {
+            hasher.update(chunk.bytes());
         }
-        self.size += bytes.len() as u64;
-        Ok(bytes.len())
+        size += chunk.bytes().len() as u64;
+        let _ = back.send(chunk);
     }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        self.out.flush()
-    }
+    out.flush().map_err(failed)?;
+    Ok(Written { digest: hasher.map(Sha256::finish), size })
 }

@@ -6,13 +6,13 @@ use ctrlz_core::path::RelPath;
 use rustix::fs::{AtFlags, FileType, Mode, XattrFlags};
 use rustix::io::Errno;
 
-use super::feed::Feed;
 use super::files::{Files, Shared, twice, write_at};
 use super::remove::{clear, remove};
 use super::restore::{Directory, Restore};
 use super::seen::{Had, Seen};
 use super::special::{node, special};
 use super::target::{Selected, Whiteouts};
+use crate::ahead::Feed;
 use crate::descent::{Closed, Descent};
 use crate::entry::{Entry, Kind, Metadata, Segment};
 use crate::error::ArchiveError;

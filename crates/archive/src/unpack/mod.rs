@@ -6,7 +6,7 @@
 
 mod absent;
 mod apply;
-mod feed;
+mod digest;
 mod files;
 mod keep;
 mod partial;

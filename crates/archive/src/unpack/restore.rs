@@ -11,11 +11,12 @@ use rustix::io::Errno;
 
 use super::absent::Absent;
 use super::apply::Apply;
-use super::feed::{CHUNKS, Feed, check, hash, pump};
+use super::digest::{check, hash};
 use super::files::{BATCHES, Files, Shared, THREADS};
 use super::keep::Keep;
 use super::partial::Partial;
 use super::target::Target;
+use crate::ahead::{CHUNKS, Feed, pump};
 use crate::codec::Decoder;
 use crate::descent::{Closed, Descent};
 use crate::entry::Metadata;

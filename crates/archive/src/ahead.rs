@@ -1,21 +1,19 @@
-//! The layer's bytes on their way from the decompressing thread.
+//! Reading ahead: bytes that another thread reads, in pieces whose memory goes round.
 
 use std::io::{self, BufRead, ErrorKind, Read};
-use std::sync::mpsc::{Receiver, SyncSender};
-
-use crate::error::ArchiveError;
-use crate::sha256::Sha256;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 /// The size of a piece.
 const CHUNK: usize = 1 << 18;
 /// How many pieces there are.
-pub(super) const CHUNKS: usize = 10;
+pub(crate) const CHUNKS: usize = 10;
 
 /// A piece of the archive, or why there is none.
-pub(super) type Piece = Result<Vec<u8>, io::Error>;
+pub(crate) type Piece = Result<Vec<u8>, io::Error>;
 
 /// Reads `from` to its end, piece by piece.
-pub(super) fn pump(mut from: impl Read, to: &SyncSender<Piece>, back: &Receiver<Vec<u8>>) {
+pub(crate) fn pump(mut from: impl Read, to: &SyncSender<Piece>, back: &Receiver<Vec<u8>>) {
     let mut made = 0;
     loop {
         let memory = match back.try_recv() {
@@ -58,23 +56,9 @@ fn fill(from: &mut impl Read, to: &mut [u8]) -> io::Result<usize> {
     Ok(done)
 }
 
-/// Passes pieces on and computes the digest of them all.
-pub(super) fn hash(from: &Receiver<Piece>, to: &SyncSender<Piece>) -> Sha256 {
-    let mut hasher = Sha256::new();
-    while let Ok(piece) = from.recv() {
-        if let Ok(bytes) = &piece {
-            hasher.update(bytes);
-        }
-        if to.send(piece).is_err() {
-            break;
-        }
-    }
-    hasher
-}
-
 /// The pieces as a stream.
 #[derive(Debug)]
-pub(super) struct Feed {
+pub(crate) struct Feed {
     from: Receiver<Piece>,
     back: SyncSender<Vec<u8>>,
     piece: Vec<u8>,
@@ -83,7 +67,7 @@ pub(super) struct Feed {
 }
 
 impl Feed {
-    pub(super) fn new(from: Receiver<Piece>, back: SyncSender<Vec<u8>>) -> Self {
+    pub(crate) fn new(from: Receiver<Piece>, back: SyncSender<Vec<u8>>) -> Self {
         Self { from, back, piece: Vec::new(), at: 0, ended: false }
     }
 }
@@ -118,17 +102,37 @@ impl BufRead for Feed {
     }
 }
 
-/// The digest of a stream that was passed on whole is not the expected one.
-pub(super) fn check(
-    found: Sha256,
-    expected: Option<&ctrlz_core::digest::Digest>,
-) -> Result<ctrlz_core::digest::Digest, ArchiveError> {
-    let found = found.finish();
-    match expected {
-        Some(expected) if *expected != found => Err(ArchiveError::Damaged {
-            digest: *expected,
-            what: format!("decompressed, its digest is {found}"),
-        }),
-        _ => Ok(found),
+/// A reader that another thread reads from, so that what this one computes of its bytes does not
+/// wait for what that one does with them.
+#[derive(Debug)]
+pub(crate) struct Ahead<R> {
+    feed: Feed,
+    thread: JoinHandle<R>,
+}
+
+impl<R: Read + Send + 'static> Ahead<R> {
+    /// # Errors
+    /// When there can be no further thread.
+    pub(crate) fn new(mut reader: R) -> io::Result<Self> {
+        let (to, from) = sync_channel(CHUNKS);
+        let (back, empty) = sync_channel(CHUNKS);
+        let thread = std::thread::Builder::new().spawn(move || {
+            pump(&mut reader, &to, &empty);
+            reader
+        })?;
+        Ok(Self { feed: Feed::new(from, back), thread })
+    }
+
+    /// The reader, which has been read further than this one, or to its end.
+    pub(crate) fn into_inner(self) -> R {
+        // The thread sees that nobody listens any more.
+        drop(self.feed);
+        self.thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    }
+}
+
+impl<R> Read for Ahead<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.feed.read(buffer)
     }
 }
