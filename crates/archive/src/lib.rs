@@ -36,6 +36,7 @@ pub mod tar;
 pub mod transfer;
 pub mod unpack;
 pub mod verify;
+mod write_behind;
 
 pub use checked::Checked;
 pub use descriptor::{Descriptor, MediaType};

@@ -18,6 +18,7 @@ use crate::entry::{Entry, Kind, Metadata, Segment};
 use crate::error::ArchiveError;
 use crate::loss::Lost;
 use crate::tar::Reader;
+use crate::write_behind::WriteBehind;
 
 /// Files up to this size are written by other threads.
 const SMALL: u64 = 1 << 18;
@@ -352,6 +353,7 @@ impl<'a> Apply<'a> {
         let shared = self.shared;
         let (file, mode) = shared.create(self.at.here(), name(&path), &path, &metadata)?;
         let whole = vec![Segment { offset: 0, length: size }];
+        let mut behind = self.restore.target.durable.then(WriteBehind::default);
         let mut end = 0;
         for segment in segments.unwrap_or(whole) {
             let mut at = segment.offset;
@@ -363,6 +365,9 @@ impl<'a> Apply<'a> {
                 write_at(&file, bytes, at).map_err(failed("write"))?;
                 reader.consume(most);
                 at += most as u64;
+                if let Some(behind) = &mut behind {
+                    behind.written(&file, at);
+                }
             }
         }
         if end < size {

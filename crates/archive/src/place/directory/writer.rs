@@ -10,6 +10,7 @@ use super::{Directory, new_file, random_word};
 use crate::ArchiveError;
 use crate::place::Blob;
 use crate::sha256::Sha256;
+use crate::write_behind::WriteBehind;
 
 /// A blob that becomes whole with [`BlobWriter::finish`]; dropped before, it never was. Large
 /// writes are best: there is no buffer between the caller and the file.
@@ -21,6 +22,7 @@ pub struct BlobWriter {
     file: File,
     hasher: Sha256,
     size: u64,
+    behind: WriteBehind,
 }
 
 impl BlobWriter {
@@ -31,7 +33,8 @@ impl BlobWriter {
         // Collection leaves files alone that somebody writes to, whatever their age.
         flock(&file, FlockOperation::NonBlockingLockExclusive)
             .map_err(|errno| ArchiveError::io("lock", &path)(errno))?;
-        Ok(Self { place, path: Some(path), file, hasher: Sha256::new(), size: 0 })
+        let (hasher, behind) = (Sha256::new(), WriteBehind::default());
+        Ok(Self { place, path: Some(path), file, hasher, size: 0, behind })
     }
 
     /// Makes it a blob.
@@ -57,6 +60,7 @@ impl Write for BlobWriter {
         let length = self.file.write(bytes).map_err(failed)?;
         self.hasher.update(bytes.get(..length).unwrap_or_default());
         self.size = self.size.saturating_add(u64::try_from(length).unwrap_or(0));
+        self.behind.written(&self.file, self.size);
         Ok(length)
     }
 
