@@ -11,6 +11,8 @@ use serde_json::{Value, json};
 
 use crate::show::plain;
 
+/// All was looked at, and something is not as it should be.
+pub(crate) const NOT_GOOD: u8 = 1;
 /// ctrlz itself failed, as in env(1) and timeout(1).
 pub(crate) const OWN_FAILURE: u8 = 125;
 /// The command exists but cannot be executed.
@@ -280,3 +282,6 @@ fn of_isolation(error: &IsolationError) -> Failure {
         _ => failure,
     }
 }
+
+#[cfg(test)]
+mod kinds;

@@ -10,11 +10,8 @@ use crate::Answer;
 use crate::arguments::{AuditAction, AuditArguments};
 use crate::clock::now;
 use crate::context::Context;
-use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::failure::{Failure, NOT_GOOD, OWN_FAILURE, REFUSED};
 use crate::show::{self, plain};
-
-/// Something is not as it was written.
-const NOT_GOOD: u8 = 1;
 
 pub(crate) fn audit(arguments: &AuditArguments, json: bool) -> Answer {
     match &arguments.action {

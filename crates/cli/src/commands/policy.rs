@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::Answer;
 use crate::arguments::{PolicyAction, PolicyArguments, Tool};
-use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::failure::{Failure, NOT_GOOD, OWN_FAILURE, REFUSED};
 use crate::places;
 use crate::show::{self, plain, print_table};
 
@@ -213,7 +213,7 @@ fn test(paths: &[PathBuf], json: bool) -> Answer {
             .collect();
         let fields = [("packs", packs.into()), ("errors", errors.into())];
         if code > 0 {
-            show::print_failure_json(&failed_test(code, &wrong), &fields);
+            show::print_failure_json(&failed_test(&wrong), &fields);
         } else {
             show::print_json(&fields);
         }
@@ -269,12 +269,12 @@ fn may_not_loosen(shown: &Shown) -> bool {
     shown.overrides.is_none() && shown.yaml.contains("\n  allow: true") && !shown.allows
 }
 
-fn failed_test(code: u8, wrong: &[PackError]) -> Failure {
+fn failed_test(wrong: &[PackError]) -> Failure {
     let message = match wrong.len() {
         1 => "a pack is wrong in 1 place".to_owned(),
         places => format!("packs are wrong in {places} places"),
     };
-    Failure::new(code, "policy", message)
+    Failure::new(NOT_GOOD, "policy", message)
         .details(wrong.iter().map(ToString::to_string).collect())
         .hint("each of `errors` tells its place")
 }

@@ -14,9 +14,6 @@ use crate::arguments::{StateAction, StateArguments};
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE};
 
-/// What `verify` and its like end with when something is wrong.
-const NOT_GOOD: u8 = 1;
-
 pub(crate) fn state(arguments: StateArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let chosen = Chosen { context: &context, arguments: &arguments };

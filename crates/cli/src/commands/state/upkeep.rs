@@ -7,11 +7,10 @@ use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::state_store::{StateFault, StateRepair, ValueCopies};
 use serde_json::{Value, json};
 
-use super::NOT_GOOD;
 use crate::Answer;
 use crate::commands::archive::{self, ArchivedValues};
 use crate::context::Context;
-use crate::failure::Failure;
+use crate::failure::{Failure, NOT_GOOD};
 use crate::show::{self, plain};
 
 /// What was found or done in one namespace.
