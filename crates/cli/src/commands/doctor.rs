@@ -33,7 +33,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
     if json {
         show::print_json(&[
             ("kernel", kernel.into()),
-            ("store", context.directory.to_string_lossy().into_owned().into()),
+            ("store", show::path_to_json(&context.directory)?),
             ("capabilities", show::to_json(&context.isolation.capabilities())?),
             ("enforcement", json!(survey)),
             ("probe", json!(probed.trials)),

@@ -305,7 +305,7 @@ fn new(name: &str, json: bool) -> Answer {
     let file = OpenOptions::new().write(true).create_new(true).open(&path);
     file.and_then(|mut file| file.write_all(STARTER.as_bytes())).map_err(cannot)?;
     if json {
-        show::print_json(&[("path", path.to_string_lossy().into())]);
+        show::print_json(&[("path", show::path_to_json(&path)?)]);
     } else {
         println!("{}: change it, then check it with `ctrlz policy test`", path.display());
     }

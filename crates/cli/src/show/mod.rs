@@ -22,6 +22,8 @@ pub(crate) use table::{columns, print_table};
 pub(crate) use verdict::{print_conclusion, print_verdict, rules, verdict_fields};
 pub(crate) use visible::visible;
 
+use std::path::Path;
+
 use ctrlz_core::lifecycle::Lifecycle;
 use ctrlz_core::sandbox::Sandbox;
 use serde::Serialize;
@@ -52,6 +54,12 @@ fn print_with(mut object: Value, fields: &[(&str, Value)]) {
 /// A value as JSON.
 pub(crate) fn to_json(value: &impl Serialize) -> Result<Value, Failure> {
     serde_json::to_value(value).map_err(|error| Failure::caused(OWN_FAILURE, "json", &error))
+}
+
+/// A path as JSON: text, or its bytes where it is not UTF-8.
+pub(crate) fn path_to_json(path: &Path) -> Result<Value, Failure> {
+    ctrlz_core::path::host::serialize(path, serde_json::value::Serializer)
+        .map_err(|error| Failure::caused(OWN_FAILURE, "json", &error))
 }
 
 /// A sandbox as JSON, with the state that it is seen to be in.

@@ -95,7 +95,7 @@ fn files(source: &Source<'_>, to: &Path, paths: &[PathBuf], json: bool) -> Answe
     if json {
         show::print_json(&[
             ("name", snapshot.name.clone().into()),
-            ("folder", show::to_json(&to)?),
+            ("folder", show::path_to_json(to)?),
             ("files", counts.files.into()),
             ("directories", counts.directories.into()),
             ("bytes", counts.bytes.into()),

@@ -60,7 +60,7 @@ pub(crate) fn export(arguments: &ExportArguments, json: bool) -> Answer {
     if json {
         show::print_json(&[
             ("snapshot", show::to_json(&snapshot.id)?),
-            ("file", show::to_json(&arguments.output)?),
+            ("file", show::path_to_json(&arguments.output)?),
             ("bytes", size.into()),
             ("losses", shown(&lost)),
         ]);

@@ -69,6 +69,27 @@ fn what_is_there_is_not_overwritten_and_a_failure_leaves_nothing() {
 }
 
 #[test]
+fn a_path_that_is_no_text_is_told_by_its_bytes() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+
+    let scene = scene();
+    let name = super::push(&scene);
+    let id = snapshot(&scene);
+    let run = |words: &[&str], odd: &[u8]| {
+        let words = words.iter().map(OsStr::new);
+        let words = words.chain([OsStr::from_bytes(odd), OsStr::new("--json")]);
+        crate::support::Outcome::of(&mut scene.ctrlz(words)).ok().json()
+    };
+    let (folder, file) = (b"../out-\xff", b"../x-\xff.tar");
+    let told = run(&["pull", &name, "--to"], folder);
+    assert_eq!(told["folder"], serde_json::json!({ "bytes": folder.to_vec() }), "{told}");
+    let told = run(&["export", &id, "-o"], file);
+    assert_eq!(told["file"], serde_json::json!({ "bytes": file.to_vec() }), "{told}");
+    assert_eq!(scene.host("ls .. | grep -c '^out-\\|^x-'"), "2\n");
+}
+
+#[test]
 fn rubbish_is_refused() {
     let scene = scene();
     scene.write("../rubbish", "no archive at all");
