@@ -16,6 +16,7 @@ use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::{Snapshot, SnapshotScope};
 
+use super::failure::while_reading;
 use super::push::state_at;
 use super::scratch::Scratch;
 use super::setting::Setting;
@@ -115,7 +116,7 @@ impl Exporting<'_> {
             core.with_strata(sandbox, snapshot, |strata| {
                 let state = state.as_deref();
                 let subject = Subject { sandbox, snapshot, scope, strata, state };
-                Ok::<_, Failure>(archiver.archive(&subject, &|_| ())?)
+                archiver.archive(&subject, &|_| ()).map_err(while_reading(strata))
             })
         })?;
         write_bundle(&place, &[&archived.snapshot.reference], output, &|_| ())?;
@@ -136,7 +137,7 @@ impl Exporting<'_> {
         let target = Target { durable: false, devices, ..Target::new(tree.clone()) };
         let restored = self.context.with_core(WhenBusy::Wait, |core| {
             core.with_strata(sandbox, snapshot, |strata| {
-                Ok::<_, Failure>(flatten(strata, &self.options, target)?)
+                flatten(strata, &self.options, target).map_err(while_reading(strata))
             })
         })?;
         let compression = match (format, self.options.compression) {

@@ -1,6 +1,10 @@
 //! What went wrong with an archive, as the user meets it.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
 use ctrlz_archive::ArchiveError;
+use ctrlz_core::archive::Stratum;
 
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 
@@ -48,5 +52,26 @@ impl From<ArchiveError> for Failure {
             }
             _ => failed("archive"),
         }
+
+/// Why the tree of `strata` could not be archived, for the commands that have `--skip-unreadable`: it
+/// helps where something in the live folder cannot be read.
+pub(super) fn while_reading(strata: &[Stratum]) -> impl Fn(ArchiveError) -> Failure + '_ {
+    let is_live = |path: &Path| {
+        let mut live = strata.iter().filter(|stratum| stratum.id.is_none());
+        live.any(|stratum| match path.strip_prefix(&stratum.directory) {
+            Ok(inside) => !stratum.hidden.iter().any(|hidden| inside.starts_with(hidden.as_path())),
+            Err(_) => false,
+        })
+    };
+    move |error| {
+        let helps = matches!(&error, ArchiveError::Io { source, path, .. }
+            if source.kind() == ErrorKind::PermissionDenied && is_live(path));
+        let failure = Failure::from(error);
+        match helps {
+            true => failure.hint("--skip-unreadable leaves out what cannot be read, and tells it"),
+            false => failure,
+        }
+    }
+}
     }
 }

@@ -16,7 +16,7 @@ use ctrlz_store::state_file::Bundle;
 use serde_json::{Value, json};
 
 use super::checked::Automatic;
-use super::failure::IRREPLACEABLE;
+use super::failure::{IRREPLACEABLE, while_reading};
 use super::progress::Progress;
 use super::setting::Setting;
 use super::yielding::Wanted;
@@ -157,7 +157,7 @@ impl Pushing<'_> {
                 let scope = archived.scope;
                 let strata = &self.setting.without_places(strata);
                 let subject = Subject { sandbox, snapshot, scope, strata, state: None };
-                Ok(archiver.is_current(&subject, archived)?)
+                archiver.is_current(&subject, archived).map_err(while_reading(strata))
             })
         })
     }
@@ -241,7 +241,7 @@ pub(super) fn archive(
         let state = state.as_deref();
         let strata = &setting.without_places(strata);
         let subject = Subject { sandbox, snapshot, scope, strata, state };
-        Ok(archiver.archive(&subject, &|bytes| progress.add(bytes))?)
+        archiver.archive(&subject, &|bytes| progress.add(bytes)).map_err(while_reading(strata))
     })
 }
 

@@ -192,8 +192,28 @@ fn a_file_that_cannot_be_read_is_told() {
     let scene = Scene::with("echo x > closed; chmod 000 closed; echo y > open");
     scene.inside("echo z > z");
     scene.run(&["push"]).code(125).says(&["closed", "--skip-unreadable"]);
+    let id = scene.json(&["snapshot"])["snapshot"]["id"].as_str().expect("an id").to_owned();
+    for file in ["../x.tar", "../x.oci"] {
+        scene.run(&["export", &id, "-o", file]).code(125).says(&["closed", "--skip-unreadable"]);
+    }
     assert!(scene.ok(&["archive", "ls"]).contains("no snapshots"));
     let told = scene.ok(&["push", "--skip-unreadable"]);
     assert!(told.contains("not kept: closed"), "{told}");
     scene.ok(&["drill"]);
+}
+
+#[test]
+fn an_option_is_named_only_where_it_helps() {
+    let scene = scene();
+    let name = push(&scene);
+    // Where not even root may write.
+    let closed = "/sys/ctrlz-test";
+    let no_hint = |words: &[&str]| {
+        let told = scene.run(words).code(125);
+        assert!(!told.err().contains("--skip-unreadable"), "{told}");
+    };
+    no_hint(&["pull", &name, "--to", closed]);
+    scene.host("mkdir -p ../home/.config/ctrlz");
+    scene.write("../home/.config/ctrlz/archive.yaml", format!("place: {closed}\n"));
+    no_hint(&["push"]);
 }
