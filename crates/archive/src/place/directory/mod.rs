@@ -8,12 +8,14 @@
 //! .ctrlz/index.lock      alone for whoever changes index.json, by way of
 //! .ctrlz/index.json.new
 //! .ctrlz/partial/        what is not whole yet
+//! .ctrlz/reserve         space that is kept back for writing index.json on a full disk
 //! ```
 //!
 //! Everything appears by rename. What a crash leaves lies in `partial` and is gone on with by the
 //! next writer of the same blob, or collected.
 
 mod partial;
+mod reserve;
 mod sweep;
 mod writer;
 
@@ -157,22 +159,37 @@ impl Directory {
     }
 
     fn write_index(&self, index: &Index) -> Result<(), ArchiveError> {
-        self.replace("index.json", &index.to_bytes()?)
+        let bytes = index.to_bytes()?;
+        self.replace("index.json", &bytes)?;
+        reserve::keep(&self.own("reserve"), bytes.len());
+        Ok(())
     }
 
     /// Replaces a file in the layout's root: before and after a crash it is the old or the new one.
-    /// The index's lock is held, so that one name is enough for what is not whole yet.
+    /// On a full disk the space that is kept back is used.
     fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
-        let temporary = self.own(&format!("{name}.new"));
-        let written = (|| {
-            remove_if_there(&temporary)?;
-            let mut file = new_file(&temporary)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(&temporary, self.path.join(name))
-        })();
+        let written = self.try_replace(name, bytes).or_else(|error| {
+            match reserve::give_up(&self.own("reserve"), &error)? {
+                true => self.try_replace(name, bytes),
+                false => Err(error),
+            }
+        });
         written.map_err(ArchiveError::io("write", self.path.join(name)))?;
         sync_directory(&self.path)
+    }
+
+    /// The index's lock is held, so that one name is enough for what is not whole yet.
+    fn try_replace(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        let temporary = self.own(&format!("{name}.new"));
+        remove_if_there(&temporary)?;
+        let mut file = new_file(&temporary)?;
+        let written = file.write_all(bytes).and_then(|()| file.sync_all());
+        if let Err(error) = written {
+            // On a full disk it would keep what little space it got.
+            let _ = remove_if_there(&temporary);
+            return Err(error);
+        }
+        fs::rename(&temporary, self.path.join(name))
     }
 
     /// Changes the index, alone; `change` answers whether there is anything to write.

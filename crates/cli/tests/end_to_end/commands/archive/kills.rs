@@ -53,7 +53,9 @@ fn a_killed_push_loses_nothing_and_leaves_nothing() {
     assert!(!before.is_empty() && blobs(&scene).is_empty(), "{:?}", blobs(&scene));
     let left = scene.host("cd \"$CTRLZ_HOME\"/archive && find . -type f | sort");
     let left: BTreeSet<&str> = left.lines().collect();
-    let expected = ["./.ctrlz/index.lock", "./.ctrlz/lock", "./index.json", "./oci-layout"].into();
+    let own = ["index.lock", "lock", "reserve"].map(|name| format!("./.ctrlz/{name}"));
+    let own = own.iter().map(String::as_str);
+    let expected = own.chain(["./index.json", "./oci-layout"]).collect();
     assert!(left.is_subset(&expected), "{left:?}");
 }
 

@@ -1,7 +1,7 @@
 //! What is there is not written again, and what nobody needs is removed.
 
 use super::{blobs, push, scene};
-use crate::support::{Scene, skipped};
+use crate::support::{Scene, skipped, unshared};
 
 #[test]
 fn a_second_snapshot_is_small() {
@@ -69,4 +69,39 @@ fn two_at_once_do_not_harm_each_other() {
     }
     scene.ok(&["verify"]);
     scene.ok(&["drill"]);
+}
+
+/// An archive on a disk of its own, with two snapshots and nothing free.
+const FULL: &str = "mkdir -p ../small ../home/.config/ctrlz; \
+    mount -t tmpfs -o size=24m,mode=700 t ../small; \
+    echo \"place: $(realpath ../small)/archive\" > ../home/.config/ctrlz/archive.yaml; \
+    \"$CTRLZ\" run -- sh -c 'head -c 2000000 /dev/urandom > big'; \"$CTRLZ\" push; \
+    \"$CTRLZ\" run -- sh -c 'head -c 2000000 /dev/urandom > more'; \"$CTRLZ\" push; \
+    fill() { cat /dev/zero > ../small/ballast 2> ../err || true; \
+        test $(df -B1 --output=avail ../small | tail -1) = 0; }; fill; ";
+
+#[test]
+fn a_full_disk_is_emptied() {
+    let scene = scene();
+    let script = "\"$CTRLZ\" archive rm project.snap-3; \"$CTRLZ\" verify; \
+         fill; \"$CTRLZ\" archive gc --now; \
+         test $(df -B1 --output=avail ../small | tail -1) -gt 0; \
+         \"$CTRLZ\" archive ls; \"$CTRLZ\" archive rm project.snap-5; \"$CTRLZ\" archive gc --now; \
+         ls ../small/archive/blobs/sha256; rm ../small/ballast; \
+         \"$CTRLZ\" push > ../pushed; \"$CTRLZ\" drill; test -s ../small/archive/.ctrlz/reserve";
+    let Some(outcome) = unshared(&scene, &[FULL, script].concat()) else { return };
+    outcome.ok();
+}
+
+#[test]
+fn without_any_space_the_index_stays_as_it_was() {
+    let scene = scene();
+    let script = "cp ../small/archive/index.json ../before; \
+         rm ../small/archive/.ctrlz/reserve; fill; \
+         if \"$CTRLZ\" archive rm project.snap-3 2> ../err; then exit 9; fi; \
+         grep -q 'No space left' ../err; cmp ../before ../small/archive/index.json; \
+         test ! -e ../small/archive/.ctrlz/index.json.new; \
+         \"$CTRLZ\" archive gc; \"$CTRLZ\" verify";
+    let Some(outcome) = unshared(&scene, &[FULL, script].concat()) else { return };
+    outcome.ok();
 }
