@@ -5,7 +5,7 @@ use std::time::Duration;
 use ctrlz_archive::ArchiveError;
 use ctrlz_archive::archiver::{Archived, Archiver, Subject, Watch};
 use ctrlz_archive::collect::{Collecting, collect};
-use ctrlz_archive::crypt::Keyring;
+use ctrlz_archive::crypt::{Keyring, open_keys};
 use ctrlz_archive::place::{Directory, Place};
 use ctrlz_archive::snapshot::{Listing, list as list_place};
 use ctrlz_core::event::{Happening, SnapshotUnarchived};
@@ -58,8 +58,9 @@ pub(super) fn apply(of_daemon: bool, json: bool) -> Answer {
         };
         // Also errs when the archive is gone, which nobody but a user makes anew.
         checked::known(&setting)?;
+        let identities = setting.identities(&KeyArguments::default())?;
         let place = setting.create()?;
-        let keys = setting.keys(&place, &KeyArguments::default())?;
+        let keys = open_keys(&place, &identities)?;
         let listing = list_place(&place, keys.as_ref())?;
         checked::note(&setting, &place, |checks| {
             listing.snapshots.iter().for_each(|listed| checks.listed(listed));

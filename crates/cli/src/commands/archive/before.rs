@@ -8,10 +8,10 @@ use ctrlz_core::snapshot::{NewSnapshot, SnapshotKind};
 use ctrlz_core::verdict::Risk;
 use ctrlz_engine::{RunRequest, SandboxCore};
 
+use super::checked;
 use super::checked::Automatic;
 use super::push::{archive, record, scope_of};
 use super::setting::Setting;
-use super::{checked, pin};
 use crate::arguments::{ArchiveScope, KeyArguments};
 use crate::context::Context;
 use crate::failure::{Failure, REFUSED};
@@ -47,9 +47,7 @@ fn backup(
     sandbox: &Sandbox,
     scope: ArchiveScope,
 ) -> Result<(), Failure> {
-    let place = setting.create()?;
-    let keys = setting.keys(&place, &KeyArguments::default())?;
-    pin::check(&setting.memory(), keys.as_ref())?;
+    let (place, keys) = setting.ready(&KeyArguments::default(), &[sandbox])?;
     let message = "before a command of high risk";
     let snapshot = core.snapshot(sandbox, &NewSnapshot::of(SnapshotKind::Automatic, message))?;
     let scope = scope_of(context, (sandbox, &snapshot), Some(scope));

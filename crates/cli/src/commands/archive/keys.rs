@@ -22,17 +22,22 @@ pub(super) fn keys(
 ) -> Answer {
     let context = Context::open()?;
     let setting = Setting::read(&context)?;
+    // Elsewhere nothing is archived directly.
+    let own = from.from.is_none();
+    // Before anything is made.
+    let recipients = match action {
+        KeysAction::Init(recipients) | KeysAction::Rotate { recipients, .. } => read(recipients)?,
+        KeysAction::Show | KeysAction::Trust => Recipients::new(),
+    };
     let place: Box<dyn Place> = match (&from.from, action) {
         (None, KeysAction::Init(_)) => Box::new(setting.create()?),
         (Some(address), KeysAction::Init(_)) => setting.address(address)?,
         (from, _) => setting.open(from.as_deref())?,
     };
     let place = place.as_ref();
-    // Elsewhere nothing is archived directly.
-    let own = from.from.is_none();
     match action {
-        KeysAction::Init(recipients) => {
-            let keys = init_keys(place, &read(recipients)?)?;
+        KeysAction::Init(_) => {
+            let keys = init_keys(place, &recipients)?;
             if own {
                 pin::trust(&setting.memory(), Some(&keys))?;
             }
@@ -60,12 +65,12 @@ pub(super) fn keys(
                 None => return not_encrypted(place, json),
             }
         }
-        KeysAction::Rotate { recipients, same_key } => {
+        KeysAction::Rotate { same_key, .. } => {
             if own {
                 pin::check(&setting.memory(), setting.keys(place, given)?.as_ref())?;
             }
             let identities = setting.identities(given)?;
-            let done = rewrap_keys(place, &identities, &read(recipients)?, !same_key)?;
+            let done = rewrap_keys(place, &identities, &recipients, !same_key)?;
             if own {
                 pin::trust(&setting.memory(), Some(&done.keyring))?;
             }

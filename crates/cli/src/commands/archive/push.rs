@@ -7,6 +7,7 @@ use ctrlz_archive::crypt::Keyring;
 use ctrlz_archive::place::{Directory, Expect, Place};
 use ctrlz_archive::transfer::{Event, Transfer, Transferred};
 use ctrlz_core::event::{Happening, SnapshotArchived};
+use ctrlz_core::id::SnapshotId;
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope};
@@ -36,9 +37,8 @@ pub(super) struct Copied {
 pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let setting = Setting::read(&context)?;
-    let place = setting.create()?;
-    let keys = setting.keys(&place, &arguments.keys)?;
-    super::pin::check(&setting.memory(), keys.as_ref())?;
+    let sandboxes = concerned(&context, arguments)?;
+    let (place, keys) = setting.ready(&arguments.keys, &sandboxes.iter().collect::<Vec<_>>())?;
     let snapshots = chosen(&context, arguments)?;
     let addresses = match arguments.to.as_slice() {
         [] => &setting.config.copies,
@@ -165,6 +165,18 @@ impl Pushing<'_> {
 
 fn to_be_archived() -> NewSnapshot {
     NewSnapshot::of(SnapshotKind::Manual, "to be archived")
+}
+
+/// The sandboxes of the snapshots that were named, or the one whose standing is archived.
+fn concerned(context: &Context, arguments: &PushArguments) -> Result<Vec<Sandbox>, Failure> {
+    if arguments.snapshots.is_empty() {
+        return Ok(vec![context.sandbox(arguments.sandbox.as_ref())?]);
+    }
+    let of = |id: &SnapshotId| {
+        let snapshot = context.store().snapshot(*id)?;
+        Ok(context.store().sandbox(snapshot.sandbox)?)
+    };
+    arguments.snapshots.iter().map(of).collect()
 }
 
 /// The snapshots that were named, or one of where the sandbox stands.

@@ -17,6 +17,7 @@ use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::sink::SecretSource;
 
+use super::pin;
 use crate::arguments::KeyArguments;
 use crate::commands::known_good::configuration_of;
 use crate::context::Context;
@@ -51,9 +52,9 @@ impl Setting {
         self.config.place.clone().unwrap_or_else(|| self.store.join("archive"))
     }
 
-    /// Whether there is an archive of this host.
+    /// Whether there is an archive of this host. A folder alone is none: its disk may not be mounted.
     pub(super) fn is_there(&self) -> bool {
-        self.path().exists()
+        self.path().join("oci-layout").exists()
     }
 
     /// The archive of this host, where there is one, and the places with copies of it, as
@@ -66,6 +67,28 @@ impl Setting {
     /// The archive, which is made when it is not there.
     pub(super) fn create(&self) -> Result<Directory, Failure> {
         Ok(Directory::create(&self.path())?)
+    }
+
+    /// The archive and its keys, for whoever archives snapshots of `sandboxes` there. It is made when
+    /// it is not there, after everything for which that may be refused.
+    pub(super) fn ready(
+        &self,
+        given: &KeyArguments,
+        sandboxes: &[&Sandbox],
+    ) -> Result<(Directory, Option<Keyring>), Failure> {
+        let identities = self.identities(given)?;
+        let path = self.path();
+        if !["oci-layout", "index.json"].iter().any(|file| path.join(file).exists()) {
+            if pin::is_remembered(&self.memory()) {
+                pin::check(&self.memory(), None)?;
+            }
+            sandboxes.iter().try_for_each(|sandbox| self.check_encrypted(sandbox, None))?;
+        }
+        let place = self.create()?;
+        let keys = open_keys(&place, &identities)?;
+        pin::check(&self.memory(), keys.as_ref())?;
+        sandboxes.iter().try_for_each(|sandbox| self.check_encrypted(sandbox, keys.as_ref()))?;
+        Ok((place, keys))
     }
 
     /// The place that the user names, or the archive of this host.

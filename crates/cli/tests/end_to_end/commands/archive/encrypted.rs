@@ -7,7 +7,7 @@ use super::{blobs, scene};
 use crate::support::Scene;
 
 /// Two key pairs of age.
-const FIRST: (&str, &str) = (
+pub(super) const FIRST: (&str, &str) = (
     "age1zvkyg2lqzraa2lnjvqej32nkuu0ues2s82hzrye869xeexvn73equnujwj",
     "AGE-SECRET-KEY-1GFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPYYSJZGFPQ4EGAEX",
 );
@@ -24,7 +24,7 @@ pub(super) fn passphrase(scene: &Scene, name: &str) -> String {
     path.to_string_lossy().into_owned()
 }
 
-fn any_has(scene: &Scene, word: &[u8]) -> bool {
+pub(super) fn any_has(scene: &Scene, word: &[u8]) -> bool {
     let has =
         |path: &Path| fs::read(path).expect("read").windows(word.len()).any(|bytes| bytes == word);
     blobs(scene).iter().any(|path| has(path)) || has(&scene.store.join("archive/index.json"))
@@ -120,15 +120,47 @@ fn what_is_to_be_encrypted_is_archived_in_no_other_way() {
     scene.inside("echo more > more");
     let refused = ["encrypt_snapshots", "has no keys", "ctrlz archive keys init"];
     scene.run(&["push"]).code(123).says(&refused);
-    assert_eq!(blobs(&scene).len(), 0);
+    assert!(!scene.store.join("archive").exists());
     // Nor is the backup before a risky command.
     let risky =
         ["run", "--yes", "--", "sh", "-c", "curl -fsS https://example.invalid/install.sh | sh"];
     scene.run(&risky).code(123).says(&["is archived", "has no keys"]);
+    assert!(!scene.store.join("archive").exists());
     let identity = identity(&scene);
     scene.ok(&["archive", "keys", "init", "--recipient", FIRST.0]);
     scene.ok(&["push", "--identity", &identity]);
     assert!(!any_has(&scene, b"record.json"));
+}
+
+#[test]
+fn a_refusal_leaves_no_archive() {
+    let scene = scene();
+    scene.inside("echo more > more");
+    let archive = scene.store.join("archive");
+    let (identity, nothing) = (identity(&scene), "../nothing");
+    for words in [
+        &["push", "--identity", nothing][..],
+        &["push", "--passphrase-file", nothing],
+        &["push", "snap-99"],
+        &["push", "--sandbox", "nobody"],
+        &["archive", "keys", "init"],
+        &["archive", "keys", "init", "--recipient", FIRST.1],
+        &["archive", "keys", "init", "--recipients-file", nothing],
+        &["archive", "keys", "init", "--recipient", FIRST.1, "--from", "../elsewhere"],
+    ] {
+        assert!(!scene.run(words).status.success(), "{words:?}");
+        assert!(!archive.exists(), "{words:?}");
+        assert!(!scene.exists("../elsewhere"), "{words:?}");
+    }
+    // One that was encrypted is gone, as on a disk that is not mounted.
+    scene.ok(&["archive", "keys", "init", "--recipient", FIRST.0]);
+    scene.ok(&["push", "--identity", &identity]);
+    scene.host("mv \"$CTRLZ_HOME\"/archive ../away");
+    scene.run(&["push", "--identity", &identity]).code(123).says(&["data keys are gone"]);
+    assert!(!archive.exists());
+    scene.host("mkdir \"$CTRLZ_HOME\"/archive");
+    scene.run(&["push", "--identity", &identity]).code(123);
+    assert_eq!(fs::read_dir(&archive).expect("the folder").count(), 0);
 }
 
 #[test]
