@@ -3,7 +3,9 @@
 //! user namespace that has these ids.
 
 use std::path::Path;
+use std::sync::OnceLock;
 
+use ctrlz_core::id::SnapshotId;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::store::Store;
@@ -11,9 +13,18 @@ use ctrlz_isolation::native;
 use ctrlz_store::SqliteStore;
 
 use crate::actor;
-use crate::arguments::{Arguments, Command, SnapshotArguments};
+use crate::arguments::{Arguments, Command, Destination, SnapshotArguments};
+use crate::commands::parted;
 use crate::failure::{Failure, OWN_FAILURE};
 use crate::{Answer, places};
+
+/// The user and the group outside, in a child that handles files of many owners.
+static OUTSIDE: OnceLock<(u32, u32)> = OnceLock::new();
+
+/// The user and the group who called, when this process goes on under other ids.
+pub(crate) fn outside() -> Option<(u32, u32)> {
+    OUTSIDE.get().copied()
+}
 
 /// Whether the command concerns such a sandbox, and this user has subordinate ids.
 pub(crate) fn is_needed(arguments: &Arguments) -> Result<bool, Failure> {
@@ -25,6 +36,12 @@ pub(crate) fn is_needed(arguments: &Arguments) -> Result<bool, Failure> {
         Concern::Root => true,
         Concern::All => any_sandbox(|_| true)?,
         Concern::Named(name) => any_sandbox(|sandbox| sandbox.name == *name)?,
+        Concern::Snapshots(ids) => any_of_snapshots(ids)?,
+        Concern::Arriving(name) => {
+            // One that is not here yet is made as the archive tells.
+            let is_here = any_sandbox_at_all(|sandbox| sandbox.name.as_str() == name)?;
+            !is_here || any_sandbox(|sandbox| sandbox.name.as_str() == name)?
+        }
         Concern::Folder => {
             let folder = places::working_folder()?;
             any_sandbox(|sandbox| sandbox.folder.as_deref() == Some(folder.as_path()))?
@@ -39,6 +56,10 @@ enum Concern<'a> {
     /// One that `--root` asks for.
     Root,
     Named(&'a SandboxName),
+    /// Those of these snapshots.
+    Snapshots(&'a [SnapshotId]),
+    /// The one of that name, to which something comes; made when it is not there.
+    Arriving(&'a str),
     Folder,
     All,
 }
@@ -75,13 +96,15 @@ fn concern(command: &Command) -> Concern<'_> {
             Concern::All
         }
         Command::Snapshot(arguments) => pick(arguments.sandbox.sandbox.as_ref()),
-        Command::Rollback(_)
-        | Command::Show(_)
-        | Command::Recover(_)
-        | Command::Push(_)
-        | Command::Pull(_)
-        | Command::Export(_)
-        | Command::Import(_) => Concern::All,
+        Command::Push(arguments) => match arguments.snapshots.as_slice() {
+            [] => pick(arguments.sandbox.as_ref()),
+            ids => Concern::Snapshots(ids),
+        },
+        Command::Export(arguments) => Concern::Snapshots(std::slice::from_ref(&arguments.snapshot)),
+        Command::Pull(arguments) => arriving(&arguments.destination, Some(&arguments.name)),
+        Command::Import(arguments) => arriving(&arguments.destination, arguments.name.as_deref()),
+        Command::Recover(arguments) if arguments.from_archive.is_some() => Concern::Root,
+        Command::Rollback(_) | Command::Show(_) | Command::Recover(_) => Concern::All,
         Command::Ls
         | Command::Release(_)
         | Command::Archive(_)
@@ -107,22 +130,49 @@ fn concern(command: &Command) -> Concern<'_> {
     }
 }
 
+/// What is brought back as the archive's `name` says, unless the user names the sandbox. In a folder
+/// of its own, all of it is the user's.
+fn arriving<'a>(wanted: &'a Destination, name: Option<&'a str>) -> Concern<'a> {
+    match (&wanted.to, &wanted.sandbox, name) {
+        (Some(_), _, _) => Concern::None,
+        (None, Some(sandbox), _) => Concern::Arriving(sandbox.as_str()),
+        (None, None, Some(name)) => Concern::Arriving(parted(name).0),
+        (None, None, None) => Concern::Root,
+    }
+}
+
 /// Whether a sandbox that `matches` holds files of many owners.
 fn any_sandbox(matches: impl Fn(&Sandbox) -> bool) -> Result<bool, Failure> {
+    any_sandbox_at_all(|one| matches(one) && one.root.has_many_owners())
+}
+
+fn any_sandbox_at_all(matches: impl Fn(&Sandbox) -> bool) -> Result<bool, Failure> {
+    let Some(store) = store()? else { return Ok(false) };
+    Ok(store.sandboxes()?.iter().any(matches))
+}
+
+/// The same for the sandboxes of these snapshots, as far as there are any.
+fn any_of_snapshots(ids: &[SnapshotId]) -> Result<bool, Failure> {
+    let Some(store) = store()? else { return Ok(false) };
+    let of = |id: &SnapshotId| store.sandbox(store.snapshot(*id).ok()?.sandbox).ok();
+    Ok(ids.iter().filter_map(of).any(|sandbox| sandbox.root.has_many_owners()))
+}
+
+/// The store, where there is one. To be closed before the process is cloned: a connection must not
+/// cross that.
+fn store() -> Result<Option<SqliteStore>, Failure> {
     let directory = places::store()?;
-    if !directory.join("store.db").exists() {
-        return Ok(false);
+    match directory.join("store.db").exists() {
+        true => Ok(Some(SqliteStore::open(&directory)?)),
+        false => Ok(None),
     }
-    // Closed again before the process is cloned: a connection must not cross that.
-    let store = SqliteStore::open(&directory)?;
-    let concerned = |one: &Sandbox| matches(one) && one.root.has_many_owners();
-    Ok(store.sandboxes()?.iter().any(concerned))
 }
 
 /// Calls `action` in a child that may handle files of all the user's ids.
 pub(crate) fn run(action: impl FnOnce() -> u8) -> Answer {
     let store = places::store()?;
     actor::current();
+    let _ = OUTSIDE.set((rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()));
     let status = native::with_subordinate_ids(|| {
         places::pin_store(store);
         i32::from(action())

@@ -130,20 +130,24 @@ fn locked(path: &Path) -> io::Result<File> {
     }
 }
 
-/// How a root is restored: as it was written where that is possible. For an ordinary user who has
-/// no further ids, what is root's or the user's own becomes the user's, who is root inside.
+/// How a root is restored: as it was written where that is possible.
 fn target(directory: PathBuf) -> Target {
     if is_root() {
         return Target { devices: Devices::Make, ..Target::new(directory) };
     }
+    let ownership = all_of_the_user();
+    Target { devices: Devices::Skip, ownership, ..Target::new(directory) }
+}
+
+/// For an ordinary user who has no further ids: what is root's or the user's own becomes the user's,
+/// who is root inside.
+pub(crate) fn all_of_the_user() -> Ownership {
     let own =
         |id: u32| [0, id].map(|archived| IdRange { archived, restored: id, count: 1 }).to_vec();
-    let map = IdMap {
+    Ownership::Mapped(IdMap {
         users: own(rustix::process::geteuid().as_raw()),
         groups: own(rustix::process::getegid().as_raw()),
-    };
-    let ownership = Ownership::Mapped(map);
-    Target { devices: Devices::Skip, ownership, ..Target::new(directory) }
+    })
 }
 
 /// Also of a user namespace in which ids are mapped.

@@ -19,6 +19,7 @@ use ctrlz_core::workspace::WorkspaceDriver;
 use ctrlz_engine::{BaseChoice, Bring, SandboxCore};
 use ctrlz_store::state_file::Bundle;
 
+use super::owners::owners;
 use super::setting::absolute;
 use super::{losses, selected, shown};
 use crate::Answer;
@@ -75,8 +76,12 @@ fn files(source: &Source<'_>, to: &Path, paths: &[PathBuf], json: bool) -> Answe
         return Err(Failure::new(REFUSED, "not-whole", message)
             .hint("without --to it returns to a sandbox of its folder"));
     }
-    let target =
-        Target { paths: selected(paths)?, devices: devices(), ..Target::new(absolute(to)?) };
+    let target = Target {
+        paths: selected(paths)?,
+        devices: devices(),
+        ownership: owners(&record.sandbox),
+        ..Target::new(absolute(to)?)
+    };
     let Restored { counts, losses: lost } =
         restore(place, snapshot, keys, target, &[Role::Base, Role::Sealed])?;
     let missing: Vec<String> = paths
@@ -108,10 +113,11 @@ fn files(source: &Source<'_>, to: &Path, paths: &[PathBuf], json: bool) -> Answe
     show::done()
 }
 
-/// How one sealed layer is restored for the driver that takes it in.
-pub(super) fn layer_target(directory: PathBuf, whole: bool) -> Target {
+/// How one sealed layer of a snapshot is restored for the driver that takes it in.
+pub(super) fn layer_target(directory: PathBuf, of: &Record, whole: bool) -> Target {
     let whiteouts = if whole { Whiteouts::Apply } else { Whiteouts::KeepUser };
-    Target { whiteouts, devices: devices(), ..Target::new(directory) }
+    let ownership = owners(&of.sandbox);
+    Target { whiteouts, ownership, devices: devices(), ..Target::new(directory) }
 }
 
 fn devices() -> Devices {
@@ -271,7 +277,7 @@ impl Bringing<'_> {
             };
             if !held {
                 let Source { place, keys, snapshot } = self.source;
-                let target = layer_target(directory.clone(), false);
+                let target = layer_target(directory.clone(), self.record, false);
                 let restored = restore_layer(place, snapshot, keys, target, index)?;
                 refuse_losses(&restored.losses)?;
             }
@@ -293,7 +299,8 @@ impl Bringing<'_> {
             return Err(Failure::new(REFUSED, "not-whole", message));
         }
         let directory = landing.join("0");
-        let target = Target { devices: devices(), ..Target::new(directory.clone()) };
+        let ownership = owners(&self.record.sandbox);
+        let target = Target { ownership, devices: devices(), ..Target::new(directory.clone()) };
         let restored = restore(place, snapshot, keys, target, &[Role::Base, Role::Sealed])?;
         refuse_losses(&restored.losses)?;
         Ok(vec![Arrival { id: None, directory, root: true, record: None }])

@@ -73,7 +73,7 @@ fn restored(
     };
     let layer = layer.ok_or_else(malformed)?;
     let directory = landing.join(format!("{index}-{}", snapshot.descriptor.digest.hex()));
-    let target = layer_target(directory.clone(), layer.whole);
+    let target = layer_target(directory.clone(), &record, layer.whole);
     let done = restore_layer(place, snapshot, keys, target, index)?;
     super::bring::refuse_losses(&done.losses)?;
     let record = drivers.into_iter().nth(index).flatten();

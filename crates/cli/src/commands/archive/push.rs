@@ -26,6 +26,7 @@ use crate::Answer;
 use crate::arguments::{ArchiveScope, PushArguments};
 use crate::context::{Context, WhenBusy};
 use crate::failure::{Failure, OWN_FAILURE};
+use crate::mapped;
 use crate::show::{self, plain};
 
 /// Where else a snapshot was sent, and what that came to.
@@ -38,6 +39,11 @@ pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let setting = Setting::read(&context)?;
     let sandboxes = concerned(&context, arguments)?;
+    if mapped::outside().is_some() && !sandboxes.iter().all(|one| one.root.has_many_owners()) {
+        // In this process, the files of others do not have the owners that they have.
+        let message = "snapshots of sandboxes whose root is their workspace are archived apart";
+        return Err(Failure::new(OWN_FAILURE, "usage", message).hint("push them one by one"));
+    }
     let (place, keys) = setting.ready(&arguments.keys, &sandboxes.iter().collect::<Vec<_>>())?;
     let snapshots = chosen(&context, arguments)?;
     let addresses = match arguments.to.as_slice() {

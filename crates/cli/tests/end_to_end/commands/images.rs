@@ -203,7 +203,7 @@ json.dump({'imageLayoutVersion': '1.0.0'}, open('../layout/oci-layout', 'w'))
 /// [`LAYOUT`] after a change of what goes into it, in Python; what follows a line `---` is done to
 /// the index.
 #[track_caller]
-fn layout(scene: &Scene, change: &str) {
+pub(super) fn layout(scene: &Scene, change: &str) {
     let (change, index) = change.split_once("---\n").unwrap_or((change, ""));
     python(scene, &LAYOUT.replace("#CHANGE#", change).replace("#INDEX#", index)).ok();
 }

@@ -9,6 +9,7 @@ mod health;
 mod kept;
 mod kills;
 mod mended;
+mod owners;
 mod policy;
 mod rebuilt;
 mod space;
