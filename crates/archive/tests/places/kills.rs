@@ -234,6 +234,6 @@ fn only_what_is_named_is_left(place: &Directory) {
     };
     assert_eq!(files("blobs/sha256"), expected);
     assert_eq!(files(".ctrlz/partial"), BTreeSet::new());
-    let own = ["index.lock", "lock", "partial"].map(str::to_owned);
+    let own = ["index.lock", "lock", "partial", "reserve"].map(str::to_owned);
     assert_eq!(files(".ctrlz"), BTreeSet::from(own));
 }
