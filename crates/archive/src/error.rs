@@ -131,6 +131,14 @@ pub enum ArchiveError {
         /// The name.
         name: String,
     },
+    /// A name leads to a snapshot that has another one.
+    #[error("what is named `{name}` is `{of}`: the names were exchanged")]
+    Misnamed {
+        /// The name.
+        name: String,
+        /// The one that the snapshot itself tells.
+        of: String,
+    },
     /// Another snapshot has the name.
     #[error("{place} has another snapshot under the name `{name}`")]
     Taken {

@@ -95,6 +95,20 @@ impl Losses {
         self.first.extend(other.first.into_iter().take(room));
     }
 
+    /// Drops what is true no longer, as far as it is named.
+    pub(crate) fn retain(&mut self, keep: impl Fn(&RelPath) -> bool) {
+        let before = self.first.len();
+        self.first.retain(|loss| keep(&loss.path));
+        self.total = self.total.saturating_sub((before - self.first.len()) as u64);
+    }
+
+    /// The same with at most `most` of them named.
+    #[must_use]
+    pub fn shortened(&self, most: usize) -> Self {
+        let first = self.first.iter().take(most).cloned().collect();
+        Self { first, total: self.total }
+    }
+
     /// Whether nothing was lost.
     #[must_use]
     pub fn is_empty(&self) -> bool {

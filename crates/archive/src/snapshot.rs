@@ -47,6 +47,8 @@ pub struct Listed {
     pub created: Option<String>,
     /// The bytes of all of its blobs.
     pub size: u64,
+    /// How many things could not be kept in it; `None` where that is not known.
+    pub losses: Option<u64>,
     /// The manifest.
     pub descriptor: Descriptor,
 }
@@ -427,16 +429,17 @@ fn look_at(
 ) -> Result<Option<Listed>, ArchiveError> {
     let manifest = place::read_manifest(place, &named.descriptor)?;
     let encrypted = manifest.is_sealed();
-    let has_role = |layer: &Descriptor| layer.annotations.contains_key(annotation::LAYER);
-    if !encrypted && !manifest.layers.first().is_some_and(has_role) {
+    if !manifest.is_snapshot() {
         return Ok(None);
     }
-    let name = if !encrypted {
-        Some(named.name.clone())
+    let lost = |manifest: &Manifest| manifest.annotations.get(annotation::LOSSES)?.parse().ok();
+    let (name, losses) = if !encrypted {
+        (Some(named.name.clone()), lost(&manifest))
     } else if has_key(&manifest, keys) {
-        Some(open_envelope(place, &named.name, &manifest, keys)?.0)
+        let (name, within, _) = open_envelope(place, &named.name, &manifest, keys)?;
+        (Some(name), lost(&within))
     } else {
-        None
+        (None, None)
     };
     let blobs = manifest.distinct_blobs();
     Ok(Some(Listed {
@@ -445,6 +448,7 @@ fn look_at(
         encrypted,
         created: manifest.annotations.get(annotation::CREATED).cloned(),
         size: blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.size)),
+        losses,
         descriptor: named.descriptor.clone(),
     }))
 }

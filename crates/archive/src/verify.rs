@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use ctrlz_core::digest::Digest;
 
+use crate::archiver::whole_record;
 use crate::crypt::Keyring;
-use crate::image::{Bounds, media};
-use crate::place::{self, Blob, Place};
+use crate::image::{Bounds, Role, annotation, media};
+use crate::place::{self, Blob, Named, Place};
 use crate::snapshot::Snapshot;
-use crate::{ArchiveError, Descriptor};
+use crate::{ArchiveError, Descriptor, Losses};
 
 /// What to check.
 #[derive(Debug, Clone)]
@@ -53,7 +54,12 @@ pub struct Verified {
     pub left_out: (u64, u64),
     /// What is wrong. Empty when all is well.
     pub faults: Vec<Fault>,
+    /// The snapshots in which something could not be kept when they were archived, by name.
+    pub losses: Vec<(String, Losses)>,
 }
+
+/// Blobs, and the names that lead to them.
+type Blobs = BTreeMap<[u8; 32], (Descriptor, Vec<String>)>;
 
 /// Checks blobs, telling `progress` the bytes read. What is wrong is collected, not returned as an
 /// error, so that one damaged blob hides no other.
@@ -66,7 +72,7 @@ pub fn verify(
     progress: &dyn Fn(u64),
 ) -> Result<Verified, ArchiveError> {
     let mut verified = Verified::default();
-    let mut blobs: BTreeMap<[u8; 32], (Descriptor, Vec<String>)> = BTreeMap::new();
+    let mut blobs = Blobs::new();
     let named = place.names()?;
     for missing in what.names.iter().filter(|name| !named.iter().any(|n| n.name == **name)) {
         let error = ArchiveError::Unnamed { place: place.address(), name: missing.clone() };
@@ -83,9 +89,11 @@ pub fn verify(
             let blob = Some(descriptor.digest);
             verified.faults.push(Fault { names: vec![named.name.clone()], blob, error });
         }
+        look_into(place, &named, what.keys, &mut verified)?;
     }
     for (descriptor, names) in blobs.into_values() {
         let always = descriptor.media_type.0 == media::SEALED_CONFIG
+            || is_record(&descriptor)
             || descriptor.size <= 4096
             || !descriptor.media_type.0.contains(".layer.");
         if !always && !is_chosen(&descriptor.digest, what) {
@@ -144,6 +152,58 @@ fn is_chosen(digest: &Digest, what: &Verifying<'_>) -> bool {
     f64::from(number) < what.sample * f64::from(u32::MAX)
 }
 
+/// Reads what a snapshot says of itself: whether it is the one that has the name, and what could not
+/// be kept in it. What is wrong with a blob is told where that is checked.
+fn look_into(
+    place: &dyn Place,
+    named: &Named,
+    keys: Option<&Keyring>,
+    verified: &mut Verified,
+) -> Result<(), ArchiveError> {
+    if !named.descriptor.media_type.is_manifest() {
+        return Ok(());
+    }
+    let manifest = match place::read_manifest(place, &named.descriptor) {
+        Ok(manifest) if manifest.is_snapshot() => manifest,
+        _ => return Ok(()),
+    };
+    let snapshot = Snapshot::read(place, &named.name, keys);
+    if manifest.is_sealed() && snapshot.is_err() {
+        // There is no key, or what is wrong was told.
+        return Ok(());
+    }
+    let read = snapshot.and_then(|snapshot| {
+        let (record, _) = whole_record(place, &snapshot, keys)?;
+        Ok((snapshot.name, record.losses.unwrap_or_default()))
+    });
+    match read {
+        Ok((_, losses)) if losses.is_empty() => {}
+        Ok(found) => verified.losses.push(found),
+        Err(error) if error.is_transient() => return Err(error),
+        Err(error) if is_of_document(&error) => {
+            let names = vec![named.name.clone()];
+            verified.faults.push(Fault { names, blob: None, error });
+        }
+        Err(_) => {}
+    }
+    Ok(())
+}
+
+/// Whether it is about what a document says, and not about a blob's bytes.
+fn is_of_document(error: &ArchiveError) -> bool {
+    matches!(
+        error,
+        ArchiveError::Misnamed { .. }
+            | ArchiveError::Malformed { .. }
+            | ArchiveError::Refused { .. }
+    )
+}
+
+/// The layer with the record, which is read in any case.
+fn is_record(blob: &Descriptor) -> bool {
+    blob.annotations.get(annotation::LAYER).is_some_and(|word| word == Role::Record.word())
+}
+
 /// Adds the blobs that a manifest leads to; the documents on the way are checked. What is wrong
 /// with these is returned.
 fn walk(
@@ -151,7 +211,7 @@ fn walk(
     name: &str,
     root: &Descriptor,
     keys: Option<&Keyring>,
-    blobs: &mut BTreeMap<[u8; 32], (Descriptor, Vec<String>)>,
+    blobs: &mut Blobs,
 ) -> Vec<(Descriptor, ArchiveError)> {
     let mut faults = Vec::new();
     let mut open = vec![(root.clone(), 0)];

@@ -65,13 +65,14 @@ fn read_record(
         let why = format!("it tells of {told} sealed layers, the manifest of {sealed}");
         return Err(ArchiveError::malformed("the record", why));
     }
+    whole.0.check_name(&snapshot.name)?;
     Ok(whole)
 }
 
 /// Reads a snapshot's record.
 ///
 /// # Errors
-/// When it is damaged, malformed, or cannot be decrypted.
+/// When it is damaged, malformed, of a snapshot of another name, or cannot be decrypted.
 pub fn whole_record(
     place: &dyn Place,
     snapshot: &Snapshot,

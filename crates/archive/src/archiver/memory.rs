@@ -22,13 +22,16 @@ use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use crate::place::{Blob, Place};
-use crate::{ArchiveError, Descriptor, base};
+use crate::{ArchiveError, Descriptor, Losses, base};
 
 /// A layer that was written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Made {
     pub(super) descriptor: Descriptor,
     pub(super) diff_id: Digest,
+    /// What could not be kept of the directory; for a live folder, of all of it, with the layers
+    /// below.
+    pub(super) losses: Losses,
 }
 
 /// The memory of one place, locked.

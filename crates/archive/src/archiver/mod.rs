@@ -16,7 +16,7 @@ use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{Snapshot as Point, SnapshotScope};
 
 use crate::crypt::Keyring;
-use crate::image::{Execution, Part, Platform, Role, Tag, assemble};
+use crate::image::{Execution, Part, Platform, Role, Tag, annotation, assemble};
 use crate::layer::LayerOptions;
 use crate::listing::merge;
 use crate::place::{Directory, Expect, Place};
@@ -146,6 +146,7 @@ impl Archiver<'_> {
             let message = subject.snapshot.message.clone();
             annotations.insert("org.opencontainers.image.description".to_owned(), message);
         }
+        annotations.insert(annotation::LOSSES.to_owned(), writing.losses.total.to_string());
         let execution = Execution {
             cmd: vec!["/bin/sh".to_owned()],
             working_dir: "/".to_owned(),

@@ -13,7 +13,7 @@ use crate::base::Survey;
 use crate::image::{Assembled, Manifest, Role, Tag, annotation, roles_in_order};
 use crate::place::{Blob, Place, read_manifest};
 use crate::snapshot::Snapshot;
-use crate::{ArchiveError, Descriptor, Losses};
+use crate::{ArchiveError, Descriptor};
 
 /// What lies under a name.
 pub(super) enum Presence {
@@ -198,7 +198,7 @@ impl Archiver<'_> {
             tree: record.tree,
             written: (0, 0),
             reused: (number, reused),
-            losses: Losses::default(),
+            losses: record.losses.unwrap_or_default(),
         })))
     }
 }

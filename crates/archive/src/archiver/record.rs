@@ -17,8 +17,9 @@ use ctrlz_core::snapshot::{Snapshot, SnapshotScope};
 use serde::{Deserialize, Serialize};
 
 use crate::entry::{Entry, Kind, Metadata};
+use crate::image::Tag;
 use crate::layer::{LayerOptions, LayerWritten, Member, read_members, write_members};
-use crate::{ArchiveError, Limits};
+use crate::{ArchiveError, Limits, Losses};
 
 const FORMAT: &str = "ctrlz snapshot 1";
 
@@ -39,6 +40,10 @@ pub struct Record {
     pub tree: Option<Digest>,
     /// The sealed layers, lowest first.
     pub layers: Vec<LayerRecord>,
+    /// What could not be kept in the layers; the first [`Self::LOSSES`] are named. `None` where that
+    /// was not written down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub losses: Option<Losses>,
 }
 
 /// One sealed layer.
@@ -57,16 +62,34 @@ pub struct LayerRecord {
 pub type Whole = (Record, Vec<Option<Vec<u8>>>);
 
 impl Record {
-    /// Of a snapshot whose tree is made of `layers` and has the digest `tree`.
+    /// How many losses are named.
+    pub const LOSSES: usize = 100;
+
+    /// Of a snapshot whose tree is made of `layers`, has the digest `tree`, and is without `losses`.
     #[must_use]
     pub fn new(
         scope: SnapshotScope,
         (sandbox, snapshot): (&Sandbox, &Snapshot),
         tree: Option<Digest>,
         layers: Vec<LayerRecord>,
+        losses: &Losses,
     ) -> Self {
         let (snapshot, sandbox) = (snapshot.clone(), sandbox.clone());
-        Self { format: FORMAT.to_owned(), scope, snapshot, sandbox, tree, layers }
+        let losses = Some(losses.shortened(Self::LOSSES));
+        Self { format: FORMAT.to_owned(), scope, snapshot, sandbox, tree, layers, losses }
+    }
+
+    /// Errs when `name` is that of another snapshot: somebody exchanged names. A name of another form
+    /// than ours is one that somebody gave it.
+    pub(super) fn check_name(&self, name: &str) -> Result<(), ArchiveError> {
+        let number = self.snapshot.id.0.unsigned_abs();
+        match Tag::of_snapshot(self.sandbox.name.as_str(), number) {
+            Ok(own) if own.as_str() != name && Tag::is_of_snapshot(name) => {
+                let (name, of) = (name.to_owned(), own.to_string());
+                Err(ArchiveError::Misnamed { name, of })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes the layer.

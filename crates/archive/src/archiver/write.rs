@@ -75,8 +75,8 @@ impl<'a> Writing<'a> {
             SnapshotScope::Incremental | SnapshotScope::StateOnly => None,
         };
         let layers = tree.sealed.iter().map(|(_, record)| record.clone()).collect();
-        let record =
-            Record::new(subject.scope, (subject.sandbox, subject.snapshot), self.tree, layers);
+        let of = (subject.sandbox, subject.snapshot);
+        let record = Record::new(subject.scope, of, self.tree, layers, &self.losses);
         let made = self
             .blob(|options, out| record.write(&tree.drivers, listing.as_deref(), options, out))?;
         let mut parts = vec![part(made, Role::Record, None)];
@@ -128,6 +128,7 @@ impl<'a> Writing<'a> {
                 }
             }
         };
+        self.losses.append(made.losses.clone());
         let driver = match &stratum.record {
             Some(path) => Some(fs::read(path).map_err(ArchiveError::io("read", path))?),
             None => None,
@@ -165,16 +166,23 @@ impl<'a> Writing<'a> {
             }
             survey = Survey::take(stratum, &index, unreadable)?;
         }
+        // The topmost layer tells what of the folder could not be kept.
+        let mut lost = found.last().map(|(made, _)| made.losses.clone()).unwrap_or_default();
         for (made, listing) in found {
             self.reuse(&made);
             tree.bases.push(made);
             tree.listings.push(listing);
         }
         if survey.is_unchanged() {
+            self.losses.append(lost);
             return survey.keep(None);
         }
-        let (made, listing) =
+        let (mut made, listing) =
             self.layer(&mut |options, out, listing| survey.write(options, out, listing))?;
+        survey.outdate(&mut lost);
+        lost.append(std::mem::take(&mut made.losses));
+        made.losses = lost.clone();
+        self.losses.append(lost);
         let name = crate::random::word().map_err(ArchiveError::io("name", &index))?;
         let name = format!("base-{name}");
         tree.listings.push(self.memory.keep(&name, &made, listing)?);
@@ -237,11 +245,10 @@ impl<'a> Writing<'a> {
         }
         self.written.0 += 1;
         self.written.1 = self.written.1.saturating_add(blob.size);
-        self.losses.append(layer.losses);
         let Blob { digest, size } = blob;
         let media_type = form.media_type();
         let descriptor = Descriptor { media_type, digest, size, annotations };
-        Ok(Made { descriptor, diff_id: layer.diff_id })
+        Ok(Made { descriptor, diff_id: layer.diff_id, losses: layer.losses })
     }
 }
 

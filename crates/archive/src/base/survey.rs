@@ -1,6 +1,6 @@
 //! What of the live base differs from what the index remembers.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -16,6 +16,7 @@ use crate::error::ArchiveError;
 use crate::layer::{
     LayerOptions, LayerWritten, Unreadable, open_stratum, stratum_closed, write_layer,
 };
+use crate::loss::Losses;
 use crate::source::{Step, TICK, Version, Walk};
 use crate::tar::WHITEOUT;
 
@@ -224,6 +225,21 @@ impl<'a> Survey<'a> {
     #[must_use]
     pub fn is_unchanged(&self) -> bool {
         self.whole.is_none() && self.changed.is_empty() && self.gone.is_empty()
+    }
+
+    /// Leaves of what the layers below could not keep only that which is there as it was.
+    pub(crate) fn outdate(&self, losses: &mut Losses) {
+        let gone: HashSet<&RelPath> = self.gone.iter().collect();
+        let changed: HashMap<&RelPath, FileType> =
+            self.changed.iter().map(|changed| (&changed.path, changed.file_type)).collect();
+        let covers = |above: &RelPath| {
+            gone.contains(above)
+                || changed.get(above).is_some_and(|kind| *kind != FileType::Directory)
+        };
+        losses.retain(|path| {
+            let is_known = changed.contains_key(path) || gone.contains(path);
+            !is_known && !path.ancestors().any(|above| covers(&above))
+        });
     }
 
     /// The layers that hold the base as of the last archive, lowest first, under the names that

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::form::{LayerForm, media};
+use super::role::annotation;
 use super::{Bounds, document};
 use crate::sha256::Sha256;
 use crate::{ArchiveError, Descriptor, MediaType};
@@ -128,6 +129,13 @@ impl Manifest {
             return Err(ArchiveError::malformed(WHAT, "it would grow larger than 4 MiB"));
         }
         Ok(bytes)
+    }
+
+    /// Whether it is a snapshot, and not an image of other tools.
+    #[must_use]
+    pub fn is_snapshot(&self) -> bool {
+        let has_role = |layer: &Descriptor| layer.annotations.contains_key(annotation::LAYER);
+        self.is_sealed() || self.layers.first().is_some_and(has_role)
     }
 
     /// Whether it is an encrypted snapshot.

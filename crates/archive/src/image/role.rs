@@ -17,6 +17,8 @@ pub mod annotation {
     pub const LAYER_ID: &str = "dev.ctrlz.layer.id";
     /// Which data key a blob is encrypted to.
     pub const KEY: &str = "dev.ctrlz.key";
+    /// How many things could not be kept in a snapshot.
+    pub const LOSSES: &str = "dev.ctrlz.losses";
     /// Whether a data key is the one for what is written from now on.
     pub const KEY_CURRENT: &str = "dev.ctrlz.key.current";
 }
@@ -110,6 +112,13 @@ impl Tag {
         let sandbox: String = sandbox.chars().map(allowed).collect();
         let start = if sandbox.starts_with('-') { "_" } else { "" };
         format!("{start}{sandbox}.snap-{number}").parse()
+    }
+
+    /// Whether a name looks like one of [`Self::of_snapshot`].
+    #[must_use]
+    pub fn is_of_snapshot(name: &str) -> bool {
+        let number = name.rsplit_once(".snap-").map(|(_, number)| number);
+        number.is_some_and(|number| number.parse::<u64>().is_ok())
     }
 
     /// As text.

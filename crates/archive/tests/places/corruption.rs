@@ -2,12 +2,12 @@
 
 use std::fs;
 
-use ctrlz_archive::ArchiveError;
 use ctrlz_archive::crypt::{KEYS, Keyring, init_keys, open_keys};
 use ctrlz_archive::image::{Manifest, describe, media};
 use ctrlz_archive::place::{self, Directory, Expect, Place};
 use ctrlz_archive::snapshot::Snapshot;
 use ctrlz_archive::verify::{Verifying, discard, verify};
+use ctrlz_archive::{ArchiveError, Descriptor};
 use ctrlz_core::digest::Digest;
 
 use crate::fixture::{Person, publish, read_layers, recipients};
@@ -240,4 +240,30 @@ fn what_is_damaged_in_a_copy_is_brought_again() {
     assert_eq!(discard(&copy, &found, std::time::Duration::ZERO).expect("discarded"), 1);
     assert_eq!(push().sent.0, 1);
     assert!(faults().is_empty());
+}
+
+#[test]
+fn names_that_were_exchanged_are_found_and_those_of_others_are_not() {
+    let scene = scene(false);
+    let [one, two] = [0, 1].map(|at| scene.snapshots[at].reference.clone());
+    let there = |name: &str| scene.place.resolve(name).expect("resolved").expect("there");
+    let manifest = |of: &Descriptor| scene.place.manifest(of).expect("a manifest");
+    let named = |name: &str, of: &Descriptor| {
+        scene.place.publish(name, of, &manifest(of), Expect::Any).expect("published");
+    };
+    let record = |name: &str| {
+        let snapshot = Snapshot::read(&scene.place, name, None).expect("a snapshot");
+        ctrlz_archive::archiver::whole_record(&scene.place, &snapshot, None)
+            .map(|(record, _)| record)
+    };
+    let (first, second) = (there(&one), there(&two));
+    // What nobody wrote down is not known.
+    assert_eq!(record(&one).expect("a record").losses, None);
+    named("mine", &first);
+    record("mine").expect("a name of another form");
+    assert_eq!(scene.faults(None), []);
+    named(&one, &second);
+    let error = record(&one).expect_err("exchanged").to_string();
+    assert_eq!(error, format!("what is named `{one}` is `{two}`: the names were exchanged"));
+    assert_eq!(scene.faults(None), [(None, error)]);
 }

@@ -78,10 +78,35 @@ pub(crate) fn sha256(bytes: &[u8]) -> Digest {
     Digest::sha256(digest)
 }
 
+/// What `box.snap-NUMBER` with so many sealed layers says of itself, in the words of the first
+/// version of ctrlz that archived anything.
+pub(crate) fn record(number: u64, sealed: usize) -> Vec<u8> {
+    let point = serde_json::json!({ "tree": "", "state_version": 0 });
+    let layer = serde_json::json!({ "id": null, "root": false, "whole": false });
+    let record = serde_json::json!({
+        "format": "ctrlz snapshot 1",
+        "scope": "full",
+        "snapshot": {
+            "id": format!("snap-{number}"), "sandbox": "sandbox-1", "kind": "manual",
+            "scope": "full", "message": "", "tags": [], "operation": "op-3", "point": point,
+            "created": 1_767_323_045_000_000_000_i64, "good": null
+        },
+        "sandbox": {
+            "id": "sandbox-1", "name": "box", "folder": null, "root": { "kind": "host" },
+            "base": "/base", "driver": "overlay", "point": point,
+            "created": 1_767_323_045_000_000_000_i64, "used": 1_767_323_045_000_000_000_i64,
+            "open_operation": null, "guard": { "contained": null, "watched": 0 }, "life": {}
+        },
+        "tree": null,
+        "layers": vec![layer; sealed],
+    });
+    record.to_string().into_bytes()
+}
+
 /// The tars of a snapshot: record, state, base and one sealed layer of `size` bytes.
 pub(crate) fn layers(seed: u64, size: usize) -> [Vec<u8>; 4] {
     [
-        tar(&[(".ctrlz/record.json", format!("{{\"snapshot\":{seed}}}").as_bytes())]),
+        tar(&[(".ctrlz/record.json", &record(seed, 1))]),
         tar(&[(".ctrlz/state.jsonl", b"{\"key\":\"secret-of-the-state\"}\n")]),
         tar(&[("base/name-of-a-file", b"content-of-the-base"), ("base/b", &noise(7, 3000))]),
         tar(&[("sealed/noise", &noise(seed, size))]),

@@ -16,7 +16,7 @@ use ctrlz_archive::verify::{Verifying, verify};
 use ctrlz_archive::{Descriptor, Limits};
 use ctrlz_core::path::RelPath;
 
-use crate::fixture::{Person, noise, recipients, text};
+use crate::fixture::{Person, noise, recipients, record, text};
 use crate::trees;
 
 const WHERE: &str = "CTRLZ_TEST_MEMORY";
@@ -78,7 +78,8 @@ fn child() {
         write_members([Member { entry, content: &mut content }], &options, out)
     });
     told("write");
-    let file = (".ctrlz/record.json", b"{}".as_slice());
+    let record = record(1, 0);
+    let file = (".ctrlz/record.json", record.as_slice());
     let record = trees::single(&place, Role::Record, file, &options, Some(&keys));
     let layer = large.descriptor.clone();
     assert!(layer.size > 60 << 20, "{}", layer.size);

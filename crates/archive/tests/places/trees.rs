@@ -19,6 +19,8 @@ use ctrlz_core::archive::{Dialect, Stratum};
 use ctrlz_core::path::RelPath;
 use rustix::fs::{CWD, FileType, Mode};
 
+use crate::fixture::record;
+
 /// What [`grow`] makes, as a restored tree shows it: files with their content.
 pub(crate) const SHOWN: [(&str, &str); 4] = [
     ("etc/changed", "what the layer says"),
@@ -142,8 +144,9 @@ pub(crate) fn publish(
         })
     };
     let state = b"{\"key\":\"value of the state\"}\n";
+    let record = record(1, 1);
     let parts = [
-        single(place, Role::Record, (".ctrlz/record.json", b"{\"snapshot\":1}"), options, keys),
+        single(place, Role::Record, (".ctrlz/record.json", &record), options, keys),
         single(place, Role::State, (".ctrlz/state.jsonl", state), options, keys),
         tree(&stratum(base, None), Role::Base),
         tree(&stratum(layer, Some("layer-1")), Role::Sealed),

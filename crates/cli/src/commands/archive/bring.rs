@@ -21,7 +21,7 @@ use ctrlz_store::state_file::Bundle;
 
 use super::owners::owners;
 use super::setting::absolute;
-use super::{losses, selected, shown};
+use super::{losses, not_archived, selected, shown};
 use crate::Answer;
 use crate::arguments::Destination;
 use crate::context::{Context, WhenBusy};
@@ -46,17 +46,19 @@ pub(super) fn bring(
     match &wanted.to {
         Some(to) => files(source, to, &wanted.path, json),
         None => {
-            let (sandbox, snapshot) = into_store(context, source, wanted)?;
+            let Brought { sandbox, snapshot, lost } = into_store(context, source, wanted)?;
             if json {
                 show::print_json(&[
                     ("sandbox", show::to_json(&sandbox.name)?),
                     ("snapshot", show::to_json(&snapshot)?),
+                    ("not_archived", lost.as_ref().map(shown).into()),
                 ]);
             } else {
                 println!(
                     "{} is {} of {} now; `ctrlz rollback {} {}` returns to it",
                     source.snapshot.name, snapshot.id, sandbox.name, sandbox.name, snapshot.id
                 );
+                not_archived(lost.as_ref());
             }
             show::done()
         }
@@ -105,10 +107,12 @@ fn files(source: &Source<'_>, to: &Path, paths: &[PathBuf], json: bool) -> Answe
             ("directories", counts.directories.into()),
             ("bytes", counts.bytes.into()),
             ("losses", shown(&lost)),
+            ("not_archived", record.losses.as_ref().map(shown).into()),
         ]);
     } else {
         println!("{}: {} files in {}", snapshot.name, counts.files, to.display());
         losses(&lost);
+        not_archived(record.losses.as_ref());
     }
     show::done()
 }
@@ -130,12 +134,20 @@ pub(super) fn is_of(here: &Snapshot, at_rest: &AtRest) -> bool {
     rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(": "))
 }
 
+/// What was brought back, as a snapshot of a sandbox.
+pub(super) struct Brought {
+    pub(super) sandbox: Sandbox,
+    pub(super) snapshot: Snapshot,
+    /// What could not be kept when it was archived; `None` where that is not known.
+    pub(super) lost: Option<Losses>,
+}
+
 /// A snapshot of a sandbox that is there, or of a new one.
 pub(super) fn into_store(
     context: &Context,
     source: &Source<'_>,
     wanted: &Destination,
-) -> Result<(Sandbox, Snapshot), Failure> {
+) -> Result<Brought, Failure> {
     let (record, drivers) = whole_record(source.place, source.snapshot, source.keys)?;
     let state = match state_of(source.place, source.snapshot, source.keys)? {
         Some(bytes) => Some(bundle(&bytes)?),
@@ -153,7 +165,7 @@ pub(super) fn into_store(
         tags: record.snapshot.tags.clone(),
     };
     let bringing = Bringing { source: *source, record: &record, drivers: &drivers };
-    context.with_core(WhenBusy::Wait, |core| {
+    let (sandbox, snapshot) = context.with_core(WhenBusy::Wait, |core| {
         let sandbox = match context.store().sandbox_named(name.as_str()) {
             Ok(sandbox) => {
                 fits(&sandbox, &record, wanted)?;
@@ -181,7 +193,8 @@ pub(super) fn into_store(
             _ => core.receive(&sandbox, (&new, version), Some(bringing.parts()))?,
         };
         Ok((sandbox, snapshot))
-    })
+    })?;
+    Ok(Brought { sandbox, snapshot, lost: record.losses })
 }
 
 /// Errs when a snapshot cannot be one of that sandbox.

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ctrlz_archive::ArchiveError;
 use ctrlz_archive::archiver::{Drilled, drill as drill_one};
 use ctrlz_archive::crypt::Keyring;
 use ctrlz_archive::place::Place;
 use ctrlz_archive::snapshot::{Listed, Listing, Snapshot, list};
 use ctrlz_archive::verify::{Verifying, discard, verify as verify_place};
+use ctrlz_archive::{ArchiveError, Losses};
 use ctrlz_core::size::ByteSize;
 use serde_json::{Value, json};
 
@@ -16,7 +16,7 @@ use super::progress::Progress;
 use super::scratch::Scratch;
 use super::setting::Setting;
 use super::snapshot_name::parted;
-use super::{bring, checked, failure, losses, shown};
+use super::{bring, checked, failure, losses, not_archived, shown};
 use crate::Answer;
 use crate::arguments::{DrillArguments, VerifyArguments};
 use crate::clock;
@@ -77,6 +77,7 @@ pub(crate) fn verify(arguments: &VerifyArguments, json: bool) -> Answer {
             ("left_out_blobs", done.left_out.0.into()),
             ("left_out_bytes", done.left_out.1.into()),
             ("faults", faults.into()),
+            ("not_archived", done.losses.iter().map(lost_of).collect()),
             ("discarded", removed.into()),
         ]);
         return Ok(code);
@@ -97,6 +98,10 @@ pub(crate) fn verify(arguments: &VerifyArguments, json: bool) -> Answer {
         ByteSize(bytes),
         if bad == 0 { "all whole".to_owned() } else { format!("{bad} faults") }
     );
+    for (name, lost) in &done.losses {
+        println!("{}: {} could not be archived", plain(name), lost.total);
+        not_archived(Some(lost));
+    }
     if done.left_out.0 > 0 {
         println!("  {} blobs ({}) left for other days", done.left_out.0, ByteSize(done.left_out.1));
     }
@@ -104,6 +109,11 @@ pub(crate) fn verify(arguments: &VerifyArguments, json: bool) -> Answer {
         println!("  {removed} damaged blobs removed; `ctrlz push` brings them again");
     }
     Ok(code)
+}
+
+/// What could not be kept in the snapshot of that name.
+fn lost_of((name, lost): &(String, Losses)) -> Value {
+    json!({ "name": name, "losses": shown(lost) })
 }
 
 pub(crate) fn drill(arguments: &DrillArguments, json: bool) -> Answer {

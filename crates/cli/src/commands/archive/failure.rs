@@ -23,6 +23,10 @@ impl From<ArchiveError> for Failure {
                 "`ctrlz verify --discard` takes damaged blobs out, and the next push brings them \
                  again; `ctrlz pull --from` restores from a copy elsewhere",
             ),
+            ArchiveError::Misnamed { of, .. } => failed("archive-damaged").hint(format!(
+                "somebody changed the archive's index; `ctrlz pull --from` restores `{of}` from a copy \
+                 elsewhere"
+            )),
             ArchiveError::Malformed { .. } | ArchiveError::Refused { .. } => {
                 failed("archive-malformed")
             }
@@ -44,14 +48,10 @@ impl From<ArchiveError> for Failure {
             ),
             ArchiveError::Changing { .. } => failed("archive-changing")
                 .hint("try again when nothing writes to it"),
-            ArchiveError::Io { source, .. }
-                if source.kind() == std::io::ErrorKind::PermissionDenied =>
-            {
-                failed("archive")
-                    .hint("--skip-unreadable leaves out what cannot be read, and tells it")
-            }
             _ => failed("archive"),
         }
+    }
+}
 
 /// Why the tree of `strata` could not be archived, for the commands that have `--skip-unreadable`: it
 /// helps where something in the live folder cannot be read.
@@ -71,7 +71,5 @@ pub(super) fn while_reading(strata: &[Stratum]) -> impl Fn(ArchiveError) -> Fail
             true => failure.hint("--skip-unreadable leaves out what cannot be read, and tells it"),
             false => failure,
         }
-    }
-}
     }
 }

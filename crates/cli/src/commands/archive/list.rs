@@ -52,6 +52,9 @@ pub(super) fn list(from: &FromArgument, given: &KeyArguments, json: bool) -> Ans
         let rows: Vec<Vec<String>> = snapshots.iter().map(|one| row(one, &checks)).collect();
         let columns = ["NAME", "TAKEN", "SIZE", "ENCRYPTED", "AUTOMATIC"];
         print_table(&columns, &rows, "no snapshots in the archive");
+        for (name, lost) in snapshots.iter().filter_map(lost_of) {
+            println!("{}: {lost} could not be archived; `ctrlz verify` tells what", plain(name));
+        }
         for (name, error) in &listing.faults {
             println!("{}: {}", plain(name), plain(&error.to_string()));
         }
@@ -70,6 +73,12 @@ fn row(listed: &Listed, checks: &Checks) -> Vec<String> {
     ]
 }
 
+/// Of a snapshot in which not all could be kept, its name and how many things are not.
+fn lost_of(listed: &Listed) -> Option<(&str, u64)> {
+    let lost = listed.losses.filter(|lost| *lost > 0)?;
+    Some((listed.name.as_deref().unwrap_or(&listed.reference), lost))
+}
+
 fn as_json(listed: &Listed, checks: &Checks) -> Value {
     json!({
         "name": listed.name,
@@ -77,6 +86,7 @@ fn as_json(listed: &Listed, checks: &Checks) -> Value {
         "created": listed.created,
         "bytes": listed.size,
         "encrypted": listed.encrypted,
+        "not_archived": listed.losses,
         "automatic": checks.automatic(&listed.reference).map(Automatic::word),
         "manifest": listed.descriptor.digest.to_string(),
     })

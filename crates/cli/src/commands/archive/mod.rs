@@ -64,12 +64,23 @@ pub(crate) fn archive(arguments: &ArchiveArguments, json: bool) -> Answer {
 
 /// Tells what could not be kept.
 fn losses(losses: &Losses) {
+    told("not kept", losses);
+}
+
+/// Tells what could not be kept when it was archived.
+fn not_archived(losses: Option<&Losses>) {
+    if let Some(losses) = losses {
+        told("not archived", losses);
+    }
+}
+
+fn told(how: &str, losses: &Losses) {
     for loss in &losses.first {
-        println!("  not kept: {}", plain(&loss.to_string()));
+        println!("  {how}: {}", plain(&loss.to_string()));
     }
     let more = losses.total.saturating_sub(losses.first.len() as u64);
     if more > 0 {
-        println!("  not kept: {more} more");
+        println!("  {how}: {more} more");
     }
 }
 

@@ -163,7 +163,7 @@ fn one<'a>(
             continue;
         }
         match bring::into_store(context, &source(snapshot), &as_it_was) {
-            Ok((_, made)) => rebuilt.snapshots.push((snapshot.name.clone(), made.id)),
+            Ok(made) => rebuilt.snapshots.push((snapshot.name.clone(), made.snapshot.id)),
             Err(failure) => rebuilt.failed.push((snapshot.name.clone(), failure.in_words())),
         }
     }
