@@ -2,6 +2,7 @@
 //! are the user's subordinate ids, and their files can be read, copied and removed only inside a
 //! user namespace that has these ids.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -13,8 +14,9 @@ use ctrlz_isolation::native;
 use ctrlz_store::SqliteStore;
 
 use crate::actor;
-use crate::arguments::{Arguments, Command, Destination, SnapshotArguments};
-use crate::commands::parted;
+use crate::arguments::{
+    Arguments, Command, ImportArguments, PullArguments, RecoverArguments, SnapshotArguments,
+};
 use crate::failure::{Failure, OWN_FAILURE};
 use crate::{Answer, places};
 
@@ -26,6 +28,25 @@ pub(crate) fn outside() -> Option<(u32, u32)> {
     OUTSIDE.get().copied()
 }
 
+/// The option by which a command begins in such a child.
+pub(crate) const OPTION: &str = "--many-owners";
+
+/// Whether files of many owners need such a child that this process is not.
+pub(crate) fn is_missing() -> bool {
+    outside().is_none() && native::has_subordinate_ids()
+}
+
+/// Begins the command anew in such a child: what it brings back has files of many owners. Only its
+/// failure is answered.
+pub(crate) fn begin_again() -> Failure {
+    let words = std::env::args_os().skip(1);
+    let error = match std::env::current_exe() {
+        Ok(program) => std::process::Command::new(program).args(words).arg(OPTION).exec(),
+        Err(error) => error,
+    };
+    Failure::caused(OWN_FAILURE, "isolation", &error)
+}
+
 /// Whether the command concerns such a sandbox, and this user has subordinate ids.
 pub(crate) fn is_needed(arguments: &Arguments) -> Result<bool, Failure> {
     if rustix::process::geteuid().is_root() {
@@ -35,13 +56,8 @@ pub(crate) fn is_needed(arguments: &Arguments) -> Result<bool, Failure> {
         Concern::None => false,
         Concern::Root => true,
         Concern::All => any_sandbox(|_| true)?,
-        Concern::Named(name) => any_sandbox(|sandbox| sandbox.name == *name)?,
+        Concern::Named(name) => any_sandbox(|sandbox| sandbox.name.as_str() == name)?,
         Concern::Snapshots(ids) => any_of_snapshots(ids)?,
-        Concern::Arriving(name) => {
-            // One that is not here yet is made as the archive tells.
-            let is_here = any_sandbox_at_all(|sandbox| sandbox.name.as_str() == name)?;
-            !is_here || any_sandbox(|sandbox| sandbox.name.as_str() == name)?
-        }
         Concern::Folder => {
             let folder = places::working_folder()?;
             any_sandbox(|sandbox| sandbox.folder.as_deref() == Some(folder.as_path()))?
@@ -55,17 +71,15 @@ enum Concern<'a> {
     None,
     /// One that `--root` asks for.
     Root,
-    Named(&'a SandboxName),
+    Named(&'a str),
     /// Those of these snapshots.
     Snapshots(&'a [SnapshotId]),
-    /// The one of that name, to which something comes; made when it is not there.
-    Arriving(&'a str),
     Folder,
     All,
 }
 
 fn pick(name: Option<&SandboxName>) -> Concern<'_> {
-    name.map_or(Concern::Folder, Concern::Named)
+    name.map_or(Concern::Folder, |name| Concern::Named(name.as_str()))
 }
 
 /// `--root` with something else than the host's own.
@@ -81,11 +95,11 @@ fn concern(command: &Command) -> Concern<'_> {
     match command {
         Command::Run(arguments) => with_root(arguments.root.as_deref()),
         Command::New(arguments) => with_root(arguments.root.as_deref()),
-        Command::Exec(arguments) => Concern::Named(&arguments.sandbox),
-        Command::Rm(arguments) => Concern::Named(&arguments.sandbox),
-        Command::Suspend(arguments) => Concern::Named(&arguments.sandbox),
-        Command::Resume(arguments) => Concern::Named(&arguments.sandbox),
-        Command::Fork(arguments) => Concern::Named(&arguments.sandbox),
+        Command::Exec(arguments) => Concern::Named(arguments.sandbox.as_str()),
+        Command::Rm(arguments) => Concern::Named(arguments.sandbox.as_str()),
+        Command::Suspend(arguments) => Concern::Named(arguments.sandbox.as_str()),
+        Command::Resume(arguments) => Concern::Named(arguments.sandbox.as_str()),
+        Command::Fork(arguments) => Concern::Named(arguments.sandbox.as_str()),
         Command::Shell(arguments) => pick(arguments.sandbox.as_ref()),
         Command::Diff(arguments) => pick(arguments.sandbox.sandbox.as_ref()),
         Command::Commit(arguments) => pick(arguments.sandbox.sandbox.as_ref()),
@@ -101,10 +115,18 @@ fn concern(command: &Command) -> Concern<'_> {
             ids => Concern::Snapshots(ids),
         },
         Command::Export(arguments) => Concern::Snapshots(std::slice::from_ref(&arguments.snapshot)),
-        Command::Pull(arguments) => arriving(&arguments.destination, Some(&arguments.name)),
-        Command::Import(arguments) => arriving(&arguments.destination, arguments.name.as_deref()),
-        Command::Recover(arguments) if arguments.from_archive.is_some() => Concern::Root,
-        Command::Rollback(_) | Command::Show(_) | Command::Recover(_) => Concern::All,
+        // The snapshot itself tells it, and it begins anew then.
+        Command::Pull(PullArguments { destination, .. })
+        | Command::Import(ImportArguments { destination, .. }) => match destination.many_owners {
+            true => Concern::Root,
+            false => Concern::None,
+        },
+        Command::Recover(RecoverArguments { from_archive: Some(_), .. }) => Concern::None,
+        Command::Rollback(arguments) => match arguments.words.as_slice() {
+            [name, _] => Concern::Named(name),
+            _ => Concern::Folder,
+        },
+        Command::Show(_) | Command::Recover(_) => Concern::All,
         Command::Ls
         | Command::Release(_)
         | Command::Archive(_)
@@ -130,25 +152,11 @@ fn concern(command: &Command) -> Concern<'_> {
     }
 }
 
-/// What is brought back as the archive's `name` says, unless the user names the sandbox. In a folder
-/// of its own, all of it is the user's.
-fn arriving<'a>(wanted: &'a Destination, name: Option<&'a str>) -> Concern<'a> {
-    match (&wanted.to, &wanted.sandbox, name) {
-        (Some(_), _, _) => Concern::None,
-        (None, Some(sandbox), _) => Concern::Arriving(sandbox.as_str()),
-        (None, None, Some(name)) => Concern::Arriving(parted(name).0),
-        (None, None, None) => Concern::Root,
-    }
-}
-
 /// Whether a sandbox that `matches` holds files of many owners.
 fn any_sandbox(matches: impl Fn(&Sandbox) -> bool) -> Result<bool, Failure> {
-    any_sandbox_at_all(|one| matches(one) && one.root.has_many_owners())
-}
-
-fn any_sandbox_at_all(matches: impl Fn(&Sandbox) -> bool) -> Result<bool, Failure> {
     let Some(store) = store()? else { return Ok(false) };
-    Ok(store.sandboxes()?.iter().any(matches))
+    let concerned = |one: &Sandbox| matches(one) && one.root.has_many_owners();
+    Ok(store.sandboxes()?.iter().any(concerned))
 }
 
 /// The same for the sandboxes of these snapshots, as far as there are any.

@@ -84,6 +84,9 @@ pub(crate) struct Destination {
     /// The folder that the sandbox is of, when it is not where it was
     #[arg(long, value_name = "FOLDER", conflicts_with = "to")]
     pub(crate) base: Option<PathBuf>,
+    /// Begin in a process that may handle files of many owners
+    #[arg(long, hide = true)]
+    pub(crate) many_owners: bool,
 }
 
 #[derive(Debug, Args)]

@@ -42,7 +42,7 @@ mod top;
 mod undo;
 mod unusual;
 
-pub(crate) use archive::{lost, parted};
+pub(crate) use archive::lost;
 pub(crate) use contents::seen as contents_seen;
 pub(crate) use daemon::is_running as is_daemon_running;
 pub(crate) use hook::BLOCKS;

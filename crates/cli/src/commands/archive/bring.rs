@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ctrlz_archive::archiver::{Record, restore, restore_layer, state_of, whole_record};
+use ctrlz_archive::archiver::{Record, Whole, restore, restore_layer, state_of, whole_record};
 use ctrlz_archive::crypt::Keyring;
 use ctrlz_archive::image::Role;
 use ctrlz_archive::place::Place;
@@ -27,7 +27,7 @@ use crate::arguments::Destination;
 use crate::context::{Context, WhenBusy};
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::root::images;
-use crate::{places, show};
+use crate::{mapped, places, show};
 
 /// What is brought back.
 #[derive(Clone, Copy)]
@@ -46,7 +46,11 @@ pub(super) fn bring(
     match &wanted.to {
         Some(to) => files(source, to, &wanted.path, json),
         None => {
-            let Brought { sandbox, snapshot, lost } = into_store(context, source, wanted)?;
+            let whole = whole_record(source.place, source.snapshot, source.keys)?;
+            if whole.0.sandbox.root.has_many_owners() && mapped::is_missing() {
+                return Err(mapped::begin_again());
+            }
+            let Brought { sandbox, snapshot, lost } = into_store(context, source, whole, wanted)?;
             if json {
                 show::print_json(&[
                     ("sandbox", show::to_json(&sandbox.name)?),
@@ -146,9 +150,9 @@ pub(super) struct Brought {
 pub(super) fn into_store(
     context: &Context,
     source: &Source<'_>,
+    (record, drivers): Whole,
     wanted: &Destination,
 ) -> Result<Brought, Failure> {
-    let (record, drivers) = whole_record(source.place, source.snapshot, source.keys)?;
     let state = match state_of(source.place, source.snapshot, source.keys)? {
         Some(bytes) => Some(bundle(&bytes)?),
         None => None,

@@ -48,7 +48,6 @@ pub(crate) use policy::{awaited, is_due as is_archive_due};
 pub(crate) use pull::pull;
 pub(crate) use push::push;
 pub(crate) use rebuild::rebuild;
-pub(crate) use snapshot_name::parted;
 pub(crate) use values::{ArchivedValues, values};
 pub(crate) use yielding::YIELDED;
 

@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ctrlz_archive::archiver::{Record, whole_record};
+use ctrlz_archive::crypt::Keyring;
+use ctrlz_archive::place::Place;
 use ctrlz_archive::snapshot::{Snapshot as AtRest, list};
 use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::name::SandboxName;
@@ -17,6 +19,7 @@ use crate::Answer;
 use crate::arguments::{Destination, KeyArguments};
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE};
+use crate::mapped;
 use crate::show::{self, plain};
 
 /// What became of one sandbox.
@@ -60,8 +63,8 @@ pub(crate) fn rebuild(from: Option<&str>, given: &KeyArguments, json: bool) -> A
     for (name, mut snapshots) in sandboxes {
         // The newest makes the sandbox, and with it the whole history of its state.
         snapshots.sort_by_key(|(record, _)| std::cmp::Reverse(record.snapshot.created));
-        let source = |snapshot| Source { place: place.as_ref(), keys: keys.as_ref(), snapshot };
-        rebuilt.push(one(&context, &mut begun, name, &snapshots, source)?);
+        let archive = Archive { place: place.as_ref(), keys: keys.as_ref(), from, given };
+        rebuilt.push(one(&context, &mut begun, name, snapshots, &archive)?);
     }
     begun.over()?;
     let code = u8::from(
@@ -134,12 +137,65 @@ impl Begun {
     }
 }
 
-fn one<'a>(
+/// Where the snapshots lie, as it was opened and as the command line names it.
+struct Archive<'a> {
+    place: &'a dyn Place,
+    keys: Option<&'a Keyring>,
+    from: Option<&'a str>,
+    given: &'a KeyArguments,
+}
+
+impl Archive<'_> {
+    /// Brings one snapshot back; its name here, or why it did not.
+    fn bring(
+        &self,
+        context: &Context,
+        record: &Record,
+        snapshot: &AtRest,
+    ) -> Result<SnapshotId, String> {
+        if record.sandbox.root.has_many_owners() && mapped::is_missing() {
+            return self.bring_elsewhere(snapshot);
+        }
+        let source = Source { place: self.place, keys: self.keys, snapshot };
+        let brought = whole_record(self.place, snapshot, self.keys)
+            .map_err(Failure::from)
+            .and_then(|whole| bring::into_store(context, &source, whole, &Destination::default()));
+        brought.map(|made| made.snapshot.id).map_err(|failure| failure.in_words())
+    }
+
+    /// The same in another process, which may handle files of many owners: in this one, others come
+    /// back as well.
+    fn bring_elsewhere(&self, snapshot: &AtRest) -> Result<SnapshotId, String> {
+        let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let mut command = std::process::Command::new(program);
+        command.args(["--json", "pull", &snapshot.reference, mapped::OPTION]);
+        command.args(self.from.into_iter().flat_map(|place| ["--from", place]));
+        for file in &self.given.identity {
+            command.arg("--identity").arg(file);
+        }
+        if let Some(file) = &self.given.passphrase_file {
+            command.arg("--passphrase-file").arg(file);
+        }
+        let output = command.stderr(std::process::Stdio::inherit()).output();
+        let output = output.map_err(|error| error.to_string())?;
+        let told: Value = serde_json::from_slice(&output.stdout)
+            .map_err(|_| format!("`ctrlz pull` ended with {}", output.status))?;
+        if let Some(id) = told["snapshot"]["id"].as_str() {
+            return id.parse().map_err(|_| format!("`{id}` is no snapshot"));
+        }
+        let error = &told["error"];
+        let details = error["details"].as_array().into_iter().flatten();
+        let words = std::iter::once(&error["message"]).chain(details);
+        Err(words.filter_map(Value::as_str).collect::<Vec<_>>().join(": "))
+    }
+}
+
+fn one(
     context: &Context,
     begun: &mut Begun,
     name: SandboxName,
-    snapshots: &'a [(Record, AtRest)],
-    source: impl Fn(&'a AtRest) -> Source<'a>,
+    snapshots: Vec<(Record, AtRest)>,
+    archive: &Archive<'_>,
 ) -> Result<Rebuilt, Failure> {
     let here = match context.store().sandbox_named(name.as_str()) {
         Ok(sandbox) => Some(sandbox),
@@ -156,15 +212,14 @@ fn one<'a>(
         Some(sandbox) => context.store().snapshots(sandbox.id)?,
         None => Vec::new(),
     };
-    let as_it_was = Destination::default();
-    for (_, snapshot) in snapshots {
-        if let Some(there) = brought.iter().find(|one| bring::is_of(one, snapshot)) {
-            rebuilt.snapshots.push((snapshot.name.clone(), there.id));
+    for (record, snapshot) in snapshots {
+        if let Some(there) = brought.iter().find(|one| bring::is_of(one, &snapshot)) {
+            rebuilt.snapshots.push((snapshot.name, there.id));
             continue;
         }
-        match bring::into_store(context, &source(snapshot), &as_it_was) {
-            Ok(made) => rebuilt.snapshots.push((snapshot.name.clone(), made.snapshot.id)),
-            Err(failure) => rebuilt.failed.push((snapshot.name.clone(), failure.in_words())),
+        match archive.bring(context, &record, &snapshot) {
+            Ok(id) => rebuilt.snapshots.push((snapshot.name, id)),
+            Err(why) => rebuilt.failed.push((snapshot.name, why)),
         }
     }
     Ok(rebuilt)

@@ -60,6 +60,10 @@ fn a_root_with_files_of_many_owners_comes_back_with_them() {
         assert_eq!(owner(scene, "srv/made"), Some(33));
         assert_eq!(scene.ok(&["exec", "box", "--", "/bin/give"]), "33\n");
     };
+    // Beside it, one of a folder is as whole as it was.
+    scene.inside("echo more > theirs");
+    scene.ok(&["rollback", plain.trim_start_matches("project."), "--verify"]);
+    assert_eq!(scene.inside("cat theirs"), "theirs\n");
     // To the sandbox that is there; to one that is made, on the image that is there; and to a store
     // that has nothing.
     scene.ok(&["pull", &name]);
@@ -74,6 +78,7 @@ fn a_root_with_files_of_many_owners_comes_back_with_them() {
     scene.host("mv \"$CTRLZ_HOME\"/archive ../archive; rm -f \"$CTRLZ_HOME\"/store.db*");
     scene.ok(&["recover", "--from-archive", "../archive"]);
     there(&scene);
+    assert_eq!(scene.changes(), ["added theirs"]);
     assert_eq!(scene.inside("cat mine theirs"), "mine\ntheirs\n");
 
     // What is of a folder keeps its owner, whatever else is in the store.
