@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{blobs, push, scene};
-use crate::support::{Scene, Tree};
+use crate::support::{CTRLZ, Outcome, Scene, Tree, has};
 
 /// Starts the command, and kills it unless it ends before.
 fn kill_after(scene: &Scene, words: &[&str], pause: Duration) {
@@ -57,6 +57,50 @@ fn a_killed_push_loses_nothing_and_leaves_nothing() {
     let own = own.iter().map(String::as_str);
     let expected = own.chain(["./index.json", "./oci-layout"]).collect();
     assert!(left.is_subset(&expected), "{left:?}");
+}
+
+/// Runs the command on the same archive again and again, killed before each call by which a file gets
+/// its name or loses it, until it comes to its end; `look` sees what is there each time. How often it
+/// was killed.
+fn kill_before_each_step(scene: &Scene, words: &[&str], look: impl Fn()) -> u32 {
+    scene.host("rm -rf ../saved; mkdir ../saved; cp -a \"$CTRLZ_HOME\"/archive* ../saved");
+    for step in 1..100 {
+        scene.host("rm -rf \"$CTRLZ_HOME\"/archive*; cp -a ../saved/* \"$CTRLZ_HOME\"");
+        let kill = format!("inject=/^(rename|unlink):signal=KILL:when={step}");
+        let strace = ["-f", "-qq", "-o", "/dev/null", "-e", "trace=/^(rename|unlink)", "-e", &kill];
+        let words = strace.iter().chain(&[CTRLZ]).chain(words);
+        let outcome = Outcome::of(&mut scene.program("strace", words));
+        look();
+        if outcome.status.success() {
+            return step - 1;
+        }
+        assert_eq!(outcome.err(), "", "it was not killed: {outcome}");
+    }
+    panic!("{words:?} never ended");
+}
+
+#[test]
+fn whatever_step_is_the_last_one_the_archive_is_whole() {
+    if !has("strace") {
+        return;
+    }
+    let scene = scene();
+    let first = push(&scene);
+    scene.inside("seq 1000 > grown");
+    scene.host("seq 2000 > d/grown");
+    let second = push(&scene);
+    scene.inside("seq 1001 > grown");
+    let whole = || {
+        scene.ok(&["verify"]);
+        assert!(scene.ok(&["archive", "ls"]).contains(&first));
+    };
+    let kills = kill_before_each_step(&scene, &["push"], whole);
+    assert!(kills > 5, "{kills}");
+    scene.ok(&["drill"]);
+    assert!(kill_before_each_step(&scene, &["archive", "rm", &second], whole) > 0);
+    assert!(kill_before_each_step(&scene, &["archive", "gc", "--now"], whole) > 0);
+    scene.ok(&["drill"]);
+    scene.ok(&["drill", &first]);
 }
 
 #[test]
