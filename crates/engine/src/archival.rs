@@ -3,9 +3,10 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use ctrlz_core::archive::{Arrival, Stratum};
+use ctrlz_core::archive::{Arrival, Dialect, Stratum};
+use ctrlz_core::digest::Digest;
 use ctrlz_core::id::OperationId;
-use ctrlz_core::lifecycle::Life;
+use ctrlz_core::lifecycle::{Life, Setup};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::operation::{Operation, OperationKind};
 use ctrlz_core::sandbox::Sandbox;
@@ -160,7 +161,10 @@ impl SandboxCore<'_> {
         let now = &held.sandbox.point;
         let (tree, landing) = match bring {
             None => (now.tree.clone(), None),
-            Some(bring) => land(held.driver, &held.sandbox.base, bring)?,
+            Some(bring) => {
+                let Landed { tree, landing, .. } = land(held.driver, &held.sandbox.base, bring)?;
+                (tree, Some(landing))
+            }
         };
         let mut snapshot = None;
         let performed = self.perform(
@@ -181,16 +185,37 @@ impl SandboxCore<'_> {
         Ok(snapshot.ok_or_else(missing)?)
     }
 
-    /// Makes a sandbox that begins with what `bring` brings.
+    /// How many of the parts of a tree of the sandbox, from the lowest on and without the live
+    /// folder, its setup left; 0 where that cannot be told of this tree.
+    ///
+    /// # Errors
+    /// A failure to read the store.
+    pub fn parts_of_setup(
+        &self,
+        sandbox: &Sandbox,
+        strata: &[Stratum],
+    ) -> Result<usize, EngineError> {
+        let sandbox = self.store.sandbox(sandbox.id)?;
+        let Some(origin) = sandbox.life.origin() else { return Ok(0) };
+        // What is damaged is told by whoever needs it.
+        let Ok(left) = self.driver_of(&sandbox)?.strata(origin) else { return Ok(0) };
+        let (left, all) = (names(&left), names(strata));
+        let begins = left.len() <= all.len()
+            && left.iter().zip(&all).all(|(left, there)| left.is_some() && left == there);
+        Ok(if begins { left.len() } else { 0 })
+    }
+
+    /// Makes a sandbox that begins with what `bring` brings, of which a setup left the lowest parts,
+    /// where `setup` tells so.
     ///
     /// # Errors
     /// When the name is taken, no driver can use the base, what `bring` answers, or a failure to
     /// write. Nothing is made then.
     pub fn receive_new<E: From<EngineError>>(
         &self,
-        name: SandboxName,
-        folder: Option<PathBuf>,
+        (name, folder): (SandboxName, Option<PathBuf>),
         choice: &BaseChoice,
+        setup: Option<LeftBySetup>,
         bring: Box<Bring<'_, E>>,
     ) -> Result<Sandbox, E> {
         let mut refusal = None;
@@ -205,7 +230,8 @@ impl SandboxCore<'_> {
             Some(error) => EngineError::from(error),
             None => EngineError::NoDriver { sandbox: name.to_string(), driver: "any".to_owned() },
         })?;
-        let (tree, landing) = land(driver, &choice.base, bring)?;
+        let Landed { tree, landing, parts } = land(driver, &choice.base, bring)?;
+        let setup = setup.and_then(|left| begun_after(driver, &choice.base, &parts, left));
         let new = NewSandbox {
             name,
             folder,
@@ -213,10 +239,10 @@ impl SandboxCore<'_> {
             base: choice.base.clone(),
             driver: driver.name().to_owned(),
             tree,
-            life: Life::default(),
+            life: Life { setup, ..Life::default() },
         };
         let made = self.store.create_sandbox(&new, None);
-        clear(driver, landing);
+        clear(driver, Some(landing));
         Ok(made.map_err(EngineError::from)?)
     }
 }
@@ -226,19 +252,58 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
     path.symlink_metadata().ok().map(|found| (found.dev(), found.ino()))
 }
 
-/// The tree of what `bring` brings, and the landing, which has to stay until the tree is recorded:
-/// it keeps collection away from it.
+/// The names of the parts on the live folder.
+fn names(strata: &[Stratum]) -> Vec<Option<&str>> {
+    let on_folder =
+        strata.iter().filter(|stratum| stratum.id.is_some() || stratum.dialect != Dialect::Plain);
+    on_folder.map(|stratum| stratum.id.as_deref()).collect()
+}
+
+/// What a setup left of a tree that comes from elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LeftBySetup {
+    /// What its commands were, and on what.
+    pub digest: Digest,
+    /// How many of the parts, from the lowest on.
+    pub parts: usize,
+}
+
+/// That a sandbox of `parts`, which have arrived, began after a setup; nothing where what that left
+/// did not keep its names.
+fn begun_after(
+    driver: &dyn WorkspaceDriver,
+    base: &Path,
+    parts: &[Arrival],
+    left: LeftBySetup,
+) -> Option<Setup> {
+    let lowest = parts.get(..left.parts).filter(|lowest| !lowest.is_empty())?;
+    let holds =
+        |part: &Arrival| part.id.as_deref().is_some_and(|id| driver.holds(id).unwrap_or(false));
+    let origin = lowest.iter().all(holds).then(|| driver.adopt(base, lowest).ok())??;
+    Some(Setup::From { digest: left.digest, origin, moves: Vec::new() })
+}
+
+/// What arrived.
+struct Landed {
+    tree: Tree,
+    /// It has to stay until the tree is recorded: it keeps collection away from it.
+    landing: PathBuf,
+    parts: Vec<Arrival>,
+}
+
+/// The tree of what `bring` brings.
 fn land<E: From<EngineError>>(
     driver: &dyn WorkspaceDriver,
     base: &Path,
     bring: Box<Bring<'_, E>>,
-) -> Result<(Tree, Option<PathBuf>), E> {
+) -> Result<Landed, E> {
     let landing = driver.landing().map_err(EngineError::from)?;
     let adopted = bring(driver, &landing).and_then(|parts| {
-        driver.adopt(base, &parts).map_err(|error| EngineError::from(error).into())
+        let tree = driver.adopt(base, &parts).map_err(EngineError::from)?;
+        Ok((tree, parts))
     });
     match adopted {
-        Ok(tree) => Ok((tree, Some(landing))),
+        Ok((tree, parts)) => Ok(Landed { tree, landing, parts }),
         Err(error) => {
             clear(driver, Some(landing));
             Err(error)

@@ -30,7 +30,7 @@ mod upkeep;
 pub use self::core::{Contents, SandboxCore, Waiting};
 pub use self::error::{EngineError, in_full};
 pub use approval::{Approved, SANDBOX_VARIABLE, refuse};
-pub use archival::Bring;
+pub use archival::{Bring, LeftBySetup};
 pub use automatic::{AutomaticRules, risk_rises};
 pub use commit::{CommitOptions, CommitReport};
 pub use emergency::Containment;

@@ -54,6 +54,8 @@ pub struct Subject<'a> {
     pub scope: SnapshotScope,
     /// What its tree is made of, as the driver says; not looked at for the state alone.
     pub strata: &'a [Stratum],
+    /// How many of these on the live folder, from the lowest on, the sandbox's setup left.
+    pub setup: usize,
     /// The state at its version, as a file; `None` when there is none.
     pub state: Option<&'a [u8]>,
 }

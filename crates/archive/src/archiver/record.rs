@@ -55,6 +55,9 @@ pub struct LayerRecord {
     pub root: bool,
     /// Whether it is a whole tree and lies on nothing.
     pub whole: bool,
+    /// Whether the sandbox's setup left it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub setup: bool,
 }
 
 /// What a snapshot's record says, and what the workspace driver wrote down about each of its sealed

@@ -74,7 +74,11 @@ impl<'a> Writing<'a> {
             SnapshotScope::Full => Some(self.listing(&tree)?),
             SnapshotScope::Incremental | SnapshotScope::StateOnly => None,
         };
-        let layers = tree.sealed.iter().map(|(_, record)| record.clone()).collect();
+        let layers = tree.sealed.iter().enumerate().map(|(number, (_, record))| LayerRecord {
+            setup: number < subject.setup,
+            ..record.clone()
+        });
+        let layers = layers.collect();
         let of = (subject.sandbox, subject.snapshot);
         let record = Record::new(subject.scope, of, self.tree, layers, &self.losses);
         let made = self
@@ -137,6 +141,7 @@ impl<'a> Writing<'a> {
             id: stratum.id.clone(),
             root: stratum.root,
             whole: stratum.dialect == Dialect::Plain,
+            setup: false,
         };
         tree.sealed.push((made, record));
         tree.drivers.push(driver);

@@ -94,8 +94,14 @@ impl Scene {
         ];
         let (sandbox, snapshot) = (sandbox(&self.directory.path().join("base")), snapshot());
         let (scope, strata) = (SnapshotScope::Full, strata.as_slice());
-        let subject =
-            Subject { sandbox: &sandbox, snapshot: &snapshot, scope, strata, state: None };
+        let subject = Subject {
+            sandbox: &sandbox,
+            snapshot: &snapshot,
+            scope,
+            strata,
+            setup: 0,
+            state: None,
+        };
         let memory = self.directory.path().join("memory");
         let options = LayerOptions { cores: 1, ..LayerOptions::default() };
         let archiver = Archiver { place: &self.place, memory: &memory, keys: None, options };

@@ -236,7 +236,8 @@ impl Work<'_> {
             hold_here();
             let strata = &self.setting.without_places(&loose.strata);
             let state = state.as_deref();
-            let subject = Subject { sandbox, snapshot, scope, strata, state };
+            let setup = core.parts_of_setup(sandbox, strata)?;
+            let subject = Subject { sandbox, snapshot, scope, strata, setup, state };
             let watch = Watch {
                 progress: &|_| (),
                 is_over: &|| yielding.is_over(),

@@ -10,13 +10,14 @@ use ctrlz_archive::snapshot::Snapshot as AtRest;
 use ctrlz_archive::unpack::{Devices, Restored, Whiteouts, remove_tree};
 use ctrlz_archive::{Losses, Target};
 use ctrlz_core::archive::Arrival;
+use ctrlz_core::lifecycle::Setup;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope};
 use ctrlz_core::state_store::{ImportConflict, StateImport};
 use ctrlz_core::store::StoreError;
 use ctrlz_core::workspace::WorkspaceDriver;
-use ctrlz_engine::{BaseChoice, Bring, SandboxCore};
+use ctrlz_engine::{BaseChoice, Bring, LeftBySetup, SandboxCore};
 use ctrlz_store::state_file::Bundle;
 
 use super::owners::owners;
@@ -177,8 +178,8 @@ pub(super) fn into_store(
             }
             Err(StoreError::NoSandbox(_)) => {
                 let made = bringing.make(context, core, (name, wanted.base.as_deref()))?;
-                if record.sandbox.life.origin().is_some() {
-                    // Which of the layers are the setup's is known only in the store that is gone.
+                if record.sandbox.life.origin().is_some() && made.life.origin().is_none() {
+                    // The record does not tell, or the layers were merged with others here.
                     eprintln!(
                         "ctrlz: what `setup:` left counts as changes of {name} now: look at \
                          `ctrlz diff {name}` before a commit"
@@ -345,7 +346,16 @@ impl Bringing<'_> {
             _ => None,
         };
         let name = name.clone();
-        core.receive_new(name, folder, &choice, self.parts())
+        core.receive_new((name, folder), &choice, self.left_by_setup(), self.parts())
+    }
+
+    fn left_by_setup(&self) -> Option<LeftBySetup> {
+        let digest = match self.record.sandbox.life.setup.as_ref()? {
+            Setup::Made { digest, .. } | Setup::From { digest, .. } => *digest,
+            Setup::Making { .. } => return None,
+        };
+        let parts = self.record.layers.iter().take_while(|layer| layer.setup).count();
+        Some(LeftBySetup { digest, parts })
     }
 
     fn choice(&self, base: Option<&Path>) -> Result<BaseChoice, Failure> {

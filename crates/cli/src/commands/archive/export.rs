@@ -115,7 +115,8 @@ impl Exporting<'_> {
         let archived = self.context.with_core(WhenBusy::Wait, |core| {
             core.with_strata(sandbox, snapshot, |strata| {
                 let state = state.as_deref();
-                let subject = Subject { sandbox, snapshot, scope, strata, state };
+                let setup = core.parts_of_setup(sandbox, strata)?;
+                let subject = Subject { sandbox, snapshot, scope, strata, setup, state };
                 archiver.archive(&subject, &|_| ()).map_err(while_reading(strata))
             })
         })?;

@@ -162,7 +162,7 @@ impl Pushing<'_> {
                 }
                 let scope = archived.scope;
                 let strata = &self.setting.without_places(strata);
-                let subject = Subject { sandbox, snapshot, scope, strata, state: None };
+                let subject = Subject { sandbox, snapshot, scope, strata, setup: 0, state: None };
                 archiver.is_current(&subject, archived).map_err(while_reading(strata))
             })
         })
@@ -258,7 +258,8 @@ pub(super) fn archive(
     core.with_strata(sandbox, snapshot, |strata| {
         let state = state.as_deref();
         let strata = &setting.without_places(strata);
-        let subject = Subject { sandbox, snapshot, scope, strata, state };
+        let setup = core.parts_of_setup(sandbox, strata)?;
+        let subject = Subject { sandbox, snapshot, scope, strata, setup, state };
         archiver.archive(&subject, &|bytes| progress.add(bytes)).map_err(while_reading(strata))
     })
 }

@@ -180,12 +180,12 @@ impl Archive<'_> {
         let output = output.map_err(|error| error.to_string())?;
         let told: Value = serde_json::from_slice(&output.stdout)
             .map_err(|_| format!("`ctrlz pull` ended with {}", output.status))?;
-        if let Some(id) = told["snapshot"]["id"].as_str() {
+        if let Some(id) = told.pointer("/snapshot/id").and_then(Value::as_str) {
             return id.parse().map_err(|_| format!("`{id}` is no snapshot"));
         }
-        let error = &told["error"];
-        let details = error["details"].as_array().into_iter().flatten();
-        let words = std::iter::once(&error["message"]).chain(details);
+        let details = told.pointer("/error/details").and_then(Value::as_array);
+        let message = told.pointer("/error/message");
+        let words = message.into_iter().chain(details.into_iter().flatten());
         Err(words.filter_map(Value::as_str).collect::<Vec<_>>().join(": "))
     }
 }

@@ -1,7 +1,7 @@
 //! A store whose database was lost is made anew from the archive.
 
 use super::{push, scene};
-use crate::support::Scene;
+use crate::support::{Scene, skipped};
 
 fn lose_the_database(scene: &Scene) {
     scene.host("rm \"$CTRLZ_HOME\"/store.db*");
@@ -79,4 +79,31 @@ fn from_another_place_and_with_what_is_damaged_told() {
     assert!(told.contains("project is here again"), "{told}");
     assert!(told.contains("web.snap-") && told.contains("CANNOT BE READ"), "{told}");
     scene.inside("test -e new/x");
+}
+
+#[test]
+fn what_a_setup_left_is_no_change_of_what_comes_back() {
+    let scene = Scene::with("echo one > a");
+    scene.write("ctrlz.yaml", "setup: [\"mkdir deps; echo lib > deps/lib\", \"echo two > a\"]\n");
+    scene.inside("echo mine > mine");
+    if scene.json(&["ls"])["sandboxes"][0]["driver"] == "copy" {
+        skipped("this workspace driver keeps whole trees");
+        return;
+    }
+    push(&scene);
+    lose_the_database(&scene);
+    // Where the layers are there still, and where they are not.
+    for from in [&[][..], &["../old/archive"]] {
+        let told = scene.run(&[&["recover", "--from-archive"], from].concat()).ok();
+        assert!(!told.err().contains("setup"), "{told}");
+        assert_eq!(scene.changes(), ["added mine"]);
+        assert_eq!(scene.inside("cat a deps/lib"), "two\nlib\n");
+        if from.is_empty() {
+            scene.host("mv \"$CTRLZ_HOME\" ../old");
+        }
+    }
+    scene.inside("echo more > more");
+    scene.ok(&["commit"]);
+    assert!(scene.exists("mine") && scene.exists("more") && !scene.exists("deps"));
+    assert_eq!(scene.read("a"), "one\n");
 }
