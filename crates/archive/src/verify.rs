@@ -18,7 +18,7 @@ use crate::{ArchiveError, Descriptor, Losses};
 pub struct Verifying<'a> {
     /// Only what these names lead to; everything when there are none.
     pub names: Vec<String>,
-    /// Which part of the blobs, 0.0 to 1.0. Manifests and configs are always checked.
+    /// Which part of the blobs, 0.0 to 1.0. Manifests, configs and records are always checked.
     pub sample: f64,
     /// Which ones those are; another number chooses others.
     pub seed: u64,

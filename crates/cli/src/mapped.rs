@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::sync::OnceLock;
 
-use ctrlz_core::id::SnapshotId;
+use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::store::Store;
@@ -58,6 +58,11 @@ pub(crate) fn is_needed(arguments: &Arguments) -> Result<bool, Failure> {
         Concern::All => any_sandbox(|_| true)?,
         Concern::Named(name) => any_sandbox(|sandbox| sandbox.name.as_str() == name)?,
         Concern::Snapshots(ids) => any_of_snapshots(ids)?,
+        Concern::Operation(id) => match store()?.map(|store| store.operation(id)) {
+            Some(Ok(operation)) => any_sandbox(|one| one.id == operation.request.sandbox)?,
+            // Whoever looks for it tells that it is not there.
+            _ => false,
+        },
         Concern::Folder => {
             let folder = places::working_folder()?;
             any_sandbox(|sandbox| sandbox.folder.as_deref() == Some(folder.as_path()))?
@@ -74,6 +79,8 @@ enum Concern<'a> {
     Named(&'a str),
     /// Those of these snapshots.
     Snapshots(&'a [SnapshotId]),
+    /// The one of this operation.
+    Operation(OperationId),
     Folder,
     All,
 }
@@ -126,7 +133,8 @@ fn concern(command: &Command) -> Concern<'_> {
             [name, _] => Concern::Named(name),
             _ => Concern::Folder,
         },
-        Command::Show(_) | Command::Recover(_) => Concern::All,
+        Command::Show(arguments) => Concern::Operation(arguments.operation),
+        Command::Recover(_) => Concern::All,
         Command::Ls
         | Command::Release(_)
         | Command::Archive(_)

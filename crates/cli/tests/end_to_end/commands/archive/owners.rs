@@ -7,7 +7,7 @@ use crate::support::{Scene, skipped};
 /// file and gives it to another.
 fn with_image() -> Scene {
     let scene = Scene::with(
-        r#"echo mine > mine; chmod 600 mine; mkdir -p ../root/bin ../root/etc; chmod 755 ../root
+        r#"echo mine > mine; chmod 600 mine; mkdir d; echo x > d/x; mkdir -p ../root/bin ../root/etc; chmod 755 ../root
 cat > ../give.c <<'C'
 #include <stdio.h>
 #include <sys/stat.h>
@@ -42,7 +42,8 @@ fn owner(scene: &Scene, path: &str) -> Option<u64> {
 #[test]
 fn a_root_with_files_of_many_owners_comes_back_with_them() {
     let scene = with_image();
-    scene.inside("echo theirs > theirs; chmod 600 theirs");
+    scene.inside("echo theirs > theirs; chmod 600 theirs; rm d/x");
+    let (then, operation) = (scene.changes(), scene.last());
     let plain = super::push(&scene);
     scene.ok(&["new", "box", "--root", "../layout"]);
     let given = scene.run(&["exec", "box", "--", "/bin/give", "/srv/made"]);
@@ -61,6 +62,8 @@ fn a_root_with_files_of_many_owners_comes_back_with_them() {
         assert_eq!(scene.ok(&["exec", "box", "--", "/bin/give"]), "33\n");
     };
     // Beside it, one of a folder is as whole as it was.
+    let shown = scene.json(&["show", &operation])["changes"].clone();
+    assert_eq!(shown.as_array().map(Vec::len), Some(then.len()), "{shown}");
     scene.inside("echo more > theirs");
     scene.ok(&["rollback", plain.trim_start_matches("project."), "--verify"]);
     assert_eq!(scene.inside("cat theirs"), "theirs\n");
@@ -78,7 +81,7 @@ fn a_root_with_files_of_many_owners_comes_back_with_them() {
     scene.host("mv \"$CTRLZ_HOME\"/archive ../archive; rm -f \"$CTRLZ_HOME\"/store.db*");
     scene.ok(&["recover", "--from-archive", "../archive"]);
     there(&scene);
-    assert_eq!(scene.changes(), ["added theirs"]);
+    assert_eq!(scene.changes(), then);
     assert_eq!(scene.inside("cat mine theirs"), "mine\ntheirs\n");
 
     // What is of a folder keeps its owner, whatever else is in the store.
