@@ -66,6 +66,20 @@ fn what_is_not_in_a_snapshot_is_told_whenever_one_looks() {
 }
 
 #[test]
+fn what_a_layer_could_not_keep_is_told_by_all_that_have_it() {
+    let scene = scene();
+    scene.inside("python3 -c \"import socket; socket.socket(socket.AF_UNIX).bind('talk')\"");
+    let is_kept_whole = scene.json(&["ls"])["sandboxes"][0]["driver"] == "copy";
+    names_it(&push(&scene)["losses"]);
+    for _ in 0..2 {
+        scene.inside("date +%N > now");
+        let pushed = push(&scene);
+        assert!(is_kept_whole || pushed["reused_layers"].as_u64() > Some(1), "{pushed}");
+        names_it(&pushed["losses"]);
+    }
+}
+
+#[test]
 fn nobody_without_a_key_reads_what_was_lost() {
     let scene = with_socket("a-very-secret-name");
     let identity = identity(&scene);
