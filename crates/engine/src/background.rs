@@ -2,21 +2,26 @@
 //!
 //! Each task has a thread of its own, so that a slow one holds up no other. One that fails or
 //! panics is tried again with growing pauses, and that it failed, and that it works again, is
-//! reported once. Where a panic aborts the process (`panic = "abort"`, as in releases), the
+//! reported once. One whose turn does not end is reported, too, as nothing else can be done about a
+//! thread; whoever stops the set waits for it only for so long. Where a panic aborts the process (`panic = "abort"`, as in releases), the
 //! supervisor has no part in it: the process that runs the set has to tell of it and be started
 //! again.
 
 use std::any::Any;
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The pause after a first failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest pause after failures.
 const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+/// For how long tasks are waited for that nobody asked to stop by [`Background::stop`].
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often it is looked whether they have stopped.
+const LOOK: Duration = Duration::from_millis(10);
 
 /// Why a task's turn failed.
 pub type TaskError = Box<dyn Error + Send + Sync>;
@@ -50,6 +55,8 @@ pub enum Report<'r> {
     },
     /// It panicked with that message, and did not before.
     Panicked(&'r str),
+    /// A turn of it has lasted so long already, and is not over.
+    Hangs(Duration),
 }
 
 /// Told what becomes of the tasks, by name.
@@ -58,12 +65,27 @@ pub type Reporter = dyn Fn(&str, Report<'_>) + Send + Sync;
 /// Tasks at work; they stop when this is stopped or dropped.
 pub struct Background {
     stop: Arc<Stop>,
-    threads: Vec<JoinHandle<()>>,
+    report: Arc<Reporter>,
+    running: Vec<Running>,
+}
+
+struct Running {
+    name: String,
+    turn: Arc<Mutex<Turn>>,
+    thread: JoinHandle<()>,
+}
+
+/// The turn that a task has now.
+#[derive(Default)]
+struct Turn {
+    begun: Option<Instant>,
+    /// Whether it was reported that it does not end.
+    is_told: bool,
 }
 
 impl std::fmt::Debug for Background {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Background").field("tasks", &self.threads.len()).finish_non_exhaustive()
+        f.debug_struct("Background").field("tasks", &self.running.len()).finish_non_exhaustive()
     }
 }
 
@@ -94,35 +116,62 @@ impl Background {
     /// # Errors
     /// When a thread cannot be started; none is left then.
     pub fn start(tasks: Vec<Box<dyn Task>>, report: Arc<Reporter>) -> std::io::Result<Self> {
-        let mut background = Self { stop: Arc::default(), threads: Vec::new() };
+        let mut background = Self { stop: Arc::default(), report, running: Vec::new() };
         for mut task in tasks {
-            let (stop, report) = (Arc::clone(&background.stop), Arc::clone(&report));
-            let name = task.name();
+            let (stop, report) = (Arc::clone(&background.stop), Arc::clone(&background.report));
+            let (name, turn) = (task.name(), Arc::<Mutex<Turn>>::default());
+            let (own_name, own_turn) = (name.clone(), Arc::clone(&turn));
             let thread = std::thread::Builder::new()
                 .name(name.clone())
-                .spawn(move || supervise(task.as_mut(), &name, &stop, &*report))?;
-            background.threads.push(thread);
+                .spawn(move || supervise(task.as_mut(), &own_name, &own_turn, &stop, &*report))?;
+            background.running.push(Running { name, turn, thread });
         }
         Ok(background)
     }
 
-    /// Asks all tasks to stop, and waits until they have.
-    pub fn stop(mut self) {
-        self.end();
+    /// Reports each task whose turn has lasted for `limit`, once a turn.
+    pub fn report_hanging(&self, limit: Duration) {
+        for one in &self.running {
+            let mut turn = lock(&one.turn);
+            let lasts = turn.begun.map(|begun| begun.elapsed()).filter(|lasts| *lasts >= limit);
+            if let Some(lasts) = lasts.filter(|_| !turn.is_told) {
+                turn.is_told = true;
+                // Held meanwhile, so that the end of the turn is reported after it.
+                tell(&*self.report, &one.name, Report::Hangs(lasts));
+            }
+        }
     }
 
-    fn end(&mut self) {
+    /// Asks all tasks to stop, and waits until they have, or until `patience` is over. Answers those
+    /// that have not: they go on until the process ends, and what they have begun is cut short then, as
+    /// by a crash.
+    #[must_use]
+    pub fn stop(mut self, patience: Duration) -> Vec<String> {
+        self.end(patience)
+    }
+
+    fn end(&mut self, patience: Duration) -> Vec<String> {
         self.stop.ask();
-        for thread in self.threads.drain(..) {
-            // A panic of a task ends no thread.
-            let _ = thread.join();
+        let begun = Instant::now();
+        let mut left = Vec::new();
+        for one in self.running.drain(..) {
+            while !one.thread.is_finished() && begun.elapsed() < patience {
+                std::thread::sleep(LOOK);
+            }
+            if one.thread.is_finished() {
+                // A panic of a task ends no thread.
+                let _ = one.thread.join();
+            } else {
+                left.push(one.name);
+            }
         }
+        left
     }
 }
 
 impl Drop for Background {
     fn drop(&mut self) {
-        self.end();
+        self.end(PATIENCE);
     }
 }
 
@@ -133,40 +182,53 @@ enum Trouble {
     Panic,
 }
 
-fn supervise(task: &mut dyn Task, name: &str, stop: &Stop, report: &Reporter) {
-    // Whoever reports may panic as well, which is no reason to leave the task alone.
-    let tell = |told: Report<'_>| {
-        let _ = catch_unwind(AssertUnwindSafe(|| report(name, told)));
-    };
-    let mut failures = 0;
+fn supervise(task: &mut dyn Task, name: &str, turn: &Mutex<Turn>, stop: &Stop, report: &Reporter) {
+    let mut failures: u32 = 0;
     let mut told = None;
     let mut pause = Duration::ZERO;
     while !stop.wait(pause) {
+        *lock(turn) = Turn { begun: Some(Instant::now()), is_told: false };
         // What it holds may be half done then; `reset` lets it go.
-        pause = match catch_unwind(AssertUnwindSafe(|| task.turn())) {
+        let done = catch_unwind(AssertUnwindSafe(|| task.turn()));
+        if std::mem::take(&mut *lock(turn)).is_told {
+            // However it ended, that is news after it was told that it does not.
+            failures = failures.saturating_add(1);
+            told = None;
+        }
+        pause = match done {
             Ok(Ok(pause)) => {
                 if failures > 0 {
-                    tell(Report::Works { failures });
+                    tell(report, name, Report::Works { failures });
                 }
                 (failures, told) = (0, None);
                 pause
             }
             Ok(Err(error)) => {
                 if told.is_none() {
-                    tell(Report::Failed(&error));
+                    tell(report, name, Report::Failed(&error));
                     told = Some(Trouble::Error);
                 }
                 begin_anew(task, &mut failures)
             }
             Err(panic) => {
                 if told != Some(Trouble::Panic) {
-                    tell(Report::Panicked(message(&*panic)));
+                    tell(report, name, Report::Panicked(message(&*panic)));
                     told = Some(Trouble::Panic);
                 }
                 begin_anew(task, &mut failures)
             }
         };
     }
+}
+
+/// Whoever reports may panic as well, which is no reason to leave the task alone.
+fn tell(report: &Reporter, name: &str, told: Report<'_>) {
+    let _ = catch_unwind(AssertUnwindSafe(|| report(name, told)));
+}
+
+/// A panic leaves a turn as it is.
+fn lock(turn: &Mutex<Turn>) -> MutexGuard<'_, Turn> {
+    turn.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Counts one more failure; answers how long to wait.
@@ -262,7 +324,7 @@ mod tests {
         let hour = Duration::from_secs(3600);
         scene.answers.iter().for_each(|answer| answer.send(ok(hour)).expect("send"));
         // Although the next turn would come in an hour.
-        scene.background.stop();
+        assert!(scene.background.stop(LONG).is_empty());
         assert!(scene.turns.try_recv().is_err());
     }
 
@@ -276,7 +338,7 @@ mod tests {
                 // All that was to be reported of the turns before is.
                 let told = scene.reports.try_iter().collect();
                 scene.answers[0].send(turn).expect("send");
-                scene.background.stop();
+                assert!(scene.background.stop(LONG).is_empty());
                 assert!(scene.reports.try_recv().is_err());
                 return told;
             }
@@ -286,6 +348,7 @@ mod tests {
     }
 
     const HOUR: Duration = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_secs(60);
 
     #[test]
     fn a_failure_is_told_once_and_so_is_its_end() {
@@ -329,7 +392,7 @@ mod tests {
             }
         }
         scene.answers[0].send(ok(HOUR)).expect("send");
-        scene.background.stop();
+        assert!(scene.background.stop(LONG).is_empty());
         assert_eq!(seen, ["task", "task", "reset", "task", "reset", "task"]);
     }
 
@@ -350,7 +413,43 @@ mod tests {
         for answer in &scene.answers {
             answer.send(ok(HOUR)).expect("send");
         }
-        scene.background.stop();
+        assert!(scene.background.stop(LONG).is_empty());
+    }
+
+    #[test]
+    fn a_turn_that_does_not_end_is_told_once_and_so_is_its_end() {
+        let scene = start(&["slow", "quick"]);
+        let mut begun = [scene.turns.recv().expect("a turn"), scene.turns.recv().expect("a turn")];
+        begun.sort_unstable();
+        scene.answers[1].send(ok(HOUR)).expect("send");
+        // A task that rests between two turns does not hang.
+        while lock(&scene.background.running[1].turn).begun.is_some() {
+            std::thread::yield_now();
+        }
+        scene.background.report_hanging(HOUR);
+        assert!(scene.reports.try_recv().is_err());
+        scene.background.report_hanging(Duration::ZERO);
+        scene.background.report_hanging(Duration::ZERO);
+        let told = scene.reports.recv().expect("told");
+        assert!(told.starts_with("slow: Hangs("), "{told}");
+        scene.answers[0].send(error("no luck")).expect("send");
+        assert_eq!(scene.reports.recv(), Ok("slow: Failed(\"no luck\")".to_owned()));
+        scene.answers[0].send(ok(HOUR)).expect("send");
+        assert_eq!(scene.reports.recv(), Ok("slow: Works { failures: 2 }".to_owned()));
+        assert!(scene.background.stop(LONG).is_empty());
+        assert!(scene.reports.try_recv().is_err());
+    }
+
+    #[test]
+    fn one_that_hangs_is_not_waited_for_without_end() {
+        let scene = start(&["hangs", "quick"]);
+        for _ in 0..2 {
+            scene.turns.recv().expect("a turn");
+        }
+        scene.answers[1].send(ok(HOUR)).expect("send");
+        assert_eq!(scene.background.stop(Duration::from_millis(50)), ["hangs"]);
+        // So that its thread ends, too.
+        scene.answers[0].send(ok(HOUR)).expect("send");
     }
 
     #[test]
@@ -377,6 +476,6 @@ mod tests {
             while seen.recv().expect("a turn") != "task" {}
             answer.send(turn).expect("send");
         }
-        background.stop();
+        assert!(background.stop(LONG).is_empty());
     }
 }

@@ -4,9 +4,13 @@
 //! of the task, from 1, or from that turn on when a `+` follows the number. `ACTION` is
 //!
 //! - `fail`, `panic`, `abort` (a panic that ends the process, as in releases), `kill` (SIGKILL to
-//!   the daemon), instead of what the task has to do, or
+//!   the daemon), `hang` (until the file in `CTRLZ_TASK_HOLD` is gone; without it, without end),
+//!   instead of what the task has to do, or
 //! - the same with `-after` behind it, once the task has done it.
+//!
+//! `CTRLZ_TASK_MILLIS` is how long a turn may last and how long a task is waited for at the end.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -18,6 +22,28 @@ static ABORTS: AtomicBool = AtomicBool::new(false);
 /// Whether a panic is to end the process.
 pub(super) fn aborts() -> bool {
     ABORTS.load(Ordering::SeqCst)
+}
+
+/// How long a turn may last before it is told.
+pub(super) fn long_turn() -> Duration {
+    millis(600_000)
+}
+
+/// For how long a task is waited for at the end.
+pub(super) fn patience() -> Duration {
+    millis(30_000)
+}
+
+fn millis(otherwise: u64) -> Duration {
+    let asked = std::env::var("CTRLZ_TASK_MILLIS").ok().and_then(|text| text.parse().ok());
+    Duration::from_millis(asked.unwrap_or(otherwise))
+}
+
+fn hang() {
+    let file = std::env::var_os("CTRLZ_TASK_HOLD");
+    while file.as_ref().is_none_or(|file| Path::new(file).exists()) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 struct Plan {
@@ -70,6 +96,7 @@ impl Faulty {
                     std::panic::panic_any(format!("asked for at turn {}", self.turns));
                 }
                 "kill" => kill_process(getpid(), Signal::KILL)?,
+                "hang" => hang(),
                 other => return Err(format!("there is no fault `{other}`").into()),
             }
         }

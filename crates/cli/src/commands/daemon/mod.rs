@@ -15,6 +15,8 @@ mod tracker;
 
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(not(feature = "faults"))]
+use std::time::Duration;
 
 use ctrlz_core::actor::Actor;
 use ctrlz_core::event::{HealthChanged, Severity};
@@ -24,6 +26,8 @@ use ctrlz_sys::signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
+#[cfg(feature = "faults")]
+use self::fault::{long_turn, patience};
 pub(crate) use self::lock::is_running;
 use self::telling::Teller;
 use crate::Answer;
@@ -34,6 +38,12 @@ use crate::show;
 
 /// How often it is tried to tell what could not be told.
 const CATCH_UP: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+/// A turn of a task that lasts so long is told: none has to do so much.
+#[cfg(not(feature = "faults"))]
+const LONG_TURN: Duration = Duration::from_secs(600);
+/// For how long tasks are waited for when the daemon is to end; service managers wait for longer.
+#[cfg(not(feature = "faults"))]
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) fn daemon(arguments: &DaemonArguments, json: bool) -> Answer {
     let store = places::store()?;
@@ -66,14 +76,19 @@ pub(crate) fn daemon(arguments: &DaemonArguments, json: bool) -> Answer {
     loop {
         let mut ready = [PollFd::new(&signals, PollFlags::IN)];
         match poll(&mut ready, Some(&CATCH_UP)) {
-            Ok(0) => teller.catch_up(),
+            Ok(0) => {
+                background.report_hanging(long_turn());
+                teller.catch_up();
+            }
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(failed(errno.into())),
         }
         while let Some(received) = signals.receive().map_err(failed)? {
             let asked = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
             if asked.iter().any(|signal| signal.as_raw() == received.signal) {
-                background.stop();
+                for task in background.stop(patience()) {
+                    teller.left_behind(&task);
+                }
                 teller.catch_up();
                 lock.end().map_err(failed)?;
                 return show::done();
@@ -111,6 +126,16 @@ fn tasks(store: &Path, remedies: bool) -> Result<Vec<Box<dyn Task>>, Failure> {
     #[cfg(feature = "faults")]
     let tasks = tasks.into_iter().map(fault::faulty).collect();
     Ok(tasks)
+}
+
+#[cfg(not(feature = "faults"))]
+fn long_turn() -> Duration {
+    LONG_TURN
+}
+
+#[cfg(not(feature = "faults"))]
+fn patience() -> Duration {
+    PATIENCE
 }
 
 /// The store, as a background task uses it.

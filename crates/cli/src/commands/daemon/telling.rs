@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use ctrlz_core::event::{Happening, HealthChanged, Severity};
+use ctrlz_core::span::Span;
 use ctrlz_core::store::{Store, StoreError};
 use ctrlz_engine::background::Report;
 use ctrlz_engine::in_full;
@@ -33,6 +35,11 @@ impl Teller {
                 format!("an error in ctrlz ended its turn: {panic}"),
                 "it is started again by itself; please report it",
             ),
+            Report::Hangs(lasts) => (
+                Severity::Warning,
+                format!("its turn has lasted for {} and is not over", Span(whole(*lasts))),
+                "the others go on; should it not end, start the daemon again",
+            ),
             Report::Works { failures } => {
                 (Severity::Ok, format!("it works again, after {failures} failures"), "")
             }
@@ -42,6 +49,14 @@ impl Teller {
             task,
             HealthChanged { check: format!("task {task}"), severity, evidence, remedy },
         );
+    }
+
+    /// Tells that `task` had not ended when the daemon did.
+    pub(super) fn left_behind(&self, task: &str) {
+        let evidence = "it did not end when the daemon was asked to, and was cut short".to_owned();
+        let remedy = "what it had begun is taken up by the next daemon".to_owned();
+        let (check, severity) = (format!("task {task}"), Severity::Warning);
+        self.tell(task, HealthChanged { check, severity, evidence, remedy });
     }
 
     /// Tells something else about the daemon.
@@ -70,6 +85,11 @@ impl Teller {
         }
         Ok(())
     }
+}
+
+/// Nobody wants to know more exactly.
+fn whole(lasts: Duration) -> Duration {
+    Duration::from_secs(lasts.as_secs())
 }
 
 #[cfg(test)]

@@ -42,11 +42,12 @@ fn each_task_fails_and_panics_once_and_then_does_all_its_work() {
 
 /// The others do their work while each task does what `action` says; a daemon in which it is well
 /// does what was left.
-fn always(action: &str, severity: &str) {
+fn always(action: &str, severity: &str, environment: &[(&str, &str)]) {
     for task in tasks() {
         let scene = scene();
         let fault = format!("{task}:1+:{action}");
-        let daemon = Daemon::start(&scene, &[("CTRLZ_TASK_FAULT", &fault)]);
+        let faults = [&[("CTRLZ_TASK_FAULT", fault.as_str())], environment].concat();
+        let daemon = Daemon::start(&scene, &faults);
         signs_of_life(&scene, &task);
         let check = format!("task {task}");
         until_told(&scene, &check, severity);
@@ -68,10 +69,53 @@ fn is_complete_without_a_daemon(scene: &crate::support::Scene) {
 
 #[test]
 fn a_task_that_always_fails_holds_up_no_other_and_loses_nothing() {
-    always("fail", "warning: it fails: asked for at turn");
+    always("fail", "warning: it fails: asked for at turn", &[]);
 }
 
 #[test]
 fn a_task_that_always_panics_holds_up_no_other_and_loses_nothing() {
-    always("panic", "critical: an error in ctrlz ended its turn: asked for at turn");
+    always("panic", "critical: an error in ctrlz ended its turn: asked for at turn", &[]);
+}
+
+#[test]
+fn a_task_that_always_hangs_holds_up_no_other_and_does_not_keep_the_daemon_from_ending() {
+    let quick = [("CTRLZ_TASK_MILLIS", "1000")];
+    always("hang", "warning: its turn has lasted for ", &quick);
+}
+
+#[test]
+fn a_task_that_hung_is_told_to_work_again() {
+    let scene = scene();
+    let hold = scene.root.join("hold");
+    std::fs::write(&hold, "").expect("write");
+    let daemon = Daemon::start(
+        &scene,
+        &[
+            ("CTRLZ_TASK_FAULT", "checkpoints:1:hang"),
+            ("CTRLZ_TASK_HOLD", hold.to_str().expect("text")),
+            ("CTRLZ_TASK_MILLIS", "1000"),
+        ],
+    );
+    let check = "task checkpoints";
+    until_told(&scene, check, "warning: its turn has lasted for ");
+    std::fs::remove_file(&hold).expect("remove");
+    until_told(&scene, check, "ok: it works again, after 1 failures");
+    signs_of_life(&scene, "");
+    daemon.end();
+    let told = told(&scene, check);
+    assert!(told[0].starts_with("warning: ") && told[1].starts_with("ok: "), "{told:?}");
+}
+
+#[test]
+fn a_task_that_is_left_behind_is_told() {
+    let scene = scene();
+    let daemon = Daemon::start(
+        &scene,
+        &[("CTRLZ_TASK_FAULT", "tracker:2+:hang"), ("CTRLZ_TASK_MILLIS", "100")],
+    );
+    until_told(&scene, "task tracker", "warning: its turn has lasted for ");
+    daemon.end();
+    let told = told(&scene, "task tracker");
+    assert!(told.last().is_some_and(|last| last.contains("was cut short")), "{told:?}");
+    scene.ok(&["audit", "verify"]);
 }
