@@ -7,6 +7,7 @@ use ctrlz_core::sink::SinkConfig;
 use ctrlz_core::store::{LogHead, LoggedEvent, Store, StoreError};
 
 use crate::dead::{self, DeadLetter};
+use crate::discreet::Redact;
 use crate::pause;
 use crate::position::{self, Desk, Position, SinkError};
 use crate::send::{Letter, Refused, Sender};
@@ -25,6 +26,23 @@ pub enum Delivery {
     /// The sink's own files.
     #[error(transparent)]
     Sink(#[from] SinkError),
+}
+
+/// What the sinks of one store have in common.
+#[derive(Clone, Copy)]
+pub struct Office<'o> {
+    /// The store with the log.
+    pub store: &'o dyn Store,
+    /// The folder in the store where sinks keep their positions.
+    pub sinks: &'o Path,
+    /// Takes secrets out of what is told of a failure.
+    pub redact: &'o Redact<'o>,
+}
+
+impl std::fmt::Debug for Office<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Office").field("sinks", &self.sinks).finish_non_exhaustive()
+    }
 }
 
 /// What one round did.
@@ -61,18 +79,18 @@ fn now() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// Delivers what `sink` has not got yet, for about as long as `budget`. `sinks` is the folder in
-/// the store where sinks keep their positions. A new sink begins with what happens from then on.
+/// Delivers what `sink` has not got yet, for about as long as `budget`. A new sink begins with what
+/// happens from then on.
 ///
 /// # Errors
 /// When the log or the sink's own files cannot be read or written. That the sink fails is no error:
 /// the answer tells it.
 pub fn deliver(
-    store: &dyn Store,
-    sinks: &Path,
+    office: Office<'_>,
     sink: &SinkConfig,
     budget: Duration,
 ) -> Result<Delivered, Delivery> {
+    let Office { store, sinks, .. } = office;
     let begun = Instant::now();
     let mut all: Option<Delivered> = None;
     loop {
@@ -83,7 +101,7 @@ pub fn deliver(
                 None => Ok(Delivered { busy: true, ..status(store, sinks, sink)? }),
             };
         };
-        let mut round = Round::begin(store, &desk, sink)?;
+        let mut round = Round::begin(office, &desk, sink)?;
         let is_through = round.run(store, begun, budget)?;
         let mut done = round.end()?;
         drop(desk);
@@ -133,10 +151,10 @@ struct Round<'r> {
 }
 
 impl<'r> Round<'r> {
-    fn begin(store: &dyn Store, desk: &'r Desk, sink: &'r SinkConfig) -> Result<Self, Delivery> {
-        let position = position(desk, &store.log_head()?)?;
+    fn begin(office: Office<'r>, desk: &'r Desk, sink: &'r SinkConfig) -> Result<Self, Delivery> {
+        let position = position(desk, &office.store.log_head()?)?;
         let (written, done) = (position.clone(), Delivered::default());
-        let sender = Sender::new(sink);
+        let sender = Sender::new(sink, office.redact);
         Ok(Self { desk, sink, sender, position, written, prepared: None, done })
     }
 
@@ -336,12 +354,8 @@ pub enum Probed {
 ///
 /// # Errors
 /// When the log or the sink's own files cannot be read or written.
-pub fn probe(
-    store: &dyn Store,
-    sinks: &Path,
-    sink: &SinkConfig,
-    number: i64,
-) -> Result<Probed, Delivery> {
+pub fn probe(office: Office<'_>, sink: &SinkConfig, number: i64) -> Result<Probed, Delivery> {
+    let Office { store, sinks, redact } = office;
     let Some(desk) = Desk::take(sinks, &sink.name)? else { return Ok(Probed::Busy) };
     let head = store.log_head()?;
     let mut position = position(&desk, &head)?;
@@ -350,7 +364,7 @@ pub fn probe(
         return Ok(Probed::Refused(format!("the log no longer has the event {number}")));
     };
     let letter = Letter { source: &head.source, number, text: &event.text, now: now() };
-    let mut sender = Sender::new(sink);
+    let mut sender = Sender::new(sink, redact);
     if let Err(refused) = sender.send(letter).and_then(|()| sender.settle()) {
         return Ok(Probed::Refused(refused.reason));
     }
@@ -382,17 +396,14 @@ pub struct Retried {
 ///
 /// # Errors
 /// When the sink's own files cannot be read or written.
-pub fn retry(
-    store: &dyn Store,
-    sinks: &Path,
-    sink: &SinkConfig,
-) -> Result<Option<Retried>, Delivery> {
+pub fn retry(office: Office<'_>, sink: &SinkConfig) -> Result<Option<Retried>, Delivery> {
+    let Office { store, sinks, redact } = office;
     let head = store.log_head()?;
     let Some(desk) = Desk::take(sinks, &sink.name)? else { return Ok(None) };
     let path = desk.dead_letters();
     let letters = dead::read(&path)?;
     let mut done = Retried { left: letters.len(), ..Retried::default() };
-    let mut sender = Sender::new(sink);
+    let mut sender = Sender::new(sink, redact);
     for dead in &letters {
         // It may be from a log before this one.
         let parsed: Option<serde_json::Value> = serde_json::from_str(&dead.event).ok();

@@ -11,6 +11,7 @@
 mod command;
 mod dead;
 mod deliver;
+mod discreet;
 mod file;
 mod pause;
 mod position;
@@ -22,6 +23,7 @@ pub use dead::DeadLetter;
 #[cfg(feature = "faults")]
 pub use deliver::set_clock;
 pub use deliver::{
-    Delivered, Delivery, Probed, Retried, dead_letters, deliver, probe, retry, status,
+    Delivered, Delivery, Office, Probed, Retried, dead_letters, deliver, probe, retry, status,
 };
+pub use discreet::Redact;
 pub use position::{Position, SinkError};

@@ -2,6 +2,7 @@
 
 use ctrlz_core::sink::{SinkConfig, SinkTarget};
 
+use crate::discreet::Redact;
 use crate::{command, file, socket, webhook};
 
 /// Why a sink did not take an event.
@@ -23,7 +24,7 @@ impl Refused {
 pub(crate) enum Sender<'c> {
     File(file::Writer<'c>),
     Socket(socket::Writer<'c>),
-    Each(&'c SinkConfig),
+    Each(&'c SinkConfig, &'c Redact<'c>),
 }
 
 /// An event as it is sent.
@@ -39,7 +40,8 @@ pub(crate) struct Letter<'e> {
 }
 
 impl<'c> Sender<'c> {
-    pub(crate) fn new(config: &'c SinkConfig) -> Self {
+    /// `redact` takes secrets out of what is told of a failure.
+    pub(crate) fn new(config: &'c SinkConfig, redact: &'c Redact<'c>) -> Self {
         match &config.target {
             SinkTarget::File { path, max_size, keep } => {
                 Self::File(file::Writer::new(path, max_size.0, *keep))
@@ -47,7 +49,7 @@ impl<'c> Sender<'c> {
             SinkTarget::Socket { path, timeout } => {
                 Self::Socket(socket::Writer::new(path, timeout.0))
             }
-            SinkTarget::Command { .. } | SinkTarget::Webhook { .. } => Self::Each(config),
+            SinkTarget::Command { .. } | SinkTarget::Webhook { .. } => Self::Each(config, redact),
         }
     }
 
@@ -56,7 +58,7 @@ impl<'c> Sender<'c> {
         match self {
             Self::File(writer) => writer.must_settle(letter),
             // Nothing of it is written down later than the next one is sent.
-            Self::Socket(_) | Self::Each(_) => false,
+            Self::Socket(_) | Self::Each(..) => false,
         }
     }
 
@@ -70,7 +72,7 @@ impl<'c> Sender<'c> {
     pub(crate) fn settle(&mut self) -> Result<(), Refused> {
         match self {
             Self::File(writer) => writer.settle(),
-            Self::Socket(_) | Self::Each(_) => Ok(()),
+            Self::Socket(_) | Self::Each(..) => Ok(()),
         }
     }
 
@@ -78,11 +80,13 @@ impl<'c> Sender<'c> {
         match self {
             Self::File(writer) => writer.send(letter),
             Self::Socket(writer) => writer.send(letter),
-            Self::Each(config) => match &config.target {
-                SinkTarget::Command { argv, timeout } => command::send(argv, timeout.0, letter),
+            Self::Each(config, redact) => match &config.target {
+                SinkTarget::Command { argv, timeout } => {
+                    command::send(argv, timeout.0, letter, redact)
+                }
                 SinkTarget::Webhook { url, secret, ca, timeout } => {
                     let place = webhook::Place { url, secret: secret.as_ref(), ca: ca.as_deref() };
-                    webhook::send(&place, timeout.0, letter)
+                    webhook::send(&place, timeout.0, letter, redact)
                 }
                 SinkTarget::File { .. } | SinkTarget::Socket { .. } => Ok(()),
             },

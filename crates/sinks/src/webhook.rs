@@ -10,6 +10,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
+use crate::discreet::{Redact, discreet};
 use crate::send::{Letter, Refused};
 
 /// Where to.
@@ -23,6 +24,7 @@ pub(crate) fn send(
     place: &Place<'_>,
     timeout: Duration,
     letter: Letter<'_>,
+    redact: &Redact<'_>,
 ) -> Result<(), Refused> {
     let agent = agent(place, timeout)?;
     // What it is recognised by when it comes twice.
@@ -39,7 +41,10 @@ pub(crate) fn send(
     let answer = request.send(letter.text).map_err(|error| match error {
         // It repeats the URL.
         ureq::Error::BadUri(_) => Refused::now("the URL cannot be used"),
-        error => Refused::now(format!("{}: {error}", origin(place.url))),
+        error => {
+            let said = discreet(&error.to_string(), &beyond_origin(place.url), redact);
+            Refused::now(format!("{}: {said}", origin(place.url)))
+        }
     })?;
     let status = answer.status();
     if status.is_success() {
@@ -56,6 +61,14 @@ fn origin(url: &str) -> String {
     let authority = rest.split(['/', '?', '#', '\\']).next().unwrap_or_default();
     let host = authority.rsplit('@').next().unwrap_or_default();
     format!("{scheme}://{host}")
+}
+
+/// The rest of it: what stands before the host, and behind it.
+fn beyond_origin(url: &str) -> [&str; 2] {
+    let (_, rest) = url.split_once("://").unwrap_or(("", url));
+    let (user, _) = rest.split_once('@').unwrap_or_default();
+    let path = rest.find(['/', '?', '#', '\\']).and_then(|at| rest.get(at..)).unwrap_or_default();
+    [user, path]
 }
 
 fn agent(place: &Place<'_>, timeout: Duration) -> Result<ureq::Agent, Refused> {
@@ -126,6 +139,13 @@ mod tests {
         ] {
             assert_eq!(origin(url), "https://h.example:8");
         }
+    }
+
+    #[test]
+    fn the_rest_is_what_must_not_be_told() {
+        assert_eq!(beyond_origin("https://u:p@h.example:8/secret?a#b"), ["u:p", "/secret?a#b"]);
+        assert_eq!(beyond_origin("https://h.example:8?secret"), ["", "?secret"]);
+        assert_eq!(beyond_origin("https://h.example"), ["", ""]);
     }
 
     /// The example of the specification's reference libraries.

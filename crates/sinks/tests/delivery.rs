@@ -19,7 +19,7 @@ use ctrlz_core::sink::{SecretSource, SinkConfig, SinkTarget};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 use ctrlz_core::store::Store;
-use ctrlz_sinks::{Delivered, Probed, dead_letters, deliver, probe, retry, status};
+use ctrlz_sinks::{Delivered, Office, Probed, dead_letters, deliver, probe, retry, status};
 use ctrlz_store::SqliteStore;
 
 const LONG: Duration = Duration::from_secs(60);
@@ -52,7 +52,7 @@ impl Scene {
     }
 
     fn deliver(&self, sink: &SinkConfig) -> Delivered {
-        deliver(&self.store, &self.sinks(), sink, LONG).unwrap()
+        deliver(office(&self.store, &self.sinks()), sink, LONG).unwrap()
     }
 
     /// Lets time pass for a sink that pauses.
@@ -63,6 +63,11 @@ impl Scene {
         position["not_before"] = 0.into();
         std::fs::write(path, position.to_string()).unwrap();
     }
+}
+
+/// Nothing here looks like a secret.
+fn office<'o>(store: &'o dyn Store, sinks: &'o Path) -> Office<'o> {
+    Office { store, sinks, redact: &str::to_owned }
 }
 
 fn sink(target: SinkTarget) -> SinkConfig {
@@ -212,10 +217,10 @@ fn what_fails_too_often_is_a_dead_letter_and_the_next_has_its_turn() {
     assert_eq!((dead.len(), dead[0].attempts), (1, 3));
     assert_eq!(reasons(&dead[0].event), ["poison"]);
 
-    let still = retry(&scene.store, &scene.sinks(), &sink).unwrap().unwrap();
+    let still = retry(office(&scene.store, &scene.sinks()), &sink).unwrap().unwrap();
     assert_eq!((still.sent, still.left), (0, 1));
     let cured = command(&format!("cat >> {}", out.display()));
-    let sent = retry(&scene.store, &scene.sinks(), &cured).unwrap().unwrap();
+    let sent = retry(office(&scene.store, &scene.sinks()), &cured).unwrap().unwrap();
     assert_eq!((sent.sent, sent.left, sent.error.as_str()), (1, 0, ""));
     assert_eq!(status(&scene.store, &scene.sinks(), &sink).unwrap().position.dead, 0);
     assert_eq!(scene.deliver(&sink).position.dead, 0);
@@ -376,7 +381,7 @@ fn one_process_at_a_time_delivers() {
         for _ in 0..3 {
             scope.spawn(|| {
                 let store = SqliteStore::open(&store).unwrap();
-                deliver(&store, &sinks, &sink, LONG).unwrap()
+                deliver(office(&store, &sinks), &sink, LONG).unwrap()
             });
         }
     });
@@ -396,7 +401,7 @@ fn what_the_log_no_longer_has_is_counted() {
     behind.execute("DELETE FROM events WHERE seq IN (1, 2)", []).unwrap();
     let done = scene.deliver(&sink);
     assert_eq!((done.taken, done.position.lost), (1, 2));
-    assert_eq!(retry(&scene.store, &scene.sinks(), &sink).unwrap().unwrap().lost, 2);
+    assert_eq!(retry(office(&scene.store, &scene.sinks()), &sink).unwrap().unwrap().lost, 2);
     assert_eq!(status(&scene.store, &scene.sinks(), &sink).unwrap().position.lost, 0);
 }
 
@@ -410,7 +415,7 @@ fn a_store_that_was_made_anew_is_another_log() {
     let anew = Scene::new();
     let happening = RollbackRequired { reason: "new".to_owned(), to: None };
     anew.store.emit(None, Happening::RollbackRequired(happening)).unwrap();
-    let done = deliver(&anew.store, &scene.sinks(), &sink, LONG).unwrap();
+    let done = deliver(office(&anew.store, &scene.sinks()), &sink, LONG).unwrap();
     assert_eq!(done.taken, 1);
     assert_eq!(read(&scene.at("events.jsonl")), ["old", "new"]);
 }
@@ -431,7 +436,7 @@ fn what_happens_during_a_delivery_is_delivered_by_it() {
     let done = std::thread::scope(|scope| {
         let first = scope.spawn(|| {
             let store = SqliteStore::open(&store).unwrap();
-            deliver(&store, &sinks, &sink, LONG).unwrap()
+            deliver(office(&store, &sinks), &sink, LONG).unwrap()
         });
         while !began.exists() {
             std::thread::sleep(Duration::from_millis(5));
@@ -451,7 +456,7 @@ fn ends(scene: &Scene, sink: SinkConfig) -> Delivered {
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         let store = SqliteStore::open(&store).unwrap();
-        sender.send(deliver(&store, &sinks, &sink, LONG).unwrap()).unwrap();
+        sender.send(deliver(office(&store, &sinks), &sink, LONG).unwrap()).unwrap();
     });
     receiver.recv_timeout(LONG).expect("it hangs")
 }
@@ -497,7 +502,8 @@ fn a_probe_goes_alone_in_a_pause_and_whatever_is_wanted() {
     assert_eq!(scene.deliver(&failing).position.failures, 1);
     let changed = ConfigurationChanged { files: Vec::new() };
     let number = scene.store.emit(None, Happening::ConfigurationChanged(changed)).unwrap();
-    let ask = |sink: &SinkConfig| probe(&scene.store, &scene.sinks(), sink, number).unwrap();
+    let ask =
+        |sink: &SinkConfig| probe(office(&scene.store, &scene.sinks()), sink, number).unwrap();
     assert!(matches!(ask(&failing), Probed::Refused(_)));
     let cured = command(&format!("cat >> {}", out.display()));
     let cured = SinkConfig { types: failing.types.clone(), ..cured };
@@ -523,9 +529,9 @@ fn a_dead_letter_goes_with_the_log_it_is_from() {
     let (url, requests) = server(&["204 No Content"]);
     let target = SinkTarget::Webhook { url, secret: None, ca: None, timeout: SHORT };
     let sink = SinkConfig { target, ..sink };
-    let done = deliver(&anew.store, &scene.sinks(), &sink, LONG).unwrap();
+    let done = deliver(office(&anew.store, &scene.sinks()), &sink, LONG).unwrap();
     assert_eq!(done.position.dead, 1, "another log does not take it away");
-    assert_eq!(retry(&anew.store, &scene.sinks(), &sink).unwrap().unwrap().sent, 1);
+    assert_eq!(retry(office(&anew.store, &scene.sinks()), &sink).unwrap().unwrap().sent, 1);
     let request = requests.recv_timeout(LONG).unwrap();
     assert!(request.contains(&format!("webhook-id: {source}/{number}\r\n")), "{request}");
 }

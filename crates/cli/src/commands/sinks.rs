@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use ctrlz_core::event::{Happening, SinkTested};
 use ctrlz_core::sink::SinkConfig;
-use ctrlz_sinks::{Delivered, Position, Probed, deliver, probe, retry, status};
+use ctrlz_core::store::Store;
+use ctrlz_policy::redact;
+use ctrlz_sinks::{Delivered, Office, Position, Probed, deliver, probe, retry, status};
 use serde_json::{Value, json};
 
 use crate::Answer;
@@ -31,7 +33,7 @@ pub(crate) fn sinks(arguments: &SinksArguments, json: bool) -> Answer {
             let mut failed = HashMap::new();
             for sink in &sinks {
                 let folder = folder(&context.directory);
-                if let Err(error) = deliver(context.store(), &folder, sink, BUDGET) {
+                if let Err(error) = deliver(office(context.store(), &folder), sink, BUDGET) {
                     failed.insert(sink.name.as_str(), in_words(&error));
                 }
             }
@@ -53,6 +55,11 @@ pub(super) fn configured() -> Result<Vec<SinkConfig>, Failure> {
 /// Where the sinks of the store in `directory` keep their positions.
 pub(super) fn folder(directory: &Path) -> PathBuf {
     directory.join("sinks")
+}
+
+/// The sinks of a store. Secrets in what one says of its failure are neither kept nor told.
+pub(super) fn office<'o>(store: &'o dyn Store, folder: &'o Path) -> Office<'o> {
+    Office { store, sinks: folder, redact: &|text| redact(text).into_owned() }
 }
 
 fn named<'s>(sinks: &'s [SinkConfig], name: &str) -> Result<&'s SinkConfig, Failure> {
@@ -145,7 +152,7 @@ fn test(context: &Context, sink: &SinkConfig, json: bool) -> Answer {
     deliver_alone(context, &folder, sink).map_err(failed)?;
     let happening = Happening::SinkTested(SinkTested { sink: sink.name.clone() });
     let number = context.store().emit(None, happening)?;
-    let probe = || probe(context.store(), &folder, sink, number);
+    let probe = || probe(office(context.store(), &folder), sink, number);
     match when_free(probe, |probed| *probed == Probed::Busy).map_err(failed)? {
         Probed::Taken => {}
         Probed::Refused(reason) => {
@@ -173,7 +180,7 @@ fn deliver_alone(
     folder: &Path,
     sink: &SinkConfig,
 ) -> Result<Delivered, ctrlz_sinks::Delivery> {
-    when_free(|| deliver(context.store(), folder, sink, BUDGET), |done| done.busy)
+    when_free(|| deliver(office(context.store(), folder), sink, BUDGET), |done| done.busy)
 }
 
 /// Tries until no other process is in the way, or for as long as one may be.
@@ -194,7 +201,7 @@ fn when_free<T, E>(
 fn again(context: &Context, sink: &SinkConfig, json: bool) -> Answer {
     let folder = folder(&context.directory);
     let failed = |error: ctrlz_sinks::Delivery| Failure::caused(OWN_FAILURE, "sink", &error);
-    let Some(done) = retry(context.store(), &folder, sink).map_err(failed)? else {
+    let Some(done) = retry(office(context.store(), &folder), sink).map_err(failed)? else {
         let message = format!("another process delivers to `{}` now", sink.name);
         return Err(Failure::new(REFUSED, "busy", message));
     };

@@ -8,6 +8,8 @@ use ctrlz_engine::background::{Task, TaskError};
 use ctrlz_sinks::deliver;
 use ctrlz_store::SqliteStore;
 
+use crate::commands::sinks::{folder, office};
+
 /// How often it is looked for new events, or whether a pause is over.
 const EVERY: Duration = Duration::from_millis(500);
 /// How long it delivers before it looks whether to stop.
@@ -36,8 +38,8 @@ impl Task for Delivery {
             Some(store) => store,
             None => super::open(&self.directory, &self.name())?,
         };
-        let folder = crate::commands::sinks::folder(&self.directory);
-        let done = deliver(&store, &folder, &self.sink, BUDGET)?;
+        let folder = folder(&self.directory);
+        let done = deliver(office(&store, &folder), &self.sink, BUDGET)?;
         self.store = Some(store);
         let more = done.pending > 0 && done.taken > 0;
         Ok(if more { Duration::ZERO } else { EVERY })
