@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::event::ConfigurationFile;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
 use serde::{Serialize, Serializer};
@@ -76,6 +77,9 @@ pub struct Config {
     /// The files that were read, the weakest first.
     #[serde(serialize_with = "host_paths")]
     pub files: Vec<PathBuf>,
+    /// The same with the digests of what was read.
+    #[serde(skip)]
+    pub recorded: Vec<ConfigurationFile>,
     /// Files with a project file's name that do not count, since they belong to a stranger.
     #[serde(serialize_with = "host_paths")]
     pub passed_over: Vec<PathBuf>,
@@ -113,11 +117,10 @@ pub fn load(places: &Places, flags: &Flags) -> Result<Config, ConfigError> {
         settings
     };
 
-    let mut files: Vec<PathBuf> = read.iter().map(|file| file.path.to_path_buf()).collect();
     let mut settings = merge(profile.clone());
     let Some(file) = project else {
         settings.apply(&flags, true);
-        return Ok(Config::new(settings, files, passed_over));
+        return Ok(Config::new(settings, &read, passed_over));
     };
 
     let roots = PathRoots { home, project: file.path.parent() };
@@ -132,8 +135,8 @@ pub fn load(places: &Places, flags: &Flags) -> Result<Config, ConfigError> {
     with.apply(&document, false);
     with.apply(&flags, true);
     project.check(&with, &without, &chosen)?;
-    files.push(file.path.to_path_buf());
-    Ok(Config::new(with, files, passed_over))
+    let read: Vec<FileText> = read.into_iter().chain([file]).collect();
+    Ok(Config::new(with, &read, passed_over))
 }
 
 /// Reads a file that the user or the host's administrator wrote.
@@ -169,7 +172,7 @@ fn find_project(
 }
 
 impl Config {
-    fn new(settings: Settings, files: Vec<PathBuf>, passed_over: Vec<PathBuf>) -> Self {
+    fn new(settings: Settings, read: &[FileText], passed_over: Vec<PathBuf>) -> Self {
         fn plain<T: Clone>(list: &[Sourced<T>]) -> Vec<T> {
             list.iter().map(|item| item.value.clone()).collect()
         }
@@ -244,7 +247,8 @@ impl Config {
             },
             sensitive: plain(&settings.sensitive),
             state_key: settings.state_key.as_ref().map(|key| key.value.clone()),
-            files,
+            files: read.iter().map(|file| file.path.to_path_buf()).collect(),
+            recorded: read.iter().map(FileText::recorded).collect(),
             passed_over,
             settings,
         }

@@ -6,7 +6,10 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 use std::sync::Arc;
 
+use ctrlz_core::digest::Digest;
+use ctrlz_core::event::ConfigurationFile;
 use rustix::fs::{Mode, OFlags};
+use sha2::{Digest as _, Sha256};
 
 use crate::error::{ConfigError, Position};
 
@@ -19,6 +22,19 @@ pub(crate) struct FileText {
     pub(crate) text: String,
     /// Device and inode: the same file can be reached as the user's and as the project's.
     pub(crate) id: (u64, u64),
+}
+
+impl FileText {
+    /// Which file it is, and what stood in it.
+    pub(crate) fn recorded(&self) -> ConfigurationFile {
+        recorded(&self.path, &self.text)
+    }
+}
+
+/// A file with the SHA-256 of what was read of it.
+pub(crate) fn recorded(path: &Path, text: &str) -> ConfigurationFile {
+    let digest = Digest::sha256(Sha256::digest(text.as_bytes()).into());
+    ConfigurationFile { path: path.to_string_lossy().into_owned(), digest: Some(digest) }
 }
 
 /// What has a configuration file's name.

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::event::ConfigurationFile;
+
 use crate::error::ConfigError;
 use crate::file::{self, Found};
 use crate::places::Places;
@@ -36,6 +38,14 @@ pub struct PolicyFile {
     pub text: String,
     /// Who wrote it.
     pub origin: PolicyOrigin,
+}
+
+impl PolicyFile {
+    /// Which file it is, and the SHA-256 of what stands in it.
+    #[must_use]
+    pub fn recorded(&self) -> ConfigurationFile {
+        file::recorded(&self.path, &self.text)
+    }
 }
 
 /// All packs in force.

@@ -262,6 +262,33 @@ pub struct SandboxCreated {
     pub title: String,
     /// The digest of what it starts from.
     pub snapshot: Digest,
+    /// What that was made of.
+    #[serde(default, skip_serializing_if = "MadeOf::is_unknown")]
+    pub made_of: MadeOf,
+}
+
+/// What a sandbox is made of, as far as that has a digest which is known without reading it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MadeOf {
+    /// The digest of the config of the image that is its root, which other tools call the id of the
+    /// image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<Digest>,
+    /// The digest of the commands of `setup:` after which it begins, and of what they ran on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub setup: Option<Digest>,
+    /// The digest of the manifest of the archived snapshot that it was brought back from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<Digest>,
+}
+
+impl MadeOf {
+    /// Whether nothing is known.
+    #[must_use]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// See [`Happening::StateRepaired`].

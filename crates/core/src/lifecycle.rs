@@ -270,6 +270,16 @@ pub struct OriginMove {
 const MOST_MOVES: usize = 256;
 
 impl Setup {
+    /// What the commands are, and on what they run.
+    #[must_use]
+    pub fn digest(&self) -> &Digest {
+        match self {
+            Self::Making { digest } | Self::Made { digest, .. } | Self::From { digest, .. } => {
+                digest
+            }
+        }
+    }
+
     /// After the commit `operation`, the origin is `after`.
     #[must_use]
     pub fn committed(&self, operation: OperationId, after: Tree) -> Self {

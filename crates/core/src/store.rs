@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use crate::event::Happening;
+use crate::event::{Happening, MadeOf};
 use crate::id::{OperationId, SandboxId, SnapshotId};
 use crate::lifecycle::{Life, LifeChange};
 use crate::name::SandboxName;
@@ -145,6 +145,8 @@ pub struct NewSandbox {
     pub tree: Tree,
     /// See [`Sandbox::life`].
     pub life: Life,
+    /// What its first tree, or what lies below it, is made of.
+    pub made_of: MadeOf,
 }
 
 /// How safe a write must be before the call returns.

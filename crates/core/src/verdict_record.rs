@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::event::ConfigurationFile;
 use crate::verdict::{Decision, Risk};
 
 /// What the journal keeps of a verdict. It holds no secrets: whoever makes one redacts its texts,
@@ -27,6 +28,9 @@ pub struct VerdictRecord {
     pub beyond_undo: Vec<String>,
     /// Who let it run, when somebody had to.
     pub approval: Option<Approval>,
+    /// The files of configuration and rules by which it was judged and would run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub configuration: Vec<ConfigurationFile>,
 }
 
 /// One effect, or one call, that a rule was about.

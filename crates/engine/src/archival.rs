@@ -240,6 +240,7 @@ impl SandboxCore<'_> {
             driver: driver.name().to_owned(),
             tree,
             life: Life { setup, ..Life::default() },
+            made_of: choice.made_of.clone(),
         };
         let made = self.store.create_sandbox(&new, None);
         clear(driver, Some(landing));

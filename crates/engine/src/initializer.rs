@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::event::MadeOf;
 use ctrlz_core::lifecycle::{Life, Setup};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::{Root, Sandbox};
@@ -18,6 +19,8 @@ pub struct BaseChoice {
     pub root: Root,
     /// The base of the workspace.
     pub base: PathBuf,
+    /// What is known of what these are made of.
+    pub made_of: MadeOf,
 }
 
 /// A sandbox to be made by name.
@@ -111,6 +114,7 @@ impl SandboxCore<'_> {
             base: choice.base.clone(),
             driver: made.driver.clone(),
             tree,
+            made_of: MadeOf { setup: Some(*setup.digest()), ..choice.made_of.clone() },
             life: Life { setup: Some(setup), ..Life::default() },
         };
         Ok(self.store.create_sandbox(&new, None)?)
@@ -134,6 +138,7 @@ impl SandboxCore<'_> {
                         base: choice.base.clone(),
                         driver: driver.name().to_owned(),
                         tree,
+                        made_of: choice.made_of.clone(),
                         life,
                     };
                     return Ok(self.store.create_sandbox(&new, None)?);
@@ -163,6 +168,8 @@ impl SandboxCore<'_> {
             base: from.base.clone(),
             driver: from.driver.clone(),
             tree: from.point.tree.clone(),
+            // The event of its source says it.
+            made_of: MadeOf::default(),
             life: Life { setup: fork_of(&from.life), ..Life::default() },
         };
         Ok(self.store.create_sandbox(&new, Some((from.id, &from.point)))?)

@@ -49,6 +49,7 @@ fn prepare(dir: &Path) -> Result<(), Box<dyn Error>> {
         store.create_sandbox(
             &NewSandbox {
                 life: ctrlz_core::lifecycle::Life::default(),
+                made_of: ctrlz_core::event::MadeOf::default(),
                 name: "project".parse()?,
                 folder: Some("/project".into()),
                 root: Root::Host,

@@ -74,7 +74,8 @@ pub(crate) fn create(
     ])?;
     let operation = OperationId(tx.last_insert_rowid());
     let point = Point { tree: new.tree.clone(), state_version };
-    let created = SandboxCreated { operation, title, snapshot: events::digest(&point) };
+    let (snapshot, made_of) = (events::digest(&point), new.made_of.clone());
+    let created = SandboxCreated { operation, title, snapshot, made_of };
     events::append(tx, actor, Some(new.name.as_str()), now, Happening::SandboxCreated(created))?;
     Ok(Sandbox {
         id,

@@ -53,6 +53,7 @@ fn a_sandbox_comes_back_as_it_was_made() {
     let odd = PathBuf::from(OsStr::from_bytes(b"/odd/\xff\n\xfe"));
     let new = NewSandbox {
         life: ctrlz_core::lifecycle::Life::default(),
+        made_of: ctrlz_core::event::MadeOf::default(),
         name: "web".parse().unwrap(),
         folder: Some(odd.clone()),
         root: Root::Image { source: odd.clone(), unpacked: "/u".into() },

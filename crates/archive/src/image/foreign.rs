@@ -26,6 +26,8 @@ use crate::{ArchiveError, Descriptor, Limits, MediaType, Restore, Target};
 pub struct Foreign {
     /// Its config.
     pub config: ImageConfig,
+    /// The SHA-256 of that config's bytes, which other tools call the id of the image.
+    pub id: Digest,
     /// Its layers, lowest first.
     pub layers: Vec<ForeignLayer>,
     files: Files,
@@ -157,7 +159,7 @@ impl Foreign {
                 file,
             });
         }
-        Ok(Self { config, layers, files })
+        Ok(Self { config, id: manifest.config.digest, layers, files })
     }
 
     /// A docker-archive: files of any name, of which only the config's digests can be checked.
@@ -186,9 +188,10 @@ impl Foreign {
         }
         let config = files.small(&image.config, Bounds::CONFIG, "the image config")?;
         // The file is named by its digest, with or without `.json` behind it.
+        let id = super::describe(media::CONFIG, &config).digest;
         let stem = image.config.rsplit('/').next().unwrap_or_default().trim_end_matches(".json");
         if let Ok(named) = format!("sha256:{stem}").parse::<Digest>()
-            && super::describe(media::CONFIG, &config).digest != named
+            && id != named
         {
             return Err(ArchiveError::damaged(named, "the image config has other bytes"));
         }
@@ -198,7 +201,7 @@ impl Foreign {
             let coding = files.coding(file)?;
             layers.push(ForeignLayer { diff_id: *diff_id, coding, blob: None, file: file.clone() });
         }
-        Ok(Self { config, layers, files })
+        Ok(Self { config, id, layers, files })
     }
 
     /// The bytes of a layer as they lie there. Where the form tells the blob's digest, the reader

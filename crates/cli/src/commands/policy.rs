@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use ctrlz_config::{Config, Flags, Places, PolicyFile, PolicyOrigin, ValidationLevel};
+use ctrlz_core::event::ConfigurationFile;
 use ctrlz_core::isolation::Network;
 use ctrlz_policy::import::{self};
 use ctrlz_policy::{Pack, PackError, Packs, Shown, Standing};
@@ -30,8 +31,9 @@ pub(crate) fn policy(arguments: &PolicyArguments, json: bool) -> Answer {
     }
 }
 
-/// The packs in force in the working folder under a configuration, for a validator.
-fn packs(places: &Places, config: &Config) -> Result<Packs, Failure> {
+/// The packs in force in the working folder under a configuration, for a validator, and the files
+/// that they are.
+fn packs(places: &Places, config: &Config) -> Result<(Packs, Vec<ConfigurationFile>), Failure> {
     let found = files(places)?;
     let parsed = found.iter().map(|file| {
         let standing = standing(file.origin, config);
@@ -39,9 +41,10 @@ fn packs(places: &Places, config: &Config) -> Result<Packs, Failure> {
             .map_err(|error| failed(error.in_file(&file.path.to_string_lossy())))
     });
     let packs: Vec<Pack> = parsed.collect::<Result<_, _>>()?;
-    Ok(Packs::new(packs)
+    let packs = Packs::new(packs)
         .with_network(config.network != Network::None)
-        .with_profile(config.profile.word()))
+        .with_profile(config.profile.word());
+    Ok((packs, found.iter().map(PolicyFile::recorded).collect()))
 }
 
 fn files(places: &Places) -> Result<Vec<PolicyFile>, Failure> {
@@ -81,15 +84,18 @@ fn failed(error: PackError) -> Failure {
         .hint("`ctrlz policy test` lists all that is wrong with packs")
 }
 
-/// The packs in force in a folder, under a configuration or the folder's own.
-pub(crate) fn packs_in(folder: &Path, config: Option<&Config>) -> Result<Packs, Failure> {
-    match config {
-        Some(config) => packs(&places::configuration(folder), config),
-        None => {
-            let (places, config) = in_folder(folder)?;
-            packs(&places, &config)
-        }
-    }
+/// The packs in force in a folder, under its own configuration.
+pub(crate) fn packs_in(folder: &Path) -> Result<Packs, Failure> {
+    let (places, config) = in_folder(folder)?;
+    Ok(packs(&places, &config)?.0)
+}
+
+/// The packs in force in a folder, under a configuration, and the files that they are.
+pub(crate) fn packs_under(
+    folder: &Path,
+    config: &Config,
+) -> Result<(Packs, Vec<ConfigurationFile>), Failure> {
+    packs(&places::configuration(folder), config)
 }
 
 fn here() -> Result<(Places, Config), Failure> {
@@ -105,7 +111,7 @@ fn in_folder(folder: &Path) -> Result<(Places, Config), Failure> {
 
 fn show(rule: Option<&str>, json: bool) -> Answer {
     let (places, config) = here()?;
-    let packs = packs(&places, &config)?;
+    let (packs, _) = packs(&places, &config)?;
     let mut rules = ctrlz_policy::built_in();
     rules.extend(packs.packs().iter().flat_map(Pack::shown));
     if let Some(name) = rule {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ctrlz_config::{Config, EmergencyStart};
 use ctrlz_core::changeset::Changeset;
+use ctrlz_core::event::ConfigurationFile;
 use ctrlz_core::isolation::Streams;
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::store::Store;
@@ -49,13 +50,24 @@ pub(super) struct Task<'a> {
     pub(super) fresh: bool,
 }
 
+/// A verdict, and by which files it came about.
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    configuration: Vec<ConfigurationFile>,
+}
+
+/// No more files are recorded with an operation.
+const MOST_RECORDED: usize = 32;
+
 impl Task<'_> {
     /// What the validator says of it in a sandbox with that root.
-    pub(super) fn verdict(&self, root: &Root, base: &Path) -> Result<Verdict, Failure> {
-        let packs = super::policy::packs_in(&places::working_folder()?, Some(self.config))?;
+    pub(super) fn verdict(&self, root: &Root, base: &Path) -> Result<Judged, Failure> {
+        let (packs, rules) = super::policy::packs_under(&places::working_folder()?, self.config)?;
         let directory = workdir(root, base, self.how)?;
         let context = approval::context(root, base, &directory, self.config);
-        Ok(approval::verdict(self.argv, context, packs))
+        let verdict = approval::verdict(self.argv, context, packs);
+        let files = self.config.recorded.iter().cloned().chain(rules);
+        Ok(Judged { verdict, configuration: files.take(MOST_RECORDED).collect() })
     }
 
     /// The first step: a command that may not run goes no further, which is kept in the history of
@@ -64,16 +76,17 @@ impl Task<'_> {
         &self,
         root: &Root,
         base: &Path,
-        verdict: Verdict,
+        judged: Judged,
         past: Option<(&dyn Store, &Sandbox)>,
     ) -> Result<VerdictRecord, Failure> {
+        let Judged { verdict, configuration } = judged;
         let verdict = match past {
             Some((store, sandbox)) if verdict.wants_history() => {
                 verdict.in_light_of(&past::history(store, sandbox)?)
             }
             _ => verdict,
         };
-        let mut record = verdict.record();
+        let mut record = VerdictRecord { configuration, ..verdict.record() };
         // Before anybody is asked: the answer counts for what is there now.
         let hash = match verdict.risk {
             Risk::Low | Risk::Medium => String::new(),

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! STORE/images/NAME           the files of one content
+//! STORE/images/NAME.id        the id of the image that it was
 //! STORE/images/NAME.lock      held while they are being made
 //! STORE/images/NAME.partial/  what is there of them meanwhile
 //! ```
@@ -15,23 +16,29 @@ use ctrlz_archive::codec::Decoder;
 use ctrlz_archive::image::{Foreign, Found, Platform};
 use ctrlz_archive::unpack::{Devices, IdMap, IdRange, Ownership, Restored};
 use ctrlz_archive::{ArchiveError, Limits, Losses, Restore, Target};
+use ctrlz_core::digest::Digest;
 
 use super::named::Named;
 use crate::failure::{Failure, OWN_FAILURE};
 use crate::places;
 use crate::show::plain;
 
+/// What stands behind a directory's name in that of the file with its image's id.
+const ID: &str = "id";
+
 /// How many of the things that are not kept are named.
 const TOLD: usize = 5;
 
-/// The directory with the files of an image or a tar, which are unpacked unless they are there.
-pub(super) fn unpacked(source: &Named) -> Result<PathBuf, Failure> {
+/// The directory with the files of an image or a tar, which are unpacked unless they are there, and
+/// the image's id. A tar has none.
+pub(super) fn unpacked(source: &Named) -> Result<(PathBuf, Option<Digest>), Failure> {
     let failed = |error: ArchiveError| unusable(source, &error);
     let (path, image) = (source.path.as_path(), source.image.as_deref());
     let of_file = name_of_file(source).map_err(io_error("look at", path)).map_err(failed)?;
     // A file that was read before is not read again, be it only to see what it is.
     if let Some(there) = there(&of_file)? {
-        return Ok(there);
+        let id = known_id(&there);
+        return Ok((there, id));
     }
     let host = Platform::host();
     match Found::at(path).map_err(failed)? {
@@ -40,21 +47,38 @@ pub(super) fn unpacked(source: &Named) -> Result<PathBuf, Failure> {
             Err(Failure::new(OWN_FAILURE, "root", message)
                 .hint("leave out the name that follows the file"))
         }
-        Found::Tree => once(&of_file, &source.shown(), failed, |target| one_tar(path, target)),
+        Found::Tree => {
+            let unpack = |target| one_tar(path, target);
+            Ok((once(&of_file, &source.shown(), failed, unpack)?, None))
+        }
         Found::Image => {
             let image = Foreign::open(path, image, &host).map_err(failed)?;
-            once(&name_of(&image), &source.shown(), failed, |target| {
+            let unpacked = once(&name_of(&image), &source.shown(), failed, |target| {
                 tell_platform(source, &image, &host);
                 image.restore(target)
-            })
+            })?;
+            Ok((unpacked, Some(image.id)))
         }
-        Found::CompressedImage => once(&of_file, &source.shown(), failed, |target| {
-            let tar = decompressed(path, &target.directory.with_extension("tar"))?;
-            let image = Foreign::open_tar(tar, path, image, &host)?;
-            tell_platform(source, &image, &host);
-            image.restore(target)
-        }),
+        Found::CompressedImage => {
+            let unpacked = once(&of_file, &source.shown(), failed, |target| {
+                let tar = decompressed(path, &target.directory.with_extension("tar"))?;
+                let image = Foreign::open_tar(tar, path, image, &host)?;
+                tell_platform(source, &image, &host);
+                let at = target.directory.with_extension(ID);
+                let restored = image.restore(target)?;
+                // The file is not read again. What cannot be written down is not known later.
+                let _ = fs::write(at, image.id.to_string());
+                Ok(restored)
+            })?;
+            let id = known_id(&unpacked);
+            Ok((unpacked, id))
+        }
     }
+}
+
+/// The id of the image that lies unpacked there, where that was written down.
+fn known_id(unpacked: &Path) -> Option<Digest> {
+    fs::read_to_string(unpacked.with_extension(ID)).ok()?.trim().parse().ok()
 }
 
 fn unusable(source: &Named, error: &ArchiveError) -> Failure {

@@ -5,6 +5,7 @@ mod named;
 
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::event::MadeOf;
 use ctrlz_core::sandbox::Root;
 use ctrlz_engine::BaseChoice;
 
@@ -19,18 +20,19 @@ pub(crate) fn choose(root: Option<&Path>, folder: &Path) -> Result<BaseChoice, F
         None | Some((_, Some("host"))) if folder == Path::new("/") => Ok(overlay()),
         None | Some((_, Some("host"))) => {
             check_base(folder)?;
-            Ok(BaseChoice { root: Root::Host, base: folder.to_owned() })
+            Ok(bare(Root::Host, folder.to_owned()))
         }
         Some((_, Some("overlay"))) => Ok(overlay()),
         Some((path, _)) => {
             let named = find(path)?;
             if named.is_tree() {
                 let path = named.path;
-                return Ok(BaseChoice { root: Root::Directory { path: path.clone() }, base: path });
+                return Ok(bare(Root::Directory { path: path.clone() }, path));
             }
-            let unpacked = images::unpacked(&named)?;
+            let (unpacked, image) = images::unpacked(&named)?;
             let root = Root::Image { source: named.source(), unpacked: unpacked.clone() };
-            Ok(BaseChoice { root, base: unpacked })
+            let made_of = MadeOf { image, ..MadeOf::default() };
+            Ok(BaseChoice { root, base: unpacked, made_of })
         }
     }
 }
@@ -47,19 +49,24 @@ fn find(root: &Path) -> Result<Named, Failure> {
 pub(crate) fn expected(root: Option<&Path>, folder: &Path) -> BaseChoice {
     match root.map(|root| (root, root.to_str())) {
         None | Some((_, Some("host"))) if folder != Path::new("/") => {
-            BaseChoice { root: Root::Host, base: folder.to_owned() }
+            bare(Root::Host, folder.to_owned())
         }
         None | Some((_, Some("host" | "overlay"))) => overlay(),
         Some((path, _)) => {
             // Critical or not is told even of a command whose root is not there.
             let path = Named::find(path).map_or_else(|_| path.to_owned(), |named| named.source());
-            BaseChoice { root: Root::Directory { path: path.clone() }, base: path }
+            bare(Root::Directory { path: path.clone() }, path)
         }
     }
 }
 
 fn overlay() -> BaseChoice {
-    BaseChoice { root: Root::Overlay, base: PathBuf::from("/") }
+    bare(Root::Overlay, PathBuf::from("/"))
+}
+
+/// A folder of the host, of which no digest is known.
+fn bare(root: Root, base: PathBuf) -> BaseChoice {
+    BaseChoice { root, base, made_of: MadeOf::default() }
 }
 
 /// Folders of the kernel hold no files that could be kept or undone.

@@ -10,6 +10,7 @@ use ctrlz_archive::snapshot::Snapshot as AtRest;
 use ctrlz_archive::unpack::{Devices, Restored, Whiteouts, remove_tree};
 use ctrlz_archive::{Losses, Target};
 use ctrlz_core::archive::Arrival;
+use ctrlz_core::event::MadeOf;
 use ctrlz_core::lifecycle::Setup;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::{Root, Sandbox};
@@ -372,7 +373,11 @@ impl Bringing<'_> {
         if !base.is_dir() {
             return Err(no_folder(&base));
         }
-        Ok(BaseChoice { root, base })
+        Ok(BaseChoice { root, base, made_of: self.made_of() })
+    }
+
+    fn made_of(&self) -> MadeOf {
+        MadeOf { archived: Some(self.source.snapshot.descriptor.digest), ..MadeOf::default() }
     }
 
     /// An image lies in the store; where it does not, it is unpacked again.
@@ -382,7 +387,8 @@ impl Bringing<'_> {
         };
         let source = source.clone();
         if base.is_dir() {
-            return Ok(BaseChoice { root: Root::Image { source, unpacked: base.clone() }, base });
+            let root = Root::Image { source, unpacked: base.clone() };
+            return Ok(BaseChoice { root, base, made_of: self.made_of() });
         }
         let Source { place, keys, snapshot } = self.source;
         let name = Path::new(base.file_name().unwrap_or_default());
@@ -390,7 +396,8 @@ impl Bringing<'_> {
             restore(place, snapshot, keys, target, &[Role::Base])
         })?;
         let base = unpacked.clone();
-        Ok(BaseChoice { root: Root::Image { source, unpacked }, base })
+        let root = Root::Image { source, unpacked };
+        Ok(BaseChoice { root, base, made_of: self.made_of() })
     }
 }
 

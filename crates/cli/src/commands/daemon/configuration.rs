@@ -25,7 +25,7 @@ pub(super) struct Configuration {
 
 impl Configuration {
     pub(super) fn new(store: &Path) -> Self {
-        // A project's configuration is told with each of its operations.
+        // A project's configuration is told with each of its commands, in the verdict.
         Self {
             store: store.to_owned(),
             places: places::configuration(Path::new("/")),

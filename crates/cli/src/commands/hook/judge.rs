@@ -35,7 +35,7 @@ pub(super) struct Opinion {
 pub(super) fn judge(event: &Event) -> Result<Opinion, String> {
     let contexts = contexts(&event.folder);
     // A pack that cannot be read is an error, and an error denies.
-    let packs = policy::packs_in(&event.folder, None).map_err(Failure::into_message)?;
+    let packs = policy::packs_in(&event.folder).map_err(Failure::into_message)?;
     let mut opinion = Opinion { has_acts: !event.acts.is_empty(), ..Opinion::default() };
     for context in contexts {
         let validator = Validator::with_packs(context, packs.clone());

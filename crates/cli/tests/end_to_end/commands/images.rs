@@ -49,7 +49,11 @@ fn unpacked(scene: &Scene) -> Vec<String> {
 /// Nothing that was begun is left there, and `count` roots are.
 #[track_caller]
 fn has_whole(scene: &Scene, count: usize) {
-    let names = unpacked(scene);
+    let mut names = unpacked(scene);
+    // What is known of one that is there.
+    let ids: Vec<String> = names.extract_if(.., |name| name.ends_with(".id")).collect();
+    let of_none = |id: &&String| !names.iter().any(|name| id.strip_suffix(".id") == Some(name));
+    assert_eq!(ids.iter().find(of_none), None);
     assert_eq!(names.len(), count, "{names:?}");
     for name in names {
         assert!(name.bytes().all(|b| b.is_ascii_hexdigit()), "{name} was left behind");
@@ -247,6 +251,30 @@ P"#,
     let outcome = scene.run(&["new", "spoiled", "--root", "../layout"]).code(125);
     outcome.says(&["is damaged", "decompressed, its digest is"]);
     has_whole(&scene, 0);
+}
+
+#[test]
+fn a_new_sandbox_tells_the_image_that_it_is_made_of() {
+    let scene = with_root();
+    layout(&scene, "");
+    scene.host(
+        "tar -C ../layout -c . | gzip > ../packed.tar.gz; tar -C ../root -c -f ../plain.tar .",
+    );
+    let id = scene.host(
+        "cd ../layout/blobs/sha256; grep -l '\"config\": {\"digest' * | xargs grep -o '\"config\": {\"digest\": \"[^\"]*' | cut -d'\"' -f6",
+    );
+    // The second time, the file is not even looked into.
+    for (name, root) in
+        [("one", "../layout"), ("two", "../packed.tar.gz"), ("three", "../packed.tar.gz")]
+    {
+        scene.ok(&["new", name, "--root", root]);
+        let object = scene.json(&["events", "--type", "sandbox.created", "-n", "1"]);
+        assert_eq!(object["events"][0]["subject"], name);
+        assert_eq!(object["events"][0]["data"]["made_of"]["image"], id.trim(), "{object}");
+    }
+    scene.ok(&["new", "four", "--root", "../plain.tar"]);
+    let object = scene.json(&["events", "--type", "sandbox.created", "-n", "1"]);
+    assert_eq!(object["events"][0]["data"].get("made_of"), None, "a tar has no id: {object}");
 }
 
 #[test]
