@@ -50,9 +50,7 @@ impl SandboxCore<'_> {
             }
         }
         self.isolation.tidy();
-        for driver in self.workspaces {
-            self.collect(*driver, &|| true)?;
-        }
+        self.collect_all()?;
         Ok(recovered)
     }
 

@@ -120,6 +120,18 @@ impl SandboxCore<'_> {
         Ok(merged)
     }
 
+    /// Lets all drivers remove what nothing needs; answers the bytes freed, about.
+    ///
+    /// # Errors
+    /// A failed file operation, or a failure to read the store; calling it again continues.
+    pub fn collect_all(&self) -> Result<u64, EngineError> {
+        let mut freed = 0_u64;
+        for driver in self.workspaces {
+            freed = freed.saturating_add(self.collect(*driver, &|| true)?);
+        }
+        Ok(freed)
+    }
+
     /// Lets `driver` remove what nothing needs, for as long as `more` says so.
     pub(crate) fn collect(
         &self,

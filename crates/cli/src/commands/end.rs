@@ -3,12 +3,14 @@
 //! A command is ended by its process 1; the ctrlz that waits for it then seals and journals what it
 //! wrote. That ctrlz is ended only when it does nothing for long, and only by an emergency.
 
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use ctrlz_core::id::OperationId;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::store::{Store, StoreError};
 use ctrlz_engine::SandboxCore;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
@@ -70,6 +72,28 @@ pub(super) fn all(
             first = first.or(Some(pid));
         }
         std::thread::sleep(PAUSE);
+    }
+}
+
+/// The ctrlz that waits for what runs in a sandbox. While it lives, it uses the store, and layers
+/// that nobody else needs stay.
+pub(super) struct Waiter(OwnedFd);
+
+/// How long such a ctrlz is waited for once nothing runs any more.
+const LEAVING: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+
+impl Waiter {
+    /// Nothing when nothing runs, or nobody waits for it.
+    pub(super) fn of(core: &SandboxCore<'_>, sandbox: &Sandbox) -> Result<Option<Self>, Failure> {
+        let life = core.life_of(sandbox)?;
+        let holder = life.holder.filter(|_| life.process.is_some()).and_then(number);
+        Ok(holder.and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()).map(Self))
+    }
+
+    /// Waits for its end; answers whether that came.
+    pub(super) fn has_left(&self) -> bool {
+        let mut ended = [PollFd::new(&self.0, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut ended, Some(&LEAVING))).is_ok_and(|ended| ended > 0)
     }
 }
 

@@ -8,6 +8,7 @@ use ctrlz_core::store::StoreError;
 use ctrlz_engine::{EngineError, NewNamed};
 use serde_json::Value;
 
+use super::end::Waiter;
 use super::{environment, setup};
 use crate::Answer;
 use crate::arguments::{CommandArguments, ForkArguments, NewArguments, RemoveArguments};
@@ -95,8 +96,15 @@ pub(crate) fn list(json: bool) -> Answer {
 pub(crate) fn remove(arguments: &RemoveArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let sandbox = context.sandbox(Some(&arguments.sandbox))?;
-    let freed =
-        context.with_core(WhenBusy::Wait, |core| Ok(core.remove(&sandbox, arguments.force)?))?;
+    let freed = context.with_core(WhenBusy::Wait, |core| {
+        let waiter = Waiter::of(core, &sandbox)?;
+        let freed = core.remove(&sandbox, arguments.force)?;
+        Ok(match waiter {
+            // Until it has left, what it made might be needed.
+            Some(waiter) if waiter.has_left() => freed.saturating_add(core.collect_all()?),
+            _ => freed,
+        })
+    })?;
     if json {
         show::print_json(&[
             ("sandbox", show::to_json(&sandbox.name)?),

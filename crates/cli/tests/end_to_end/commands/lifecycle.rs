@@ -278,8 +278,6 @@ fn removing_leaves_nothing() {
         }
         scene.ok(&["rm", "--force", "one"]);
         running.wait().expect("its end");
-        // The ctrlz that waited for the command may still have used its layers then.
-        scene.ok(&["gc"]);
         let after = (files(), litter(&scene, &processes));
         assert_eq!(before, after, "suspended: {suspended}");
         let removed = scene.json(&["events", "--type", "sandbox.removed"]);
