@@ -62,9 +62,9 @@ pub(super) fn apply(of_daemon: bool, json: bool) -> Answer {
         let place = setting.create()?;
         let keys = open_keys(&place, &identities)?;
         let listing = list_place(&place, keys.as_ref())?;
-        checked::note(&setting, &place, |checks| {
+        checked::note_or_fail(&setting, &place, |checks| {
             listing.snapshots.iter().for_each(|listed| checks.listed(listed));
-        });
+        })?;
         let (place, keys) = (&place, keys.as_ref());
         let work = Work { context: &context, setting: &setting, place, keys, yielding, of_daemon };
         work.all(&mut report)?;

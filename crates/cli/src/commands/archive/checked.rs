@@ -261,6 +261,26 @@ pub(super) fn note(setting: &Setting, place: &dyn Place, change: impl FnOnce(&mu
     }
 }
 
+/// The same before anything is done that would be done again and again when it could not be noted.
+///
+/// # Errors
+/// When it cannot be.
+pub(super) fn note_or_fail(
+    setting: &Setting,
+    place: &dyn Place,
+    change: impl FnOnce(&mut Checks),
+) -> Result<(), Failure> {
+    write(&setting.memory(), place, change).map_err(|failure| {
+        let message = "what is done with the archive could not be noted, so nothing is done";
+        let file = setting.memory().join(FILE);
+        Failure::new(OWN_FAILURE, "archive-memory", message).detail(format!(
+            "{}: {}",
+            file.display(),
+            failure.in_words()
+        ))
+    })
+}
+
 fn write(
     memory: &Path,
     place: &dyn Place,

@@ -133,3 +133,31 @@ fn the_archiver_ends_with_the_daemon_however_that_ends() {
     daemon.end();
     scene.ok(&["verify"]);
 }
+
+#[test]
+fn what_cannot_be_noted_is_not_done_again_and_again_and_is_told() {
+    let scene = scene();
+    scene.inside("echo one > one");
+    let first = taken(&scene);
+    configure(&scene, "archive.yaml", "snapshots: manual\n");
+    scene.ok(&["archive", "apply"]);
+    // Where it is written down, something is in the way: for root as for anybody else.
+    let memory = "cd \"$CTRLZ_HOME\"/archived/*/";
+    scene.host(&format!("{memory}; mkdir checks.new"));
+    configure(&scene, "archive.yaml", "snapshots: manual\ndrill_every: 7d\n");
+    scene.inside("echo two > two");
+    let second = taken(&scene);
+    scene.run(&["archive", "apply"]).code(125).says(&["could not be noted", "checks.json"]);
+    let daemon = Daemon::start(&scene, &[]);
+    until_told(&scene, "task archive", "warning: it fails: ");
+    let why = &told(&scene, "task archive")[0];
+    assert!(why.contains("could not be noted"), "{why}");
+    assert_eq!(archived(&scene).len(), 1, "neither archived nor drilled");
+    scene.host(&format!("{memory}; ! grep -q '\"drilled\":{{' checks.json; rmdir checks.new"));
+    until_archived(&scene, &second);
+    until(&scene, "grep -q '\"drilled\":{\"at\"' \"$CTRLZ_HOME\"/archived/*/checks.json");
+    until_told(&scene, "task archive", "ok: it works again");
+    daemon.end();
+    until_archived(&scene, &first);
+    scene.ok(&["verify"]);
+}

@@ -69,3 +69,29 @@ fn a_store_whose_disk_is_full_ends_no_daemon_and_what_could_not_be_told_is_told_
          \"$CTRLZ\" run -- sh -c 'echo last >> a'; \"$CTRLZ\" commit; has last a",
     );
 }
+
+#[test]
+fn an_archive_whose_disk_is_full_is_told_and_gets_all_once_there_is_space() {
+    let scene = Scene::with("mkdir ../small ../store; mkdir -p \"$HOME/.config/ctrlz\"");
+    let place = scene.root.join("small/archive");
+    let archive = format!("place: {}\nsnapshots: manual\n", place.display());
+    configure(&scene, "archive.yaml", &archive);
+    configure(&scene, "ctrlz.yaml", CONFIGURATION);
+    on_small_disks(
+        &scene,
+        // By the clock, what failed is tried again at once.
+        "export CTRLZ_CLOCK=$PWD/../clock; echo 0 > ../clock; \
+         mount -t tmpfs -o size=2m,mode=700 t ../small; \
+         \"$CTRLZ\" run -- sh -c 'head -c 6000000 /dev/urandom > big'; \
+         \"$CTRLZ\" snapshot -m wanted; begin; \
+         unwell() { \"$CTRLZ\" health > ../health || true; has 'unarchived .*No space left' ../health; }; \
+         until_ unwell; \
+         \"$CTRLZ\" run -- sh -c 'echo more > more'; kill -0 $daemon; \
+         \"$CTRLZ\" gc --max-age 0 > ../out; \"$CTRLZ\" snapshots | grep wanted; \
+         mount -o remount,size=64m ../small; echo 7200 > ../clock; \
+         there() { \"$CTRLZ\" archive ls | grep -q project.snap-; }; until_ there; \
+         well() { \"$CTRLZ\" health > ../health || true; has 'unarchived .*all is archived' ../health; }; \
+         until_ well; stop; \"$CTRLZ\" verify > ../out; \"$CTRLZ\" drill > ../out; \
+         has 'all as archived' ../out",
+    );
+}
