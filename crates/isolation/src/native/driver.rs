@@ -110,6 +110,11 @@ impl IsolationDriver for NativeDriver {
     }
 
     fn freeze(&self, process_1: u32) -> Result<String, IsolationError> {
+        #[cfg(feature = "faults")]
+        if std::env::var_os("CTRLZ_FREEZE_FAULT").is_some() {
+            let fault = std::io::Error::other("a fault that was asked for");
+            return Err(paused("freeze", process_1)(fault));
+        }
         freeze::freeze(process_1).map_err(paused("freeze", process_1))
     }
 

@@ -5,6 +5,8 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
+#[cfg(feature = "faults")]
+use crate::support::Outcome;
 use crate::support::Scene;
 
 fn events(scene: &Scene, kind: &str) -> Vec<Value> {
@@ -152,6 +154,47 @@ fn an_emergency_freezes_and_ends_what_runs_and_keeps_what_it_wrote() {
         scene.ok(&["rollback", report["left_behind"].as_str().expect("an id")]);
         assert_eq!(scene.inside("cat f"), "bad\n", "nothing was lost");
     }
+}
+
+/// An emergency in which nothing can be frozen.
+#[cfg(feature = "faults")]
+fn emergency_without_freezing(scene: &Scene, more: &[&str]) -> Outcome {
+    let words = ["recover", "--emergency", "project", "--reason", "odd"];
+    let mut command = scene.ctrlz([more, &words].concat());
+    Outcome::of(command.env("CTRLZ_FREEZE_FAULT", "1"))
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn what_cannot_be_frozen_is_ended_and_what_it_wrote_is_kept() {
+    for (more, network) in [(&["--net", "host"][..], "host"), (&[], "none")] {
+        let scene = Scene::new();
+        scene.inside("echo good > f");
+        let mut running = Running::begin(&scene, more, "echo bad > f; echo here; sleep 600");
+        let report = emergency_without_freezing(&scene, &["--json"]).ok().json();
+        assert_eq!((&report["frozen"], &report["network"]), (&Value::Null, &network.into()));
+        assert_eq!(report["stopped"], running.0.id());
+        running.0.wait().expect("it ended");
+        assert!(scene.ok(&["ls"]).contains("contained"));
+        assert_eq!(scene.inside("cat f"), "good\n");
+        scene.ok(&["rollback", report["left_behind"].as_str().expect("an id")]);
+        assert_eq!(scene.inside("cat f"), "bad\n", "nothing was lost");
+    }
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn what_cannot_be_frozen_is_ended_where_there_is_no_way_back_either() {
+    let scene = Scene::new();
+    let mut running =
+        Running::begin(&scene, &["--net", "host"], "echo kept > f; echo here; sleep 600");
+    let told = emergency_without_freezing(&scene, &[]).code(123);
+    assert!(!told.err().contains("frozen"), "{told}");
+    told.says(&["is contained", "--to"]);
+    running.0.wait().expect("it ended");
+    let listed = scene.ok(&["ls"]);
+    assert!(listed.contains("contained") && !listed.contains("suspended"), "{listed}");
+    assert_eq!(scene.inside("cat f"), "kept\n", "what it wrote is there to be looked at");
 }
 
 #[test]
