@@ -41,13 +41,13 @@ pub enum ValidationLevel {
     Strict,
 }
 
-/// Whether the audit chain is written.
+/// Whether commands sign how far the event log has come, which is written in any case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AuditLogging {
-    /// It is not.
+    /// Only where somebody has begun to, and now and then.
     Disabled,
-    /// It is.
+    /// They do, from the first on.
     Enabled,
 }
 
@@ -248,7 +248,7 @@ pub struct SecurityConfig {
     pub validation_level: ValidationLevel,
     /// Whether a risky operation waits for a confirmation.
     pub require_confirmation: bool,
-    /// Whether the audit chain is written.
+    /// Whether commands sign the event log.
     pub audit_logging: AuditLogging,
 }
 

@@ -95,12 +95,14 @@ fn told(bundle: &Bundle, key: Option<&Verifier>, all: Option<&Verified>, json: b
         shown.signed_to = all.signed_to;
         shown.by.clone_from(&all.by);
     }
+    let unsigned = unsigned(&shown);
     if json {
         show::print_json(&[
             ("log", show::to_json(&bundle.start.source)?),
             ("first", show::to_json(&shown.first)?),
             ("last", show::to_json(&shown.last)?),
             ("signed_to", show::to_json(&shown.signed_to)?),
+            ("unsigned", unsigned.map_or(0, |(from, to)| to - from + 1).into()),
             ("key", show::to_json(&shown.by)?),
         ]);
         return show::done();
@@ -117,7 +119,7 @@ fn told(bundle: &Bundle, key: Option<&Verifier>, all: Option<&Verified>, json: b
         );
     }
     match (&shown.by, shown.signed_to) {
-        (_, 0) => println!("  nothing of it is signed yet: `ctrlz audit sign` does"),
+        (_, 0) => {}
         (Some(by), to) if to >= last => println!("  all of it is signed by {by}"),
         (Some(by), to) => println!("  signed by {by} up to event {to}"),
         (None, to) => {
@@ -126,7 +128,20 @@ fn told(bundle: &Bundle, key: Option<&Verifier>, all: Option<&Verified>, json: b
             );
         }
     }
+    if let Some((from, to)) = unsigned {
+        println!(
+            "  no signature covers events {from} to {to}: whoever can write to the store can have \
+             written them anew; `ctrlz audit sign` signs what is there now"
+        );
+    }
     show::done()
+}
+
+/// The events, from and to, that no checkpoint covers.
+fn unsigned(shown: &Verified) -> Option<(i64, i64)> {
+    let (first, last) = (shown.first?, shown.last?);
+    let from = first.max(shown.signed_to.saturating_add(1));
+    (from <= last).then_some((from, last))
 }
 
 fn export_log(file: Option<&Path>, from: Option<i64>, to: Option<i64>, json: bool) -> Answer {

@@ -1,6 +1,7 @@
 //! `environment:` of ctrlz.yaml: what must be there inside, and what is.
 
 use std::ffi::OsString;
+use std::path::Path;
 use std::time::Duration;
 
 use ctrlz_config::{Config, Environment, Version};
@@ -13,6 +14,7 @@ use ctrlz_engine::SandboxCore;
 use serde::Serialize;
 
 use super::captured::Captured;
+use super::known_good;
 use super::task::Task;
 use crate::arguments::CommandArguments;
 use crate::context::Context;
@@ -64,6 +66,19 @@ pub(super) fn require(
     Err(Failure::new(OWN_FAILURE, "environment", message).details(missing).hint(
         "install them on the host, by `setup:`, or in the root; `ctrlz doctor` tells all of them",
     ))
+}
+
+/// The same for a sandbox that somebody names, wherever they stand: what its own folder asks for
+/// counts. `here` is the configuration of the folder `at`, which need not be read again.
+pub(super) fn require_of_named(
+    place: (&Context, &SandboxCore<'_>),
+    sandbox: &Sandbox,
+    (at, here): (&Path, &Config),
+) -> Result<(), Failure> {
+    if known_good::folder_of(sandbox) == at {
+        return require(place, sandbox, here);
+    }
+    require(place, sandbox, &known_good::configuration_of(sandbox)?)
 }
 
 /// The same for a sandbox that was made just now: when something is missing, it goes again.

@@ -10,11 +10,10 @@ use ctrlz_core::monitor::HistoryAges;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
 use ctrlz_engine::{RetentionPlan, RetentionPolicy, SandboxCore, Upkeep, in_full};
-use ctrlz_store::audit::Notary;
 use serde_json::{Value, json};
 
 use super::archive::{self, Thinned};
-use super::space;
+use super::{signing, space};
 use crate::Answer;
 use crate::aging;
 use crate::arguments::GcArguments;
@@ -257,7 +256,7 @@ pub(super) fn now_and_then(context: &Context, core: &SandboxCore<'_>, operation:
         let _ = std::fs::remove_file(&stamp);
     }
     let _ = context.tracker().roll_up(now, history_ages());
-    sign(context);
+    signing::where_begun(context);
 }
 
 /// For how long what operations used is kept: as the user and the host say, for all sandboxes.
@@ -269,14 +268,6 @@ pub(super) fn history_ages() -> HistoryAges {
         }
         // Whoever runs a command is told what is wrong with it.
         Err(_) => HistoryAges { hours: Duration::MAX, ..HistoryAges::default() },
-    }
-}
-
-/// Signs how far the event log has come, where somebody has begun to sign.
-fn sign(context: &Context) {
-    let notary = Notary::of(&context.directory);
-    if notary.signed_to().is_ok_and(|signed| signed > 0) {
-        let _ = notary.sign(context.store(), crate::clock::now());
     }
 }
 

@@ -32,6 +32,7 @@ mod recover;
 mod rollback;
 mod run;
 mod setup;
+mod signing;
 mod sinks;
 mod snapshot;
 mod space;

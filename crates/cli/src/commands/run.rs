@@ -17,7 +17,9 @@ use ctrlz_isolation::native::NativeDriver;
 
 use super::emergency::Aftermath;
 use super::task::Task;
-use super::{archive, automatic, environment, gc, known_good, past, probe, setup, unusual};
+use super::{
+    archive, automatic, environment, gc, known_good, past, probe, setup, signing, unusual,
+};
 use crate::Answer;
 use crate::arguments::{
     CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen,
@@ -36,13 +38,13 @@ pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) 
     // history of a sandbox that is there.
     let expected = root::expected(arguments.root.as_deref(), &folder);
     let (root, base) = (&expected.root, &expected.base);
-    let verdict = task.verdict(root, base)?;
-    let past = match verdict.wants_history() {
+    let judged = task.verdict(root, base)?;
+    let past = match judged.verdict.wants_history() {
         true => past::of_folder(&folder, &expected)?,
         false => None,
     };
     let past = past.as_ref().map(|(store, sandbox)| (store as &dyn Store, sandbox));
-    let verdict = task.approved(root, base, verdict, past)?;
+    let verdict = task.approved(root, base, judged, past)?;
     task.is_still_approved(root, base, past.map(|(_, sandbox)| sandbox), &verdict)?;
     let choice = root::choose(arguments.root.as_deref(), &folder)?;
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
@@ -72,13 +74,14 @@ pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) 
 pub(crate) fn exec(arguments: ExecArguments, isolation: NativeDriver, json: bool) -> Answer {
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
     let sandbox = context.sandbox(Some(&arguments.sandbox))?;
-    let config = configuration(&arguments.how, &places::working_folder()?)?;
+    let here = places::working_folder()?;
+    let config = configuration(&arguments.how, &here)?;
     let task =
         Task { argv: &arguments.command, config: &config, how: &arguments.how, fresh: false };
     let (root, base) = (&sandbox.root, &sandbox.base);
     let past = Some((context.store(), &sandbox));
     let verdict = task.approved(root, base, task.verdict(root, base)?, past)?;
-    in_sandbox(&context, &sandbox, task, verdict, json)
+    in_sandbox((&context, &here), &sandbox, task, verdict, json)
 }
 
 pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bool) -> Answer {
@@ -88,17 +91,18 @@ pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bo
     let own =
         std::env::var_os("SHELL").filter(|_| matches!(sandbox.root, Root::Host | Root::Overlay));
     let shell = own.unwrap_or_else(|| OsString::from("/bin/sh"));
-    let config = configuration(&arguments.how, &places::working_folder()?)?;
+    let here = places::working_folder()?;
+    let config = configuration(&arguments.how, &here)?;
     let task = Task { argv: &[shell], config: &config, how: &arguments.how, fresh: false };
     // What is typed there is not known yet: the sandbox holds it, whatever it is.
     let (root, base) = (&sandbox.root, &sandbox.base);
     let past = Some((context.store(), &sandbox));
     let verdict = task.approved(root, base, task.verdict(root, base)?, past)?;
-    in_sandbox(&context, &sandbox, task, verdict, json)
+    in_sandbox((&context, &here), &sandbox, task, verdict, json)
 }
 
 fn in_sandbox(
-    context: &Context,
+    (context, here): (&Context, &Path),
     sandbox: &Sandbox,
     task: Task<'_>,
     verdict: VerdictRecord,
@@ -106,6 +110,7 @@ fn in_sandbox(
 ) -> Answer {
     probe::require(context, task.config)?;
     context.with_core(when_busy(task.how), |core| {
+        environment::require_of_named((context, core), sandbox, (here, task.config))?;
         let request = task.request(context, sandbox, Some(verdict))?;
         carry_out((context, core), sandbox, request, &task, json)
     })
@@ -138,6 +143,7 @@ fn carry_out(
     }
     automatic::after(core, sandbox, task.config);
     gc::now_and_then(context, core, report.operation);
+    signing::after(context, task.config);
     // Who goes on after a commit must not go on when what is unusual was kept from it.
     let is_held_back = report.contained || report.rolled_back.is_some();
     if is_to_commit && is_held_back && report.command.exit.is_success() {

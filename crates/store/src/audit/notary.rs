@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::SystemTime;
 
 use ctrlz_core::store::{Store, StoreError};
 use ctrlz_core::time::Timestamp;
@@ -149,6 +150,20 @@ impl Notary {
     /// A directory that cannot be read.
     pub fn signed_to(&self) -> Result<i64, NotaryError> {
         Ok(self.numbers()?.last().copied().unwrap_or(0))
+    }
+
+    /// When the newest checkpoint was written, by the clock of then; nothing for none.
+    ///
+    /// # Errors
+    /// A directory or a file that cannot be looked at.
+    pub fn signed_at(&self) -> Result<Option<SystemTime>, NotaryError> {
+        let number = self.signed_to()?;
+        if number == 0 {
+            return Ok(None);
+        }
+        let path = self.directory.join(format!("{number:019}.note"));
+        let written = std::fs::metadata(&path).and_then(|found| found.modified());
+        written.map(Some).map_err(failed("look at", &path))
     }
 
     /// The newest checkpoint, as a signed note.

@@ -9,13 +9,10 @@ use ctrlz_store::SqliteStore;
 use ctrlz_store::audit::Notary;
 
 use crate::clock;
+use crate::commands::signing::{LONGEST, MOST};
 
 /// How often it is looked whether there is something to sign.
 const LOOK: Duration = Duration::from_secs(2);
-/// For at most so long an event stays unsigned.
-const LONGEST: Duration = Duration::from_secs(300);
-/// At most so many events stay unsigned.
-const MOST: i64 = 1000;
 
 pub(super) struct Checkpoints {
     directory: PathBuf,

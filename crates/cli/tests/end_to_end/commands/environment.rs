@@ -79,3 +79,25 @@ fn a_mistake_in_the_section_is_told_by_its_place() {
         scene.run(&["run", "--", "true"]).code(125).says(&["ctrlz.yaml:1", told]);
     }
 }
+
+#[test]
+fn exec_and_shell_look_as_run_does_by_what_the_sandboxs_own_folder_asks_for() {
+    let scene = Scene::with("mkdir web other");
+    let web = scene.project.join("web");
+    scene.ok(&["new", "one", "--base", "web"]);
+    scene.write("web/ctrlz.yaml", "environment: {tools: [no-such-tool]}\n");
+    // From its folder and from elsewhere, which asks for nothing.
+    for folder in [&web, &scene.project.join("other")] {
+        for words in [&["exec", "one", "--", "touch", "x"][..], &["shell", "one"]] {
+            scene.run_in(folder, words).code(125).says(&["tool no-such-tool: PATH does not lead"]);
+        }
+    }
+    assert_eq!(scene.json(&["log", "one"])["operations"].as_array().expect("an array").len(), 1);
+    // What somebody else's folder asks for is no matter of this sandbox.
+    scene.write("other/ctrlz.yaml", "environment: {tools: [no-such-tool]}\n");
+    scene.write("web/ctrlz.yaml", "environment: {tools: [sh, cat]}\n");
+    scene.run_in(&scene.project.join("other"), &["exec", "one", "--", "touch", "x"]).ok();
+    scene.run_in(&web, &["shell", "one"]).ok();
+    let one = &scene.json(&["ls"])["sandboxes"][0];
+    assert!(one["life"]["environment"].is_string(), "looked at once: {one}");
+}

@@ -74,7 +74,7 @@ fn an_export_is_verified_elsewhere_and_a_change_is_found() {
     scene.inside("echo 1 > one");
     scene.ok(&["commit"]);
     let unsigned = scene.ok(&["audit", "verify"]);
-    assert!(unsigned.contains("nothing of it is signed yet"), "{unsigned}");
+    assert!(unsigned.contains("no signature covers events 1 to"), "{unsigned}");
     scene.run(&["audit", "key"]).code(123).says(&["nothing was signed yet"]);
     scene.ok(&["audit", "export", "log.jsonl"]);
     scene.run(&["audit", "export", "log.jsonl"]).code(125).says(&["log.jsonl", "exists"]);
@@ -112,4 +112,110 @@ fn an_export_is_verified_elsewhere_and_a_change_is_found() {
     elsewhere.run(&["audit", "verify", "missing"]).code(125).says(&["missing"]);
     elsewhere.run(&["audit", "verify", "key"]).code(1).says(&["line 1"]);
     elsewhere.run(&["audit", "verify", "log", "--key", "rubbish"]).code(125).says(&["key"]);
+}
+
+#[test]
+fn what_no_signature_covers_is_told() {
+    let scene = Scene::new();
+    scene.inside("echo 1 > one");
+    // Nobody has asked for signatures, so that there is no key, and none is made.
+    assert!(!scene.store.join("audit/key").exists());
+    scene.ok(&["audit", "sign"]);
+    let all = scene.json(&["audit", "verify"]);
+    assert_eq!((&all["unsigned"], &all["signed_to"]), (&Value::from(0), &all["last"]));
+    assert!(!scene.ok(&["audit", "verify"]).contains("no signature covers"));
+    scene.inside("echo 2 > two");
+    let more = scene.json(&["audit", "verify"]);
+    let number = |value: &Value| value.as_i64().expect("a number");
+    let (signed, last) = (number(&all["last"]), number(&more["last"]));
+    assert!(last > signed, "{more}");
+    assert_eq!(number(&more["unsigned"]), last - signed);
+    let told = scene.ok(&["audit", "verify"]);
+    assert!(told.contains(&format!("up to event {signed}\n")), "{told}");
+    let open = format!("no signature covers events {} to {last}:", signed + 1);
+    assert!(told.contains(&open), "{told}");
+    let part = scene.json(&["audit", "verify", "--to", &signed.to_string()]);
+    assert_eq!(part["unsigned"], 0, "{part}");
+}
+
+/// The data of the newest event of a type.
+#[track_caller]
+fn newest(scene: &Scene, kind: &str) -> Value {
+    let object = scene.json(&["events", "--type", kind, "-n", "1"]);
+    object["events"][0]["data"].clone()
+}
+
+#[test]
+fn each_command_tells_by_which_files_it_was_judged() {
+    let scene = Scene::new();
+    scene.inside("true");
+    assert_eq!(newest(&scene, "operation.started")["verdict"].get("configuration"), None);
+    scene.host("mkdir -p \"$HOME/.config/ctrlz\" .ctrlz");
+    scene.ok(&["policy", "new", "mine"]);
+    scene.write("ctrlz.yaml", "run: {timeout: 5m}\n");
+    scene.host("echo 'run: {pids: 300}' > \"$HOME/.config/ctrlz/ctrlz.yaml\"");
+    scene.inside("true");
+    let verdict = newest(&scene, "operation.started")["verdict"].clone();
+    let told = verdict["configuration"].as_array().expect("an array");
+    let told: Vec<String> = told
+        .iter()
+        .map(|file| {
+            let text = |name: &str| file[name].as_str().expect("text").to_owned();
+            format!("{}  {}", text("digest").trim_start_matches("sha256:"), text("path"))
+        })
+        .collect();
+    let files = scene.host(
+        "sha256sum \"$HOME/.config/ctrlz/ctrlz.yaml\" \"$PWD/ctrlz.yaml\" \"$PWD/.ctrlz/policy/mine.yaml\"",
+    );
+    let files: Vec<&str> = files.lines().collect();
+    assert_eq!(told.len(), 3, "{told:?}");
+    assert!(files.iter().all(|file| told.iter().any(|one| one == file)), "{told:?} {files:?}");
+    // What is refused is told with them, too.
+    scene.run(&["run", "--", "rm", "-rf", "/"]).code(123);
+    let refused = newest(&scene, "safety.violation");
+    assert_eq!(refused["verdict"]["configuration"], verdict["configuration"], "{refused}");
+}
+
+#[test]
+fn a_new_sandbox_tells_the_setup_or_the_archived_snapshot_that_it_begins_with() {
+    let scene = Scene::new();
+    scene.write("ctrlz.yaml", "setup: [\"echo made > made\"]\n");
+    scene.inside("echo 1 > one");
+    let made_of = newest(&scene, "sandbox.created")["made_of"].clone();
+    let sandboxes = scene.json(&["ls"]);
+    let sandboxes = sandboxes["sandboxes"].as_array().expect("an array").iter();
+    let own = sandboxes.clone().find(|one| one["name"] == "project").expect("a sandbox");
+    assert!(own["life"]["setup"]["digest"].is_string());
+    assert_eq!(made_of["setup"], own["life"]["setup"]["digest"]);
+    let snapshot = scene.json(&["snapshot"])["snapshot"]["id"].as_str().expect("an id").to_owned();
+    scene.ok(&["push", &snapshot]);
+    let manifest = newest(&scene, "snapshot.archived")["manifest"].clone();
+    scene.ok(&["pull", &format!("project.{snapshot}"), "--sandbox", "again"]);
+    let made_of = newest(&scene, "sandbox.created")["made_of"].clone();
+    assert_eq!(made_of, serde_json::json!({ "archived": manifest }));
+    scene.ok(&["audit", "verify"]);
+}
+
+#[test]
+fn commands_sign_the_log_where_the_configuration_asks_for_it() {
+    let scene = Scene::new();
+    let notes =
+        |scene: &Scene| scene.host("ls \"$CTRLZ_HOME\"/audit/*.note | wc -l").trim().to_owned();
+    scene.write("ctrlz.yaml", "development: {security_config: {audit_logging: enabled}}\n");
+    scene.inside("echo 1 > one");
+    assert_eq!(scene.json(&["audit", "verify"])["unsigned"], 0);
+    // Not after each.
+    scene.inside("echo 2 > two");
+    assert_eq!(notes(&scene), "1");
+    // A clock that was ahead does not end it.
+    for when in ["10 minutes ago", "2100-01-01"] {
+        let before = notes(&scene);
+        scene.host(&format!("touch -d '{when}' \"$CTRLZ_HOME\"/audit/*.note"));
+        scene.inside("echo more >> one");
+        assert_ne!(notes(&scene), before, "{when}");
+        assert_eq!(scene.json(&["audit", "verify"])["unsigned"], 0);
+    }
+    // What keeps it from being signed is told, and keeps nobody from working.
+    scene.host("touch -d '10 minutes ago' \"$CTRLZ_HOME\"/audit/*.note; echo rubbish > \"$CTRLZ_HOME/audit/key\"");
+    scene.run(&["run", "--", "touch", "three"]).ok().says(&["could not be signed", "audit/key"]);
 }
