@@ -128,7 +128,7 @@ fn add_sinks(context: &Context, facts: &mut StoreFacts) {
         let folder = super::sinks::folder(&context.directory);
         let wrong = match status(context.store(), &folder, &sink) {
             Err(error) => error.to_string(),
-            Ok(found) => trouble(&found.position),
+            Ok(found) => trouble(&found.position, found.pending),
         };
         if !wrong.is_empty() {
             facts.sinks.push((sink.name, wrong));
@@ -136,9 +136,12 @@ fn add_sinks(context: &Context, facts: &mut StoreFacts) {
     }
 }
 
+/// So many events that wait for a sink are more than a busy moment leaves.
+const LAGGING: i64 = 1000;
+
 /// What is wrong with a sink, in words. What it says itself is not told: findings become events,
 /// and that may be anything. `ctrlz sinks` shows it.
-fn trouble(position: &Position) -> String {
+fn trouble(position: &Position, pending: i64) -> String {
     let mut parts = Vec::new();
     if position.dead > 0 {
         parts.push(format!("{} dead letters", position.dead));
@@ -148,6 +151,9 @@ fn trouble(position: &Position) -> String {
     }
     if position.failures > 0 {
         parts.push("fails".to_owned());
+    }
+    if pending >= LAGGING {
+        parts.push(format!("{pending} events wait for it"));
     }
     parts.join(", ")
 }
@@ -249,6 +255,9 @@ mod tests {
     fn what_a_sink_says_is_not_told() {
         let error = "password=hunter2".to_owned();
         let position = Position { dead: 2, lost: 1, failures: 3, error, ..Position::default() };
-        assert_eq!(trouble(&position), "2 dead letters, 1 lost events, fails");
+        assert_eq!(trouble(&position, 999), "2 dead letters, 1 lost events, fails");
+        let well = Position::default();
+        assert_eq!(trouble(&well, LAGGING), "1000 events wait for it");
+        assert_eq!(trouble(&well, LAGGING - 1), "");
     }
 }

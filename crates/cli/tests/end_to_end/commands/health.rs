@@ -118,6 +118,41 @@ fn layers_of_a_long_chain_are_merged_ahead() {
     assert!(scene.changes().is_empty());
 }
 
+#[cfg(feature = "faults")]
+#[test]
+fn chains_of_files_with_many_owners_are_merged_by_their_own_commands_only() {
+    if std::env::var_os("CTRLZ_WORKSPACE").is_some_and(|driver| driver == "copy") {
+        return skipped("a copy has no layers");
+    }
+    let scene = Scene::new();
+    scene.host("mkdir -p ../root/bin ../root/etc ../root/tmp; cp \"$CTRLZ\" ../root/bin/ctrlz");
+    let root = scene.root.join("root");
+    scene.ok(&["new", "own", "--root", root.to_str().expect("UTF-8")]);
+    for n in 0..41 {
+        scene.ok(&["exec", "own", "--", "/bin/ctrlz", "man", "/etc"]);
+        scene.inside(&format!("echo {n} >> log"));
+    }
+    let found = check(&scene, "layers");
+    let evidence = found["evidence"].as_str().expect("text");
+    assert!(evidence.contains("`project`") && !evidence.contains("`own`"), "{evidence}");
+    // Commands elsewhere do what is to be done now and then.
+    for _ in 0..10 {
+        if check(&scene, "layers")["severity"] == "ok" {
+            break;
+        }
+        for _ in 0..32 {
+            let mut command = scene.ctrlz(["run", "--no-snapshot", "--", "true"]);
+            Outcome::of(command.env("CTRLZ_UPKEEP_SECONDS", "0")).ok();
+        }
+    }
+    assert_eq!(check(&scene, "layers")["severity"], "ok");
+    let fixed = scene.run(&["health", "--fix"]).out();
+    assert!(!fixed.contains("merged the layers"), "{fixed}");
+    // It was left to one that may handle its files.
+    assert_eq!(scene.json(&["gc"])["merged"], serde_json::json!(["own"]));
+    scene.ok(&["exec", "own", "--", "/bin/ctrlz", "--version"]);
+}
+
 #[test]
 fn an_operation_that_does_not_end_is_ended_and_kept() {
     let scene = Scene::new();
