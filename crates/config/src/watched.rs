@@ -23,3 +23,28 @@ pub fn watched_files(places: &Places) -> Vec<PathBuf> {
     files.dedup();
     files
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_the_host_and_the_user_say_is_watched() {
+        let temp = tempfile::tempdir().expect("a folder");
+        let top = temp.path();
+        for packs in ["etc/policy", "user/policy"] {
+            std::fs::create_dir_all(top.join(packs)).expect("create");
+            std::fs::write(top.join(packs).join("mine.yaml"), "").expect("write");
+        }
+        let places = Places {
+            etc: top.join("etc/ctrlz.yaml"),
+            user: Some(top.join("user/ctrlz.yaml")),
+            workdir: top.to_owned(),
+            home: None,
+        };
+        let watched = watched_files(&places);
+        let names = ["archive.yaml", "ctrlz.yaml", "policy/mine.yaml", "sinks.yaml"];
+        let expected = ["etc", "user"].map(|place| names.map(|name| top.join(place).join(name)));
+        assert_eq!(watched, expected.concat(), "whether they are there or not");
+    }
+}

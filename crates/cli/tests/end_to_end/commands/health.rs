@@ -93,6 +93,65 @@ fn a_mount_that_is_left_over_is_detached() {
 }
 
 #[test]
+fn a_control_group_that_is_left_over_is_removed() {
+    let scene = Scene::new();
+    let survey = scene.json(&["doctor"]);
+    let mut lines = survey["enforcement"].as_array().expect("an array").iter();
+    let memory = lines.find(|line| line["what"] == "limit memory").expect("a line");
+    if !memory["by"].to_string().contains("cgroup") {
+        return skipped("no control group to leave behind");
+    }
+    // Others remove what this leaves, too, whenever they recover something.
+    for _ in 0..20 {
+        let mut running = scene
+            .ctrlz(["run", "--memory", "200M", "--", "sh", "-c", "echo ready; exec sleep 600"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("start");
+        let mut out = BufReader::new(running.stdout.take().expect("piped"));
+        out.read_line(&mut String::new()).expect("it runs");
+        running.kill().expect("kill");
+        running.wait().expect("its end");
+        // Its last process may just be dying.
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        let group = format!("ctrlz-{}", running.id());
+        let evidence = check(&scene, "leftovers")["evidence"].to_string();
+        let fixed = scene.run(&["health", "--fix"]).out();
+        let left = scene.host("find /sys/fs/cgroup -name 'ctrlz-*' 2>/dev/null || true");
+        assert!(!left.lines().any(|line| line.ends_with(&group)), "{left}\n{fixed}");
+        let is_told = fixed.contains("removed the control group") && fixed.contains(&group);
+        if is_told && !evidence.contains("no control groups") {
+            let told = scene.json(&["events", "--type", "health.changed"])["events"].to_string();
+            assert!(told.contains("removed the control group"), "{told}");
+            return;
+        }
+        scene.ok(&["recover"]);
+    }
+    panic!("it is never left for this one");
+}
+
+#[test]
+fn on_a_small_disk_retention_is_applied_at_once() {
+    let scene = Scene::with(
+        "mkdir -p ../store \"$HOME/.config/ctrlz\"; \
+         echo 'retention: {max_snapshots: 1}' > \"$HOME/.config/ctrlz/ctrlz.yaml\"",
+    );
+    let script = "mount -t tmpfs -o size=96m,mode=700 t ../store || exit 77
+        for n in 1 2 3 4; do \"$CTRLZ\" run -- sh -c \"echo $n > f\"; done
+        \"$CTRLZ\" snapshots --all > ../before
+        \"$CTRLZ\" health --fix || true
+        \"$CTRLZ\" snapshots --all > ../after; cat ../before ../after >&2
+        [ $(grep -c pre-operation ../before) = 4 ] && [ $(grep -c pre-operation ../after) = 1 ]
+        \"$CTRLZ\" events --type snapshot.removed
+        \"$CTRLZ\" undo; \"$CTRLZ\" diff -p";
+    let Some(outcome) = unshared(&scene, script) else { return };
+    let text = outcome.ok().out();
+    assert!(text.contains("let 3 snapshots go"), "{text}");
+    assert!(text.contains("there are 1 newer ones of kind pre-operation"), "{text}");
+    assert!(text.contains("+3"), "what can be undone stays: {text}");
+}
+
+#[test]
 fn layers_of_a_long_chain_are_merged_ahead() {
     if std::env::var_os("CTRLZ_WORKSPACE").is_some_and(|driver| driver == "copy") {
         return skipped("a copy has no layers");
