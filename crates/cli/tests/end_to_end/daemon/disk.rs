@@ -81,14 +81,15 @@ fn an_archive_whose_disk_is_full_is_told_and_gets_all_once_there_is_space() {
         &scene,
         // By the clock, what failed is tried again at once.
         "export CTRLZ_CLOCK=$PWD/../clock; echo 0 > ../clock; \
-         mount -t tmpfs -o size=2m,mode=700 t ../small; \
+         mount -t tmpfs -o size=32m,mode=700 t ../small; \
+         head -c 30000000 /dev/zero > ../small/ballast; \
          \"$CTRLZ\" run -- sh -c 'head -c 6000000 /dev/urandom > big'; \
          \"$CTRLZ\" snapshot -m wanted; begin; \
          unwell() { \"$CTRLZ\" health > ../health || true; has 'unarchived .*No space left' ../health; }; \
          until_ unwell; \
          \"$CTRLZ\" run -- sh -c 'echo more > more'; kill -0 $daemon; \
          \"$CTRLZ\" gc --max-age 0 > ../out; \"$CTRLZ\" snapshots | grep wanted; \
-         mount -o remount,size=64m ../small; echo 7200 > ../clock; \
+         rm ../small/ballast; echo 7200 > ../clock; \
          there() { \"$CTRLZ\" archive ls | grep -q project.snap-; }; until_ there; \
          well() { \"$CTRLZ\" health > ../health || true; has 'unarchived .*all is archived' ../health; }; \
          until_ well; stop; \"$CTRLZ\" verify > ../out; \"$CTRLZ\" drill > ../out; \
