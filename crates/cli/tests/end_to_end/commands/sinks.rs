@@ -90,6 +90,63 @@ fn a_dead_sink_holds_up_nothing_and_its_letters_are_sent_again() {
 }
 
 #[test]
+fn a_slow_sink_holds_up_no_operation_and_gets_all_later() {
+    // It takes no event before the file is gone.
+    let scene = with_sinks(
+        "sinks: { slow: { types: [operation.finished], timeout: 10m, command: [sh, -c, \
+         ': > \"$HOME/began\"; while [ -e \"$HOME/hold\" ]; do sleep 0.02; done; cat >> \"$HOME/got\"'] } }",
+    );
+    scene.ok(&["sinks", "deliver"]);
+    scene.host(": > \"$HOME/hold\"");
+    scene.inside("echo 1 > one");
+    until(&scene, "test -e \"$HOME/began\"");
+    // While it has the first event in hand, and nothing else may be sent to it.
+    for number in 2..6 {
+        scene.inside(&format!("echo {number} > one"));
+    }
+    scene.ok(&["undo"]);
+    let status = scene.json(&["sinks"])["sinks"][0].clone();
+    assert_eq!((&status["delivered"], &status["lost"]), (&Value::from(0), &Value::from(0)));
+    assert!(!scene.host("ls -A \"$HOME\"").contains("got"));
+    scene.host("rm \"$HOME/hold\"");
+    // Each once, in order.
+    until(&scene, "[ \"$(grep -c operation.finished \"$HOME/got\")\" = 6 ]");
+    let ids = scene.host("sed 's/.*\"id\":\"\\([0-9]*\\)\".*/\\1/' \"$HOME/got\"");
+    let ids: Vec<i64> = ids.lines().map(|line| line.parse().expect("a number")).collect();
+    assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+}
+
+#[test]
+fn what_a_sink_says_of_its_failure_is_told_without_secrets() {
+    let scene = with_sinks(
+        "sinks: { hook: { attempts: 1, command: [sh, -c, \
+         'echo \"$0: $1\" >&2; cat \"$HOME/said\" >&2; exit 7', my-hook, opensesame] } }",
+    );
+    // What only looks like a secret, and what is one by the configuration.
+    scene.host("echo '> Authorization: Bearer Tr0ub4dor-3-Tr0ub4dor-3' > \"$HOME/said\"");
+    scene.ok(&["sinks", "deliver"]);
+    scene.inside("echo 1 > one");
+    scene.run(&["sinks", "deliver"]);
+    until(&scene, "grep -qs attempts \"$CTRLZ_HOME/sinks/hook/dead-letters.jsonl\"");
+    let tested = scene.run(&["sinks", "test", "hook"]).code(125);
+    let retried = scene.run(&["sinks", "retry", "hook"]).code(125);
+    let health = scene.run(&["--json", "health"]);
+    let kept = scene.host("cat \"$CTRLZ_HOME\"/sinks/hook/*");
+    for told in [
+        tested.err(),
+        retried.err(),
+        health.out(),
+        scene.ok(&["sinks"]),
+        scene.json(&["sinks"]).to_string(),
+        scene.json(&["events", "-n", "1000"]).to_string(),
+        kept,
+    ] {
+        assert!(!told.contains("Tr0ub4dor") && !told.contains("opensesame"), "{told}");
+    }
+    assert!(tested.err().contains("sh failed (exit status: 7)"), "{tested}");
+}
+
+#[test]
 fn a_daemon_delivers_signs_notices_changes_and_ends() {
     let scene = with_sinks(FILE);
     let daemon = daemon(&scene);
