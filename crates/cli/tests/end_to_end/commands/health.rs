@@ -112,8 +112,9 @@ fn a_control_group_that_is_left_over_is_removed() {
         out.read_line(&mut String::new()).expect("it runs");
         running.kill().expect("kill");
         running.wait().expect("its end");
-        // Its last process may just be dying.
-        std::thread::sleep(std::time::Duration::from_millis(200));
+        // Waits for its last process, and takes back what it wrote, which recovery of all would do
+        // together with what is looked for here.
+        scene.inside("true");
         let group = format!("ctrlz-{}", running.id());
         let evidence = check(&scene, "leftovers")["evidence"].to_string();
         let fixed = scene.run(&["health", "--fix"]).out();
