@@ -8,8 +8,8 @@ use crate::support::{Scene, unshared};
 const PRELUDE: &str = "until_() { n=0; until \"$@\" > ../out 2>&1; do n=$((n + 1)); \
     [ $n -lt 1500 ] || { echo \"never: $*\" >&2; cat ../daemon.err >&2; kill -9 $daemon; exit 9; }; sleep 0.04; done; }; \
     has() { grep -qs \"$@\"; }; \
-    begin() { \"$CTRLZ\" daemon > ../said 2>> ../daemon.err & daemon=$!; until_ has process ../said; }; \
-    stop() { kill -TERM $daemon; wait $daemon || { echo \"the daemon ended with $?\" >&2; exit 9; }; }; \
+    begin() { \"$CTRLZ\" daemon > ../said 2>> ../daemon.err & daemon=$!; trap 'kill -9 $daemon 2> ../out || true' EXIT; until_ has process ../said; }; \
+    stop() { kill -TERM $daemon; wait $daemon || { echo \"the daemon ended with $?\" >&2; exit 9; }; trap - EXIT; }; \
     last() { \"$CTRLZ\" --json events -n 1 | sed 's/.*\"last\":\\([0-9]*\\).*/\\1/'; }; \
     complete() { wanted=$(last); until_ has \"\\\"id\\\":\\\"$wanted\\\"\" $1; \
       sed 's/.*\"id\":\"\\([0-9]*\\)\".*/\\1/' $1 | sed \"/^$wanted\\$/q\" > ../numbers; first=$(head -n 1 ../numbers); \
