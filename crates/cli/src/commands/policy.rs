@@ -31,8 +31,11 @@ pub(crate) fn policy(arguments: &PolicyArguments, json: bool) -> Answer {
     }
 }
 
-/// The packs in force in the working folder under a configuration, for a validator, and the files
-/// that they are.
+/// No more files are recorded with an operation.
+const MOST_RECORDED: usize = 32;
+
+/// The packs in force in the working folder under a configuration, for a validator, and the files of
+/// both.
 fn packs(places: &Places, config: &Config) -> Result<(Packs, Vec<ConfigurationFile>), Failure> {
     let found = files(places)?;
     let parsed = found.iter().map(|file| {
@@ -44,7 +47,8 @@ fn packs(places: &Places, config: &Config) -> Result<(Packs, Vec<ConfigurationFi
     let packs = Packs::new(packs)
         .with_network(config.network != Network::None)
         .with_profile(config.profile.word());
-    Ok((packs, found.iter().map(PolicyFile::recorded).collect()))
+    let files = config.recorded.iter().cloned().chain(found.iter().map(PolicyFile::recorded));
+    Ok((packs, files.take(MOST_RECORDED).collect()))
 }
 
 fn files(places: &Places) -> Result<Vec<PolicyFile>, Failure> {
@@ -84,18 +88,18 @@ fn failed(error: PackError) -> Failure {
         .hint("`ctrlz policy test` lists all that is wrong with packs")
 }
 
-/// The packs in force in a folder, under its own configuration.
-pub(crate) fn packs_in(folder: &Path) -> Result<Packs, Failure> {
-    let (places, config) = in_folder(folder)?;
-    Ok(packs(&places, &config)?.0)
-}
-
-/// The packs in force in a folder, under a configuration, and the files that they are.
-pub(crate) fn packs_under(
+/// The packs in force in a folder under a configuration or the folder's own, and the files of both.
+pub(crate) fn packs_in(
     folder: &Path,
-    config: &Config,
+    config: Option<&Config>,
 ) -> Result<(Packs, Vec<ConfigurationFile>), Failure> {
-    packs(&places::configuration(folder), config)
+    match config {
+        Some(config) => packs(&places::configuration(folder), config),
+        None => {
+            let (places, config) = in_folder(folder)?;
+            packs(&places, &config)
+        }
+    }
 }
 
 fn here() -> Result<(Places, Config), Failure> {

@@ -56,18 +56,14 @@ pub(super) struct Judged {
     configuration: Vec<ConfigurationFile>,
 }
 
-/// No more files are recorded with an operation.
-const MOST_RECORDED: usize = 32;
-
 impl Task<'_> {
     /// What the validator says of it in a sandbox with that root.
     pub(super) fn verdict(&self, root: &Root, base: &Path) -> Result<Judged, Failure> {
-        let (packs, rules) = super::policy::packs_under(&places::working_folder()?, self.config)?;
+        let here = places::working_folder()?;
+        let (packs, configuration) = super::policy::packs_in(&here, Some(self.config))?;
         let directory = workdir(root, base, self.how)?;
         let context = approval::context(root, base, &directory, self.config);
-        let verdict = approval::verdict(self.argv, context, packs);
-        let files = self.config.recorded.iter().cloned().chain(rules);
-        Ok(Judged { verdict, configuration: files.take(MOST_RECORDED).collect() })
+        Ok(Judged { verdict: approval::verdict(self.argv, context, packs), configuration })
     }
 
     /// The first step: a command that may not run goes no further, which is kept in the history of

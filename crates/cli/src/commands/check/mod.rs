@@ -29,7 +29,7 @@ pub(crate) fn check(arguments: &CheckArguments, json: bool) -> Answer {
         Some(folder) => places::canonical(folder)?,
         None => places::working_folder()?,
     };
-    let packs = super::policy::packs_in(&folder)?;
+    let (packs, _) = super::policy::packs_in(&folder, None)?;
     let context = match &arguments.sandbox {
         Some(name) => in_sandbox(name, &folder)?,
         None => judging::in_folder(&folder),

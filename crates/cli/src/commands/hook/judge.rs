@@ -35,7 +35,8 @@ pub(super) struct Opinion {
 pub(super) fn judge(event: &Event) -> Result<Opinion, String> {
     let contexts = contexts(&event.folder);
     // A pack that cannot be read is an error, and an error denies.
-    let packs = policy::packs_in(&event.folder).map_err(Failure::into_message)?;
+    let found = policy::packs_in(&event.folder, None).map_err(Failure::into_message)?;
+    let (packs, configuration) = found;
     let mut opinion = Opinion { has_acts: !event.acts.is_empty(), ..Opinion::default() };
     for context in contexts {
         let validator = Validator::with_packs(context, packs.clone());
@@ -50,6 +51,10 @@ pub(super) fn judge(event: &Event) -> Result<Opinion, String> {
             }
         }
     }
+    if let Some((_, _, record)) = &mut opinion.later {
+        record.configuration.clone_from(&configuration);
+    }
+    opinion.record.configuration = configuration;
     Ok(opinion)
 }
 

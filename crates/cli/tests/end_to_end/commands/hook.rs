@@ -106,9 +106,12 @@ fn what_was_denied_is_remembered_where_a_sandbox_is() {
     assert_eq!(ask("rm -rf /etc"), "deny");
     assert!(!scene.store.exists(), "nothing is made for it");
     scene.inside("true");
+    scene.write("ctrlz.yaml", "run: {timeout: 5m}\n");
     assert_eq!(ask("rm -f /etc/nginx.conf"), "ask");
     assert_eq!(ask("rm -rf /etc"), "deny");
     let kept = scene.log()[0].clone();
+    let by = kept["request"]["verdict"]["configuration"][0]["path"].as_str().expect("text");
+    assert!(by.ends_with("project/ctrlz.yaml"), "{kept}");
     assert_eq!(
         (&kept["status"], &kept["request"]["title"]),
         (&json!("blocked"), &json!("rm -rf /etc"))
