@@ -1,6 +1,8 @@
 //! Tasks of the daemon that fail or panic, once and always.
 
-use super::support::{Daemon, is_complete, said, scene, signs_of_life, told, until_told};
+use super::support::{
+    Daemon, configure, events, is_complete, said, scene, signs_of_life, told, until, until_told,
+};
 
 /// All tasks, whichever there are.
 fn tasks() -> Vec<String> {
@@ -118,4 +120,42 @@ fn a_task_that_is_left_behind_is_told() {
     let told = told(&scene, "task tracker");
     assert!(told.last().is_some_and(|last| last.contains("was cut short")), "{told:?}");
     scene.ok(&["audit", "verify"]);
+}
+
+/// What has no sign of life of its own: archiving, and recovery that nobody else does.
+#[test]
+fn archiving_and_recovery_do_not_hold_up_each_other() {
+    for action in ["fail", "panic", "hang"] {
+        let scene = scene();
+        configure(&scene, "archive.yaml", "snapshots: manual\n");
+        scene.write("ctrlz.yaml", "health: [\"test ! -e broken\"]\n");
+        scene.inside("echo good > f");
+        scene.run(&["run", "--", "sh", "-c", "echo bad > f; touch broken"]).ok();
+        // As if whoever was about to return to the good point had been killed.
+        scene.write("ctrlz.yaml", "health: [\"test ! -e broken\"]\nrecovery: {emergency: auto}\n");
+        std::fs::write(scene.store.join("recovery"), "0").expect("write");
+        let quick = [("CTRLZ_RECOVERY_MILLIS", "0"), ("CTRLZ_TASK_MILLIS", "1000")];
+        let fault = format!("archive:1+:{action}");
+        let daemon =
+            Daemon::start(&scene, &[&[("CTRLZ_TASK_FAULT", fault.as_str())], &quick[..]].concat());
+        let done = |scene: &crate::support::Scene| events(scene, "rollback.done").len();
+        for _ in 0..1500 {
+            if done(&scene) > 0 {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(40));
+        }
+        assert_eq!(done(&scene), 1, "{action}: {}", said(&scene));
+        daemon.end();
+        assert_eq!(scene.inside("cat f"), "good\n");
+        scene.ok(&["snapshot", "-m", "wanted"]);
+        scene.run(&["archive", "ls"]).code(123).says(&["there is no archive"]);
+        let fault = format!("recovery:1+:{action}");
+        let daemon =
+            Daemon::start(&scene, &[&[("CTRLZ_TASK_FAULT", fault.as_str())], &quick[..]].concat());
+        until(&scene, "\"$CTRLZ\" archive ls 2>/dev/null | grep -q project.snap-");
+        daemon.end();
+        scene.ok(&["verify"]);
+        scene.ok(&["audit", "verify"]);
+    }
 }
