@@ -71,6 +71,16 @@ impl Configuration {
     }
 }
 
+/// What to do when these files are others than before. Commands read all of them each time, and so is
+/// archive.yaml; what the daemon itself goes by, it has read when it began.
+fn remedy(paths: &[&str]) -> &'static str {
+    let is_read_once = |path: &&str| path.ends_with("/ctrlz.yaml") || path.ends_with("/sinks.yaml");
+    match paths.iter().any(is_read_once) {
+        true => "look at the change, then start the daemon again",
+        false => "look at the change, which counts already",
+    }
+}
+
 impl Task for Configuration {
     fn name(&self) -> String {
         "configuration".to_owned()
@@ -90,11 +100,10 @@ impl Task for Configuration {
                 .filter(|file| !before.iter().flatten().any(|old| old == *file))
                 .map(|file| file.path.as_str())
                 .collect();
+            let remedy = remedy(&paths).to_owned();
             let evidence = format!("changed under the running daemon: {}", paths.join(", "));
             store.emit(None, Happening::ConfigurationChanged(ConfigurationChanged { files }))?;
             if self.begun {
-                // What runs goes on with what it has read.
-                let remedy = "look at the change, then start the daemon again".to_owned();
                 let check = "configuration".to_owned();
                 let found = HealthChanged { check, severity: Severity::Warning, evidence, remedy };
                 store.emit(None, Happening::HealthChanged(found))?;
@@ -107,5 +116,21 @@ impl Task for Configuration {
 
     fn reset(&mut self) {
         // What it has seen is written down, and nothing is open.
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::remedy;
+
+    #[test]
+    fn what_is_read_each_time_needs_no_new_daemon() {
+        for (paths, again) in [
+            (&["/etc/ctrlz/archive.yaml", "/etc/ctrlz/policy/mine.yaml"][..], false),
+            (&["/etc/ctrlz/archive.yaml", "/home/u/.config/ctrlz/sinks.yaml"], true),
+            (&["/etc/ctrlz/ctrlz.yaml"], true),
+        ] {
+            assert_eq!(remedy(paths).contains("start the daemon again"), again, "{paths:?}");
+        }
     }
 }
