@@ -12,9 +12,9 @@ pub type Redact<'r> = dyn Fn(&str) -> String + 'r;
 const SHORTEST: usize = 6;
 /// From this length on, a word of a script may be a secret though it has no digit.
 const LONG: usize = 16;
-/// What names of variables have in them that hold secrets.
-const SECRET_NAMES: [&str; 8] =
-    ["TOKEN", "SECRET", "PASS", "KEY", "CREDENTIAL", "AUTH", "COOKIE", "WEBHOOK"];
+/// What names of variables have in them that hold secrets. The address of a proxy may have a password.
+const SECRET_NAMES: [&str; 9] =
+    ["TOKEN", "SECRET", "PASS", "KEY", "CREDENTIAL", "AUTH", "COOKIE", "WEBHOOK", "PROXY"];
 /// What stands for what was taken out.
 const MARK: &str = "‹redacted›";
 

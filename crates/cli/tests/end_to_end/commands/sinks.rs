@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 
 use serde_json::Value;
 
-use crate::support::{Scene, has, interpreter, skipped};
+use crate::support::{Outcome, Scene, has, interpreter, skipped};
 
 /// A scene whose user has these sinks.
 fn with_sinks(text: &str) -> Scene {
@@ -118,15 +118,23 @@ fn a_slow_sink_holds_up_no_operation_and_gets_all_later() {
 
 #[test]
 fn what_a_sink_says_of_its_failure_is_told_without_secrets() {
-    let scene = with_sinks(
-        "sinks: { hook: { attempts: 1, command: [sh, -c, \
-         'echo \"$0: $1\" >&2; cat \"$HOME/said\" >&2; exit 7', my-hook, opensesame] } }",
-    );
+    let hook = "sinks: { hook: { attempts: 1, command: [sh, -c, \
+         'echo \"$0: $1\" >&2; cat \"$HOME/said\" >&2; exit 7', my-hook, opensesame] } }";
+    let scene = with_sinks(hook);
     // What only looks like a secret, and what is one by the configuration.
     scene.host("echo '> Authorization: Bearer Tr0ub4dor-3-Tr0ub4dor-3' > \"$HOME/said\"");
     scene.ok(&["sinks", "deliver"]);
     scene.inside("echo 1 > one");
     scene.run(&["sinks", "deliver"]);
+    // What it inherits and repeats.
+    configure(
+        &scene,
+        "sinks: { other: { command: [sh, -c, 'echo \"it is $MY_KEY.\" >&2; exit 7'] } }",
+    );
+    let mut command = scene.ctrlz(["sinks", "test", "other"]);
+    let repeated = Outcome::of(command.env("MY_KEY", "plainword")).code(125);
+    assert!(repeated.err().contains("it is ‹redacted›."), "{repeated}");
+    configure(&scene, hook);
     until(&scene, "grep -qs attempts \"$CTRLZ_HOME/sinks/hook/dead-letters.jsonl\"");
     let tested = scene.run(&["sinks", "test", "hook"]).code(125);
     let retried = scene.run(&["sinks", "retry", "hook"]).code(125);
