@@ -7,6 +7,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use ctrlz_core::event::MadeOf;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
 use ctrlz_core::monitor::AnomalyPolicy;
@@ -35,7 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let drivers: [&dyn WorkspaceDriver; 1] = [&overlay];
     let isolation = NativeDriver::default();
     let core = SandboxCore::new(&store, &drivers, &isolation, &|_, _| false);
-    let choice = BaseChoice { root: Root::Host, base: base.canonicalize()? };
+    let choice =
+        BaseChoice { root: Root::Host, base: base.canonicalize()?, made_of: MadeOf::default() };
     let sandbox = core.create_named(&NewNamed { name: "cost".parse()?, choice }, None)?;
     let write = |round: usize| -> Result<(), Box<dyn Error>> {
         let script = format!("echo {round} > ctrlz-cost");
