@@ -27,6 +27,7 @@ pub mod span;
 pub mod state;
 pub mod state_store;
 pub mod store;
+pub mod tenancy;
 pub mod time;
 pub mod verdict;
 pub mod verdict_record;

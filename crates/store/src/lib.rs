@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod audit;
+mod beside;
 mod blobs;
 mod connection;
 mod creation;
@@ -16,6 +17,7 @@ mod journal;
 mod lock;
 mod monitor;
 mod occupant;
+mod registry;
 pub mod reserve;
 mod rows;
 mod sandboxes;
@@ -28,6 +30,7 @@ pub mod state_file;
 pub mod vault;
 
 pub use monitor::{MONITOR, SqliteMonitor};
+pub use registry::{REGISTRY, SqliteRegistry};
 #[cfg(feature = "faults")]
 pub use rows::set_clock;
 pub use sqlite_store::SqliteStore;

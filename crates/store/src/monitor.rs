@@ -10,8 +10,6 @@
 mod rows;
 
 use std::cell::RefCell;
-use std::fs::OpenOptions;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,8 +19,9 @@ use ctrlz_core::monitor::{
 };
 use ctrlz_core::store::StoreError;
 use ctrlz_core::time::Timestamp;
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
+use crate::beside::Kind;
 use crate::fault::Fault;
 
 /// The database's name in the store's directory.
@@ -31,11 +30,6 @@ pub const MONITOR: &str = "monitor.db";
 /// For how long a locked database is waited for. Whoever records waits for a command meanwhile, and
 /// would hold up its output.
 const PATIENCE: Duration = Duration::from_millis(250);
-
-/// The file's `application_id`: "ctlm".
-const APPLICATION_ID: i64 = 0x6374_6c6d;
-/// The newest format that is known, in `user_version`.
-const FORMAT: i64 = 1;
 
 /// Times are nanoseconds since 1970. `tier` is for how many seconds a row stands, 0 for a sample. In
 /// `operations`, all but `samples` and the peaks is as the newest reading told it.
@@ -56,20 +50,15 @@ CREATE TABLE IF NOT EXISTS operations(
 CREATE INDEX IF NOT EXISTS operations_by_sandbox ON operations(sandbox);
 ";
 
-/// Why a file is no history of usage.
-#[derive(Debug, thiserror::Error)]
-enum OpenError {
-    #[error("{} is another program's database", .0.display())]
-    Foreign(PathBuf),
-    #[error("{} is of a newer ctrlz: its format is {found}", path.display())]
-    Newer { path: PathBuf, found: i64 },
-    #[error("cannot make {}", path.display())]
-    Create {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
-}
+/// What the database is: "ctlm". What a machine's death takes with it is a few samples, not the file.
+const KIND: Kind = Kind {
+    action: "open the history of usage",
+    application: 0x6374_6c6d,
+    format: 1,
+    tables: TABLES,
+    patience: PATIENCE,
+    synchronous: "NORMAL",
+};
 
 /// What operations used, in one file. Nothing is opened before it is asked for something.
 #[derive(Debug)]
@@ -148,7 +137,7 @@ impl SqliteMonitor {
         let mut place = self.connection.borrow_mut();
         let connection = match place.take() {
             Some(connection) => connection,
-            None => self.open()?,
+            None => KIND.open(&self.path)?,
         };
         let result = step(&connection).map_err(|fault| fault.during(action, &self.path));
         // One that failed is opened anew: somebody may have put a good file in its place.
@@ -156,66 +145,6 @@ impl SqliteMonitor {
             *place = Some(connection);
         }
         result
-    }
-
-    fn open(&self) -> Result<Connection, StoreError> {
-        let failed = |source: OpenError| StoreError::Failed {
-            action: "open the history of usage",
-            source: Box::new(source),
-        };
-        // SQLite gives the files beside it the same mode.
-        OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&self.path)
-            .map_err(|source| failed(OpenError::Create { path: self.path.clone(), source }))?;
-        let opened = self.connect().map_err(|source| {
-            Fault::Sqlite(source).during("open the history of usage", &self.path)
-        })?;
-        match opened {
-            (APPLICATION_ID, FORMAT, connection) => Ok(connection),
-            (APPLICATION_ID, found, _) => {
-                Err(failed(OpenError::Newer { path: self.path.clone(), found }))
-            }
-            _ => Err(failed(OpenError::Foreign(self.path.clone()))),
-        }
-    }
-
-    /// A connection with the file's application and format, which an empty file gets.
-    fn connect(&self) -> rusqlite::Result<(i64, i64, Connection)> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX
-            | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
-        let connection = Connection::open_with_flags(&self.path, flags)?;
-        connection.busy_timeout(PATIENCE)?;
-        let number =
-            |db: &Connection, pragma: &str| db.query_row(pragma, [], |row| row.get::<_, i64>(0));
-        let is_new = |db: &Connection| {
-            Ok::<bool, rusqlite::Error>(
-                number(db, "PRAGMA application_id")? == 0
-                    && number(db, "SELECT count(*) FROM sqlite_schema")? == 0,
-            )
-        };
-        if is_new(&connection)? {
-            // What a machine's death takes with it is a few samples, not the file.
-            connection.execute_batch("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL")?;
-            let tx = Transaction::new_unchecked(&connection, TransactionBehavior::Immediate)?;
-            if is_new(&tx)? {
-                tx.execute_batch(TABLES)?;
-                tx.pragma_update(None, "user_version", FORMAT)?;
-                tx.pragma_update(None, "application_id", APPLICATION_ID)?;
-            }
-            tx.commit()?;
-        }
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
-        let found = (
-            number(&connection, "PRAGMA application_id")?,
-            number(&connection, "PRAGMA user_version")?,
-        );
-        Ok((found.0, found.1, connection))
     }
 }
 
