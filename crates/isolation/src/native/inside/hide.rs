@@ -4,7 +4,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{FileType, Mode, fstat, mkdirat};
+use rustix::io::Errno;
 
 use super::mounts::{attach, copy_of, open_below, restrict};
 
@@ -44,12 +45,42 @@ impl<'s> Covers<'s> {
         Self { scratch }
     }
 
+    /// Covers the directory `path` below `root` by one that has nothing in it but the way to
+    /// `inside`, a directory below it, which is there to be mounted on. Each has a number of its own.
+    pub(super) fn cover_around(
+        &self,
+        root: BorrowedFd<'_>,
+        path: &Path,
+        (number, inside): (usize, &Path),
+    ) -> io::Result<()> {
+        let around = Path::new("around").join(number.to_string());
+        let mut way = std::path::PathBuf::new();
+        for part in around.components().chain(inside.components()) {
+            way.push(part);
+            match mkdirat(self.scratch, &way, Mode::from_raw_mode(0o755)) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+        self.cover_by(root, path, |_| &around)
+    }
+
     /// Covers `path` below `root`, when it exists there.
     pub(super) fn cover(&self, root: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+        self.cover_by(root, path, |kind| {
+            Path::new(if kind == FileType::Directory { "empty" } else { "none" })
+        })
+    }
+
+    fn cover_by<'p>(
+        &self,
+        root: BorrowedFd<'_>,
+        path: &Path,
+        source: impl Fn(FileType) -> &'p Path,
+    ) -> io::Result<()> {
         while let Some(target) = open_below(root, path)? {
             let kind = FileType::from_raw_mode(fstat(&target)?.st_mode);
-            let source = if kind == FileType::Directory { "empty" } else { "none" };
-            let cover = copy_of(self.scratch.as_fd(), Path::new(source), false)?;
+            let cover = copy_of(self.scratch.as_fd(), source(kind), false)?;
             restrict(&cover, false, true)?;
             match attach(cover, target) {
                 // Removed just now, as a server does with its socket when it ends. There may be a

@@ -81,8 +81,17 @@ pub(super) fn complete(stage: Stage, setup: &Setup) -> Result<OwnedFd, StepError
         resize(&stage.scratch, most).step(|| "limit the private file system".into())?;
     }
     let workspace = stage.open_workspace(&task.workspace)?;
+    let covers = wanted.has(Protection::HiddenSecrets).then(|| Covers::new(&stage.scratch));
     let root = match (&stage.root, &task.root) {
         (Some(root), RootView::Host { workspace_at }) => {
+            // A workspace may lie in what is hidden, and is the one thing of it that is seen.
+            if let Some(covers) = &covers {
+                for (number, (path, inside)) in around(&task.hidden, workspace_at).enumerate() {
+                    covers
+                        .cover_around(root.as_fd(), path, (number, inside))
+                        .step(|| format!("hide {}", path.display()))?;
+                }
+            }
             let target = open_or_make(root, workspace_at)
                 .step(|| format!("find {} inside", workspace_at.display()))?;
             attach(&workspace, target)
@@ -104,13 +113,32 @@ pub(super) fn complete(stage: Stage, setup: &Setup) -> Result<OwnedFd, StepError
         }
         _ => return Err(io::Error::other("another root was announced")).step(|| "begin".into()),
     };
-    if wanted.has(Protection::HiddenSecrets) {
-        let covers = Covers::new(&stage.scratch);
-        for path in &task.hidden {
+    if let Some(covers) = &covers {
+        let workspace_at = match &task.root {
+            RootView::Host { workspace_at } => workspace_at.as_path(),
+            RootView::Workspace { .. } => Path::new("/"),
+        };
+        let is_covered =
+            |path: &Path| around(&task.hidden, workspace_at).any(|(one, _)| one == path);
+        for path in task.hidden.iter().filter(|path| !is_covered(path)) {
             covers.cover(root.as_fd(), path).step(|| format!("hide {}", path.display()))?;
         }
     }
     Ok(root)
+}
+
+/// The hidden folders in which the workspace lies, the outermost first, and where in them.
+fn around<'p>(
+    hidden: &'p [PathBuf],
+    workspace_at: &'p Path,
+) -> impl Iterator<Item = (&'p Path, &'p Path)> {
+    let mut found: Vec<_> = hidden
+        .iter()
+        .filter_map(|path| Some((path.as_path(), workspace_at.strip_prefix(path).ok()?)))
+        .filter(|(_, inside)| !inside.as_os_str().is_empty())
+        .collect();
+    found.sort();
+    found.into_iter()
 }
 
 impl Stage {
