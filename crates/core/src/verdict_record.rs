@@ -64,6 +64,8 @@ pub enum Approver {
     Yes,
     /// The caller, with `--allow-critical`.
     AllowCritical,
+    /// A client of the service with the right to approve.
+    Client,
 }
 
 impl fmt::Display for Approver {
@@ -72,6 +74,7 @@ impl fmt::Display for Approver {
             Self::Terminal => "an answer on the terminal",
             Self::Yes => "--yes",
             Self::AllowCritical => "--allow-critical",
+            Self::Client => "a client of the service",
         })
     }
 }

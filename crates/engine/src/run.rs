@@ -102,14 +102,28 @@ impl SandboxCore<'_> {
     /// [`RunRequest::commit`] also when the commit failed; the command's changes are then kept in
     /// the sandbox, uncommitted.
     pub fn run(&self, sandbox: &Sandbox, request: RunRequest) -> Result<RunReport, EngineError> {
+        self.run_begun(sandbox, request, &mut |_| {})
+    }
+
+    /// The same; `begun` learns under which operation it is journaled, before it begins.
+    ///
+    /// # Errors
+    /// See [`Self::run`].
+    pub fn run_begun(
+        &self,
+        sandbox: &Sandbox,
+        request: RunRequest,
+        begun: &mut dyn FnMut(OperationId),
+    ) -> Result<RunReport, EngineError> {
         let mut held = self.hold(sandbox)?;
-        self.run_held(&mut held, request)
+        self.run_held(&mut held, request, begun)
     }
 
     pub(crate) fn run_held(
         &self,
         held: &mut Held<'_>,
         mut request: RunRequest,
+        begun: &mut dyn FnMut(OperationId),
     ) -> Result<RunReport, EngineError> {
         self.check_approval(&held.sandbox, &request)?;
         if let (Some(reason), true) =
@@ -149,6 +163,7 @@ impl SandboxCore<'_> {
             verdict: request.verdict.clone(),
         };
         let operation = self.store.begin(&journaled, Durability::Process)?;
+        begun(operation.id);
         if request.snapshot {
             let new = NewSnapshot::of(SnapshotKind::PreOperation, &request.title);
             self.store.create_snapshot(&operation, &new, &operation.before)?;

@@ -114,7 +114,7 @@ impl SandboxCore<'_> {
         for number in 0..plan.commands {
             let request = request(&held.sandbox, number)?;
             let title = request.title.clone();
-            let report = self.run_held(held, request)?;
+            let report = self.run_held(held, request, &mut |_| {})?;
             if let Some(how) = failure(&report.command) {
                 let (number, of) = (number + 1, plan.commands);
                 return Err(EngineError::Setup { command: title, number, of, how }.into());
