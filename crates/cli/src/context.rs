@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::actor::Actor;
 use ctrlz_core::id::SnapshotId;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
@@ -15,13 +16,14 @@ use ctrlz_store::SqliteMonitor;
 use ctrlz_workspace::{CopyDriver, OverlayDriver};
 
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::isolation::Isolation;
 use crate::store::OpenStore;
-use crate::{clock, commands, places};
+use crate::{actor, clock, commands, places};
 
 /// An open store and its drivers.
 pub(crate) struct Context {
     pub(crate) directory: PathBuf,
-    pub(crate) isolation: NativeDriver,
+    pub(crate) isolation: Isolation,
     store: OpenStore,
     samples: SqliteMonitor,
     overlay: OverlayDriver,
@@ -33,6 +35,8 @@ pub(crate) struct Context {
 pub(crate) enum WhenBusy {
     /// Say so and wait.
     Wait,
+    /// Wait, and say nothing.
+    WaitSilently,
     /// Fail.
     Fail,
 }
@@ -45,12 +49,20 @@ impl Context {
 
     /// Opens the store, with a driver that may have begun already.
     pub(crate) fn open_with(isolation: NativeDriver) -> Result<Self, Failure> {
-        let directory = places::store()?;
+        Self::open_at(places::store()?, Isolation::Own(isolation), actor::current())
+    }
+
+    /// Opens the store in `directory`, for whoever acts; makes it when there is none.
+    pub(crate) fn open_at(
+        directory: PathBuf,
+        isolation: Isolation,
+        actor: Actor,
+    ) -> Result<Self, Failure> {
         // Somebody may have lost the database and kept the rest.
         let was_there = directory.join("store.db").exists();
         let context = Self {
             isolation,
-            store: crate::store::open(&directory)?,
+            store: crate::store::open_as(&directory, actor)?,
             samples: SqliteMonitor::of(&directory),
             overlay: OverlayDriver::new(&directory),
             copy: CopyDriver::new(&directory.join("copies")),
@@ -98,7 +110,7 @@ impl Context {
 
     /// What operations used.
     pub(crate) fn tracker(&self) -> StateTracker<'_> {
-        StateTracker::new(&self.store, &self.isolation, &self.samples)
+        StateTracker::new(&self.store, self.isolation.driver(), &self.samples)
     }
 
     /// What is wrong with the history of usage, in words.
@@ -128,7 +140,7 @@ impl Context {
                     sandbox.name
                 );
             }
-            when_busy == WhenBusy::Wait
+            when_busy != WhenBusy::Fail
         };
         let drivers = self.workspaces();
         let recorder = Recorder {
@@ -137,7 +149,7 @@ impl Context {
             now: &clock::now,
             frozen: &commands::tell_frozen,
         };
-        let core = SandboxCore::new(&self.store, &drivers, &self.isolation, &waiting);
+        let core = SandboxCore::new(&self.store, &drivers, self.isolation.driver(), &waiting);
         let lost = |part: &str, landing: &Path| commands::lost(&self.directory, part, landing);
         action(&core.recording(recorder).reading(&commands::contents_seen).mending(&lost))
     }

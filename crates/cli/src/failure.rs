@@ -7,6 +7,7 @@ use ctrlz_core::isolation::IsolationError;
 use ctrlz_core::store::StoreError;
 use ctrlz_core::workspace::{ConflictReason, WorkspaceError};
 use ctrlz_engine::EngineError;
+use ctrlz_server::Problem;
 use serde_json::{Value, json};
 
 use crate::show::plain;
@@ -102,6 +103,15 @@ impl Failure {
                 "hint": self.hint,
             },
         })
+    }
+
+    /// For a client of the service.
+    pub(crate) fn into_problem(self) -> Problem {
+        let problem = Problem::of_kind(self.kind, self.message).details(self.details);
+        match self.hint {
+            Some(hint) => problem.hint(hint),
+            None => problem,
+        }
     }
 
     /// On standard error, or as JSON on standard output.

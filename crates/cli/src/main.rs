@@ -13,6 +13,7 @@ mod confirm;
 mod context;
 mod early;
 mod failure;
+mod isolation;
 mod judging;
 mod mapped;
 mod places;

@@ -145,6 +145,8 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::Events(_)
         | Command::Sinks(_)
         | Command::Daemon(_)
+        | Command::Serve(_)
+        | Command::Token(_)
         | Command::Health(_)
         | Command::Stats(_)
         | Command::Top(_)

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ctrlz_core::actor::Actor;
 use ctrlz_core::store::StoreError;
 use ctrlz_store::SqliteStore;
 
@@ -15,18 +16,23 @@ pub(crate) type OpenStore = SqliteStore;
 #[cfg(feature = "faults")]
 pub(crate) type OpenStore = ctrlz_testkit::fault_store::FaultStore<SqliteStore>;
 
-/// Opens the store in `directory`; makes it when there is none.
-#[cfg(not(feature = "faults"))]
+/// Opens the store in `directory` for the user; makes it when there is none.
 pub(crate) fn open(directory: &Path) -> Result<OpenStore, StoreError> {
-    Ok(SqliteStore::open(directory)?.acting_as(actor::current()))
+    open_as(directory, actor::current())
 }
 
-/// Opens the store in `directory`, with the fault that `CTRLZ_STORE_FAULT` asks for: `N:before` and
+/// Opens the store in `directory` for whoever acts; makes it when there is none.
+#[cfg(not(feature = "faults"))]
+pub(crate) fn open_as(directory: &Path, actor: Actor) -> Result<OpenStore, StoreError> {
+    Ok(SqliteStore::open(directory)?.acting_as(actor))
+}
+
+/// The same, with the fault that `CTRLZ_STORE_FAULT` asks for: `N:before` and
 /// `N:after` kill the process around the N-th call (from 1), `N:fail` lets that call fail.
 #[cfg(feature = "faults")]
-pub(crate) fn open(directory: &Path) -> Result<OpenStore, StoreError> {
+pub(crate) fn open_as(directory: &Path, actor: Actor) -> Result<OpenStore, StoreError> {
     use ctrlz_testkit::fault_store::{FaultStore, StoreFault};
-    let store = SqliteStore::open(directory)?.acting_as(actor::current());
+    let store = SqliteStore::open(directory)?.acting_as(actor);
     let text = std::env::var("CTRLZ_STORE_FAULT").unwrap_or_default();
     let plan = text.split_once(':').and_then(|(call, action)| {
         let fault = match action {

@@ -7,6 +7,7 @@ mod hook;
 mod monitor;
 mod policy;
 mod run;
+mod serve;
 mod snapshots;
 mod state;
 
@@ -35,6 +36,7 @@ pub(crate) use hook::{
 pub(crate) use monitor::{SortBy, StatsArguments, TopArguments};
 pub(crate) use policy::{PolicyAction, PolicyArguments, Tool};
 pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
+pub(crate) use serve::{ServeArguments, TokenAction, TokenArguments};
 pub(crate) use snapshots::{
     GcArguments, SnapshotAction, SnapshotArguments, SnapshotsArguments, TagChange,
 };
@@ -174,6 +176,10 @@ pub(crate) enum Command {
     Events(EventsArguments),
     /// List the sinks that events are sent on to, test them, and deliver
     Sinks(SinksArguments),
+    /// Offer all of this over the network, to many users
+    Serve(ServeArguments),
+    /// Make, list and revoke the tokens with which the service is used
+    Token(TokenArguments),
     /// Do in the background what commands do by the way, until a signal ends it
     ///
     /// Events are sent on as they happen, the event log is signed every five minutes, a change of the

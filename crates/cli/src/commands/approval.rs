@@ -151,7 +151,7 @@ fn refused(kind: &'static str, message: &str, verdict: &Verdict) -> Failure {
 }
 
 /// The gravest findings, fit for a terminal.
-fn reasons(verdict: &Verdict) -> Vec<String> {
+pub(super) fn reasons(verdict: &Verdict) -> Vec<String> {
     let gravest = verdict.findings.iter().filter(|finding| finding.risk == verdict.risk);
     gravest
         .take(MOST_REASONS)

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use ctrlz_config::Config;
-use ctrlz_core::isolation::IsolationDriver;
 use ctrlz_engine::NewNamed;
 use serde_json::json;
 
@@ -22,7 +21,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
     let config =
         ctrlz_config::load(&places::configuration(&folder), &ctrlz_config::Flags::default())
             .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
-    let survey = context.isolation.survey();
+    let survey = context.isolation.driver().survey();
     let kernel = rustix::system::uname().release().to_string_lossy().into_owned();
     let probed = match arguments.probe {
         true => probe::anew(&context, &config, true)?,
@@ -34,7 +33,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
         show::print_json(&[
             ("kernel", kernel.into()),
             ("store", show::path_to_json(&context.directory)?),
-            ("capabilities", show::to_json(&context.isolation.capabilities())?),
+            ("capabilities", show::to_json(&context.isolation.driver().capabilities())?),
             ("enforcement", json!(survey)),
             ("probe", json!(probed.trials)),
             ("probed_now", (!probed.is_known).into()),

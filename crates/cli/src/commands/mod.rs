@@ -31,11 +31,12 @@ mod probe;
 mod recover;
 mod rollback;
 mod run;
+mod serve;
 mod setup;
 mod signing;
 mod sinks;
 mod snapshot;
-mod space;
+pub(crate) mod space;
 mod state;
 mod stats;
 mod task;
@@ -98,6 +99,8 @@ fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
         Command::Suspend(arguments) => lifecycle::suspend(&arguments, json),
         Command::Resume(arguments) => lifecycle::resume(&arguments, json),
         Command::Fork(arguments) => manage::fork(arguments, json),
+        Command::Serve(arguments) => serve::serve(&arguments, json),
+        Command::Token(arguments) => serve::token(&arguments, json),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, json),
         Command::Snapshots(arguments) => snapshot::list(&arguments, json),
         Command::Gc(arguments) => gc::gc(&arguments, json),

@@ -33,7 +33,7 @@ pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) 
     let folder = places::working_folder()?;
     let config = configuration(&arguments.how, &folder)?;
     let RunArguments { fresh, how, command, .. } = &arguments;
-    let task = Task { argv: command, config: &config, how, fresh: *fresh };
+    let task = Task { argv: command, config: &config, how, fresh: *fresh, store: None };
     // Before anything is unpacked or made: what is refused leaves nothing behind but a line in the
     // history of a sandbox that is there.
     let expected = root::expected(arguments.root.as_deref(), &folder);
@@ -76,8 +76,13 @@ pub(crate) fn exec(arguments: ExecArguments, isolation: NativeDriver, json: bool
     let sandbox = context.sandbox(Some(&arguments.sandbox))?;
     let here = places::working_folder()?;
     let config = configuration(&arguments.how, &here)?;
-    let task =
-        Task { argv: &arguments.command, config: &config, how: &arguments.how, fresh: false };
+    let task = Task {
+        argv: &arguments.command,
+        config: &config,
+        how: &arguments.how,
+        fresh: false,
+        store: None,
+    };
     let (root, base) = (&sandbox.root, &sandbox.base);
     let past = Some((context.store(), &sandbox));
     let verdict = task.approved(root, base, task.verdict(root, base)?, past)?;
@@ -93,7 +98,8 @@ pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bo
     let shell = own.unwrap_or_else(|| OsString::from("/bin/sh"));
     let here = places::working_folder()?;
     let config = configuration(&arguments.how, &here)?;
-    let task = Task { argv: &[shell], config: &config, how: &arguments.how, fresh: false };
+    let task =
+        Task { argv: &[shell], config: &config, how: &arguments.how, fresh: false, store: None };
     // What is typed there is not known yet: the sandbox holds it, whatever it is.
     let (root, base) = (&sandbox.root, &sandbox.base);
     let past = Some((context.store(), &sandbox));
@@ -256,7 +262,7 @@ fn summarize(sandbox: &Sandbox, report: &RunReport, when: SummaryWhen) {
 }
 
 /// The configuration with the command line's flags.
-fn configuration(how: &CommandArguments, folder: &Path) -> Result<Config, Failure> {
+pub(super) fn configuration(how: &CommandArguments, folder: &Path) -> Result<Config, Failure> {
     let flag = |on: bool, off: bool| match (on, off) {
         (true, _) => Some(true),
         (_, true) => Some(false),

@@ -13,7 +13,9 @@ use ctrlz_core::store::Store;
 use ctrlz_core::verdict::Risk;
 use ctrlz_core::verdict_record::{Approval, VerdictRecord};
 use ctrlz_engine::tracker::Monitoring;
-use ctrlz_engine::{Approved, CommitOptions, EngineError, RunRequest, SANDBOX_VARIABLE};
+use ctrlz_engine::{
+    Approved, CommitOptions, EngineError, RunRequest, SANDBOX_VARIABLE, SandboxCore,
+};
 use ctrlz_policy::{Verdict, redact};
 
 use super::contents::View;
@@ -48,12 +50,33 @@ pub(super) struct Task<'a> {
     pub(super) how: &'a CommandArguments,
     /// Throw away uncommitted changes first.
     pub(super) fresh: bool,
+    /// The store, when it is not that of the user.
+    pub(super) store: Option<&'a Context>,
 }
 
 /// A verdict, and by which files it came about.
 pub(super) struct Judged {
     pub(super) verdict: Verdict,
     configuration: Vec<ConfigurationFile>,
+}
+
+impl Judged {
+    /// The verdict in the light of what happened in the sandbox, when that matters, and what the
+    /// journal keeps of it.
+    pub(super) fn in_light_of(
+        self,
+        past: Option<(&dyn Store, &Sandbox)>,
+    ) -> Result<(Verdict, VerdictRecord), Failure> {
+        let Self { verdict, configuration } = self;
+        let verdict = match past {
+            Some((store, sandbox)) if verdict.wants_history() => {
+                verdict.in_light_of(&past::history(store, sandbox)?)
+            }
+            _ => verdict,
+        };
+        let record = VerdictRecord { configuration, ..verdict.record() };
+        Ok((verdict, record))
+    }
 }
 
 impl Task<'_> {
@@ -75,14 +98,7 @@ impl Task<'_> {
         judged: Judged,
         past: Option<(&dyn Store, &Sandbox)>,
     ) -> Result<VerdictRecord, Failure> {
-        let Judged { verdict, configuration } = judged;
-        let verdict = match past {
-            Some((store, sandbox)) if verdict.wants_history() => {
-                verdict.in_light_of(&past::history(store, sandbox)?)
-            }
-            _ => verdict,
-        };
-        let mut record = VerdictRecord { configuration, ..verdict.record() };
+        let (verdict, mut record) = judged.in_light_of(past)?;
         // Before anybody is asked: the answer counts for what is there now.
         let hash = match verdict.risk {
             Risk::Low | Risk::Medium => String::new(),
@@ -119,7 +135,7 @@ impl Task<'_> {
     }
 
     /// The hash of everything that an approval is bound to, as things are now.
-    fn hash(
+    pub(super) fn hash(
         &self,
         root: &Root,
         base: &Path,
@@ -127,8 +143,16 @@ impl Task<'_> {
         verdict: &VerdictRecord,
     ) -> Result<String, Failure> {
         let changes = match sandbox {
-            Some(sandbox) => Context::open()?
-                .with_core(WhenBusy::Fail, |core| Ok(core.changes_seen(sandbox, self.fresh)?))?,
+            Some(sandbox) => {
+                let seen = |context: &Context| {
+                    let look = |core: &SandboxCore<'_>| Ok(core.changes_seen(sandbox, self.fresh)?);
+                    context.with_core(WhenBusy::Fail, look)
+                };
+                match self.store {
+                    Some(context) => seen(context)?,
+                    None => seen(&Context::open()?)?,
+                }
+            }
             None => Changeset::default(),
         };
         let contents = match self.files(root, base)?.as_slice() {
@@ -189,7 +213,7 @@ impl Task<'_> {
     }
 
     /// One line for people, without secrets.
-    fn title(&self) -> String {
+    pub(super) fn title(&self) -> String {
         let words: Vec<_> = self.argv.iter().map(|word| word.to_string_lossy()).collect();
         redact(&words.join(" ")).into_owned()
     }

@@ -25,6 +25,7 @@ mod random_lives;
 mod retention;
 mod roots;
 mod run;
+mod serve;
 mod setup;
 mod sharing;
 mod signals;

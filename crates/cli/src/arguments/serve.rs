@@ -1,0 +1,62 @@
+//! The grammar of the service.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use ctrlz_core::span::Span;
+use ctrlz_core::tenancy::{Role, TenantName};
+
+/// `ctrlz serve`
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// A TCP address to listen at besides the socket; `none` for the socket alone
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:7070")]
+    pub(crate) listen: String,
+    /// The Unix socket; `service.sock` in the store when left out
+    #[arg(long, value_name = "PATH")]
+    pub(crate) socket: Option<PathBuf>,
+    /// Listen where other machines can reach it, without TLS: only behind a proxy that has it
+    #[arg(long)]
+    pub(crate) insecure: bool,
+}
+
+/// `ctrlz token`
+#[derive(Debug, Args)]
+pub(crate) struct TokenArguments {
+    #[command(subcommand)]
+    pub(crate) action: TokenAction,
+}
+
+/// What to do with tokens.
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenAction {
+    /// Make a token, and print it: it is told this once
+    New {
+        /// The tenant, which is made when there is none of that name
+        #[arg(long, default_value = "default")]
+        tenant: TenantName,
+        /// viewer, operator, approver or admin
+        #[arg(long, default_value = "operator")]
+        role: Role,
+        /// What it is for
+        #[arg(long, short = 'm', default_value = "")]
+        note: String,
+        /// For how long it is taken: `90m`, `30d`; for ever when left out
+        #[arg(long, value_name = "TIME")]
+        expires: Option<Span>,
+    },
+    /// List a tenant's tokens, without their secrets
+    Ls {
+        /// The tenant
+        #[arg(long, default_value = "default")]
+        tenant: TenantName,
+    },
+    /// Revoke a token: it is not taken any more
+    Revoke {
+        /// What `ctrlz token ls` calls it
+        id: String,
+        /// The tenant
+        #[arg(long, default_value = "default")]
+        tenant: TenantName,
+    },
+}

@@ -1,0 +1,60 @@
+//! The tenants' stores: that of the service's owner is the user's own, the others lie in it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ctrlz_core::actor::Actor;
+use ctrlz_core::tenancy::TenantName;
+use ctrlz_isolation::launcher::LauncherDriver;
+use ctrlz_server::{Backend, Check, Problem, Session};
+
+use super::session::Desk;
+use super::{open, problem};
+
+/// Where the stores of tenants lie, in that of the owner.
+const TENANTS: &str = "tenants";
+
+/// All stores, and what launches for them.
+pub(super) struct Stores {
+    directory: PathBuf,
+    driver: Arc<LauncherDriver>,
+}
+
+impl Stores {
+    pub(super) fn new(directory: PathBuf, driver: Arc<LauncherDriver>) -> Self {
+        Self { directory, driver }
+    }
+
+    fn directory_of(&self, tenant: &TenantName) -> PathBuf {
+        match tenant.is_owner() {
+            true => self.directory.clone(),
+            false => self.directory.join(TENANTS).join(tenant.as_str()),
+        }
+    }
+}
+
+impl Backend for Stores {
+    fn open(&self, tenant: &TenantName, actor: Actor) -> Result<Box<dyn Session + '_>, Problem> {
+        let context = open(self.directory_of(tenant), &self.driver, actor).map_err(problem)?;
+        Ok(Box::new(Desk { context, all: &self.directory, tenant: tenant.clone() }))
+    }
+
+    fn check(&self) -> Vec<Check> {
+        let owner = TenantName::owner();
+        let store = open(self.directory_of(&owner), &self.driver, Actor::system("health"));
+        let store = store.and_then(|context| Ok(context.store().log_head().map(drop)?));
+        let launcher = match self.driver.process() {
+            Some(_) => None,
+            None => Some("it has ended; the next operation starts it anew".to_owned()),
+        };
+        let space = crate::commands::space::require(&self.directory);
+        let trouble = |result: Result<(), crate::failure::Failure>| {
+            result.err().map(|failure| failure.in_words())
+        };
+        vec![
+            Check { name: "store", trouble: trouble(store) },
+            Check { name: "space", trouble: trouble(space) },
+            Check { name: "launcher", trouble: launcher },
+        ]
+    }
+}

@@ -1,0 +1,161 @@
+//! `ctrlz serve` and `ctrlz token`.
+
+mod backend;
+mod session;
+mod token;
+
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use ctrlz_core::actor::Actor;
+use ctrlz_core::tenancy::Registry as _;
+use ctrlz_isolation::launcher::{self, LauncherDriver};
+use ctrlz_server::{Bound, Listener, Parts, Problem, Service};
+use ctrlz_store::SqliteRegistry;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::backend::Stores;
+pub(crate) use self::token::token;
+use super::{known_good, probe};
+use crate::Answer;
+use crate::arguments::ServeArguments;
+use crate::context::Context;
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::isolation::Isolation;
+use crate::{clock, places, show};
+
+/// The socket's name in the store, when nobody says another.
+const SOCKET: &str = "service.sock";
+
+pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
+    let directory = places::store()?;
+    let bounds = bounds(arguments, &directory)?;
+    // While there is one thread: what a sandbox promises is tried once, which clones namespaces.
+    {
+        let context = Context::open()?;
+        context.check_ownership()?;
+        probe::require(&context, &known_good::configuration_without_project()?)?;
+    }
+    let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "serve", &error);
+    // From here on somebody else launches, and nothing is relative to where the service was started.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(launcher::ARGUMENT);
+    let driver = LauncherDriver::start(command)
+        .map_err(|error| Failure::caused(OWN_FAILURE, "launcher", &error))?;
+    std::env::set_current_dir("/").map_err(failed)?;
+    let registry = registry(&directory)?;
+    let first = ctrlz_server::first_token(&registry, clock::now()).map_err(told)?;
+    let service = Service::new(Parts {
+        backend: Arc::new(Stores::new(directory, Arc::new(driver))),
+        registry: Arc::new(registry),
+        now: clock::now,
+        version: env!("CARGO_PKG_VERSION"),
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    runtime.block_on(async {
+        let mut listeners = Vec::new();
+        for bound in &bounds {
+            let listener = Listener::bind(bound).await.map_err(|error| {
+                Failure::new(OWN_FAILURE, "listen", format!("cannot listen at {bound}: {error}"))
+            })?;
+            listeners.push(listener);
+        }
+        let bounds = listeners.iter().map(|one| one.bound().map(|bound| bound.to_string()));
+        let bounds = bounds.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        announce(&bounds, first.as_deref(), json);
+        let mut end = [
+            signal(SignalKind::terminate()).map_err(failed)?,
+            signal(SignalKind::interrupt()).map_err(failed)?,
+        ];
+        let [terminate, interrupt] = &mut end;
+        let stop = async {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+        };
+        ctrlz_server::serve(Arc::clone(&service), listeners, stop).await;
+        Ok::<(), Failure>(())
+    })?;
+    for bound in &bounds {
+        if let Bound::Unix(path) = bound {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+    show::done()
+}
+
+/// Where to listen: nowhere that another machine can reach, unless somebody says so.
+fn bounds(arguments: &ServeArguments, directory: &Path) -> Result<Vec<Bound>, Failure> {
+    let socket = arguments.socket.clone().unwrap_or_else(|| directory.join(SOCKET));
+    let mut bounds = vec![Bound::Unix(socket)];
+    if arguments.listen == "none" {
+        return Ok(bounds);
+    }
+    let address: SocketAddr = arguments.listen.parse().map_err(|_| {
+        let message = format!("`{}` is no address and port", arguments.listen);
+        Failure::new(OWN_FAILURE, "listen", message).hint("write 127.0.0.1:7070, or [::1]:7070")
+    })?;
+    if !address.ip().is_loopback() && !arguments.insecure {
+        let message = format!("{address} can be reached from other machines, without TLS");
+        return Err(Failure::new(REFUSED, "listen", message)
+            .hint("listen at 127.0.0.1 behind a proxy that has TLS, or add --insecure"));
+    }
+    bounds.push(Bound::Tcp(address));
+    Ok(bounds)
+}
+
+fn announce(bounds: &[String], token: Option<&str>, json: bool) {
+    if json {
+        show::print_json(&[
+            ("pid", std::process::id().into()),
+            ("listening", bounds.into()),
+            ("token", token.into()),
+        ]);
+        return;
+    }
+    println!("ctrlz serves at {}", bounds.join(" and "));
+    if let Some(token) = token {
+        println!("admin token, told this once: {token}");
+    }
+}
+
+/// The registry of the service whose store that is.
+fn registry(directory: &Path) -> Result<SqliteRegistry, Failure> {
+    let failed = |error| Failure::caused(OWN_FAILURE, "registry", &error);
+    let registry = SqliteRegistry::open(directory, clock::now()).map_err(failed)?;
+    registry.tenants().map_err(failed)?;
+    Ok(registry)
+}
+
+/// A problem on the command line.
+fn told(problem: Problem) -> Failure {
+    Failure::new(OWN_FAILURE, "serve", problem.in_words())
+}
+
+/// A failure over the network.
+fn problem(failure: Failure) -> Problem {
+    failure.into_problem()
+}
+
+/// Opens a store in a directory that is made for its owner alone.
+fn open(
+    directory: PathBuf,
+    driver: &Arc<LauncherDriver>,
+    actor: Actor,
+) -> Result<Context, Failure> {
+    let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "store", &error);
+    if !directory.exists() {
+        std::fs::create_dir_all(&directory).map_err(failed)?;
+        let mode = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(&directory, mode).map_err(failed)?;
+    }
+    Context::open_at(directory, Isolation::Launcher(Arc::clone(driver)), actor)
+}

@@ -1,0 +1,309 @@
+//! A tenant's store, as the service uses it: the steps are those of the command line.
+
+use std::ffi::OsString;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+
+use ctrlz_config::Config;
+use ctrlz_core::id::OperationId;
+use ctrlz_core::isolation::Network;
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::sandbox::{Root, Sandbox};
+use ctrlz_core::size::ByteSize;
+use ctrlz_core::state::{Expected, MAX_VALUE, StateEntry, StateKey};
+use ctrlz_core::state_store::SealedValue;
+use ctrlz_core::tenancy::TenantName;
+use ctrlz_core::verdict::{Decision, Risk};
+use ctrlz_engine::{EngineError, NewNamed, RunReport, SandboxCore, StateChange};
+use ctrlz_policy::{Validator, Verdict};
+use ctrlz_server::{Base, Command, Judged, Order, Problem, Session};
+use serde_json::Value;
+
+use super::problem;
+use crate::arguments::CommandArguments;
+use crate::commands::run::configuration;
+use crate::commands::task::Task;
+use crate::commands::{approval, archive, automatic, gc, known_good, policy};
+use crate::context::{Context, WhenBusy};
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::{judging, root, show, state_key};
+
+/// Where the folders of sandboxes lie that start from nothing: beside the store, which is no place for
+/// what users write.
+pub(super) fn workspaces(store: &Path) -> PathBuf {
+    let mut name = store.file_name().unwrap_or_default().to_owned();
+    name.push(".workspaces");
+    store.with_file_name(name)
+}
+
+/// What the tenants of a service do not see of its host, besides what nobody sees: where people and
+/// services keep what is theirs.
+const OTHERS: [&str; 6] = ["/home", "/root", "/srv", "/mnt", "/media", "/var/lib"];
+
+/// An open store.
+pub(super) struct Desk<'a> {
+    pub(super) context: Context,
+    /// The directory with the stores of all tenants.
+    pub(super) all: &'a Path,
+    pub(super) tenant: TenantName,
+}
+
+/// A command with its configuration.
+struct Prepared {
+    argv: Vec<OsString>,
+    config: Config,
+    how: CommandArguments,
+}
+
+impl Desk<'_> {
+    fn prepared(&self, sandbox: &Sandbox, command: &Command) -> Result<Prepared, Failure> {
+        own_files_alone(&sandbox.root)?;
+        let mut how = CommandArguments::plain()?;
+        how.workdir.clone_from(&command.workdir);
+        how.timeout = command.timeout;
+        how.memory = command.memory;
+        (how.commit, how.no_commit) = (command.commit.is_some(), command.commit.is_none());
+        (how.snapshot, how.no_snapshot) = (command.snapshot, false);
+        let variable = |(name, value): &(OsString, OsString)| {
+            [name, value].map(|w| w.as_os_str()).join("=".as_ref())
+        };
+        how.env = command.env.iter().map(variable).collect();
+        let folder = known_good::folder_of(sandbox);
+        let mut config = configuration(&how, &folder)?;
+        config.network = command.network.unwrap_or(config.network);
+        if let Some(most) = command.most_memory {
+            let memory = config.limits.memory.map_or(most.0, |memory| memory.0.min(most.0));
+            config.limits.memory = Some(ByteSize(memory));
+        }
+        if !self.tenant.is_owner() {
+            config.hidden.extend(OTHERS.map(PathBuf::from));
+            if config.network != Network::None {
+                let message = "only sandboxes of the tenant `default` have the host's network";
+                return Err(Failure::new(REFUSED, "forbidden", message));
+            }
+        }
+        Ok(Prepared { argv: command.argv.clone(), config, how })
+    }
+
+    fn core_<T>(
+        &self,
+        act: impl FnOnce(&SandboxCore<'_>) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        self.context.with_core(WhenBusy::WaitSilently, act)
+    }
+
+    fn judge_(&self, sandbox: &Sandbox, command: &Command) -> Result<Judged, Failure> {
+        let prepared = self.prepared(sandbox, command)?;
+        let task = self.task(&prepared);
+        let verdict = task.verdict(&sandbox.root, &sandbox.base)?;
+        let (verdict, record) = verdict.in_light_of(Some((self.context.store(), sandbox)))?;
+        let decision = decision(&verdict);
+        let hash = match decision {
+            Decision::Confirm => task.hash(&sandbox.root, &sandbox.base, Some(sandbox), &record)?,
+            Decision::Allow | Decision::Block => String::new(),
+        };
+        let reasons = approval::reasons(&verdict);
+        Ok(Judged { decision, record, title: task.title(), reasons, hash })
+    }
+
+    fn task<'t>(&'t self, prepared: &'t Prepared) -> Task<'t> {
+        let Prepared { argv, config, how } = prepared;
+        Task { argv, config, how, fresh: false, store: Some(&self.context) }
+    }
+
+    fn run_(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<RunReport, Failure> {
+        let prepared = self.prepared(sandbox, order.command)?;
+        let task = self.task(&prepared);
+        let mut request = task.request(&self.context, sandbox, Some(order.verdict))?;
+        request.streams = order.streams;
+        // The stores and workspaces of all, and not this tenant's alone.
+        request.hidden.extend([self.all.to_owned(), workspaces(self.all)]);
+        let context = &self.context;
+        self.core_(|core| {
+            archive::before((context, core), sandbox, &request)?;
+            let report = core.run_begun(sandbox, request, order.begun)?;
+            known_good::after((context, core), sandbox, &prepared.config, &report);
+            automatic::after(core, sandbox, &prepared.config);
+            gc::now_and_then(context, core, report.operation);
+            Ok(report)
+        })
+    }
+
+    fn create_(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Failure> {
+        self.context.check_ownership()?;
+        if self.context.store().sandbox_named(name.as_str()).is_ok() {
+            return Err(
+                EngineError::from(ctrlz_core::store::StoreError::NameTaken(name.clone())).into()
+            );
+        }
+        let choice = match base {
+            Base::Empty => {
+                let folder = self.workspace(name);
+                let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+                made.map_err(|error| Failure::caused(OWN_FAILURE, "folder", &error))?;
+                root::choose(None, &crate::places::canonical(&folder)?)?
+            }
+            Base::Folder(folder) => root::choose(None, &crate::places::canonical(folder)?)?,
+            Base::Image(image) => root::choose(Some(image), Path::new("/"))?,
+        };
+        own_files_alone(&choice.root)?;
+        let new = NewNamed { name: name.clone(), choice };
+        self.core_(|core| Ok(core.create_named(&new, None)?))
+    }
+
+    fn workspace(&self, name: &SandboxName) -> PathBuf {
+        workspaces(self.all).join(self.tenant.as_str()).join(name.as_str())
+    }
+
+    fn put_(
+        &self,
+        sandbox: &Sandbox,
+        key: &StateKey,
+        value: Option<&[u8]>,
+        expected: Expected,
+    ) -> Result<u64, Failure> {
+        let put = |change| self.core_(|core| Ok(core.put_state(sandbox, key, change, expected)?));
+        let Some(value) = value else { return put(StateChange::Deleted) };
+        let newest = self.context.store().history(sandbox.id, key)?;
+        let was_sealed = newest.first().is_some_and(|entry| entry.sealed.is_some());
+        let config = known_good::configuration_of(sandbox)?;
+        let is_sensitive = config.sensitive.iter().any(|pattern| pattern.matches(key.as_str()));
+        if !(was_sealed || is_sensitive) || value.len() > MAX_VALUE {
+            return put(StateChange::Plain(value));
+        }
+        let secret = state_key::configured(None)?;
+        let sealed = secret
+            .seal(key, value)
+            .map_err(|error| Failure::caused(OWN_FAILURE, "state-secret", &error))?;
+        let size = u64::try_from(value.len()).unwrap_or(u64::MAX);
+        put(StateChange::Sealed(SealedValue { bytes: &sealed, size, sealed: secret.id() }))
+    }
+
+    fn state_(
+        &self,
+        sandbox: &Sandbox,
+        key: &StateKey,
+        version: Option<u64>,
+    ) -> Result<Option<(StateEntry, Vec<u8>)>, Failure> {
+        let found = self.context.store().get(sandbox.id, key, version)?;
+        let Some(entry) = found.filter(|entry| !entry.deleted) else { return Ok(None) };
+        let stored = entry.value.clone().unwrap_or_default();
+        let Some(wanted) = entry.sealed else { return Ok(Some((entry, stored))) };
+        let value = state_key::configured(None)?.open(key, &stored, wanted).map_err(|error| {
+            let message = format!("cannot open the value of `{key}` at version {}", entry.version);
+            Failure::new(REFUSED, "wrong-key", message).detail(error.to_string())
+        })?;
+        Ok(Some((entry, value)))
+    }
+
+    fn check_(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Failure> {
+        let folder = sandbox.map_or_else(|| PathBuf::from("/"), known_good::folder_of);
+        let config = configuration(&CommandArguments::plain()?, &folder)?;
+        let context = match sandbox {
+            Some(one) => approval::context(&one.root, &one.base, one.mount_point(), &config),
+            None => judging::in_folder(&folder),
+        };
+        let (packs, _) = policy::packs_in(&folder, Some(&config))?;
+        let verdict = Validator::with_packs(context, packs).command(text.as_bytes());
+        let fields = show::verdict_fields(&verdict)?;
+        Ok(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+}
+
+/// Files of many owners need root, or a process in a user namespace with subordinate ids, which the
+/// service is not.
+fn own_files_alone(root: &Root) -> Result<(), Failure> {
+    if !root.has_many_owners() || rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    let message = "files of many owners, as an image has, need a service that runs as root";
+    Err(Failure::new(REFUSED, "root", message).hint("`ctrlz exec` runs in it without the service"))
+}
+
+/// What follows from a verdict where nobody sits at a terminal who could be told: high risk always
+/// waits for somebody, whatever the profile lets pass.
+fn decision(verdict: &Verdict) -> Decision {
+    match verdict.risk {
+        Risk::Critical => Decision::Block,
+        Risk::High => Decision::Confirm,
+        Risk::Medium | Risk::Low => Decision::Allow,
+    }
+}
+
+impl Session for Desk<'_> {
+    fn core(
+        &self,
+        act: &mut dyn FnMut(&SandboxCore<'_>) -> Result<(), Problem>,
+    ) -> Result<(), Problem> {
+        let mut answer = Ok(());
+        self.core_(|core| {
+            answer = act(core);
+            Ok(())
+        })
+        .map_err(problem)?;
+        answer
+    }
+
+    fn explain(&self, error: EngineError) -> Problem {
+        problem(error.into())
+    }
+
+    fn create(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Problem> {
+        self.create_(name, base).map_err(problem)
+    }
+
+    fn remove(&self, sandbox: &Sandbox, force: bool) -> Result<u64, Problem> {
+        let freed = self.core_(|core| Ok(core.remove(sandbox, force)?)).map_err(problem)?;
+        let own = self.workspace(&sandbox.name);
+        if own.canonicalize().is_ok_and(|own| own == sandbox.base) {
+            // It was made for this sandbox. What cannot be removed harms nobody.
+            let _ = std::fs::remove_dir_all(&own);
+        }
+        Ok(freed)
+    }
+
+    fn put_state(
+        &self,
+        sandbox: &Sandbox,
+        key: &StateKey,
+        value: Option<&[u8]>,
+        expected: Expected,
+    ) -> Result<u64, Problem> {
+        self.put_(sandbox, key, value, expected).map_err(problem)
+    }
+
+    fn state(
+        &self,
+        sandbox: &Sandbox,
+        key: &StateKey,
+        version: Option<u64>,
+    ) -> Result<Option<(StateEntry, Vec<u8>)>, Problem> {
+        self.state_(sandbox, key, version).map_err(problem)
+    }
+
+    fn check(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Problem> {
+        self.check_(sandbox, text).map_err(problem)
+    }
+
+    fn judge(&self, sandbox: &Sandbox, command: &Command) -> Result<Judged, Problem> {
+        self.judge_(sandbox, command).map_err(problem)
+    }
+
+    fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<RunReport, Problem> {
+        self.run_(sandbox, order).map_err(problem)
+    }
+
+    fn refuse(
+        &self,
+        sandbox: &Sandbox,
+        command: &Command,
+        judged: &Judged,
+        reason: &str,
+    ) -> Result<OperationId, Problem> {
+        let limits = self.prepared(sandbox, command).map_err(problem)?.config.limits;
+        let (store, title) = (self.context.store(), judged.title.clone());
+        let record = judged.record.clone();
+        let refused = ctrlz_engine::refuse(store, sandbox, title, limits, record, reason);
+        refused.map(|refused| refused.id).map_err(|error| self.explain(error.into()))
+    }
+}

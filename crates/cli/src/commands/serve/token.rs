@@ -1,0 +1,75 @@
+//! `ctrlz token`: tokens made where the service's store lies.
+
+use ctrlz_core::store::StoreError;
+use ctrlz_core::tenancy::{Quotas, Registry as _, Tenant};
+use ctrlz_core::time::Timestamp;
+
+use super::{registry, told};
+use crate::Answer;
+use crate::arguments::{TokenAction, TokenArguments};
+use crate::context::Context;
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::show::{self, plain, print_table};
+use crate::{clock, places};
+
+pub(crate) fn token(arguments: &TokenArguments, json: bool) -> Answer {
+    let failed = |error: StoreError| Failure::caused(OWN_FAILURE, "registry", &error);
+    // Whoever may write to the store may make tokens; that it is theirs alone is looked at first.
+    Context::open()?.check_ownership()?;
+    let registry = registry(&places::store()?)?;
+    let now = clock::now();
+    match &arguments.action {
+        TokenAction::New { tenant, role, note, expires } => {
+            if registry.tenant(tenant).map_err(failed)?.is_none() {
+                let (name, quotas) = (tenant.clone(), Quotas::default());
+                registry.put_tenant(&Tenant { name, created: now, quotas }).map_err(failed)?;
+            }
+            let lasts = expires.map(|lasts| i64::try_from(lasts.0.as_nanos()).unwrap_or(i64::MAX));
+            let expires = lasts.map(|lasts| Timestamp(now.0.saturating_add(lasts)));
+            let made = ctrlz_server::new_token(tenant.clone(), *role, note.clone(), (now, expires));
+            let (token, digest, text) = made.map_err(told)?;
+            registry.add_token(&token, &digest).map_err(failed)?;
+            if json {
+                show::print_json(&[("token", text.into()), ("id", token.id.into())]);
+            } else {
+                println!("{text}");
+            }
+        }
+        TokenAction::Ls { tenant } => {
+            let tokens = registry.tokens(tenant).map_err(failed)?;
+            if json {
+                show::print_json(&[("tokens", show::to_json(&tokens)?)]);
+                return show::done();
+            }
+            let rows: Vec<Vec<String>> = tokens
+                .iter()
+                .map(|token| {
+                    let status = match (token.revoked, token.expires) {
+                        (Some(at), _) => format!("revoked {}", at.rfc3339()),
+                        (None, Some(at)) if at <= now => "expired".to_owned(),
+                        (None, Some(at)) => format!("until {}", at.rfc3339()),
+                        (None, None) => "valid".to_owned(),
+                    };
+                    let (role, note) = (token.role.word().to_owned(), plain(&token.note));
+                    vec![token.id.clone(), role, status, token.created.rfc3339(), note.to_string()]
+                })
+                .collect();
+            let heading = ["ID", "ROLE", "STATUS", "CREATED", "NOTE"];
+            print_table(&heading, &rows, "there are no tokens");
+        }
+        TokenAction::Revoke { id, tenant } => {
+            if !registry.revoke(tenant, id, now).map_err(failed)? {
+                let message = format!("tenant `{tenant}` has no token `{id}` that is not revoked");
+                return Err(
+                    Failure::new(REFUSED, "no-token", message).hint("`ctrlz token ls` lists them")
+                );
+            }
+            if json {
+                show::print_json(&[("id", id.clone().into())]);
+            } else {
+                println!("{id} is not taken any more");
+            }
+        }
+    }
+    show::done()
+}

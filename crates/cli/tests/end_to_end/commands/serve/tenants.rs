@@ -1,0 +1,81 @@
+//! Tenants, and how much each may use.
+
+use serde_json::json;
+
+use super::Service;
+use crate::support::Scene;
+
+#[test]
+fn a_tenant_never_learns_what_another_has() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.sandbox("web");
+    let done = admin.run("web", "echo a > a");
+    let operation = done["operation"].as_str().expect("an id");
+    let process = admin.begin("web", &json!({ "script": "true" }));
+    let taken = admin.post("/v1/sandboxes/web/snapshots", &json!({})).is(201).json();
+    let snapshot = taken["id"].as_str().expect("an id");
+    admin.put("/v1/tenants/other", &json!({})).is(200);
+    let token = admin.token("other", "admin");
+    let other = service.with(&token);
+    for path in [
+        "/v1/sandboxes/web".to_owned(),
+        "/v1/sandboxes/web/diff".to_owned(),
+        "/v1/sandboxes/web/operations".to_owned(),
+        "/v1/sandboxes/web/state".to_owned(),
+        format!("/v1/operations/{operation}"),
+        format!("/v1/snapshots/{snapshot}"),
+        format!("/v1/processes/{process}"),
+        format!("/v1/processes/{process}/output"),
+    ] {
+        let foreign = other.get(&path).is(404).json();
+        let nowhere = other.get(&path.replace("web", "no-one").replace(&process, "0")).json();
+        assert_eq!(foreign["kind"], nowhere["kind"], "{path}");
+    }
+    other.post(&format!("/v1/processes/{process}/signal"), &json!({ "signal": 9 })).is(404);
+    assert_eq!(other.get("/v1/sandboxes").is(200).json()["items"], json!([]));
+    // It may use the same name.
+    other.sandbox("web");
+    other.run("web", "echo b > b");
+    assert_eq!(admin.run("web", "ls")["stdout"], "a\n");
+    // The host's files and its network are the owner's.
+    let from_host = json!({ "name": "host", "base": scene.project.display().to_string() });
+    other.post("/v1/sandboxes", &from_host).is(403);
+    let online = json!({ "script": "true", "network": "host" });
+    other.post("/v1/sandboxes/web/operations", &online).is(403);
+    other.get("/v1/tenants").is(403);
+    other.get("/v1/tokens?tenant=default").is(403);
+    admin.delete("/v1/tenants/other").is(204);
+    other.get("/v1/sandboxes").is(401);
+    admin.delete("/v1/tenants/default").is(403);
+}
+
+#[test]
+fn more_than_a_tenant_may_use_is_refused_and_told_when_to_come_again() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    let quotas = json!({ "sandboxes": 1, "per_minute": 2, "memory": 1 << 30 });
+    admin.put("/v1/tenants/small", &quotas).is(200);
+    let token = admin.token("small", "operator");
+    let small = service.with(&token);
+    small.sandbox("one");
+    let more = small.post("/v1/sandboxes", &json!({ "name": "two" })).is(403).json();
+    assert_eq!(more["kind"], "quota", "{more}");
+    let path = "/v1/sandboxes/one/operations";
+    let large = json!({ "script": "true", "memory": 2_u64 << 30 });
+    assert_eq!(small.post(path, &large).is(403).json()["kind"], "quota");
+    for _ in 0..2 {
+        let id = small.run("one", "true")["operation"].as_str().expect("an id").to_owned();
+        // Who asks for none has no more either.
+        let journaled = small.get(&format!("/v1/operations/{id}")).is(200).json();
+        assert_eq!(journaled["request"]["limits"]["memory"], 1 << 30, "{journaled}");
+    }
+    let refused = small.post(path, &json!({ "script": "true" })).is(429);
+    let seconds: u64 = refused.header("retry-after").parse().expect("a number");
+    assert!((1..=61).contains(&seconds), "{seconds}");
+    // Nobody else has to wait for that.
+    admin.sandbox("web");
+    admin.run("web", "true");
+}

@@ -1,0 +1,7 @@
+//! Who calls, and what for.
+
+mod bearer;
+mod caller;
+
+pub(crate) use bearer::{issue, word};
+pub(crate) use caller::{Acting, Approving, Caller, Looking, Managing, Owning, authenticate};

@@ -1,0 +1,281 @@
+//! From a command that a client asks for to a process: judged, approved where that is needed, in
+//! turn, and then on its own.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::http::StatusCode;
+use ctrlz_core::id::OperationId;
+use ctrlz_core::isolation::Streams;
+use ctrlz_core::operation::{Exit, Stopped};
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::size::ByteSize;
+use ctrlz_core::tenancy::Confirmation;
+use ctrlz_core::time::Timestamp;
+use ctrlz_core::verdict::Decision;
+use ctrlz_core::verdict_record::{Approval, Approver, VerdictRecord};
+use ctrlz_engine::{RollbackOptions, RollbackTarget, RunReport};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use crate::auth::{self, Caller};
+use crate::metrics::Timing;
+use crate::port::{Command, Judged, Order, Session};
+use crate::problem::Problem;
+use crate::processes::{Ended, Log, Process, Stream, pipes};
+use crate::quota::Turn;
+use crate::service::{Service, blocking, on_core};
+
+/// How long an approval may be waited for, and used, in nanoseconds: ten minutes.
+const CONFIRMATION: i64 = 600_000_000_000;
+/// How much of each stream stands in an answer.
+const TOLD: usize = 256 << 10;
+
+/// What a client asks for.
+#[derive(Debug)]
+pub(crate) struct Ask {
+    pub(crate) sandbox: String,
+    pub(crate) command: Command,
+    /// The confirmation that lets it run.
+    pub(crate) confirmation: Option<String>,
+    /// What the command reads; `None` for what is sent later.
+    pub(crate) input: Option<Vec<u8>>,
+}
+
+/// Lets a command begin as soon as it is its turn. It goes on whoever waits for it.
+///
+/// # Errors
+/// When it may not run: it is blocked, to be confirmed, or beyond the tenant's quotas.
+pub(crate) async fn start(
+    service: &Arc<Service>,
+    caller: &Caller,
+    ask: Ask,
+) -> Result<Arc<Process>, Problem> {
+    let Ask { sandbox, mut command, confirmation, input } = ask;
+    let (tenant, who) = (caller.tenant.clone(), caller.clone());
+    let tenant = service.registry(move |registry| registry.tenant(&tenant)).await?;
+    let quotas = tenant.map(|tenant| tenant.quotas).unwrap_or_default();
+    if let (Some(most), Some(memory)) = (quotas.memory, command.memory)
+        && memory.0 > most
+    {
+        let title = format!("this tenant's operations may have {most} bytes of memory");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "quota", title));
+    }
+    command.most_memory = quotas.memory.map(ByteSize);
+    let inner = Arc::clone(service);
+    let (sandbox, command, judged) = service
+        .with(caller, move |session| {
+            let sandbox = on_core(session, |core| Ok(core.store().sandbox_named(&sandbox)?))?;
+            let judged = session.judge(&sandbox, &command)?;
+            let judged =
+                approved(&inner, &who, session, (&sandbox, &command, judged), confirmation)?;
+            Ok((sandbox, command, judged))
+        })
+        .await?;
+    let turn = service.quota.turn(&caller.tenant, &quotas, Instant::now()).await?;
+    launch(service, caller, (sandbox, command, judged), input, turn)
+}
+
+/// Lets a command pass that needs nobody's approval, or has one.
+fn approved(
+    service: &Arc<Service>,
+    caller: &Caller,
+    session: &dyn Session,
+    (sandbox, command, judged): (&Sandbox, &Command, Judged),
+    confirmation: Option<String>,
+) -> Result<Judged, Problem> {
+    let record = &judged.record;
+    if judged.decision != Decision::Allow {
+        service.metrics.violation(record.risk.name(), judged.decision.name());
+    }
+    match (judged.decision, confirmation) {
+        (Decision::Allow, _) => Ok(judged),
+        (Decision::Block, _) => {
+            let operation = session.refuse(sandbox, command, &judged, "blocked")?;
+            Err(refused("blocked", "blocked: its risk is critical", &judged)
+                .with("operation", operation.to_string()))
+        }
+        (Decision::Confirm, None) => Err(ask_for_approval(service, caller, sandbox, &judged)?),
+        (Decision::Confirm, Some(id)) => {
+            let (registry, now) = (&service.parts.registry, service.now());
+            let used = registry.use_up(&caller.tenant, &id, &judged.hash, now);
+            let by = used.map_err(|error| Problem::internal(ctrlz_engine::in_full(&error)))?;
+            if by.is_none() {
+                let title = "the confirmation is not one that was approved for this operation as it \
+                             is now, or it was used, or has expired";
+                return Err(refused("not-approved", title, &judged));
+            }
+            let approval = Approval { by: Approver::Client, hash: judged.hash.clone() };
+            let record = VerdictRecord { approval: Some(approval), ..judged.record };
+            Ok(Judged { record, ..judged })
+        }
+    }
+}
+
+fn refused(kind: &str, title: &str, judged: &Judged) -> Problem {
+    Problem::of_kind(kind, title)
+        .details(judged.reasons.clone())
+        .with("risk", judged.record.risk.name())
+        .with("score", judged.record.score)
+        .with("rules", judged.record.rules.clone())
+}
+
+fn ask_for_approval(
+    service: &Arc<Service>,
+    caller: &Caller,
+    sandbox: &Sandbox,
+    judged: &Judged,
+) -> Result<Problem, Problem> {
+    let now = service.now();
+    let confirmation = Confirmation {
+        id: auth::word(16)?,
+        tenant: caller.tenant.clone(),
+        sandbox: sandbox.name.to_string(),
+        title: judged.title.clone(),
+        reasons: judged.reasons.clone(),
+        hash: judged.hash.clone(),
+        asked_by: caller.token.clone(),
+        created: now,
+        expires: Timestamp(now.0.saturating_add(CONFIRMATION)),
+        approved_by: None,
+        used: false,
+    };
+    let asked = service.parts.registry.ask(&confirmation);
+    asked.map_err(|error| Problem::internal(ctrlz_engine::in_full(&error)))?;
+    let id = confirmation.id;
+    Ok(refused("unconfirmed", "not confirmed: its risk is high", judged)
+        .with("confirmation", id.clone())
+        .with("expires", confirmation.expires.rfc3339())
+        .hint(format!(
+            "nothing ran; somebody with the right to approve sends POST /v1/confirmations/{id}/approve, \
+             then send this again with \"confirmation\": \"{id}\""
+        )))
+}
+
+/// Runs what was judged, on a thread of its own.
+fn launch(
+    service: &Arc<Service>,
+    caller: &Caller,
+    (sandbox, command, judged): (Sandbox, Command, Judged),
+    input: Option<Vec<u8>>,
+    turn: Turn,
+) -> Result<Arc<Process>, Problem> {
+    let failed = |error: std::io::Error| Problem::internal(format!("cannot make pipes: {error}"));
+    let (ends, outputs, streams) = pipes(true).map_err(failed)?;
+    let process = Arc::new(Process {
+        id: auth::word(16)?,
+        tenant: caller.tenant.clone(),
+        sandbox: sandbox.name.to_string(),
+        title: judged.title.clone(),
+        started: service.now(),
+        operation: watch::Sender::new(None),
+        log: Log::default(),
+        ended: watch::Sender::new(None),
+        ends,
+    });
+    service.processes.add(&process);
+    if let Some(input) = input {
+        let process = Arc::clone(&process);
+        tokio::spawn(async move {
+            // A command that does not read all of its input has its reasons.
+            let _ = process.ends.write(&input).await;
+            process.ends.close_input().await;
+        });
+    }
+    let reading = tokio::spawn({
+        let process = Arc::clone(&process);
+        async move { outputs.read(&process.log).await }
+    });
+    let (service, caller) = (Arc::clone(service), caller.clone());
+    let running = Arc::clone(&process);
+    tokio::spawn(async move {
+        let timing = Timing::begin(&service, "run");
+        let process = Arc::clone(&running);
+        let ran = blocking(move || {
+            let _turn = turn;
+            let backend = &service.parts.backend;
+            let session = backend.open(&caller.tenant, caller.actor())?;
+            run(&*session, &sandbox, (&command, judged, streams), &process)
+        });
+        let ran = ran.await;
+        // What it wrote is told before its end.
+        let _ = reading.await;
+        running.ends.close().await;
+        let (success, ended) = answer(&running, ran);
+        timing.end(success);
+        running.ended.send_replace(Some(Arc::new(ended)));
+    });
+    Ok(process)
+}
+
+/// What came of a command, and of what followed from it.
+struct Ran {
+    report: RunReport,
+    /// The rollback that took back what a failed command did.
+    taken_back: Option<OperationId>,
+}
+
+fn run(
+    session: &dyn Session,
+    sandbox: &Sandbox,
+    (command, judged, streams): (&Command, Judged, Streams),
+    process: &Process,
+) -> Result<Ran, Problem> {
+    let mut begun = |operation| {
+        process.operation.send_replace(Some(operation));
+    };
+    let order = Order { command, verdict: judged.record, streams, begun: &mut begun };
+    let report = session.run(sandbox, order)?;
+    let failed = !report.command.exit.is_success() || report.command.stopped.is_some();
+    let stands = !report.taken_back && report.rolled_back.is_none() && !report.counts.is_empty();
+    let taken_back = if command.take_back && failed && stands {
+        let target = RollbackTarget::Before(report.operation);
+        let done =
+            on_core(session, |core| core.rollback(sandbox, target, &RollbackOptions::default()))?;
+        Some(done.operation)
+    } else {
+        None
+    };
+    Ok(Ran { report, taken_back })
+}
+
+/// Whether it succeeded, and what a waiting client is answered.
+fn answer(process: &Process, ran: Result<Ran, Problem>) -> (bool, Ended) {
+    let Ran { report, taken_back } = match ran {
+        Ok(ran) => ran,
+        Err(problem) => return (false, Err(problem)),
+    };
+    let (output, output_whole) = process.log.tail(Stream::Output, TOLD);
+    let (error, error_whole) = process.log.tail(Stream::Error, TOLD);
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    let commit = report.commit.as_ref();
+    let commit = commit.map(|done| json!({ "operation": done.operation, "counts": done.counts }));
+    let success = report.command.exit.is_success() && report.command.stopped.is_none();
+    let answer = json!({
+        "process": process.id,
+        "sandbox": process.sandbox,
+        "operation": report.operation,
+        "command": report.command,
+        "exit_code": exit_code(&report),
+        "counts": report.counts,
+        "taken_back": report.taken_back || taken_back.is_some(),
+        "commit": commit,
+        "anomalies": report.anomalies,
+        "rolled_back": taken_back.or(report.rolled_back),
+        "contained": report.contained,
+        "stdout": text(output),
+        "stderr": text(error),
+        "truncated": !(output_whole && error_whole),
+    });
+    (success, Ok(answer))
+}
+
+/// As a shell tells it: 124 when its time was up, 128 and the signal's number when one ended it.
+fn exit_code(report: &RunReport) -> Value {
+    use ctrlz_core::limits::LimitKind;
+    match (report.command.stopped, report.command.exit) {
+        (Some(Stopped::Limit(LimitKind::Timeout)), _) => 124.into(),
+        (_, Exit::Code(code)) => code.into(),
+        (_, Exit::Signal(signal)) => (128 + signal).into(),
+    }
+}

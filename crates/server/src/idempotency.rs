@@ -1,0 +1,151 @@
+//! The same request sent twice is carried out once: `Idempotency-Key`, as the IETF's draft has it.
+
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use ctrlz_core::tenancy::Replay;
+use ctrlz_core::time::Timestamp;
+
+use crate::auth::Caller;
+use crate::problem::Problem;
+use crate::routes::LARGEST;
+use crate::service::Service;
+
+/// For how long an answer is given again, in nanoseconds: a day.
+const KEPT: i64 = 86_400_000_000_000;
+/// The longest key.
+const LONGEST: usize = 255;
+
+static REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Answers a POST whose key and content came before as it was answered then.
+pub(crate) async fn once(
+    State(service): State<Arc<Service>>,
+    caller: Caller,
+    request: Request,
+    next: Next,
+) -> Response {
+    let key = request.headers().get("idempotency-key").cloned();
+    match key.filter(|_| request.method() == Method::POST) {
+        None => next.run(request).await,
+        Some(key) => match answered(&service, &caller, &key, request, next).await {
+            Ok(response) => response,
+            Err(problem) => problem.into_response(),
+        },
+    }
+}
+
+async fn answered(
+    service: &Arc<Service>,
+    caller: &Caller,
+    key: &HeaderValue,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    let key = key.to_str().ok().filter(|key| (1..=LONGEST).contains(&key.len()));
+    let key = key.ok_or_else(|| {
+        Problem::bad_request("`Idempotency-Key` must be 1 to 255 visible characters")
+    })?;
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, LARGEST).await.map_err(|error| {
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("the body: {error}"))
+    })?;
+    let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
+    let digest = digest(target, &body);
+    let (token, key) = (caller.token.clone(), key.to_owned());
+    let now = service.now();
+    let oldest = Timestamp(now.0.saturating_sub(KEPT));
+    let found = {
+        let (token, key) = (token.clone(), key.clone());
+        service
+            .registry(move |known| known.begin_answer((&token, &key), &digest, (now, oldest)))
+            .await?
+    };
+    if let Some(replay) = found {
+        return again(&digest, replay);
+    }
+    let service = Arc::clone(service);
+    // It goes on when the client does not wait for it, so that the answer is there when it comes again.
+    let answer = tokio::spawn(async move {
+        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+        let (parts, body) = response.into_parts();
+        if !is_final(parts.status, &parts.headers) {
+            end(&service, (token, key), None).await?;
+            return Ok(Response::from_parts(parts, body));
+        }
+        let body = to_bytes(body, usize::MAX).await;
+        let body = body.map_err(|error| Problem::internal(error.to_string()))?;
+        end(&service, (token, key), Some((parts.status.as_u16(), body.clone()))).await?;
+        Ok(Response::from_parts(parts, Body::from(body)))
+    });
+    answer.await.map_err(|error| Problem::internal(error.to_string()))?
+}
+
+async fn end(
+    service: &Arc<Service>,
+    (token, key): (String, String),
+    answer: Option<(u16, Bytes)>,
+) -> Result<(), Problem> {
+    service
+        .registry(move |known| {
+            let answer = answer.as_ref().map(|(status, body)| (*status, &**body));
+            known.end_answer((&token, &key), answer)
+        })
+        .await
+}
+
+/// Whether asking again would be answered in the same way: not what is streamed, and not what only
+/// says that it is not the time.
+fn is_final(status: StatusCode, headers: &HeaderMap) -> bool {
+    let streams = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
+    !streams
+        && !matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS
+                | StatusCode::SERVICE_UNAVAILABLE
+                | StatusCode::CONFLICT
+                | StatusCode::LOCKED
+                | StatusCode::UNAUTHORIZED
+                | StatusCode::FORBIDDEN
+        )
+}
+
+/// The answer that was given before.
+fn again(digest: &[u8; 32], replay: Replay) -> Result<Response, Problem> {
+    if replay.request != *digest {
+        let title = "the `Idempotency-Key` was used for another request";
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency-key", title));
+    }
+    let status = replay.status.ok_or_else(|| {
+        let title = "the same request is still being carried out";
+        Problem::new(StatusCode::CONFLICT, "idempotency-key", title).retry_after(1)
+    })?;
+    let status = StatusCode::from_u16(status)
+        .map_err(|error| Problem::internal(format!("an answer that was kept: {error}")))?;
+    let kind = match status.is_success() {
+        true => "application/json",
+        false => "application/problem+json",
+    };
+    let mut response = (status, replay.body).into_response();
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    response.headers_mut().insert(REPLAYED.clone(), HeaderValue::from_static("true"));
+    Ok(response)
+}
+
+fn digest(target: &str, body: &[u8]) -> [u8; 32] {
+    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
+    context.update(&(target.len() as u64).to_le_bytes());
+    context.update(target.as_bytes());
+    context.update(body);
+    let mut digest = [0; 32];
+    for (to, from) in digest.iter_mut().zip(context.finish().as_ref()) {
+        *to = *from;
+    }
+    digest
+}

@@ -1,0 +1,28 @@
+//! The service of ctrlz: what the command line can do, over the network, for many users at once.
+//!
+//! Trusted are the tenants' stores and whoever holds a token, as far as its role goes. Everything
+//! else that comes from a client, and everything that a sandbox writes, is data: it is bounded in
+//! size and never interpreted. A tenant has a store of its own, so that a name of another tenant's
+//! means nothing here; see docs/decisions/0012-the-service.md.
+#![forbid(unsafe_code)]
+
+mod auth;
+mod execute;
+mod first_token;
+mod idempotency;
+mod listen;
+mod metrics;
+mod openapi;
+mod port;
+mod problem;
+mod processes;
+mod quota;
+mod routes;
+mod service;
+
+pub use first_token::{first_token, new_token};
+pub use listen::{Bound, Listener, serve};
+pub use openapi::document;
+pub use port::{Backend, Base, Check, Command, Judged, Order, Session};
+pub use problem::Problem;
+pub use service::{Parts, Service};

@@ -1,0 +1,194 @@
+//! What the service asks of what lies below it. Whoever wires drivers to the engine implements it;
+//! the service knows the engine alone.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use ctrlz_core::actor::Actor;
+use ctrlz_core::id::OperationId;
+use ctrlz_core::isolation::{Network, Streams};
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::size::ByteSize;
+use ctrlz_core::span::Span;
+use ctrlz_core::state::{Expected, StateEntry, StateKey};
+use ctrlz_core::tenancy::TenantName;
+use ctrlz_core::verdict::Decision;
+use ctrlz_core::verdict_record::VerdictRecord;
+use ctrlz_core::workspace::ConflictStrategy;
+use ctrlz_engine::{EngineError, RunReport, SandboxCore};
+use serde_json::Value;
+
+use crate::problem::Problem;
+
+/// The tenants' stores.
+pub trait Backend: Send + Sync + 'static {
+    /// Opens a tenant's store for whoever acts. It is used by the thread that opened it, which may
+    /// block.
+    ///
+    /// # Errors
+    /// When the store cannot be opened or made.
+    fn open(&self, tenant: &TenantName, actor: Actor) -> Result<Box<dyn Session + '_>, Problem>;
+
+    /// What is wrong below, by name; all is well when nothing is.
+    fn check(&self) -> Vec<Check>;
+}
+
+/// One thing that has to work.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// What.
+    pub name: &'static str,
+    /// Why it does not, if it does not.
+    pub trouble: Option<String>,
+}
+
+/// A tenant's store, open.
+pub trait Session {
+    /// Calls `act` with the engine.
+    ///
+    /// # Errors
+    /// What `act` answers.
+    fn core(
+        &self,
+        act: &mut dyn FnMut(&SandboxCore<'_>) -> Result<(), Problem>,
+    ) -> Result<(), Problem>;
+
+    /// An error of the engine as clients see it.
+    fn explain(&self, error: EngineError) -> Problem;
+
+    /// Makes a sandbox.
+    ///
+    /// # Errors
+    /// When its name is taken, or its base cannot be used.
+    fn create(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Problem>;
+
+    /// Removes a sandbox; answers how many bytes that freed.
+    ///
+    /// # Errors
+    /// When it is in use or, without `force`, has changes that were not committed.
+    fn remove(&self, sandbox: &Sandbox, force: bool) -> Result<u64, Problem>;
+
+    /// Writes a value of the state, or deletes it; answers the new version. The configuration says
+    /// which keys are encrypted.
+    ///
+    /// # Errors
+    /// When `expected` does not hold, or it cannot be written or encrypted.
+    fn put_state(
+        &self,
+        sandbox: &Sandbox,
+        key: &StateKey,
+        value: Option<&[u8]>,
+        expected: Expected,
+    ) -> Result<u64, Problem>;
+
+    /// A value of the state as of a version, decrypted, with its entry.
+    ///
+    /// # Errors
+    /// When it cannot be read or decrypted.
+    fn state(
+        &self,
+        sandbox: &Sandbox,
+        key: &StateKey,
+        version: Option<u64>,
+    ) -> Result<Option<(StateEntry, Vec<u8>)>, Problem>;
+
+    /// What the validator would say of a text for a shell, as docs/json.md tells it.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read.
+    fn check(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Problem>;
+
+    /// What the validator says of a command.
+    ///
+    /// # Errors
+    /// When the configuration or what it names cannot be read.
+    fn judge(&self, sandbox: &Sandbox, command: &Command) -> Result<Judged, Problem>;
+
+    /// Runs a command, which was judged and, when that is needed, approved.
+    ///
+    /// # Errors
+    /// When it does not run, or what came of it cannot be kept.
+    fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<RunReport, Problem>;
+
+    /// Writes down that a command was not let run.
+    ///
+    /// # Errors
+    /// When the journal cannot be written.
+    fn refuse(
+        &self,
+        sandbox: &Sandbox,
+        command: &Command,
+        judged: &Judged,
+        reason: &str,
+    ) -> Result<OperationId, Problem>;
+}
+
+/// What a new sandbox starts from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// An empty folder of its own.
+    Empty,
+    /// A folder of the service's host.
+    Folder(PathBuf),
+    /// A tar file or OCI layout on the service's host.
+    Image(PathBuf),
+}
+
+/// A command to run.
+#[derive(Debug, Clone, Default)]
+pub struct Command {
+    /// The program and its arguments.
+    pub argv: Vec<OsString>,
+    /// Variables besides those of the configuration.
+    pub env: Vec<(OsString, OsString)>,
+    /// The working directory inside.
+    pub workdir: Option<PathBuf>,
+    /// The network; the configuration's when it is not said.
+    pub network: Option<Network>,
+    /// How long it may take.
+    pub timeout: Option<Span>,
+    /// How much memory it may have.
+    pub memory: Option<ByteSize>,
+    /// How much it may have at most, whatever else says.
+    pub most_memory: Option<ByteSize>,
+    /// Commit when it succeeds, take its changes back when it fails.
+    pub commit: Option<ConflictStrategy>,
+    /// Take its changes back when it fails.
+    pub take_back: bool,
+    /// Keep a named snapshot of the point before it.
+    pub snapshot: bool,
+}
+
+/// What the validator said.
+#[derive(Debug, Clone)]
+pub struct Judged {
+    /// What follows from it here.
+    pub decision: Decision,
+    /// What the journal keeps of it.
+    pub record: VerdictRecord,
+    /// One line for people, without secrets.
+    pub title: String,
+    /// Why, in words, the gravest first.
+    pub reasons: Vec<String>,
+    /// The hash of everything that an approval is bound to.
+    pub hash: String,
+}
+
+/// A command to be run now.
+pub struct Order<'a> {
+    /// The command.
+    pub command: &'a Command,
+    /// What was said of it, with the approval when there had to be one.
+    pub verdict: VerdictRecord,
+    /// Its standard streams.
+    pub streams: Streams,
+    /// Learns under which operation it is journaled, before it begins.
+    pub begun: &'a mut dyn FnMut(OperationId),
+}
+
+impl std::fmt::Debug for Order<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Order").field("command", self.command).finish_non_exhaustive()
+    }
+}

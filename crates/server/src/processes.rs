@@ -1,0 +1,117 @@
+//! Commands that run, or ran: what they write, how they end. They belong to no request: who asked
+//! for one may go and come again.
+
+mod log;
+mod pump;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use ctrlz_core::id::OperationId;
+use ctrlz_core::tenancy::TenantName;
+use ctrlz_core::time::Timestamp;
+use serde_json::Value;
+use tokio::sync::watch;
+
+pub(crate) use log::{Log, Piece, Stream};
+pub(crate) use pump::{Ends, pipes};
+
+use crate::problem::Problem;
+
+/// How many that have ended are remembered.
+const REMEMBERED: usize = 512;
+
+/// What came of one: what a waiting client is answered.
+pub(crate) type Ended = Result<Value, Problem>;
+
+/// One command.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Its id, which cannot be guessed.
+    pub(crate) id: String,
+    pub(crate) tenant: TenantName,
+    /// The sandbox's name.
+    pub(crate) sandbox: String,
+    /// One line for people, without secrets.
+    pub(crate) title: String,
+    pub(crate) started: Timestamp,
+    /// Under which operation it is journaled, once it is.
+    pub(crate) operation: watch::Sender<Option<OperationId>>,
+    /// What it wrote.
+    pub(crate) log: Log,
+    /// What came of it, once it has ended and all of its output is in the log.
+    pub(crate) ended: watch::Sender<Option<Arc<Ended>>>,
+    /// Where its input and its signals go.
+    pub(crate) ends: Ends,
+}
+
+impl Process {
+    /// Waits for its end.
+    pub(crate) async fn wait(&self) -> Arc<Ended> {
+        let mut ended = self.ended.subscribe();
+        let seen = ended.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
+        // The sender lives as long as the process.
+        seen.unwrap_or_else(|| Arc::new(Err(Problem::internal("the process was forgotten"))))
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended.borrow().is_some()
+    }
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(crate) struct Processes(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    by_id: BTreeMap<String, Arc<Process>>,
+    /// The oldest first.
+    order: VecDeque<String>,
+}
+
+impl Processes {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn add(&self, process: &Arc<Process>) {
+        let mut known = self.known();
+        known.by_id.insert(process.id.clone(), Arc::clone(process));
+        known.order.push_back(process.id.clone());
+        while known.by_id.len() > REMEMBERED {
+            let Known { by_id, order } = &mut *known;
+            let has_ended = |id: &String| by_id.get(id).is_none_or(|process| process.has_ended());
+            let Some(at) = order.iter().position(has_ended) else { break };
+            if let Some(id) = order.remove(at) {
+                by_id.remove(&id);
+            }
+        }
+    }
+
+    /// One of a tenant's.
+    pub(crate) fn get(&self, tenant: &TenantName, id: &str) -> Result<Arc<Process>, Problem> {
+        let found = self.known().by_id.get(id).filter(|found| found.tenant == *tenant).cloned();
+        found.ok_or_else(|| Problem::not_found("process", id))
+    }
+
+    /// A tenant's, in one sandbox or in all, the oldest first.
+    pub(crate) fn list(&self, tenant: &TenantName, sandbox: Option<&str>) -> Vec<Arc<Process>> {
+        let known = self.known();
+        let all = known.order.iter().filter_map(|id| known.by_id.get(id));
+        let wanted = all.filter(|process| {
+            process.tenant == *tenant && sandbox.is_none_or(|name| process.sandbox == name)
+        });
+        wanted.cloned().collect()
+    }
+
+    /// Those that run.
+    pub(crate) fn running(&self) -> Vec<Arc<Process>> {
+        self.known().by_id.values().filter(|process| !process.has_ended()).cloned().collect()
+    }
+}
+
+/// A descriptor that is closed when nothing more is to be said through it.
+pub(crate) type Closable = Mutex<Option<OwnedFd>>;

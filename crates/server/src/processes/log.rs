@@ -1,0 +1,153 @@
+//! What a command wrote, as far back as is kept.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use bytes::Bytes;
+use tokio::sync::watch;
+
+/// How much is kept of one command's output. Of a longer one the beginning is dropped, and whoever
+/// reads learns how much.
+const MOST: usize = 1 << 20;
+
+/// Which stream something was written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Output,
+    Error,
+}
+
+impl Stream {
+    /// The word for it.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Output => "stdout",
+            Self::Error => "stderr",
+        }
+    }
+}
+
+/// What was written at once.
+#[derive(Debug, Clone)]
+pub(crate) struct Piece {
+    pub(crate) stream: Stream,
+    /// How many bytes were written before it, to both streams.
+    pub(crate) offset: u64,
+    pub(crate) bytes: Bytes,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    pieces: VecDeque<Piece>,
+    size: usize,
+    /// Where the next piece begins.
+    end: u64,
+}
+
+/// The output of a command.
+#[derive(Debug)]
+pub(crate) struct Log {
+    kept: Mutex<Kept>,
+    /// How many bytes were written; nobody can add more once it is closed.
+    end: watch::Sender<u64>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { kept: Mutex::default(), end: watch::Sender::new(0) }
+    }
+}
+
+impl Log {
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds what was written.
+    pub(crate) fn add(&self, stream: Stream, bytes: Bytes) {
+        let end = {
+            let mut kept = self.kept();
+            let offset = kept.end;
+            kept.end += bytes.len() as u64;
+            kept.size += bytes.len();
+            kept.pieces.push_back(Piece { stream, offset, bytes });
+            while kept.size > MOST && kept.pieces.len() > 1 {
+                let dropped = kept.pieces.pop_front();
+                kept.size -= dropped.map_or(0, |piece| piece.bytes.len());
+            }
+            kept.end
+        };
+        self.end.send_replace(end);
+    }
+
+    /// What was written from `offset` on, as far as it is kept.
+    pub(crate) fn from(&self, offset: u64) -> Vec<Piece> {
+        let kept = self.kept();
+        let first =
+            kept.pieces.partition_point(|piece| piece.offset + piece.bytes.len() as u64 <= offset);
+        let mut found: Vec<Piece> = kept.pieces.iter().skip(first).cloned().collect();
+        if let Some(piece) = found.first_mut()
+            && piece.offset < offset
+        {
+            let skip = usize::try_from(offset - piece.offset).unwrap_or(usize::MAX);
+            piece.bytes = piece.bytes.slice(skip.min(piece.bytes.len())..);
+            piece.offset = offset;
+        }
+        found
+    }
+
+    /// Learns when there is more.
+    pub(crate) fn follow(&self) -> watch::Receiver<u64> {
+        self.end.subscribe()
+    }
+
+    /// All that is kept of one stream, at most `most` bytes from its end; and whether that is all that
+    /// was written to it.
+    pub(crate) fn tail(&self, stream: Stream, most: usize) -> (Vec<u8>, bool) {
+        let kept = self.kept();
+        let of_stream = kept.pieces.iter().filter(|piece| piece.stream == stream);
+        let mut bytes: Vec<u8> = of_stream.flat_map(|piece| piece.bytes.iter().copied()).collect();
+        let cut = bytes.len().saturating_sub(most);
+        bytes.drain(..cut);
+        let is_whole = kept.pieces.front().is_none_or(|first| first.offset == 0);
+        (bytes, cut == 0 && is_whole)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(pieces: &[Piece]) -> String {
+        pieces.iter().map(|piece| String::from_utf8_lossy(&piece.bytes).into_owned()).collect()
+    }
+
+    #[test]
+    fn what_was_written_is_read_from_any_place_on() {
+        let log = Log::default();
+        log.add(Stream::Output, Bytes::from_static(b"one "));
+        log.add(Stream::Error, Bytes::from_static(b"two "));
+        log.add(Stream::Output, Bytes::from_static(b"three"));
+        assert_eq!(text(&log.from(0)), "one two three");
+        assert_eq!(text(&log.from(4)), "two three");
+        assert_eq!(text(&log.from(6)), "o three");
+        assert_eq!(log.from(6)[0].offset, 6);
+        assert!(log.from(13).is_empty() && log.from(99).is_empty());
+        assert_eq!(log.tail(Stream::Output, 100), (b"one three".to_vec(), true));
+        assert_eq!(log.tail(Stream::Output, 5), (b"three".to_vec(), false));
+        assert_eq!(*log.follow().borrow(), 13);
+    }
+
+    #[test]
+    fn of_much_output_the_end_is_kept() {
+        let log = Log::default();
+        let piece = Bytes::from(vec![b'x'; 1 << 16]);
+        for _ in 0..40 {
+            log.add(Stream::Output, piece.clone());
+        }
+        let kept = log.from(0);
+        assert_eq!(kept.iter().map(|piece| piece.bytes.len()).sum::<usize>(), MOST);
+        assert_eq!(kept[0].offset, (40 << 16) - MOST as u64);
+        assert!(!log.tail(Stream::Output, usize::MAX).1);
+    }
+}

@@ -1,0 +1,215 @@
+//! Forth and back: commit, discard, undo, redo, rollback.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use ctrlz_core::id::OperationId;
+use ctrlz_core::path::RelPath;
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::workspace::ConflictStrategy;
+use ctrlz_engine::{CommitOptions, EngineError, RollbackOptions, RollbackTarget, SandboxCore};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::extract::{Body, Path, parse};
+use super::views::{Counts, Done};
+use crate::auth::{Acting, Caller};
+use crate::metrics::Timing;
+use crate::problem::Problem;
+use crate::service::Service;
+
+/// Does something to the sandbox of that name, timed as an operation of that kind.
+async fn act(
+    service: &Arc<Service>,
+    caller: &Caller,
+    kind: &'static str,
+    name: String,
+    act: impl FnOnce(&SandboxCore<'_>, &Sandbox) -> Result<Done, EngineError> + Send + 'static,
+) -> Result<Json<Done>, Problem> {
+    let timing = Timing::begin(service, kind);
+    let done =
+        service.with_core(caller, move |core| act(core, &core.store().sandbox_named(&name)?)).await;
+    timing.end(done.is_ok());
+    Ok(Json(done?))
+}
+
+fn paths(paths: &[String]) -> Result<Vec<RelPath>, Problem> {
+    let parsed = paths.iter().map(|path| RelPath::parse(std::path::Path::new(path)));
+    parsed
+        .collect::<Result<_, _>>()
+        .map_err(|error| Problem::bad_request(format!("a path is not one: {error}")))
+}
+
+/// What to commit.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Committing {
+    /// Only these paths and what lies below them; all when it is empty.
+    paths: Vec<String>,
+    /// What to do with files that somebody else changed meanwhile: `refuse`, or another strategy of
+    /// `ctrlz commit --conflict`.
+    #[schema(value_type = String)]
+    conflict: ConflictStrategy,
+}
+
+/// Brings a sandbox's changes to the folder that it started from.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/commit", tag = "history",
+    params(("sandbox" = String, Path, description = "its name")), request_body = Committing,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn commit(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(name): Path<String>,
+    Body(committing): Body<Committing>,
+) -> Result<Json<Done>, Problem> {
+    let options = CommitOptions { paths: paths(&committing.paths)?, strategy: committing.conflict };
+    act(&service, &caller, "commit", name, move |core, sandbox| {
+        let done = core.commit(sandbox, &options)?;
+        Ok(Done {
+            sandbox: sandbox.name.to_string(),
+            operation: Some(done.operation.to_string()),
+            target: None,
+            left_behind: None,
+            counts: Some(Counts::of(&done.counts)),
+        })
+    })
+    .await
+}
+
+/// Throws away what is not committed.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/discard", tag = "history",
+    params(("sandbox" = String, Path, description = "its name")),
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn discard(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(name): Path<String>,
+) -> Result<Json<Done>, Problem> {
+    act(&service, &caller, "discard", name, |core, sandbox| {
+        let counts = core.discard(sandbox)?;
+        Ok(Done {
+            sandbox: sandbox.name.to_string(),
+            operation: None,
+            target: None,
+            left_behind: None,
+            counts: Some(Counts::of(&counts)),
+        })
+    })
+    .await
+}
+
+/// What to take back.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Undoing {
+    /// This operation alone, while later ones stay; the last one when it is left out.
+    operation: Option<String>,
+    /// For a commit that is taken back: what to do with files that somebody else changed since.
+    #[schema(value_type = String)]
+    conflict: ConflictStrategy,
+}
+
+/// Takes back the last operation, whatever it was, or one in the middle.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/undo", tag = "history",
+    params(("sandbox" = String, Path, description = "its name")), request_body = Undoing,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn undo(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(name): Path<String>,
+    Body(undoing): Body<Undoing>,
+) -> Result<Json<Done>, Problem> {
+    let operation: Option<OperationId> = undoing.operation.as_deref().map(parse).transpose()?;
+    act(&service, &caller, "undo", name, move |core, sandbox| {
+        let done = core.undo(sandbox, operation, undoing.conflict)?;
+        Ok(Done {
+            sandbox: sandbox.name.to_string(),
+            operation: Some(done.operation.to_string()),
+            target: Some(done.target.id.to_string()),
+            left_behind: None,
+            counts: Some(Counts::of(&done.counts)),
+        })
+    })
+    .await
+}
+
+/// How to bring back.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Redoing {
+    /// For a commit: what to do with files that somebody else changed since.
+    #[schema(value_type = String)]
+    conflict: ConflictStrategy,
+}
+
+/// Brings back what the last undo took.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/redo", tag = "history",
+    params(("sandbox" = String, Path, description = "its name")), request_body = Redoing,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn redo(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(name): Path<String>,
+    Body(redoing): Body<Redoing>,
+) -> Result<Json<Done>, Problem> {
+    act(&service, &caller, "redo", name, move |core, sandbox| {
+        let done = core.redo(sandbox, redoing.conflict)?;
+        Ok(Done {
+            sandbox: sandbox.name.to_string(),
+            operation: Some(done.operation.to_string()),
+            target: Some(done.target.id.to_string()),
+            left_behind: None,
+            counts: Some(Counts::of(&done.counts)),
+        })
+    })
+    .await
+}
+
+/// Where to return to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Returning {
+    /// A snapshot.
+    snapshot: Option<String>,
+    /// The point before this operation.
+    before: Option<String>,
+    /// Only these paths and what lies below them; everything, the state included, when it is empty.
+    #[serde(default)]
+    paths: Vec<String>,
+}
+
+/// Returns to a snapshot, or to the point before an operation. What is left behind is kept as a
+/// snapshot.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/rollback", tag = "history",
+    params(("sandbox" = String, Path, description = "its name")), request_body = Returning,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn rollback(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(name): Path<String>,
+    Body(returning): Body<Returning>,
+) -> Result<Json<Done>, Problem> {
+    let target = match (&returning.snapshot, &returning.before) {
+        (Some(snapshot), None) => RollbackTarget::Snapshot(parse(snapshot)?),
+        (None, Some(operation)) => RollbackTarget::Before(parse(operation)?),
+        _ => return Err(Problem::bad_request("a rollback has `snapshot` or `before`")),
+    };
+    let options = RollbackOptions { paths: paths(&returning.paths)?, thorough: false };
+    act(&service, &caller, "rollback", name, move |core, sandbox| {
+        let done = core.rollback(sandbox, target, &options)?;
+        Ok(Done {
+            sandbox: sandbox.name.to_string(),
+            operation: Some(done.operation.to_string()),
+            target: None,
+            left_behind: Some(done.left_behind.to_string()),
+            counts: done.counts.as_ref().map(Counts::of),
+        })
+    })
+    .await
+}

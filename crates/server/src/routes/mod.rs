@@ -1,0 +1,135 @@
+//! The calls.
+
+mod confirmations;
+mod diff;
+mod events;
+mod extract;
+mod history;
+mod meta;
+mod operations;
+mod policy;
+mod processes;
+mod sandboxes;
+mod seed;
+mod snapshots;
+mod state;
+mod tenants;
+mod tokens;
+pub(crate) mod views;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use crate::auth::authenticate;
+use crate::idempotency::once;
+use crate::problem::Problem;
+use crate::service::Service;
+
+/// The largest body of a request.
+pub(crate) const LARGEST: usize = 32 << 20;
+
+/// The calls with what documents them.
+pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(sandboxes::list, sandboxes::create))
+        .routes(routes!(sandboxes::get, sandboxes::remove))
+        .routes(routes!(sandboxes::fork))
+        .routes(routes!(sandboxes::suspend))
+        .routes(routes!(sandboxes::resume))
+        .routes(routes!(operations::list, operations::run))
+        .routes(routes!(operations::get))
+        .routes(routes!(seed::execute))
+        .routes(routes!(processes::list))
+        .routes(routes!(processes::get))
+        .routes(routes!(processes::output))
+        .routes(routes!(processes::wait))
+        .routes(routes!(processes::input))
+        .routes(routes!(processes::signal))
+        .routes(routes!(diff::diff))
+        .routes(routes!(history::commit))
+        .routes(routes!(history::discard))
+        .routes(routes!(history::undo))
+        .routes(routes!(history::redo))
+        .routes(routes!(history::rollback))
+        .routes(routes!(snapshots::list, snapshots::create))
+        .routes(routes!(snapshots::get, snapshots::remove))
+        .routes(routes!(state::list))
+        .routes(routes!(state::get, state::put, state::remove))
+        .routes(routes!(state::history))
+        .routes(routes!(events::list))
+        .routes(routes!(policy::check))
+        .routes(routes!(confirmations::list))
+        .routes(routes!(confirmations::approve))
+        .routes(routes!(tokens::list, tokens::create))
+        .routes(routes!(tokens::revoke))
+        .routes(routes!(tenants::list))
+        .routes(routes!(tenants::put, tenants::remove))
+}
+
+/// All that the service answers.
+pub(crate) fn router(service: &Arc<Service>) -> Router {
+    let (documented, _) = documented().split_for_parts();
+    let guarded = documented
+        .route_layer(middleware::from_fn_with_state(Arc::clone(service), once))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(service), authenticate));
+    guarded
+        .merge(meta::router(service))
+        .fallback(nowhere)
+        .method_not_allowed_fallback(not_so)
+        .layer(axum::extract::DefaultBodyLimit::max(LARGEST))
+        .layer(middleware::from_fn_with_state(Arc::clone(service), around))
+        .with_state(Arc::clone(service))
+}
+
+async fn nowhere(request: Request) -> Problem {
+    let title = format!("there is nothing at {}", request.uri().path());
+    Problem::new(StatusCode::NOT_FOUND, "no-route", title)
+        .hint("GET /openapi.json tells what there is")
+}
+
+async fn not_so(request: Request) -> Problem {
+    let title = format!("{} is not for {}", request.method(), request.uri().path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method", title)
+        .hint("GET /openapi.json tells what there is")
+}
+
+/// What every answer carries, and is counted by.
+async fn around(State(service): State<Arc<Service>>, request: Request, next: Next) -> Response {
+    let method = request.method().clone();
+    let asked = request.headers().get("x-request-id").filter(|id| id.len() <= 128).cloned();
+    let id = asked.or_else(|| {
+        let word = crate::auth::word(8).ok()?;
+        HeaderValue::from_str(&word).ok()
+    });
+    let mut response = match service.is_draining() && method != axum::http::Method::GET {
+        true => {
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the service is stopping")
+                .retry_after(5)
+                .into_response()
+        }
+        false => next.run(request).await,
+    };
+    service.metrics.request(&method, response.status().as_u16());
+    let headers = response.headers_mut();
+    if let Some(id) = id {
+        headers.insert(HeaderName::from_static("x-request-id"), id);
+    }
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    for (name, value) in fixed {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    response
+}

@@ -1,0 +1,206 @@
+//! Operations: commands to run, and the journal of all that was done.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use ctrlz_core::id::OperationId;
+use ctrlz_core::isolation::Network;
+use ctrlz_core::span::Span;
+use ctrlz_core::workspace::ConflictStrategy;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use utoipa::ToSchema;
+
+use super::extract::{Body, Path, Query, parse};
+use super::processes::stream;
+use super::sandboxes::Paging;
+use super::views::{OperationView, Page};
+use crate::auth::{Acting, Looking};
+use crate::execute::{Ask, start};
+use crate::port::Command;
+use crate::problem::Problem;
+use crate::processes::Process;
+use crate::service::Service;
+
+/// A command to run. Either `argv` or `script` is needed.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct NewOperation {
+    /// The program and its arguments.
+    argv: Option<Vec<String>>,
+    /// A script for `/bin/sh -c`.
+    script: Option<String>,
+    /// Variables besides those that the configuration lets through.
+    #[schema(value_type = Object)]
+    env: std::collections::BTreeMap<String, String>,
+    /// The working directory inside.
+    #[schema(value_type = Option<String>)]
+    workdir: Option<PathBuf>,
+    /// What the command reads; nothing when it is left out.
+    stdin: Option<String>,
+    /// Leave its input open, for `POST /v1/processes/{process}/input`.
+    open_stdin: bool,
+    /// `none` or `host`; the configuration's when it is left out.
+    #[schema(value_type = Option<String>)]
+    network: Option<Network>,
+    /// How many seconds it may take.
+    timeout: Option<f64>,
+    /// How many bytes of memory it may have.
+    memory: Option<u64>,
+    /// Commit to the folder that the sandbox started from when it succeeds, and take its changes back
+    /// when it fails.
+    commit: bool,
+    /// Take its changes back when it fails.
+    take_back: bool,
+    /// Keep a named snapshot of the point before it.
+    snapshot: bool,
+    /// The id of an approved confirmation.
+    confirmation: Option<String>,
+}
+
+impl NewOperation {
+    fn ask(self, sandbox: String) -> Result<Ask, Problem> {
+        let argv = match (self.argv, self.script) {
+            (Some(argv), None) => argv,
+            (None, Some(script)) => vec!["/bin/sh".to_owned(), "-c".to_owned(), script],
+            _ => return Err(Problem::bad_request("an operation has `argv` or `script`")),
+        };
+        if argv.first().is_none_or(String::is_empty) {
+            return Err(Problem::bad_request("`argv` names no program"));
+        }
+        let has_nul = |text: &String| text.contains('\0');
+        if argv.iter().chain(self.env.keys()).chain(self.env.values()).any(has_nul) {
+            return Err(Problem::bad_request("a word of a command cannot contain NUL"));
+        }
+        if let Some(name) = self.env.keys().find(|name| name.is_empty() || name.contains('=')) {
+            return Err(Problem::bad_request(format!("`{name}` cannot name a variable")));
+        }
+        let timeout = self.timeout.map(|seconds| {
+            std::time::Duration::try_from_secs_f64(seconds)
+                .ok()
+                .filter(|span| !span.is_zero())
+                .map(Span)
+                .ok_or_else(|| Problem::bad_request("`timeout` must be seconds, more than 0"))
+        });
+        let env = self.env.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let command = Command {
+            argv: argv.into_iter().map(OsString::from).collect(),
+            env: env.collect(),
+            workdir: self.workdir,
+            network: self.network,
+            timeout: timeout.transpose()?,
+            memory: self.memory.map(ctrlz_core::size::ByteSize),
+            most_memory: None,
+            commit: self.commit.then(ConflictStrategy::default),
+            take_back: self.take_back,
+            snapshot: self.snapshot,
+        };
+        let input = match (self.stdin, self.open_stdin) {
+            (Some(_), true) => {
+                return Err(Problem::bad_request("`stdin` is all of it, or `open_stdin` is set"));
+            }
+            (None, true) => None,
+            (text, false) => Some(text.unwrap_or_default().into_bytes()),
+        };
+        Ok(Ask { sandbox, command, confirmation: self.confirmation, input })
+    }
+}
+
+/// Runs a command. The answer comes when it has ended, and holds what it wrote, up to 256 KiB of each
+/// stream. With `Prefer: respond-async` it comes at once: 202, and where the process is. With
+/// `Accept: text/event-stream` what it writes comes as it is written. The command goes on when nobody
+/// listens.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/operations", tag = "operations",
+    params(("sandbox" = String, Path, description = "its name")),
+    request_body = NewOperation, security(("token" = ["operator"])),
+    responses(
+        (status = 200, body = Object, description = "it has ended; see docs/json.md"),
+        (status = 202, body = Object, description = "it runs"),
+        (status = 400, body = Problem, content_type = "application/problem+json", description = "blocked, with the reasons"),
+        (status = 409, body = Problem, content_type = "application/problem+json", description = "to be confirmed, with the confirmation's id"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"), (status = "5XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn run(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(sandbox): Path<String>,
+    headers: HeaderMap,
+    Body(new): Body<NewOperation>,
+) -> Result<Response, Problem> {
+    let process = start(&service, &caller, new.ask(sandbox)?).await?;
+    if says(&headers, "prefer", "respond-async") {
+        return accepted(&process);
+    }
+    if says(&headers, "accept", "text/event-stream") {
+        return Ok(stream(process, 0).into_response());
+    }
+    match &*process.wait().await {
+        Ok(answer) => Ok(Json(answer.clone()).into_response()),
+        Err(problem) => Err(problem.clone()),
+    }
+}
+
+fn says(headers: &HeaderMap, name: &str, word: &str) -> bool {
+    let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+    let mut words = values.flat_map(|value| value.split([',', ';'])).map(str::trim);
+    words.any(|found| found.eq_ignore_ascii_case(word))
+}
+
+fn accepted(process: &Process) -> Result<Response, Problem> {
+    let body = json!({ "process": process.id, "sandbox": process.sandbox });
+    let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
+    let location = HeaderValue::from_str(&format!("/v1/processes/{}", process.id))
+        .map_err(|error| Problem::internal(error.to_string()))?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// The journal of a sandbox, the newest operation first.
+#[utoipa::path(get, path = "/v1/sandboxes/{sandbox}/operations", tag = "operations",
+    params(("sandbox" = String, Path, description = "its name"), Paging),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = Page<OperationView>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Path(sandbox): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<OperationView>>, Problem> {
+    let limit = paging.limit()?;
+    let before: Option<OperationId> = paging.cursor.as_deref().map(parse).transpose()?;
+    let found = service.with_core(&caller, move |core| {
+        let sandbox = core.store().sandbox_named(&sandbox)?;
+        Ok(core.store().operations(sandbox.id, u32::MAX)?)
+    });
+    let mut all = found.await?;
+    all.retain(|one| before.is_none_or(|before| one.id < before));
+    let more = all.len() > limit;
+    all.truncate(limit);
+    let next = all.last().filter(|_| more).map(|last| last.id.to_string());
+    let items = all.iter().map(OperationView::of).collect::<Result<_, _>>()?;
+    Ok(Json(Page { items, next }))
+}
+
+/// One operation.
+#[utoipa::path(get, path = "/v1/operations/{operation}", tag = "operations",
+    params(("operation" = String, Path, description = "its id, such as `op-12`")),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = OperationView), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Path(id): Path<String>,
+) -> Result<Json<OperationView>, Problem> {
+    let id: OperationId = parse(&id)?;
+    let found = service.with_core(&caller, move |core| Ok(core.store().operation(id)?)).await?;
+    Ok(Json(OperationView::of(&found)?))
+}
+
+/// What the seed's call answers a command that may not run, or failed.
+pub(super) fn outcome(answer: &Value) -> bool {
+    answer.get("exit_code").and_then(Value::as_i64) == Some(0)
+}

@@ -1,0 +1,43 @@
+//! Asking the validator.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::extract::Body;
+use crate::auth::Looking;
+use crate::problem::Problem;
+use crate::service::{Service, on_core};
+
+/// What is to be judged.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Question {
+    /// A text for a shell.
+    command: String,
+    /// The name of the sandbox in which it would run.
+    sandbox: Option<String>,
+}
+
+/// Judges a command. Nothing runs. The answer is a verdict of docs/json.md.
+#[utoipa::path(post, path = "/v1/policy/check", tag = "policy", request_body = Question,
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = Object), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn check(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Body(question): Body<Question>,
+) -> Result<Json<Value>, Problem> {
+    let verdict = service.with(&caller, move |session| {
+        let sandbox = match &question.sandbox {
+            None => None,
+            Some(name) => Some(on_core(session, |core| Ok(core.store().sandbox_named(name)?))?),
+        };
+        session.check(sandbox.as_ref(), &question.command)
+    });
+    Ok(Json(verdict.await?))
+}

@@ -1,0 +1,253 @@
+//! Processes: what runs, or ran, on behalf of clients.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures_util::Stream;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Body, Path, Query};
+use super::views::{Page, to_json};
+use crate::auth::{Acting, Looking};
+use crate::problem::Problem;
+use crate::processes::{Ended, Piece, Process};
+use crate::service::Service;
+
+/// A process.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct ProcessView {
+    /// Its id.
+    id: String,
+    /// The sandbox's name.
+    sandbox: String,
+    /// The command, without secrets.
+    title: String,
+    /// When it was asked for, in nanoseconds since 1970.
+    started: i64,
+    /// Under which operation it is journaled, once it has begun.
+    operation: Option<String>,
+    /// `running` or `ended`.
+    status: &'static str,
+    /// How many bytes it wrote, to both streams.
+    written: u64,
+    /// What came of it, as the call that ran it answers, or would have; a problem when it could not be
+    /// run.
+    #[schema(value_type = Object, nullable)]
+    result: Value,
+}
+
+fn view(process: &Process) -> Result<ProcessView, Problem> {
+    let ended = process.ended.borrow().clone();
+    Ok(ProcessView {
+        id: process.id.clone(),
+        sandbox: process.sandbox.clone(),
+        title: process.title.clone(),
+        started: process.started.0,
+        operation: process.operation.borrow().map(|id| id.to_string()),
+        status: if ended.is_some() { "ended" } else { "running" },
+        written: *process.log.follow().borrow(),
+        result: match ended.as_deref() {
+            None => Value::Null,
+            Some(Ok(answer)) => answer.clone(),
+            Some(Err(problem)) => to_json(problem)?,
+        },
+    })
+}
+
+/// Which processes.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Which {
+    /// Those of this sandbox alone.
+    sandbox: Option<String>,
+}
+
+/// The processes that run, and the last ones that ended, the oldest first.
+#[utoipa::path(get, path = "/v1/processes", tag = "processes", params(Which),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = Page<ProcessView>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Query(which): Query<Which>,
+) -> Result<Json<Page<ProcessView>>, Problem> {
+    let found = service.processes.list(&caller.tenant, which.sandbox.as_deref());
+    let items = found.iter().map(|process| view(process)).collect::<Result<_, _>>()?;
+    Ok(Json(Page { items, next: None }))
+}
+
+/// One process.
+#[utoipa::path(get, path = "/v1/processes/{process}", tag = "processes",
+    params(("process" = String, Path, description = "its id")),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = ProcessView), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Path(id): Path<String>,
+) -> Result<Json<ProcessView>, Problem> {
+    Ok(Json(view(&*service.processes.get(&caller.tenant, &id)?)?))
+}
+
+/// Waits until a process has ended.
+#[utoipa::path(post, path = "/v1/processes/{process}/wait", tag = "processes",
+    params(("process" = String, Path, description = "its id")),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = ProcessView), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn wait(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Path(id): Path<String>,
+) -> Result<Json<ProcessView>, Problem> {
+    let process = service.processes.get(&caller.tenant, &id)?;
+    process.wait().await;
+    Ok(Json(view(&process)?))
+}
+
+/// From where on.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct From {
+    /// How many bytes to pass over; `Last-Event-ID` says the same.
+    offset: Option<u64>,
+}
+
+/// What a process wrote and writes, as server-sent events: `output` with `{"stream", "data"}`, `data` in
+/// base64, the event's id being the offset behind it; at the end `result` or `problem`.
+#[utoipa::path(get, path = "/v1/processes/{process}/output", tag = "processes",
+    params(("process" = String, Path, description = "its id"), From),
+    security(("token" = ["viewer"])),
+    responses((status = 200, description = "a stream of events", content_type = "text/event-stream"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn output(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Path(id): Path<String>,
+    Query(from): Query<From>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let process = service.processes.get(&caller.tenant, &id)?;
+    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
+    let offset = last.or(from.offset).unwrap_or(0);
+    Ok(stream(process, offset).into_response())
+}
+
+/// What a process wrote from `offset` on and writes until its end.
+pub(super) fn stream(
+    process: Arc<Process>,
+    offset: u64,
+) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let watching = (process.log.follow(), process.ended.subscribe());
+    let state = (process, watching, offset, Vec::<Piece>::new().into_iter(), false);
+    let events = futures_util::stream::unfold(state, async |state| {
+        let (process, (mut written, mut ended), mut offset, mut pieces, mut is_over) = state;
+        loop {
+            if let Some(piece) = pieces.next() {
+                offset = piece.offset + piece.bytes.len() as u64;
+                let event = piece_event(&piece, offset);
+                return Some((Ok(event), (process, (written, ended), offset, pieces, is_over)));
+            }
+            if is_over {
+                return None;
+            }
+            // In this order: all that was written before the end is in the log by the end.
+            let end = ended.borrow_and_update().clone();
+            written.borrow_and_update();
+            pieces = process.log.from(offset).into_iter();
+            if pieces.len() > 0 {
+                continue;
+            }
+            if let Some(end) = end {
+                is_over = true;
+                let event = end_event(&end);
+                return Some((Ok(event), (process, (written, ended), offset, pieces, is_over)));
+            }
+            tokio::select! {
+                _ = written.changed() => {}
+                _ = ended.changed() => {}
+            }
+        }
+    });
+    Sse::new(events).keep_alive(KeepAlive::default())
+}
+
+fn piece_event(piece: &Piece, end: u64) -> Event {
+    let data = json!({ "stream": piece.stream.word(), "data": STANDARD.encode(&piece.bytes) });
+    Event::default().event("output").id(end.to_string()).data(data.to_string())
+}
+
+fn end_event(ended: &Ended) -> Event {
+    match ended {
+        Ok(answer) => Event::default().event("result").data(answer.to_string()),
+        Err(problem) => {
+            let data = to_json(problem).unwrap_or(Value::Null);
+            Event::default().event("problem").data(data.to_string())
+        }
+    }
+}
+
+/// How to go on with the input.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Ending {
+    /// End the input behind these bytes.
+    #[serde(default)]
+    end: bool,
+}
+
+/// Gives a process something to read: the body, as it is.
+#[utoipa::path(post, path = "/v1/processes/{process}/input", tag = "processes",
+    params(("process" = String, Path, description = "its id"), Ending),
+    request_body(content = String, content_type = "application/octet-stream"),
+    security(("token" = ["operator"])),
+    responses((status = 204, description = "it was taken"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn input(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(id): Path<String>,
+    Query(ending): Query<Ending>,
+    body: Bytes,
+) -> Result<StatusCode, Problem> {
+    let process = service.processes.get(&caller.tenant, &id)?;
+    process.ends.write(&body).await?;
+    if ending.end {
+        process.ends.close_input().await;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// A signal.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Signal {
+    /// Its number, 1 to 31 (signal(7)): 15 asks a process to end, 9 ends it.
+    signal: u8,
+}
+
+/// Sends a process a signal.
+#[utoipa::path(post, path = "/v1/processes/{process}/signal", tag = "processes",
+    params(("process" = String, Path, description = "its id")), request_body = Signal,
+    security(("token" = ["operator"])),
+    responses((status = 204, description = "it was sent"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn signal(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(id): Path<String>,
+    Body(signal): Body<Signal>,
+) -> Result<StatusCode, Problem> {
+    if !ctrlz_core::isolation::GivenStreams::SIGNALS.contains(&signal.signal) {
+        return Err(Problem::bad_request("`signal` must be 1 to 31"));
+    }
+    service.processes.get(&caller.tenant, &id)?.ends.signal(signal.signal)?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,266 @@
+//! Sandboxes: made, listed, copied, suspended, removed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use ctrlz_core::name::SandboxName;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Body, Path, Query, parse};
+use super::views::{LivingSandbox, Page, SandboxView};
+use crate::auth::{Acting, Looking};
+use crate::metrics::Timing;
+use crate::port::Base;
+use crate::problem::Problem;
+use crate::service::{Service, on_core};
+
+/// A new sandbox.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct NewSandbox {
+    /// Its name: 1 to 64 letters, digits, `.`, `_` or `-`, beginning with a letter or a digit.
+    name: String,
+    /// A folder of the service's host that it starts from; only the tenant `default` has any.
+    #[schema(value_type = Option<String>)]
+    base: Option<PathBuf>,
+    /// A tar file or OCI image layout on the service's host, likewise.
+    #[schema(value_type = Option<String>)]
+    image: Option<PathBuf>,
+}
+
+/// What page of a list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Paging {
+    /// How many on a page, 1 to 1000; 100 when it is not said.
+    pub(super) limit: Option<u32>,
+    /// Where the page begins: `next` of the page before.
+    pub(super) cursor: Option<String>,
+}
+
+impl Paging {
+    pub(super) fn limit(&self) -> Result<usize, Problem> {
+        match self.limit.unwrap_or(100) {
+            limit @ 1..=1000 => Ok(limit as usize),
+            _ => Err(Problem::bad_request("`limit` must be 1 to 1000")),
+        }
+    }
+}
+
+/// The sandboxes, by name.
+#[utoipa::path(get, path = "/v1/sandboxes", tag = "sandboxes", params(Paging),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = Page<LivingSandbox>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<LivingSandbox>>, Problem> {
+    let limit = paging.limit()?;
+    let found = service.with_core(&caller, move |core| {
+        let mut all = core.store().sandboxes()?;
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.retain(|one| paging.cursor.as_deref().is_none_or(|after| one.name.as_str() > after));
+        let next = all.len() > limit;
+        all.truncate(limit);
+        let lives = all.iter().map(|one| core.life_of(one).map(|life| life.lifecycle));
+        let lives = lives.collect::<Result<Vec<_>, _>>()?;
+        Ok((all, lives, next))
+    });
+    let (all, lives, more) = found.await?;
+    let next = all.last().filter(|_| more).map(|last| last.name.to_string());
+    let items = all.iter().zip(lives).map(|(one, life)| LivingSandbox::of(one, life));
+    Ok(Json(Page { items: items.collect::<Result<_, _>>()?, next }))
+}
+
+/// Makes a sandbox. Without `base` and `image` it starts from an empty folder of its own.
+#[utoipa::path(post, path = "/v1/sandboxes", tag = "sandboxes", request_body = NewSandbox,
+    security(("token" = ["operator"])),
+    responses((status = 201, body = SandboxView), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn create(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Body(new): Body<NewSandbox>,
+) -> Result<Response, Problem> {
+    let name: SandboxName = parse(&new.name)?;
+    let base = match (new.base, new.image) {
+        (None, None) => Base::Empty,
+        (Some(folder), None) => Base::Folder(folder),
+        (None, Some(image)) => Base::Image(image),
+        (Some(_), Some(_)) => {
+            return Err(Problem::bad_request("a sandbox starts from `base` or from `image`"));
+        }
+    };
+    if base != Base::Empty && !caller.tenant.is_owner() {
+        let title = "only sandboxes of the tenant `default` start from files of the service's host";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", title));
+    }
+    let timing = Timing::begin(&service, "create");
+    let tenant = caller.tenant.clone();
+    let quotas = service.registry(move |registry| registry.tenant(&tenant)).await?;
+    let most = quotas.and_then(|tenant| tenant.quotas.sandboxes);
+    let made = service.with(&caller, move |session| {
+        if let Some(most) = most {
+            let there = on_core(session, |core| Ok(core.store().sandboxes()?.len()))?;
+            if there >= most as usize {
+                let title = format!("this tenant may have {most} sandboxes, and has them");
+                return Err(Problem::new(StatusCode::FORBIDDEN, "quota", title));
+            }
+        }
+        session.create(&name, &base)
+    });
+    let made = made.await;
+    timing.end(made.is_ok());
+    created(&SandboxView::of(&made?)?, &format!("/v1/sandboxes/{}", new.name))
+}
+
+/// An answer with what was made and where it is.
+pub(super) fn created(view: &impl Serialize, location: &str) -> Result<Response, Problem> {
+    let mut response = (StatusCode::CREATED, Json(view)).into_response();
+    let location = HeaderValue::from_str(location)
+        .map_err(|error| Problem::internal(format!("cannot tell where it is: {error}")))?;
+    response.headers_mut().insert(header::LOCATION, location);
+    Ok(response)
+}
+
+/// One sandbox.
+#[utoipa::path(get, path = "/v1/sandboxes/{sandbox}", tag = "sandboxes",
+    params(("sandbox" = String, Path, description = "its name")),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = LivingSandbox), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Path(name): Path<String>,
+) -> Result<Json<LivingSandbox>, Problem> {
+    let found = service.with_core(&caller, move |core| {
+        let found = core.store().sandbox_named(&name)?;
+        let life = core.life_of(&found)?.lifecycle;
+        Ok((found, life))
+    });
+    let (found, life) = found.await?;
+    Ok(Json(LivingSandbox::of(&found, life)?))
+}
+
+/// How to remove a sandbox.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Removing {
+    /// Even when it has changes that were not committed.
+    #[serde(default)]
+    force: bool,
+}
+
+/// What a removal freed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Removed {
+    /// The sandbox's name.
+    sandbox: String,
+    /// Bytes of the store that are free again.
+    freed_bytes: u64,
+}
+
+/// Removes a sandbox with all that belongs to it.
+#[utoipa::path(delete, path = "/v1/sandboxes/{sandbox}", tag = "sandboxes",
+    params(("sandbox" = String, Path, description = "its name"), Removing),
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Removed), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn remove(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(name): Path<String>,
+    Query(removing): Query<Removing>,
+) -> Result<Json<Removed>, Problem> {
+    let timing = Timing::begin(&service, "remove");
+    let sandbox = name.clone();
+    let freed = service.with(&caller, move |session| {
+        let found = on_core(session, |core| Ok(core.store().sandbox_named(&name)?))?;
+        session.remove(&found, removing.force)
+    });
+    let freed = freed.await;
+    timing.end(freed.is_ok());
+    Ok(Json(Removed { sandbox, freed_bytes: freed? }))
+}
+
+/// The name of something new.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Named {
+    /// Its name.
+    name: String,
+}
+
+/// Copies a sandbox as it stands, its state included.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/fork", tag = "sandboxes",
+    params(("sandbox" = String, Path, description = "its name")), request_body = Named,
+    security(("token" = ["operator"])),
+    responses((status = 201, body = SandboxView), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn fork(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(source): Path<String>,
+    Body(named): Body<Named>,
+) -> Result<Response, Problem> {
+    let name: SandboxName = parse(&named.name)?;
+    let timing = Timing::begin(&service, "fork");
+    let made = service
+        .with_core(&caller, move |core| core.fork(&core.store().sandbox_named(&source)?, name))
+        .await;
+    timing.end(made.is_ok());
+    created(&SandboxView::of(&made?)?, &format!("/v1/sandboxes/{}", named.name))
+}
+
+/// How a sandbox's life went on.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct LifeChanged {
+    /// The sandbox's name.
+    sandbox: String,
+    /// What it was.
+    #[schema(value_type = String)]
+    from: ctrlz_core::lifecycle::Lifecycle,
+    /// What it is.
+    #[schema(value_type = String)]
+    to: ctrlz_core::lifecycle::Lifecycle,
+    /// Process 1 of what was frozen, or goes on.
+    process: Option<u32>,
+}
+
+/// Freezes a sandbox: what runs in it stops, and nothing new begins.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/suspend", tag = "sandboxes",
+    params(("sandbox" = String, Path, description = "its name")),
+    security(("token" = ["operator"])),
+    responses((status = 200, body = LifeChanged), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn suspend(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(name): Path<String>,
+) -> Result<Json<LifeChanged>, Problem> {
+    let sandbox = name.clone();
+    let moved = service.with_core(&caller, move |core| {
+        core.suspend(&core.store().sandbox_named(&name)?, "asked for over the network")
+    });
+    let moved = moved.await?;
+    Ok(Json(LifeChanged { sandbox, from: moved.from, to: moved.to, process: moved.process }))
+}
+
+/// Lets a suspended sandbox go on.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/resume", tag = "sandboxes",
+    params(("sandbox" = String, Path, description = "its name")),
+    security(("token" = ["operator"])),
+    responses((status = 200, body = LifeChanged), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn resume(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(name): Path<String>,
+) -> Result<Json<LifeChanged>, Problem> {
+    let sandbox = name.clone();
+    let moved = service
+        .with_core(&caller, move |core| core.resume(&core.store().sandbox_named(&name)?))
+        .await?;
+    Ok(Json(LifeChanged { sandbox, from: moved.from, to: moved.to, process: moved.process }))
+}

@@ -1,0 +1,133 @@
+//! Snapshots: taken, listed, removed.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::Response;
+use ctrlz_core::id::SnapshotId;
+use ctrlz_core::snapshot::{NewSnapshot, SnapshotKind, SnapshotScope, Tag};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::extract::{Body, Path, Query, parse};
+use super::sandboxes::{Paging, created};
+use super::views::{Page, SnapshotView};
+use crate::auth::{Acting, Looking};
+use crate::metrics::Timing;
+use crate::problem::Problem;
+use crate::service::Service;
+
+/// The snapshots of a sandbox, the newest first.
+#[utoipa::path(get, path = "/v1/sandboxes/{sandbox}/snapshots", tag = "snapshots",
+    params(("sandbox" = String, Path, description = "its name"), Paging),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = Page<SnapshotView>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Path(sandbox): Path<String>,
+    Query(paging): Query<Paging>,
+) -> Result<Json<Page<SnapshotView>>, Problem> {
+    let limit = paging.limit()?;
+    let before: Option<SnapshotId> = paging.cursor.as_deref().map(parse).transpose()?;
+    let found = service.with_core(&caller, move |core| {
+        Ok(core.store().snapshots(core.store().sandbox_named(&sandbox)?.id)?)
+    });
+    let mut all = found.await?;
+    all.sort_by_key(|one| std::cmp::Reverse(one.id));
+    all.retain(|one| before.is_none_or(|before| one.id < before));
+    let more = all.len() > limit;
+    all.truncate(limit);
+    let next = all.last().filter(|_| more).map(|last| last.id.to_string());
+    let items = all.iter().map(SnapshotView::of).collect::<Result<_, _>>()?;
+    Ok(Json(Page { items, next }))
+}
+
+/// A snapshot to be taken.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Taking {
+    /// What it is taken for.
+    message: String,
+    /// Tags; with `keep` or `manual` retention leaves it alone.
+    tags: Vec<String>,
+    /// `full`, `incremental` or `state-only`.
+    #[schema(value_type = Option<String>)]
+    scope: Option<SnapshotScope>,
+}
+
+/// Keeps the point where a sandbox stands.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/snapshots", tag = "snapshots",
+    params(("sandbox" = String, Path, description = "its name")), request_body = Taking,
+    security(("token" = ["operator"])),
+    responses((status = 201, body = SnapshotView), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn create(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(sandbox): Path<String>,
+    Body(taking): Body<Taking>,
+) -> Result<Response, Problem> {
+    let tags =
+        taking.tags.iter().map(|tag| parse::<Tag>(tag)).collect::<Result<BTreeSet<_>, _>>()?;
+    let mut new = NewSnapshot::of(SnapshotKind::Manual, &taking.message);
+    new.tags.extend(tags);
+    new.scope = taking.scope.unwrap_or(new.scope);
+    let timing = Timing::begin(&service, "snapshot");
+    let taken = service
+        .with_core(&caller, move |core| core.snapshot(&core.store().sandbox_named(&sandbox)?, &new))
+        .await;
+    timing.end(taken.is_ok());
+    let taken = taken?;
+    created(&SnapshotView::of(&taken)?, &format!("/v1/snapshots/{}", taken.id))
+}
+
+/// One snapshot.
+#[utoipa::path(get, path = "/v1/snapshots/{snapshot}", tag = "snapshots",
+    params(("snapshot" = String, Path, description = "its id, such as `snap-3`")),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = SnapshotView), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Path(id): Path<String>,
+) -> Result<Json<SnapshotView>, Problem> {
+    let id: SnapshotId = parse(&id)?;
+    let found = service.with_core(&caller, move |core| Ok(core.store().snapshot(id)?)).await?;
+    Ok(Json(SnapshotView::of(&found)?))
+}
+
+/// How to remove a snapshot.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Removing {
+    /// Even when its tags keep it.
+    #[serde(default)]
+    force: bool,
+}
+
+/// What a removal freed.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct SnapshotRemoved {
+    /// The snapshot's id.
+    snapshot: String,
+    /// Bytes of the store that are free again.
+    freed_bytes: u64,
+}
+
+/// Removes a snapshot. What another one, or a sandbox, needs of it stays.
+#[utoipa::path(delete, path = "/v1/snapshots/{snapshot}", tag = "snapshots",
+    params(("snapshot" = String, Path, description = "its id"), Removing),
+    security(("token" = ["operator"])),
+    responses((status = 200, body = SnapshotRemoved), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn remove(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(id): Path<String>,
+    Query(removing): Query<Removing>,
+) -> Result<Json<SnapshotRemoved>, Problem> {
+    let id: SnapshotId = parse(&id)?;
+    let freed = service.with_core(&caller, move |core| core.remove_snapshot(id, removing.force));
+    Ok(Json(SnapshotRemoved { snapshot: id.to_string(), freed_bytes: freed.await? }))
+}

@@ -1,0 +1,190 @@
+//! What calls answer: the objects of docs/json.md.
+
+use ctrlz_core::lifecycle::Lifecycle;
+use ctrlz_core::operation::Operation;
+use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::snapshot::Snapshot;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::problem::Problem;
+
+/// Any value as JSON.
+pub(crate) fn to_json(value: &impl Serialize) -> Result<Value, Problem> {
+    serde_json::to_value(value).map_err(|error| Problem::internal(error.to_string()))
+}
+
+macro_rules! view {
+    ($(#[$doc:meta])* $name:ident of $core:ty { $($(#[$field_doc:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Serialize, ToSchema)]
+        pub(crate) struct $name { $($(#[$field_doc])* $field: $type,)* }
+
+        impl $name {
+            /// As a client sees it.
+            pub(crate) fn of(core: &$core) -> Result<Self, Problem> {
+                Ok(Self { $($field: Take::take(to_json(&core.$field)?)?,)* })
+            }
+        }
+    };
+}
+
+/// A field of a view.
+trait Take: Sized {
+    fn take(value: Value) -> Result<Self, Problem>;
+}
+
+impl<T: serde::de::DeserializeOwned> Take for T {
+    fn take(value: Value) -> Result<Self, Problem> {
+        serde_json::from_value(value).map_err(|error| Problem::internal(error.to_string()))
+    }
+}
+
+view! {
+    /// A sandbox.
+    SandboxView of Sandbox {
+        /// Its id.
+        id: String,
+        /// Its name.
+        name: String,
+        /// The folder of which it is the unnamed sandbox.
+        #[schema(value_type = Value)]
+        folder: Value,
+        /// Which root its processes see.
+        #[schema(value_type = Object)]
+        root: Value,
+        /// The folder that it starts from.
+        #[schema(value_type = Value)]
+        base: Value,
+        /// What keeps its trees.
+        driver: String,
+        /// Where it stands.
+        #[schema(value_type = Object)]
+        point: Value,
+        /// When it was made, in nanoseconds since 1970.
+        created: i64,
+        /// When it was last used.
+        used: i64,
+        /// The operation under way.
+        open_operation: Option<String>,
+        /// What is kept of its life.
+        #[schema(value_type = Object)]
+        life: Value,
+        /// What an emergency left on it.
+        #[schema(value_type = Object)]
+        guard: Value,
+    }
+}
+
+/// A sandbox and the state of its life.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct LivingSandbox {
+    #[serde(flatten)]
+    sandbox: SandboxView,
+    /// `init`, `ready`, `running`, `suspended`, `resumed` or `failed`.
+    #[schema(value_type = String)]
+    lifecycle: Lifecycle,
+}
+
+impl LivingSandbox {
+    pub(crate) fn of(sandbox: &Sandbox, lifecycle: Lifecycle) -> Result<Self, Problem> {
+        Ok(Self { sandbox: SandboxView::of(sandbox)?, lifecycle })
+    }
+}
+
+view! {
+    /// An operation as the journal keeps it.
+    OperationView of Operation {
+        /// Its id.
+        id: String,
+        /// What was asked.
+        #[schema(value_type = Object)]
+        request: Value,
+        /// How far it has come.
+        status: String,
+        /// Where the sandbox stood before.
+        #[schema(value_type = Object)]
+        before: Value,
+        /// Where it stood after.
+        #[schema(value_type = Object, nullable)]
+        after: Value,
+        /// When it began, in nanoseconds since 1970.
+        started: i64,
+        /// When it ended.
+        finished: Option<i64>,
+        /// What came of it.
+        #[schema(value_type = Object)]
+        outcome: Value,
+    }
+}
+
+view! {
+    /// A snapshot.
+    SnapshotView of Snapshot {
+        /// Its id.
+        id: String,
+        /// The sandbox's id.
+        sandbox: String,
+        /// `manual`, `automatic`, `pre-operation` or `pre-rollback`.
+        kind: String,
+        /// `full`, `incremental` or `state-only`.
+        scope: String,
+        /// What it was taken for.
+        message: String,
+        /// Its tags.
+        tags: Vec<String>,
+        /// The operation that took it.
+        operation: String,
+        /// Where the sandbox stood.
+        #[schema(value_type = Object)]
+        point: Value,
+        /// When it was taken, in nanoseconds since 1970.
+        created: i64,
+        /// When it was found good.
+        good: Option<i64>,
+    }
+}
+
+/// Numbers of entries.
+#[derive(Debug, Serialize, serde::Deserialize, ToSchema)]
+pub(crate) struct Counts {
+    added: u64,
+    modified: u64,
+    deleted: u64,
+    metadata: u64,
+}
+
+impl Counts {
+    pub(crate) fn of(counts: &ctrlz_core::changeset::ChangeCounts) -> Self {
+        let ctrlz_core::changeset::ChangeCounts { added, modified, deleted, metadata } = *counts;
+        Self { added, modified, deleted, metadata }
+    }
+}
+
+/// What an operation on a sandbox did.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Done {
+    /// The sandbox's name.
+    pub(crate) sandbox: String,
+    /// The operation under which it is journaled.
+    pub(crate) operation: Option<String>,
+    /// The operation that it took back or brought back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) target: Option<String>,
+    /// The snapshot that holds what it left behind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) left_behind: Option<String>,
+    /// What changed.
+    pub(crate) counts: Option<Counts>,
+}
+
+/// A page of a list, the newest first unless it says otherwise.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Page<T> {
+    /// What is on it.
+    pub(crate) items: Vec<T>,
+    /// Send it as `cursor` for the next page; there is none when it is missing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
+}

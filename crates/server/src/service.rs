@@ -1,0 +1,121 @@
+//! The service: what all calls share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ctrlz_core::store::StoreError;
+use ctrlz_core::tenancy::Registry;
+use ctrlz_core::time::Timestamp;
+use ctrlz_engine::{EngineError, SandboxCore, in_full};
+
+use crate::auth::Caller;
+use crate::metrics::Metrics;
+use crate::port::{Backend, Session};
+use crate::problem::Problem;
+use crate::processes::Processes;
+use crate::quota::Quota;
+
+/// What a service is made of.
+pub struct Parts {
+    /// The tenants' stores.
+    pub backend: Arc<dyn Backend>,
+    /// Who may use it.
+    pub registry: Arc<dyn Registry>,
+    /// The time.
+    pub now: fn() -> Timestamp,
+    /// The version, as `ctrlz --version` tells it.
+    pub version: &'static str,
+}
+
+impl std::fmt::Debug for Parts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Parts").field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// A service that is ready to be called.
+#[derive(Debug)]
+pub struct Service {
+    pub(crate) parts: Parts,
+    pub(crate) processes: Processes,
+    pub(crate) quota: Quota,
+    pub(crate) metrics: Metrics,
+    draining: AtomicBool,
+}
+
+impl Service {
+    /// Puts it together.
+    #[must_use]
+    pub fn new(parts: Parts) -> Arc<Self> {
+        let processes = Processes::default();
+        let (quota, metrics) = (Quota::default(), Metrics::default());
+        Arc::new(Self { parts, processes, quota, metrics, draining: AtomicBool::new(false) })
+    }
+
+    /// Whether nothing new begins any more.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Lets nothing new begin from now on.
+    pub(crate) fn begin_to_drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.parts.now)()
+    }
+
+    /// Asks the registry, on a thread that may block.
+    pub(crate) async fn registry<T: Send + 'static>(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&dyn Registry) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let registry = Arc::clone(&self.parts.registry);
+        blocking(move || ask(&*registry).map_err(|error| Problem::internal(in_full(&error)))).await
+    }
+
+    /// Opens the caller's store and uses it, on a thread that may block.
+    pub(crate) async fn with<T: Send + 'static>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        act: impl FnOnce(&dyn Session) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (service, tenant, actor) = (Arc::clone(self), caller.tenant.clone(), caller.actor());
+        blocking(move || act(&*service.parts.backend.open(&tenant, actor)?)).await
+    }
+
+    /// The same with the engine.
+    pub(crate) async fn with_core<T: Send + 'static>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        act: impl FnOnce(&SandboxCore<'_>) -> Result<T, EngineError> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.with(caller, move |session| on_core(session, act)).await
+    }
+}
+
+/// Calls `act` with the engine of a session.
+pub(crate) fn on_core<T>(
+    session: &dyn Session,
+    act: impl FnOnce(&SandboxCore<'_>) -> Result<T, EngineError>,
+) -> Result<T, Problem> {
+    let (mut act, mut answer) = (Some(act), None);
+    session.core(&mut |core| {
+        if let Some(act) = act.take() {
+            answer = Some(act(core).map_err(|error| session.explain(error))?);
+        }
+        Ok(())
+    })?;
+    answer.ok_or_else(|| Problem::internal("the engine was not asked"))
+}
+
+/// Runs what blocks on a thread for that. It goes on when nobody waits for it any more.
+pub(crate) async fn blocking<T: Send + 'static>(
+    act: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    match tokio::task::spawn_blocking(act).await {
+        Ok(answer) => answer,
+        Err(error) => Err(Problem::internal(format!("the call ended in the middle: {error}"))),
+    }
+}
