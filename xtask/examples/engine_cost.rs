@@ -82,6 +82,8 @@ fn request(base: &std::path::Path, script: &str) -> RunRequest {
         automatic: None,
         fresh: false,
         commit: None,
+        take_back: false,
+        streams: ctrlz_core::isolation::Streams::Inherited,
         profile: "development".to_owned(),
         identity: String::new(),
         verdict: None,

@@ -7,7 +7,7 @@ use ctrlz_core::isolation::IsolationError;
 use ctrlz_core::store::StoreError;
 use ctrlz_core::workspace::{ConflictReason, WorkspaceError};
 use ctrlz_engine::EngineError;
-use ctrlz_server::Problem;
+use ctrlz_server::{Problem, StatusCode};
 use serde_json::{Value, json};
 
 use crate::show::plain;
@@ -107,7 +107,11 @@ impl Failure {
 
     /// For a client of the service.
     pub(crate) fn into_problem(self) -> Problem {
-        let problem = Problem::of_kind(self.kind, self.message).details(self.details);
+        let mut problem = Problem::of_kind(self.kind, self.message).details(self.details);
+        // What is refused so that nothing is lost is no failure of the service.
+        if self.code == REFUSED && problem.status().is_server_error() {
+            problem = problem.with_status(StatusCode::CONFLICT);
+        }
         match self.hint {
             Some(hint) => problem.hint(hint),
             None => problem,

@@ -54,6 +54,8 @@ pub struct RunRequest {
     pub fresh: bool,
     /// Commit when the command succeeds, take its changes back when it fails.
     pub commit: Option<CommitOptions>,
+    /// Take its changes back when it fails.
+    pub take_back: bool,
     /// The profile by whose rules it was judged.
     pub profile: String,
     /// What the folder or the image was known by; see [`crate::Approved::identity`]. Only looked at
@@ -78,7 +80,7 @@ pub struct RunReport {
     pub command: CommandReport,
     /// What it changed in the workspace.
     pub counts: ChangeCounts,
-    /// Whether its changes were taken back since it failed under [`RunRequest::commit`].
+    /// Whether its changes were taken back since it failed, see [`RunRequest::take_back`].
     pub taken_back: bool,
     /// What was committed, when [`RunRequest::commit`] asked for it and it succeeded, and nothing
     /// unusual stood in the way.
@@ -190,7 +192,7 @@ impl SandboxCore<'_> {
             }
         };
         // What was ended for being unusual is kept, so that a rollback can be undone.
-        let keep = request.commit.is_none()
+        let keep = request.commit.is_none() && !request.take_back
             || command.exit.is_success() && command.stopped.is_none()
             || command.stopped == Some(Stopped::Unusual);
         let counts = self.end(held, (driver, &head), &operation, &command, keep, &mut watch)?;

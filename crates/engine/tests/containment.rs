@@ -94,6 +94,8 @@ fn request(network: Network, base: &Path) -> RunRequest {
         automatic: None,
         fresh: false,
         commit: None,
+        take_back: false,
+        streams: ctrlz_core::isolation::Streams::Inherited,
         profile: "development".to_owned(),
         identity: String::new(),
         files: Vec::new(),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::http::StatusCode;
-use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::Streams;
 use ctrlz_core::operation::{Exit, Stopped};
 use ctrlz_core::sandbox::Sandbox;
@@ -14,9 +13,9 @@ use ctrlz_core::tenancy::Confirmation;
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::{Approval, Approver, VerdictRecord};
-use ctrlz_engine::{RollbackOptions, RollbackTarget, RunReport};
+use ctrlz_engine::RunReport;
 use serde_json::{Value, json};
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use crate::auth::{self, Caller};
 use crate::metrics::Timing;
@@ -62,54 +61,69 @@ pub(crate) async fn start(
         return Err(Problem::new(StatusCode::FORBIDDEN, "quota", title));
     }
     command.most_memory = quotas.memory.map(ByteSize);
-    let inner = Arc::clone(service);
+    let (inner, asked) = (Arc::clone(service), confirmation.is_some());
     let (sandbox, command, judged) = service
         .with(caller, move |session| {
             let sandbox = on_core(session, |core| Ok(core.store().sandbox_named(&sandbox)?))?;
             let judged = session.judge(&sandbox, &command)?;
-            let judged =
-                approved(&inner, &who, session, (&sandbox, &command, judged), confirmation)?;
+            may_begin(&inner, &who, session, (&sandbox, &command, &judged), asked)?;
             Ok((sandbox, command, judged))
         })
         .await?;
-    let turn = service.quota.turn(&caller.tenant, &quotas, Instant::now()).await?;
-    launch(service, caller, (sandbox, command, judged), input, turn)
+    let turn = service.quota.enter(&caller.tenant, &quotas, Instant::now())?;
+    let order = Begun { sandbox, command, judged, confirmation };
+    launch(service, caller, order, input, turn)
 }
 
-/// Lets a command pass that needs nobody's approval, or has one.
-fn approved(
+/// What was let begin.
+struct Begun {
+    sandbox: Sandbox,
+    command: Command,
+    judged: Judged,
+    confirmation: Option<String>,
+}
+
+/// Errs when a command may not run, or not before somebody approved it.
+fn may_begin(
     service: &Arc<Service>,
     caller: &Caller,
     session: &dyn Session,
-    (sandbox, command, judged): (&Sandbox, &Command, Judged),
-    confirmation: Option<String>,
-) -> Result<Judged, Problem> {
-    let record = &judged.record;
+    (sandbox, command, judged): (&Sandbox, &Command, &Judged),
+    asked: bool,
+) -> Result<(), Problem> {
     if judged.decision != Decision::Allow {
-        service.metrics.violation(record.risk.name(), judged.decision.name());
+        service.metrics.violation(judged.record.risk.name(), judged.decision.name());
     }
-    match (judged.decision, confirmation) {
-        (Decision::Allow, _) => Ok(judged),
-        (Decision::Block, _) => {
-            let operation = session.refuse(sandbox, command, &judged, "blocked")?;
-            Err(refused("blocked", "blocked: its risk is critical", &judged)
+    match judged.decision {
+        Decision::Confirm if !asked => Err(ask_for_approval(service, caller, sandbox, judged)?),
+        Decision::Allow | Decision::Confirm => Ok(()),
+        Decision::Block => {
+            let operation = session.refuse(sandbox, command, judged, "blocked")?;
+            Err(refused("blocked", "blocked: its risk is critical", judged)
                 .with("operation", operation.to_string()))
         }
-        (Decision::Confirm, None) => Err(ask_for_approval(service, caller, sandbox, &judged)?),
-        (Decision::Confirm, Some(id)) => {
-            let (registry, now) = (&service.parts.registry, service.now());
-            let used = registry.use_up(&caller.tenant, &id, &judged.hash, now);
-            let by = used.map_err(|error| Problem::internal(ctrlz_engine::in_full(&error)))?;
-            if by.is_none() {
-                let title = "the confirmation is not one that was approved for this operation as it \
-                             is now, or it was used, or has expired";
-                return Err(refused("not-approved", title, &judged));
-            }
-            let approval = Approval { by: Approver::Client, hash: judged.hash.clone() };
-            let record = VerdictRecord { approval: Some(approval), ..judged.record };
-            Ok(Judged { record, ..judged })
-        }
     }
+}
+
+/// The verdict with the approval that it needs, which is used up by that.
+fn approved(
+    service: &Service,
+    caller: &Caller,
+    judged: Judged,
+    confirmation: Option<String>,
+) -> Result<VerdictRecord, Problem> {
+    let (Decision::Confirm, Some(id)) = (judged.decision, confirmation) else {
+        return Ok(judged.record);
+    };
+    let used = service.parts.registry.use_up(&caller.tenant, &id, &judged.hash, service.now());
+    let by = used.map_err(|error| Problem::internal(ctrlz_engine::in_full(&error)))?;
+    if by.is_none() {
+        let title = "the confirmation is not one that was approved for this operation as it is now, \
+                     or it was used, or has expired";
+        return Err(refused("not-approved", title, &judged));
+    }
+    let approval = Approval { by: Approver::Client, hash: judged.hash };
+    Ok(VerdictRecord { approval: Some(approval), ..judged.record })
 }
 
 fn refused(kind: &str, title: &str, judged: &Judged) -> Problem {
@@ -156,10 +170,11 @@ fn ask_for_approval(
 fn launch(
     service: &Arc<Service>,
     caller: &Caller,
-    (sandbox, command, judged): (Sandbox, Command, Judged),
+    begun: Begun,
     input: Option<Vec<u8>>,
-    turn: Turn,
+    turn: oneshot::Receiver<Turn>,
 ) -> Result<Arc<Process>, Problem> {
+    let Begun { sandbox, command, judged, confirmation } = begun;
     let failed = |error: std::io::Error| Problem::internal(format!("cannot make pipes: {error}"));
     let (ends, outputs, streams) = pipes(true).map_err(failed)?;
     let process = Arc::new(Process {
@@ -191,11 +206,14 @@ fn launch(
     tokio::spawn(async move {
         let timing = Timing::begin(&service, "run");
         let process = Arc::clone(&running);
+        let turn = turn.await;
         let ran = blocking(move || {
-            let _turn = turn;
+            // Given up when the command has ended.
+            let _turn = turn.map_err(|error| Problem::internal(error.to_string()))?;
+            let verdict = approved(&service, &caller, judged, confirmation)?;
             let backend = &service.parts.backend;
             let session = backend.open(&caller.tenant, caller.actor())?;
-            run(&*session, &sandbox, (&command, judged, streams), &process)
+            run(&*session, &sandbox, (&command, verdict, streams), &process)
         });
         let ran = ran.await;
         // What it wrote is told before its end.
@@ -208,41 +226,23 @@ fn launch(
     Ok(process)
 }
 
-/// What came of a command, and of what followed from it.
-struct Ran {
-    report: RunReport,
-    /// The rollback that took back what a failed command did.
-    taken_back: Option<OperationId>,
-}
-
 fn run(
     session: &dyn Session,
     sandbox: &Sandbox,
-    (command, judged, streams): (&Command, Judged, Streams),
+    (command, verdict, streams): (&Command, VerdictRecord, Streams),
     process: &Process,
-) -> Result<Ran, Problem> {
+) -> Result<RunReport, Problem> {
     let mut begun = |operation| {
         process.operation.send_replace(Some(operation));
     };
-    let order = Order { command, verdict: judged.record, streams, begun: &mut begun };
-    let report = session.run(sandbox, order)?;
-    let failed = !report.command.exit.is_success() || report.command.stopped.is_some();
-    let stands = !report.taken_back && report.rolled_back.is_none() && !report.counts.is_empty();
-    let taken_back = if command.take_back && failed && stands {
-        let target = RollbackTarget::Before(report.operation);
-        let done =
-            on_core(session, |core| core.rollback(sandbox, target, &RollbackOptions::default()))?;
-        Some(done.operation)
-    } else {
-        None
-    };
-    Ok(Ran { report, taken_back })
+    let order = Order { command, verdict, streams, begun: &mut begun };
+    session.run(sandbox, order)
 }
 
 /// Whether it succeeded, and what a waiting client is answered.
-fn answer(process: &Process, ran: Result<Ran, Problem>) -> (bool, Ended) {
-    let Ran { report, taken_back } = match ran {
-        Ok(ran) => ran,
+fn answer(process: &Process, ran: Result<RunReport, Problem>) -> (bool, Ended) {
+    let report = match ran {
+        Ok(report) => report,
         Err(problem) => return (false, Err(problem)),
     };
     let (output, output_whole) = process.log.tail(Stream::Output, TOLD);
@@ -258,10 +258,10 @@ fn answer(process: &Process, ran: Result<Ran, Problem>) -> (bool, Ended) {
         "command": report.command,
         "exit_code": exit_code(&report),
         "counts": report.counts,
-        "taken_back": report.taken_back || taken_back.is_some(),
+        "taken_back": report.taken_back,
         "commit": commit,
         "anomalies": report.anomalies,
-        "rolled_back": taken_back.or(report.rolled_back),
+        "rolled_back": report.rolled_back,
         "contained": report.contained,
         "stdout": text(output),
         "stderr": text(error),

@@ -20,6 +20,8 @@ mod quota;
 mod routes;
 mod service;
 
+pub use auth::word;
+pub use axum::http::StatusCode;
 pub use first_token::{first_token, new_token};
 pub use listen::{Bound, Listener, serve};
 pub use openapi::document;

@@ -33,9 +33,19 @@ const GRACE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub enum Listener {
     /// A socket on this host; whoever may open the file may connect.
-    Unix(UnixListener),
+    Unix(UnixListener, SocketFile),
     /// A TCP port.
     Tcp(TcpListener),
+}
+
+/// The file of a socket. It goes when nobody listens at it any more.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 /// Where something listens.
@@ -76,8 +86,9 @@ impl Listener {
                     Err(_) => {}
                 }
                 let listener = UnixListener::bind(path)?;
+                let file = SocketFile(path.clone());
                 std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-                Ok(Self::Unix(listener))
+                Ok(Self::Unix(listener, file))
             }
         }
     }
@@ -89,10 +100,7 @@ impl Listener {
     pub fn bound(&self) -> std::io::Result<Bound> {
         match self {
             Self::Tcp(listener) => Ok(Bound::Tcp(listener.local_addr()?)),
-            Self::Unix(listener) => {
-                let address = listener.local_addr()?;
-                Ok(Bound::Unix(address.as_pathname().unwrap_or_else(|| "".as_ref()).to_owned()))
-            }
+            Self::Unix(_, SocketFile(path)) => Ok(Bound::Unix(path.clone())),
         }
     }
 }
@@ -161,7 +169,7 @@ async fn listen(listener: Listener, router: Router, mut is_over: watch::Receiver
         let accepted = async {
             let permit = permit.await;
             let stream: std::io::Result<Box<dyn Stream>> = match &listener {
-                Listener::Unix(listener) => {
+                Listener::Unix(listener, _) => {
                     listener.accept().await.map(|(one, _)| Box::new(one) as _)
                 }
                 Listener::Tcp(listener) => listener.accept().await.map(|(one, _)| {

@@ -110,7 +110,7 @@ impl Problem {
 
     /// The same with another HTTP status.
     #[must_use]
-    pub(crate) fn with_status(self, status: StatusCode) -> Self {
+    pub fn with_status(self, status: StatusCode) -> Self {
         Self { status: status.as_u16(), ..self }
     }
 

@@ -81,38 +81,35 @@ impl Quota {
         (lines.running, lines.tenants.values().map(|line| line.waiting.len()).sum())
     }
 
-    /// Waits until it is the tenant's turn.
+    /// Enters the tenant's line; the turn comes when it is there.
     ///
     /// # Errors
     /// When the tenant began too many within a minute, or too many of its operations wait.
-    pub(crate) async fn turn(
+    pub(crate) fn enter(
         &self,
         tenant: &TenantName,
         quotas: &Quotas,
         now: Instant,
-    ) -> Result<Turn, Problem> {
-        let waiting = {
-            let mut lines = self.lines();
-            let line = lines.tenants.entry(tenant.clone()).or_default();
-            line.most = quotas.running;
-            line.pass(quotas.per_minute, now)?;
-            if line.waiting.len() >= WAITING {
-                let title = format!("{WAITING} operations of this tenant are waiting already");
-                return Err(too_many(title, 1));
-            }
-            let (sender, receiver) = oneshot::channel();
-            line.waiting.push_back(sender);
-            if !lines.order.contains(tenant) {
-                lines.order.push_back(tenant.clone());
-            }
-            let next = lines.next(self);
-            drop(lines);
-            for (sender, turn) in next {
-                let _ = sender.send(turn);
-            }
-            receiver
-        };
-        waiting.await.map_err(|_| Problem::internal("the line was closed"))
+    ) -> Result<oneshot::Receiver<Turn>, Problem> {
+        let mut lines = self.lines();
+        let line = lines.tenants.entry(tenant.clone()).or_default();
+        line.most = quotas.running;
+        line.pass(quotas.per_minute, now)?;
+        if line.waiting.len() >= WAITING {
+            let title = format!("{WAITING} operations of this tenant are waiting already");
+            return Err(too_many(title, 1));
+        }
+        let (sender, receiver) = oneshot::channel();
+        line.waiting.push_back(sender);
+        if !lines.order.contains(tenant) {
+            lines.order.push_back(tenant.clone());
+        }
+        let next = lines.next(self);
+        drop(lines);
+        for (sender, turn) in next {
+            let _ = sender.send(turn);
+        }
+        Ok(receiver)
     }
 }
 
@@ -171,6 +168,19 @@ mod tests {
 
     fn tenant(name: &str) -> TenantName {
         name.parse().expect("a name")
+    }
+
+    impl Quota {
+        async fn turn(
+            &self,
+            tenant: &TenantName,
+            quotas: &Quotas,
+            now: Instant,
+        ) -> Result<Turn, Problem> {
+            self.enter(tenant, quotas, now)?
+                .await
+                .map_err(|error| Problem::internal(error.to_string()))
+        }
     }
 
     fn runtime() -> tokio::runtime::Runtime {

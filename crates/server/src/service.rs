@@ -40,6 +40,8 @@ pub struct Service {
     pub(crate) processes: Processes,
     pub(crate) quota: Quota,
     pub(crate) metrics: Metrics,
+    /// Held while a tenant's sandboxes are counted and one more is made.
+    pub(crate) making: tokio::sync::Mutex<()>,
     draining: AtomicBool,
 }
 
@@ -49,7 +51,15 @@ impl Service {
     pub fn new(parts: Parts) -> Arc<Self> {
         let processes = Processes::default();
         let (quota, metrics) = (Quota::default(), Metrics::default());
-        Arc::new(Self { parts, processes, quota, metrics, draining: AtomicBool::new(false) })
+        let making = tokio::sync::Mutex::default();
+        Arc::new(Self {
+            parts,
+            processes,
+            quota,
+            metrics,
+            making,
+            draining: AtomicBool::new(false),
+        })
     }
 
     /// Whether nothing new begins any more.

@@ -72,7 +72,7 @@ fn name(pid: u32) -> String {
     fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default().trim().to_owned()
 }
 
-fn kibibytes(text: &str, key: &str) -> f64 {
+pub(super) fn kibibytes(text: &str, key: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(key));
     line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse().ok()).unwrap_or(0.0)
 }

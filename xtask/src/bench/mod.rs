@@ -8,6 +8,7 @@ mod measure;
 mod memory;
 mod peers;
 mod scene;
+mod service;
 mod start;
 mod table;
 mod trees;
@@ -33,18 +34,22 @@ struct Rounds {
 
 type Part = fn(&Scene, Rounds) -> Answer<Vec<Row>>;
 
-const PARTS: [(&str, Part); 6] = [
+const PARTS: [(&str, Part); 7] = [
     ("start", start::rows),
     ("trees", trees::rows),
     ("engine", engine::rows),
     ("memory", memory::rows),
     ("work", work::rows),
     ("archive", archive::rows),
+    ("service", service::rows),
 ];
 
 /// The tables of the page: the name in a table's marks, and the parts that are in it.
-const TABLES: [(&str, &[&str]); 2] =
-    [("measured", &["start", "trees", "engine", "memory", "work"]), ("archives", &["archive"])];
+const TABLES: [(&str, &[&str]); 3] = [
+    ("measured", &["start", "trees", "engine", "memory", "work"]),
+    ("archives", &["archive"]),
+    ("service", &["service"]),
+];
 
 /// Runs the named parts, all without a name; prints the table.
 pub(crate) fn bench(arguments: &[String]) -> Answer {

@@ -71,11 +71,19 @@ fn bubblewrap(player: &Player<'_>, what: &str, rounds: Rounds) -> Row {
 
 fn floor(scene: &Scene, player: &Player<'_>, what: &str, rounds: Rounds) -> Row {
     let against = "the floor (xtask/bench/floor.c), same user";
-    let peer = || {
-        let lower = player.make("project")?;
-        let (scratch, merged) = (player.make("floor/scratch")?, player.make("floor/merged")?);
-        let floor = scene.binary("floor");
-        Ok(Timed::new(&lower, &[&floor, &lower, &scratch, &merged, &"/usr/bin/true"]))
-    };
-    row(player, (what, against), peer(), 2.5, rounds.short)
+    row(player, (what, against), floor_true(scene, player), 2.5, rounds.short)
+}
+
+/// `true` with what the kernel alone needs: namespaces, an overlay, an exec.
+fn floor_true(scene: &Scene, player: &Player<'_>) -> Answer<Timed> {
+    let lower = player.make("project")?;
+    let (scratch, merged) = (player.make("floor/scratch")?, player.make("floor/merged")?);
+    let floor = scene.binary("floor");
+    Ok(Timed::new(&lower, &[&floor, &lower, &scratch, &merged, &"/usr/bin/true"]))
+}
+
+/// How long that takes, in milliseconds.
+pub(super) fn floor_alone(scene: &Scene, player: &Player<'_>, rounds: usize) -> Answer<Vec<f64>> {
+    let times = player.time(&[floor_true(scene, player)?], rounds)?;
+    Ok(times.into_iter().flatten().collect())
 }

@@ -244,6 +244,7 @@ impl Task<'_> {
             automatic: super::automatic::before(config, verdict.as_ref()),
             fresh: self.fresh,
             commit,
+            take_back: false,
             profile: config.profile.word().to_owned(),
             files: match &verdict {
                 Some(VerdictRecord { approval: Some(_), .. }) => {

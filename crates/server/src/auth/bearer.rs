@@ -30,7 +30,10 @@ pub(crate) fn issue() -> Result<Issued, Problem> {
 }
 
 /// Random bytes in hexadecimal digits.
-pub(crate) fn word(bytes: usize) -> Result<String, Problem> {
+///
+/// # Errors
+/// When the kernel gives none.
+pub fn word(bytes: usize) -> Result<String, Problem> {
     let mut random = vec![0; bytes];
     let filled = SystemRandom::new().fill(&mut random);
     filled.map_err(|_| Problem::internal("the kernel gives no random numbers"))?;

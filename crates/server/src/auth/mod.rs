@@ -3,5 +3,6 @@
 mod bearer;
 mod caller;
 
-pub(crate) use bearer::{issue, word};
+pub(crate) use bearer::issue;
+pub use bearer::word;
 pub(crate) use caller::{Acting, Approving, Caller, Looking, Managing, Owning, authenticate};

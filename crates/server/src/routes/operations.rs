@@ -74,7 +74,9 @@ impl NewOperation {
             return Err(Problem::bad_request("`argv` names no program"));
         }
         let has_nul = |text: &String| text.contains('\0');
-        if argv.iter().chain(self.env.keys()).chain(self.env.values()).any(has_nul) {
+        let workdir = self.workdir.as_ref().map(|path| path.to_string_lossy().into_owned());
+        let words = argv.iter().chain(self.env.keys()).chain(self.env.values()).chain(&workdir);
+        if words.into_iter().any(has_nul) {
             return Err(Problem::bad_request("a word of a command cannot contain NUL"));
         }
         if let Some(name) = self.env.keys().find(|name| name.is_empty() || name.contains('=')) {

@@ -8,14 +8,15 @@ use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ctrlz_core::name::SandboxName;
+use ctrlz_core::sandbox::Sandbox;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query, parse};
 use super::views::{LivingSandbox, Page, SandboxView};
-use crate::auth::{Acting, Looking};
+use crate::auth::{Acting, Caller, Looking};
 use crate::metrics::Timing;
-use crate::port::Base;
+use crate::port::{Base, Session};
 use crate::problem::Problem;
 use crate::service::{Service, on_core};
 
@@ -101,22 +102,34 @@ pub(super) async fn create(
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", title));
     }
     let timing = Timing::begin(&service, "create");
+    let made = one_more(&service, &caller, move |session| session.create(&name, &base)).await;
+    timing.end(made.is_ok());
+    created(&SandboxView::of(&made?)?, &format!("/v1/sandboxes/{}", new.name))
+}
+
+/// Makes a sandbox when the tenant may have one more.
+async fn one_more(
+    service: &Arc<Service>,
+    caller: &Caller,
+    make: impl FnOnce(&dyn Session) -> Result<Sandbox, Problem> + Send + 'static,
+) -> Result<Sandbox, Problem> {
     let tenant = caller.tenant.clone();
-    let quotas = service.registry(move |registry| registry.tenant(&tenant)).await?;
-    let most = quotas.and_then(|tenant| tenant.quotas.sandboxes);
-    let made = service.with(&caller, move |session| {
-        if let Some(most) = most {
+    let tenant = service.registry(move |registry| registry.tenant(&tenant)).await?;
+    let Some(most) = tenant.and_then(|tenant| tenant.quotas.sandboxes) else {
+        return service.with(caller, make).await;
+    };
+    // Nobody else makes one between the count and this one.
+    let _alone = service.making.lock().await;
+    service
+        .with(caller, move |session| {
             let there = on_core(session, |core| Ok(core.store().sandboxes()?.len()))?;
             if there >= most as usize {
                 let title = format!("this tenant may have {most} sandboxes, and has them");
                 return Err(Problem::new(StatusCode::FORBIDDEN, "quota", title));
             }
-        }
-        session.create(&name, &base)
-    });
-    let made = made.await;
-    timing.end(made.is_ok());
-    created(&SandboxView::of(&made?)?, &format!("/v1/sandboxes/{}", new.name))
+            make(session)
+        })
+        .await
 }
 
 /// An answer with what was made and where it is.
@@ -208,9 +221,10 @@ pub(super) async fn fork(
 ) -> Result<Response, Problem> {
     let name: SandboxName = parse(&named.name)?;
     let timing = Timing::begin(&service, "fork");
-    let made = service
-        .with_core(&caller, move |core| core.fork(&core.store().sandbox_named(&source)?, name))
-        .await;
+    let made = one_more(&service, &caller, move |session| {
+        on_core(session, |core| core.fork(&core.store().sandbox_named(&source)?, name))
+    })
+    .await;
     timing.end(made.is_ok());
     created(&SandboxView::of(&made?)?, &format!("/v1/sandboxes/{}", named.name))
 }

@@ -9,7 +9,7 @@ use ctrlz_isolation::launcher::LauncherDriver;
 use ctrlz_server::{Backend, Check, Problem, Session};
 
 use super::session::Desk;
-use super::{open, problem};
+use super::{foreign, open, problem};
 
 /// Where the stores of tenants lie, in that of the owner.
 const TENANTS: &str = "tenants";
@@ -18,11 +18,13 @@ const TENANTS: &str = "tenants";
 pub(super) struct Stores {
     directory: PathBuf,
     driver: Arc<LauncherDriver>,
+    /// What tenants do not see of the host, as it was when the service began.
+    foreign: Vec<PathBuf>,
 }
 
 impl Stores {
     pub(super) fn new(directory: PathBuf, driver: Arc<LauncherDriver>) -> Self {
-        Self { directory, driver }
+        Self { directory, driver, foreign: foreign::paths() }
     }
 
     fn directory_of(&self, tenant: &TenantName) -> PathBuf {
@@ -36,7 +38,12 @@ impl Stores {
 impl Backend for Stores {
     fn open(&self, tenant: &TenantName, actor: Actor) -> Result<Box<dyn Session + '_>, Problem> {
         let context = open(self.directory_of(tenant), &self.driver, actor).map_err(problem)?;
-        Ok(Box::new(Desk { context, all: &self.directory, tenant: tenant.clone() }))
+        Ok(Box::new(Desk {
+            context,
+            all: &self.directory,
+            foreign: &self.foreign,
+            tenant: tenant.clone(),
+        }))
     }
 
     fn check(&self) -> Vec<Check> {

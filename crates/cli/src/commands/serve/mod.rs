@@ -1,6 +1,7 @@
 //! `ctrlz serve` and `ctrlz token`.
 
 mod backend;
+mod foreign;
 mod session;
 mod token;
 
@@ -47,10 +48,10 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         .map_err(|error| Failure::caused(OWN_FAILURE, "launcher", &error))?;
     std::env::set_current_dir("/").map_err(failed)?;
     let registry = registry(&directory)?;
-    let first = ctrlz_server::first_token(&registry, clock::now()).map_err(told)?;
+    let registry = Arc::new(registry);
     let service = Service::new(Parts {
         backend: Arc::new(Stores::new(directory, Arc::new(driver))),
-        registry: Arc::new(registry),
+        registry: Arc::<SqliteRegistry>::clone(&registry),
         now: clock::now,
         version: env!("CARGO_PKG_VERSION"),
     });
@@ -59,7 +60,7 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         .enable_all()
         .build()
         .map_err(failed)?;
-    runtime.block_on(async {
+    let served = runtime.block_on(async {
         let mut listeners = Vec::new();
         for bound in &bounds {
             let listener = Listener::bind(bound).await.map_err(|error| {
@@ -69,6 +70,8 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         }
         let bounds = listeners.iter().map(|one| one.bound().map(|bound| bound.to_string()));
         let bounds = bounds.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+        // Not before it is sure that somebody sees it.
+        let first = ctrlz_server::first_token(&*registry, clock::now()).map_err(told)?;
         announce(&bounds, first.as_deref(), json);
         let mut end = [
             signal(SignalKind::terminate()).map_err(failed)?,
@@ -83,12 +86,8 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         };
         ctrlz_server::serve(Arc::clone(&service), listeners, stop).await;
         Ok::<(), Failure>(())
-    })?;
-    for bound in &bounds {
-        if let Bound::Unix(path) = bound {
-            let _ = std::fs::remove_file(path);
-        }
-    }
+    });
+    served?;
     show::done()
 }
 

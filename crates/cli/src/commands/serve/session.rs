@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use ctrlz_config::Config;
 use ctrlz_core::id::OperationId;
-use ctrlz_core::isolation::Network;
+use ctrlz_core::isolation::{IsolationError, Network};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::size::ByteSize;
@@ -36,15 +36,13 @@ pub(super) fn workspaces(store: &Path) -> PathBuf {
     store.with_file_name(name)
 }
 
-/// What the tenants of a service do not see of its host, besides what nobody sees: where people and
-/// services keep what is theirs.
-const OTHERS: [&str; 6] = ["/home", "/root", "/srv", "/mnt", "/media", "/var/lib"];
-
 /// An open store.
 pub(super) struct Desk<'a> {
     pub(super) context: Context,
     /// The directory with the stores of all tenants.
     pub(super) all: &'a Path,
+    /// What only the owner's sandboxes see of the host.
+    pub(super) foreign: &'a [PathBuf],
     pub(super) tenant: TenantName,
 }
 
@@ -76,7 +74,7 @@ impl Desk<'_> {
             config.limits.memory = Some(ByteSize(memory));
         }
         if !self.tenant.is_owner() {
-            config.hidden.extend(OTHERS.map(PathBuf::from));
+            config.hidden.extend_from_slice(self.foreign);
             if config.network != Network::None {
                 let message = "only sandboxes of the tenant `default` have the host's network";
                 return Err(Failure::new(REFUSED, "forbidden", message));
@@ -116,12 +114,13 @@ impl Desk<'_> {
         let task = self.task(&prepared);
         let mut request = task.request(&self.context, sandbox, Some(order.verdict))?;
         request.streams = order.streams;
+        request.take_back = order.command.take_back;
         // The stores and workspaces of all, and not this tenant's alone.
         request.hidden.extend([self.all.to_owned(), workspaces(self.all)]);
         let context = &self.context;
         self.core_(|core| {
             archive::before((context, core), sandbox, &request)?;
-            let report = core.run_begun(sandbox, request, order.begun)?;
+            let report = core.run_begun(sandbox, request, order.begun).map_err(of_workdir)?;
             known_good::after((context, core), sandbox, &prepared.config, &report);
             automatic::after(core, sandbox, &prepared.config);
             gc::now_and_then(context, core, report.operation);
@@ -137,22 +136,45 @@ impl Desk<'_> {
             );
         }
         let choice = match base {
-            Base::Empty => {
-                let folder = self.workspace(name);
-                let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
-                made.map_err(|error| Failure::caused(OWN_FAILURE, "folder", &error))?;
-                root::choose(None, &crate::places::canonical(&folder)?)?
-            }
+            Base::Empty => root::choose(None, &self.new_workspace(name)?)?,
             Base::Folder(folder) => root::choose(None, &crate::places::canonical(folder)?)?,
             Base::Image(image) => root::choose(Some(image), Path::new("/"))?,
         };
         own_files_alone(&choice.root)?;
         let new = NewNamed { name: name.clone(), choice };
-        self.core_(|core| Ok(core.create_named(&new, None)?))
+        let made = self.core_(|core| Ok(core.create_named(&new, None)?));
+        if made.is_err() {
+            self.remove_workspace(&new.choice.base)?;
+        }
+        made
     }
 
-    fn workspace(&self, name: &SandboxName) -> PathBuf {
-        workspaces(self.all).join(self.tenant.as_str()).join(name.as_str())
+    /// Makes a folder for a new sandbox, which no other one ever had.
+    fn new_workspace(&self, name: &SandboxName) -> Result<PathBuf, Failure> {
+        let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "folder", &error);
+        let mut builder = std::fs::DirBuilder::new();
+        let folder = self.workspaces();
+        builder.recursive(true).mode(0o700).create(&folder).map_err(failed)?;
+        let word = ctrlz_server::word(4).map_err(super::told)?;
+        let folder = folder.join(format!("{name}-{word}"));
+        builder.recursive(false).create(&folder).map_err(failed)?;
+        crate::places::canonical(&folder)
+    }
+
+    /// Where the folders of this tenant's sandboxes lie.
+    fn workspaces(&self) -> PathBuf {
+        workspaces(self.all).join(self.tenant.as_str())
+    }
+
+    /// Removes a folder that was made for a sandbox, once nobody starts from it any more: a fork does.
+    fn remove_workspace(&self, base: &Path) -> Result<(), Failure> {
+        let is_own = self.workspaces().canonicalize().is_ok_and(|own| base.parent() == Some(&own));
+        let is_needed = |one: &Sandbox| one.base.starts_with(base);
+        if is_own && !self.context.store().sandboxes()?.iter().any(is_needed) {
+            // What cannot be removed harms nobody: its name is not used again.
+            let _ = std::fs::remove_dir_all(base);
+        }
+        Ok(())
     }
 
     fn put_(
@@ -210,6 +232,18 @@ impl Desk<'_> {
     }
 }
 
+/// A working folder that is not there is a mistake of whoever asked.
+fn of_workdir(error: EngineError) -> Failure {
+    match &error {
+        EngineError::Isolation(IsolationError::Setup { step, source })
+            if step.starts_with("enter the working directory") =>
+        {
+            Failure::new(REFUSED, "folder", format!("cannot {step}: {source}"))
+        }
+        _ => error.into(),
+    }
+}
+
 /// Files of many owners need root, or a process in a user namespace with subordinate ids, which the
 /// service is not.
 fn own_files_alone(root: &Root) -> Result<(), Failure> {
@@ -254,11 +288,7 @@ impl Session for Desk<'_> {
 
     fn remove(&self, sandbox: &Sandbox, force: bool) -> Result<u64, Problem> {
         let freed = self.core_(|core| Ok(core.remove(sandbox, force)?)).map_err(problem)?;
-        let own = self.workspace(&sandbox.name);
-        if own.canonicalize().is_ok_and(|own| own == sandbox.base) {
-            // It was made for this sandbox. What cannot be removed harms nobody.
-            let _ = std::fs::remove_dir_all(&own);
-        }
+        self.remove_workspace(&sandbox.base).map_err(problem)?;
         Ok(freed)
     }
 

@@ -222,7 +222,8 @@ fn what_runs_over_the_network_is_undone_over_the_network() {
     assert_eq!(older["items"][0]["request"]["kind"], "redo", "{older}");
     client.delete("/v1/sandboxes/web").is(200);
     client.get("/v1/sandboxes/web").is(404);
-    assert!(!scene.root.join("store.workspaces/default/web").exists());
+    let left = std::fs::read_dir(scene.root.join("store.workspaces/default")).expect("a folder");
+    assert_eq!(left.count(), 0);
     assert_eq!(service.stop(), "");
 }
 
@@ -263,6 +264,46 @@ fn sandboxes_do_not_see_each_other_nor_the_store() {
         !text.contains("one") && !text.contains("store.db") && !text.contains("mine"),
         "{text}"
     );
+}
+
+#[test]
+fn what_a_fork_stands_on_stays_when_its_source_goes() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("src");
+    client.run("src", "echo precious > f");
+    client.post("/v1/sandboxes/src/commit", &json!({})).is(200);
+    client.post("/v1/sandboxes/src/fork", &json!({ "name": "copy" })).is(201);
+    client.run("src", "echo more > more");
+    assert_eq!(client.delete("/v1/sandboxes/src").is(409).json()["kind"], "uncommitted");
+    client.delete("/v1/sandboxes/src?force=true").is(200);
+    assert_eq!(client.run("copy", "cat f")["stdout"], "precious\n");
+    // Another sandbox of that name has nothing to do with it.
+    client.sandbox("src");
+    assert_eq!(client.run("src", "ls")["stdout"], "");
+    client.delete("/v1/sandboxes/copy").is(200);
+    client.delete("/v1/sandboxes/src").is(200);
+    let left = std::fs::read_dir(scene.root.join("store.workspaces/default")).expect("a folder");
+    assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn what_failed_takes_back_its_own_changes_and_nobody_elses() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    let failing = json!({ "sandbox_id": "web", "command": "echo a > junk; sleep 0.1; false" });
+    std::thread::scope(|scope| {
+        for number in 0..6 {
+            let failing = &failing;
+            scope.spawn(move || client.post("/sandbox/execute", failing).is(500));
+            scope.spawn(move || client.run("web", &format!("echo {number} > w{number}")));
+        }
+    });
+    let left = client.run("web", "ls");
+    assert_eq!(left["stdout"], "w0\nw1\nw2\nw3\nw4\nw5\n", "{left}");
 }
 
 #[test]

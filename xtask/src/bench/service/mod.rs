@@ -1,0 +1,160 @@
+//! The service on loopback: one client, many clients, what it takes while nobody asks for anything.
+
+mod http;
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Instant;
+
+use serde_json::Value;
+
+use self::http::Client;
+use super::Rounds;
+use super::scene::{Player, Scene};
+use super::start::floor_alone;
+use super::table::{Row, median};
+use crate::failure::{Answer, Failure};
+
+/// How many clients ask at once.
+const CLIENTS: usize = 32;
+/// How many sandboxes are made to see what one takes.
+const IDLE: usize = 500;
+
+/// A service that runs, until it is dropped.
+struct Service {
+    process: Child,
+    address: String,
+    token: String,
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+pub(super) fn rows(scene: &Scene, rounds: Rounds) -> Answer<Vec<Row>> {
+    let players = scene.players()?;
+    let Some(player) = players.first() else { return Ok(Vec::new()) };
+    let service = Service::start(scene, player)?;
+    let idle = service.resident()?;
+    let mut rows = vec![one_client(scene, player, &service, rounds)?];
+    rows.push(many_clients(&service, rounds)?);
+    rows.push(from_nothing(&service, rounds)?);
+    let what = "memory of the service and its launcher, before the first request (Rss)";
+    rows.push(Row::absolute(what, idle / 1024.0, "MiB", 40.0));
+    let before = service.resident()?;
+    let mut client = service.client()?;
+    for number in 0..IDLE {
+        client.sandbox(&format!("idle-{number}"))?;
+    }
+    let each = (service.resident()? - before).max(0.0) / IDLE as f64;
+    rows.push(Row::absolute("memory for each idle sandbox (Rss)", each, "KiB", 100.0));
+    Ok(rows)
+}
+
+impl Service {
+    fn start(scene: &Scene, player: &Player<'_>) -> Answer<Self> {
+        let mut command = Command::new(scene.binary("ctrlz"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--json"]);
+        command.env("CTRLZ_HOME", player.make("service")?);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let failed = |source| Failure::Start { program: "ctrlz serve".to_owned(), source };
+        let mut process = command.spawn().map_err(failed)?;
+        let mut line = String::new();
+        if let Some(out) = process.stdout.take() {
+            BufReader::new(out).read_line(&mut line).map_err(failed)?;
+        }
+        let told: Value = serde_json::from_str(&line).unwrap_or_default();
+        let bounds = told.get("listening").and_then(Value::as_array).cloned().unwrap_or_default();
+        let address =
+            bounds.iter().filter_map(Value::as_str).find_map(|one| one.strip_prefix("http://"));
+        let (Some(address), Some(token)) = (address, told.get("token").and_then(Value::as_str))
+        else {
+            return Err(Failure::told(format!("`ctrlz serve` did not begin: {line}")));
+        };
+        Ok(Self { address: address.to_owned(), token: token.to_owned(), process })
+    }
+
+    fn client(&self) -> Answer<Client> {
+        Client::connect(&self.address, &self.token)
+    }
+
+    /// What the service and its launcher have in memory, in KiB.
+    fn resident(&self) -> Answer<f64> {
+        let pid = self.process.id();
+        let children = format!("/proc/{pid}/task/{pid}/children");
+        let text =
+            fs::read_to_string(&children).map_err(Failure::io("read", Path::new(&children)))?;
+        let mut total = 0.0;
+        for pid in text.split_whitespace().chain([pid.to_string().as_str()]) {
+            let file = format!("/proc/{pid}/smaps_rollup");
+            let text = fs::read_to_string(&file).map_err(Failure::io("read", Path::new(&file)))?;
+            total += super::memory::kibibytes(&text, "Rss:");
+        }
+        Ok(total)
+    }
+}
+
+fn one_client(
+    scene: &Scene,
+    player: &Player<'_>,
+    service: &Service,
+    rounds: Rounds,
+) -> Answer<Row> {
+    let mut client = service.client()?;
+    client.sandbox("ready")?;
+    let mut times = Vec::new();
+    // In turns with the floor, a few of each.
+    let mut floor = Vec::new();
+    for _ in 0..rounds.short.div_ceil(10) {
+        floor.extend(floor_alone(scene, player, 10)?);
+        for _ in 0..10 {
+            times.push(client.run_true("ready")?);
+        }
+    }
+    let what = "`true` in a ready sandbox over HTTP, one connection";
+    Ok(Row::ratio(what, "the floor (xtask/bench/floor.c)", &times, &floor, 2.0))
+}
+
+/// The wall time of each operation, all clients together.
+fn many_clients(service: &Service, rounds: Rounds) -> Answer<Row> {
+    let mut clients = Vec::new();
+    for number in 0..CLIENTS {
+        let (mut client, name) = (service.client()?, format!("busy-{number}"));
+        client.sandbox(&name)?;
+        client.run_true(&name)?;
+        clients.push((client, name));
+    }
+    let each = rounds.long;
+    let begun = Instant::now();
+    let threads: Vec<_> = clients
+        .into_iter()
+        .map(|(mut client, name)| {
+            thread::spawn(move || (0..each).try_for_each(|_| client.run_true(&name).map(drop)))
+        })
+        .collect();
+    for thread in threads {
+        thread.join().map_err(|_| Failure::told("a client panicked"))??;
+    }
+    let took = begun.elapsed().as_secs_f64() * 1000.0 / (each * CLIENTS) as f64;
+    let what = format!("`true` over HTTP, {CLIENTS} connections: time for each operation");
+    // 300 operations a second.
+    Ok(Row::absolute(&what, took, "ms", 3.33))
+}
+
+fn from_nothing(service: &Service, rounds: Rounds) -> Answer<Row> {
+    let mut client = service.client()?;
+    let mut times = Vec::new();
+    for number in 0..rounds.short / 2 {
+        let (begun, name) = (Instant::now(), format!("new-{number}"));
+        client.sandbox(&name)?;
+        client.run_true(&name)?;
+        times.push(begun.elapsed().as_secs_f64() * 1000.0);
+    }
+    Ok(Row::absolute("a sandbox is made and runs `true`, over HTTP", median(&times), "ms", 8.0))
+}
