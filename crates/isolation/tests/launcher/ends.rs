@@ -167,8 +167,7 @@ fn kill_service(place: &Place, before: impl Fn(u32)) {
     let marker = place.directory.join(roles::SERVICE);
     // It runs: the marker is a word of the service's command line, too.
     wait_until("the command runs", || marked(&marker).len() == 2);
-    // Workers that are ready for the next launch, too, with their process 1.
-    wait_until("workers are ready", || descendants(launcher).len() >= 7);
+    // Workers that are ready for the next launch, too, unless somebody mounts something meanwhile.
     let mut processes = descendants(launcher);
     assert!(processes.contains(&process_1), "{process_1} {processes:?}");
     processes.push(launcher);
