@@ -228,8 +228,12 @@ pub(crate) fn marked(marker: &Path) -> Vec<u32> {
     numbers.filter(has).collect()
 }
 
+/// Kills it, unless it has ended already.
 pub(crate) fn kill(process: u32) {
     let id = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
     let kill = rustix::process::Signal::KILL;
-    rustix::process::kill_process(id.expect("a process"), kill).expect("kill");
+    match rustix::process::kill_process(id.expect("a process"), kill) {
+        Ok(()) | Err(rustix::io::Errno::SRCH) => {}
+        Err(error) => panic!("kill {process}: {error}"),
+    }
 }
