@@ -41,13 +41,12 @@
 //! can connect to it: it is one of a pair, of which the service keeps one end, and of which no command
 //! gets a copy. The launcher checks that its own end was made by the same user. The service trusts
 //! that the other end is its own program: messages are read as what they should be, or not at all,
-//! and are of bounded size ([`LARGEST`]). Nothing that a sandbox can write goes over these sockets but
+//! and have 8 MiB at most. Nothing that a sandbox can write goes over these sockets but
 //! what process 1 reports, which the worker has read as numbers.
 //!
 //! [`NativeDriver::expect`]: crate::native::NativeDriver::expect
 //! [`Prepared`]: ctrlz_core::isolation::Prepared
 //! [`IsolationError::Lost`]: ctrlz_core::isolation::IsolationError::Lost
-//! [`LARGEST`]: self::wire::LARGEST
 
 mod driver;
 mod message;
