@@ -248,7 +248,7 @@ impl IsolationDriver for LauncherDriver {
                 return Err(failed("use a worker of the launcher")(source));
             }
         };
-        let launched = Launched::new(wire, process);
+        let launched = Launched::new(wire, process_1, process);
         begun(process_1, launched.process()).map_err(failed("note process 1"))?;
         launched.go_on()?;
         Ok(Box::new(launched))

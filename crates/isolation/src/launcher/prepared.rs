@@ -2,27 +2,29 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use ctrlz_core::isolation::{IsolationError, Prepared};
+use ctrlz_core::isolation::{IsolationDriver, IsolationError, Prepared};
 use ctrlz_core::monitor::Observer;
 use ctrlz_core::operation::CommandReport;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::retry_on_intr;
 use rustix::process::{Signal, pidfd_send_signal};
 
 use super::message::{Order, Told};
 use super::wire::Wire;
+use crate::native::NativeDriver;
 
 /// A command that a worker has prepared.
 #[derive(Debug)]
 pub(super) struct Launched {
     wire: Wire,
-    /// Process 1.
+    process_1: u32,
+    /// Its descriptor.
     process: OwnedFd,
 }
 
 impl Launched {
-    pub(super) fn new(wire: Wire, process: OwnedFd) -> Self {
-        Self { wire, process }
+    pub(super) fn new(wire: Wire, process_1: u32, process: OwnedFd) -> Self {
+        Self { wire, process_1, process }
     }
 
     pub(super) fn process(&self) -> BorrowedFd<'_> {
@@ -59,8 +61,15 @@ impl Launched {
     /// ends the rest before it tells of the end of process 1 (pid_namespaces(7)).
     fn end(&self) {
         let _ = pidfd_send_signal(&self.process, Signal::KILL);
-        let mut ended = [PollFd::new(&self.process, PollFlags::IN)];
-        let _ = retry_on_intr(|| poll(&mut ended, None));
+        let second = Timespec { tv_sec: 1, tv_nsec: 0 };
+        loop {
+            let mut ended = [PollFd::new(&self.process, PollFlags::IN)];
+            if !matches!(retry_on_intr(|| poll(&mut ended, Some(&second))), Ok(0)) {
+                return;
+            }
+            // What is frozen dies when it is thawed. It has been asked to already.
+            let _ = NativeDriver::default().end(self.process_1, self.process());
+        }
     }
 }
 

@@ -17,6 +17,7 @@ use crate::roles;
 pub(crate) fn tests() -> Vec<Test> {
     vec![
         ("a_dropped_launch_is_taken_down", dropped),
+        ("a_dropped_launch_that_is_frozen_is_taken_down", dropped_frozen),
         ("a_killed_worker_is_a_lost_sandbox", killed_worker),
         ("a_killed_launcher_is_a_lost_sandbox_and_comes_back", killed_launcher),
         ("a_launcher_that_died_unnoticed_comes_back", came_back),
@@ -89,6 +90,17 @@ fn dropped(place: &Place) {
     drop(process);
     assert_eq!(marked(&place.directory), [0; 0]);
     wait_until("the worker ends", || !lives(worker));
+}
+
+fn dropped_frozen(place: &Place) {
+    let driver = driver();
+    let mut running = begin(&driver, place);
+    running.start(place);
+    let process_1 = running.process_1;
+    driver.freeze(process_1).expect("freeze");
+    drop(running.prepared);
+    assert!(!lives(process_1));
+    assert_eq!(marked(&place.directory), [0; 0]);
 }
 
 fn killed_worker(place: &Place) {
