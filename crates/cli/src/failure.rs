@@ -246,7 +246,8 @@ fn of_store(error: &StoreError) -> Failure {
         StoreError::Damaged { .. } => {
             failed("store").hint("`ctrlz state verify` names all that is damaged")
         }
-        StoreError::Failed { .. } | StoreError::TooLarge { .. } => failed("store"),
+        StoreError::TooLarge { .. } => failed("too-large"),
+        StoreError::Failed { .. } => failed("store"),
     }
 }
 

@@ -132,12 +132,13 @@ impl Problem {
 fn status_of(kind: &str) -> StatusCode {
     match kind {
         "no-sandbox" | "no-operation" | "no-snapshot" | "no-key" => StatusCode::NOT_FOUND,
-        "bad-name" | "folder" | "root" | "profile" | "capability" | "config" => {
+        "bad-name" | "base" | "folder" | "root" | "profile" | "capability" | "config" => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
         "forbidden" => StatusCode::FORBIDDEN,
         "blocked" => StatusCode::BAD_REQUEST,
         "busy" => StatusCode::LOCKED,
+        "too-large" => StatusCode::PAYLOAD_TOO_LARGE,
         "store-full" => StatusCode::INSUFFICIENT_STORAGE,
         "not-found" | "not-executable" | "unenforceable" => StatusCode::UNPROCESSABLE_ENTITY,
         "name-taken" | "nothing-to-undo" | "nothing-to-redo" | "nothing-to-commit"

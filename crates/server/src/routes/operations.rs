@@ -89,6 +89,10 @@ impl NewOperation {
                 .map(Span)
                 .ok_or_else(|| Problem::bad_request("`timeout` must be seconds, more than 0"))
         });
+        let memory = self.memory.map(ctrlz_core::size::ByteSize);
+        if memory.is_some_and(|memory| memory.0 == 0) {
+            return Err(Problem::bad_request("`memory` must be bytes, more than 0"));
+        }
         let env = self.env.into_iter().map(|(name, value)| (name.into(), value.into()));
         let command = Command {
             argv: argv.into_iter().map(OsString::from).collect(),
@@ -96,7 +100,7 @@ impl NewOperation {
             workdir: self.workdir,
             network: self.network,
             timeout: timeout.transpose()?,
-            memory: self.memory.map(ctrlz_core::size::ByteSize),
+            memory,
             most_memory: None,
             commit: self.commit.then(ConflictStrategy::default),
             take_back: self.take_back,

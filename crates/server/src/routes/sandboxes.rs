@@ -97,6 +97,11 @@ pub(super) async fn create(
             return Err(Problem::bad_request("a sandbox starts from `base` or from `image`"));
         }
     };
+    if let Base::Folder(path) | Base::Image(path) = &base
+        && !path.is_absolute()
+    {
+        return Err(Problem::bad_request("what a sandbox starts from must be an absolute path"));
+    }
     if base != Base::Empty && !caller.tenant.is_owner() {
         let title = "only sandboxes of the tenant `default` start from files of the service's host";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", title));

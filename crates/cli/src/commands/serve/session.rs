@@ -137,7 +137,7 @@ impl Desk<'_> {
         }
         let choice = match base {
             Base::Empty => root::choose(None, &self.new_workspace(name)?)?,
-            Base::Folder(folder) => root::choose(None, &crate::places::canonical(folder)?)?,
+            Base::Folder(folder) => root::choose(None, &self.folder(folder)?)?,
             Base::Image(image) => root::choose(Some(image), Path::new("/"))?,
         };
         own_files_alone(&choice.root)?;
@@ -147,6 +147,23 @@ impl Desk<'_> {
             self.remove_workspace(&new.choice.base)?;
         }
         made
+    }
+
+    /// A folder of the host, unless it is the service's own.
+    fn folder(&self, path: &Path) -> Result<PathBuf, Failure> {
+        let folder = crate::places::canonical(path)?;
+        let refused = |why: &str| {
+            let message = format!("a sandbox cannot start from {}: {why}", folder.display());
+            Err(Failure::new(REFUSED, "folder", message))
+        };
+        let is_in = |place: PathBuf| place.canonicalize().is_ok_and(|own| folder.starts_with(own));
+        if is_in(self.all.to_owned()) || is_in(workspaces(self.all)) {
+            return refused("the service keeps its own there");
+        }
+        if !folder.is_dir() {
+            return refused("it is no folder");
+        }
+        Ok(folder)
     }
 
     /// Makes a folder for a new sandbox, which no other one ever had.

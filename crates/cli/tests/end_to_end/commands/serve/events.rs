@@ -56,6 +56,7 @@ fn state_is_written_only_over_what_a_client_has_seen() {
     write(b"two", &[("if-match", "\"1\"")]).is(200);
     assert_eq!(write(b"three", &[("if-match", "\"1\"")]).is(412).json()["kind"], "state-conflict");
     write(b"three", &[("if-match", "one")]).is(400);
+    write(&vec![b'x'; (16 << 20) + 1], &[]).is(413);
     let read = client.get(path).is(200);
     assert_eq!((read.text.as_str(), read.header("etag")), ("two", "\"2\""));
     assert_eq!(client.get(&format!("{path}?version=1")).is(200).text, "one");

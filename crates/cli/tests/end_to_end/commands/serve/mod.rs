@@ -341,7 +341,13 @@ fn nothing_is_offered_to_other_machines_by_accident() {
     let refused = scene.run(&["serve", "--listen", "0.0.0.0:0"]).code(123);
     refused.says(&["can be reached from other machines", "--insecure"]);
     scene.run(&["serve", "--listen", "nonsense"]).code(125).says(&["no address and port"]);
+    // The first token is told when the service begins, not when it could not.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    scene.run(&["serve", "--listen", &address]).code(125).says(&["cannot listen"]);
+    assert!(!scene.store.join("service.sock").exists());
     let service = Service::start(&scene);
+    service.admin().get("/v1/tokens").is(200);
     scene.run(&["serve", "--listen", "none"]).code(125).says(&["another service listens there"]);
     let socket = std::fs::metadata(scene.store.join("service.sock")).expect("a socket");
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&socket.permissions()) & 0o777, 0o600);

