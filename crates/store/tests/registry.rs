@@ -1,4 +1,5 @@
 //! Who may use the service, as it is kept.
+#![allow(clippy::expect_used, reason = "a test fails by panicking, in its own functions, too")]
 
 use std::path::Path;
 
