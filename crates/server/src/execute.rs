@@ -9,6 +9,7 @@ use ctrlz_core::isolation::Streams;
 use ctrlz_core::operation::{Exit, Stopped};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
+use ctrlz_core::store::StoreError;
 use ctrlz_core::tenancy::Confirmation;
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::Decision;
@@ -27,6 +28,10 @@ use crate::service::{Service, blocking, on_core};
 
 /// How long an approval may be waited for, and used, in nanoseconds: ten minutes.
 const CONFIRMATION: i64 = 600_000_000_000;
+/// How many operations of a tenant may wait for an approval.
+const WAITING: usize = 256;
+/// How many characters of a command somebody who approves it is told.
+const TITLE: usize = 4096;
 /// How much of each stream stands in an answer.
 const TOLD: usize = 256 << 10;
 
@@ -141,11 +146,19 @@ fn ask_for_approval(
     judged: &Judged,
 ) -> Result<Problem, Problem> {
     let now = service.now();
+    let internal = |error: StoreError| Problem::internal(ctrlz_engine::in_full(&error));
+    let waiting = service.parts.registry.confirmations(&caller.tenant, now).map_err(internal)?;
+    if waiting.len() >= WAITING {
+        let title = format!("{WAITING} operations of this tenant wait for an approval already");
+        return Ok(
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate-limited", title).retry_after(60)
+        );
+    }
     let confirmation = Confirmation {
         id: auth::word(16)?,
         tenant: caller.tenant.clone(),
         sandbox: sandbox.name.to_string(),
-        title: judged.title.clone(),
+        title: judged.title.chars().take(TITLE).collect(),
         reasons: judged.reasons.clone(),
         hash: judged.hash.clone(),
         asked_by: caller.token.clone(),
@@ -154,8 +167,7 @@ fn ask_for_approval(
         approved_by: None,
         used: false,
     };
-    let asked = service.parts.registry.ask(&confirmation);
-    asked.map_err(|error| Problem::internal(ctrlz_engine::in_full(&error)))?;
+    service.parts.registry.ask(&confirmation).map_err(internal)?;
     let id = confirmation.id;
     Ok(refused("unconfirmed", "not confirmed: its risk is high", judged)
         .with("confirmation", id.clone())

@@ -30,6 +30,9 @@ pub trait Backend: Send + Sync + 'static {
     /// When the store cannot be opened or made.
     fn open(&self, tenant: &TenantName, actor: Actor) -> Result<Box<dyn Session + '_>, Problem>;
 
+    /// Where the store of a tenant lies, when there is one.
+    fn store_of(&self, tenant: &TenantName) -> Option<PathBuf>;
+
     /// What is wrong below, by name; all is well when nothing is.
     fn check(&self) -> Vec<Check>;
 }

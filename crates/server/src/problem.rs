@@ -141,7 +141,7 @@ fn status_of(kind: &str) -> StatusCode {
         "too-large" => StatusCode::PAYLOAD_TOO_LARGE,
         "store-full" => StatusCode::INSUFFICIENT_STORAGE,
         "not-found" | "not-executable" | "unenforceable" => StatusCode::UNPROCESSABLE_ENTITY,
-        "name-taken" | "nothing-to-undo" | "nothing-to-redo" | "nothing-to-commit"
+        "exists" | "name-taken" | "nothing-to-undo" | "nothing-to-redo" | "nothing-to-commit"
         | "on-top-of-setup" | "no-live-base" | "foreign-operation" | "not-undoable" | "depends"
         | "conflict" | "suspended" | "illegal-transition" | "contained" | "unconfirmed"
         | "not-approved" | "state-conflict" => StatusCode::CONFLICT,

@@ -122,6 +122,15 @@ pub(crate) async fn authenticate(
     }
 }
 
+/// Whether a caller who was let in would be let in now.
+pub(crate) async fn is_still_let_in(service: &Arc<Service>, caller: &Caller) -> bool {
+    let id = caller.token.clone();
+    let found = service.registry(move |registry| registry.token(&id)).await;
+    // Who cannot be asked about is not let in.
+    let token = found.ok().flatten().map(|(token, _)| token);
+    token.is_some_and(|token| bearer::is_over(&token, service.now()).is_none())
+}
+
 async fn caller(
     service: &Arc<Service>,
     header: Option<&header::HeaderValue>,

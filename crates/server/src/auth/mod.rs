@@ -5,4 +5,6 @@ mod caller;
 
 pub(crate) use bearer::issue;
 pub use bearer::word;
-pub(crate) use caller::{Acting, Approving, Caller, Looking, Managing, Owning, authenticate};
+pub(crate) use caller::{
+    Acting, Approving, Caller, Looking, Managing, Owning, authenticate, is_still_let_in,
+};

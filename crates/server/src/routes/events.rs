@@ -18,7 +18,7 @@ use utoipa::IntoParams;
 
 use super::extract::Query;
 use super::views::Page;
-use crate::auth::{Caller, Looking};
+use crate::auth::{Caller, Looking, is_still_let_in};
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -102,7 +102,7 @@ fn stream(
                 let told = Event::default().id(after.to_string()).data(event.text);
                 return Some((Ok(told), (service, caller, after, found)));
             }
-            if service.is_draining() {
+            if service.is_draining() || !is_still_let_in(&service, &caller).await {
                 return None;
             }
             match read(&service, &caller, after, AT_ONCE).await {

@@ -20,7 +20,7 @@ pub(crate) mod views;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Request, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -33,7 +33,9 @@ use crate::problem::Problem;
 use crate::service::Service;
 
 /// The largest body of a request.
-pub(crate) const LARGEST: usize = 32 << 20;
+pub(crate) const LARGEST: usize = 4 << 20;
+/// The largest value, and the largest piece of input.
+const LARGEST_VALUE: usize = 17 << 20;
 
 /// The calls with what documents them.
 pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
@@ -50,7 +52,6 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(processes::get))
         .routes(routes!(processes::output))
         .routes(routes!(processes::wait))
-        .routes(routes!(processes::input))
         .routes(routes!(processes::signal))
         .routes(routes!(diff::diff))
         .routes(routes!(history::commit))
@@ -61,7 +62,6 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(snapshots::list, snapshots::create))
         .routes(routes!(snapshots::get, snapshots::remove))
         .routes(routes!(state::list))
-        .routes(routes!(state::get, state::put, state::remove))
         .routes(routes!(state::history))
         .routes(routes!(events::list))
         .routes(routes!(policy::check))
@@ -71,6 +71,15 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(tenants::list))
         .routes(routes!(tenants::put, tenants::remove))
+        .merge(with_values())
+}
+
+/// The calls whose bodies are no JSON.
+fn with_values() -> OpenApiRouter<Arc<Service>> {
+    OpenApiRouter::new()
+        .routes(routes!(processes::input))
+        .routes(routes!(state::get, state::put, state::remove))
+        .layer(DefaultBodyLimit::max(LARGEST_VALUE))
 }
 
 /// All that the service answers.
@@ -83,7 +92,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
         .merge(meta::router(service))
         .fallback(nowhere)
         .method_not_allowed_fallback(not_so)
-        .layer(axum::extract::DefaultBodyLimit::max(LARGEST))
+        .layer(DefaultBodyLimit::max(LARGEST))
         .layer(middleware::from_fn_with_state(Arc::clone(service), around))
         .with_state(Arc::clone(service))
 }

@@ -63,6 +63,9 @@ pub(super) struct NewOperation {
     confirmation: Option<String>,
 }
 
+/// From here on Linux takes no word (`MAX_ARG_STRLEN`).
+const WORD: usize = 128 << 10;
+
 impl NewOperation {
     fn ask(self, sandbox: String) -> Result<Ask, Problem> {
         let argv = match (self.argv, self.script) {
@@ -78,6 +81,12 @@ impl NewOperation {
         let words = argv.iter().chain(self.env.keys()).chain(self.env.values()).chain(&workdir);
         if words.into_iter().any(has_nul) {
             return Err(Problem::bad_request("a word of a command cannot contain NUL"));
+        }
+        // As execve(2) takes it.
+        if argv.iter().chain(self.env.values()).any(|word| word.len() >= WORD) {
+            let title =
+                "a word of a command is shorter than 128 KiB; what is longer goes to `stdin`";
+            return Err(Problem::bad_request(title));
         }
         if let Some(name) = self.env.keys().find(|name| name.is_empty() || name.contains('=')) {
             return Err(Problem::bad_request(format!("`{name}` cannot name a variable")));
@@ -142,7 +151,7 @@ pub(super) async fn run(
         return accepted(&process);
     }
     if says(&headers, "accept", "text/event-stream") {
-        return Ok(stream(process, 0).into_response());
+        return Ok(stream((service, caller), process, 0).into_response());
     }
     match &*process.wait().await {
         Ok(answer) => Ok(Json(answer.clone()).into_response()),

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -18,7 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
 use super::views::{Page, to_json};
-use crate::auth::{Acting, Looking};
+use crate::auth::{Acting, Caller, Looking, is_still_let_in};
 use crate::problem::Problem;
 use crate::processes::{Ended, Piece, Process};
 use crate::service::Service;
@@ -139,23 +140,28 @@ pub(super) async fn output(
     let process = service.processes.get(&caller.tenant, &id)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let offset = last.or(from.offset).unwrap_or(0);
-    Ok(stream(process, offset).into_response())
+    Ok(stream((service, caller), process, offset).into_response())
 }
+
+/// How often it is looked whether who listens may still do so.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// What a process wrote from `offset` on and writes until its end.
 pub(super) fn stream(
+    who: (Arc<Service>, Caller),
     process: Arc<Process>,
     offset: u64,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let watching = (process.log.follow(), process.ended.subscribe());
     let state = (process, watching, offset, Vec::<Piece>::new().into_iter(), false);
-    let events = futures_util::stream::unfold(state, async |state| {
+    let events = futures_util::stream::unfold((who, state), async |(who, state)| {
         let (process, (mut written, mut ended), mut offset, mut pieces, mut is_over) = state;
         loop {
             if let Some(piece) = pieces.next() {
                 offset = piece.offset + piece.bytes.len() as u64;
                 let event = piece_event(&piece, offset);
-                return Some((Ok(event), (process, (written, ended), offset, pieces, is_over)));
+                let state = (process, (written, ended), offset, pieces, is_over);
+                return Some((Ok(event), (who, state)));
             }
             if is_over {
                 return None;
@@ -170,11 +176,17 @@ pub(super) fn stream(
             if let Some(end) = end {
                 is_over = true;
                 let event = end_event(&end);
-                return Some((Ok(event), (process, (written, ended), offset, pieces, is_over)));
+                let state = (process, (written, ended), offset, pieces, is_over);
+                return Some((Ok(event), (who, state)));
             }
             tokio::select! {
                 _ = written.changed() => {}
                 _ = ended.changed() => {}
+                () = tokio::time::sleep(LOOK) => {
+                    if !is_still_let_in(&who.0, &who.1).await {
+                        return None;
+                    }
+                }
             }
         }
     });

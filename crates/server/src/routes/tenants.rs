@@ -40,11 +40,26 @@ pub(super) async fn put(
 ) -> Result<Json<Value>, Problem> {
     let tenant = Tenant { name: parse(&name)?, created: service.now(), quotas };
     let answer = to_json(&tenant)?;
-    service.registry(move |registry| registry.put_tenant(&tenant)).await?;
+    let left = service.parts.backend.store_of(&tenant.name);
+    let made = service
+        .registry(move |registry| {
+            // Whoever had that name before would leave all that is theirs to somebody else.
+            if left.is_some() && registry.tenant(&tenant.name)?.is_none() {
+                return Ok(left);
+            }
+            registry.put_tenant(&tenant).map(|()| None)
+        })
+        .await?;
+    if let Some(left) = made {
+        let title = format!("a tenant `{name}` that is gone left its store");
+        return Err(Problem::of_kind("exists", title)
+            .hint(format!("remove {} when nobody needs it any more", left.display())));
+    }
     Ok(Json(answer))
 }
 
-/// Removes a tenant with its tokens. Its store stays where it is.
+/// Removes a tenant with its tokens, and ends what runs. Its store stays where it is, and its name is
+/// not given to another while it does.
 #[utoipa::path(delete, path = "/v1/tenants/{tenant}", tag = "tenants",
     params(("tenant" = String, Path, description = "its name")),
     security(("token" = ["owner"])),
@@ -59,8 +74,15 @@ pub(super) async fn remove(
         let title = "the tenant `default` is the service's own";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", title));
     }
+    let removed = parsed.clone();
     match service.registry(move |registry| registry.remove_tenant(&parsed)).await? {
-        true => Ok(StatusCode::NO_CONTENT),
+        true => {
+            for process in service.processes.list(&removed, None) {
+                // One that has ended needs none.
+                let _ = process.ends.signal(9);
+            }
+            Ok(StatusCode::NO_CONTENT)
+        }
         false => Err(Problem::not_found("tenant", &name)),
     }
 }

@@ -89,6 +89,11 @@ pub(super) async fn create(
     Body(new): Body<NewToken>,
 ) -> Result<Response, Problem> {
     let tenant = whose.managed(&caller)?;
+    if new.note.len() > 1024 || new.expires_in == Some(0) {
+        return Err(Problem::bad_request(
+            "`note` has up to 1024 bytes, `expires_in` is more than 0",
+        ));
+    }
     let now = service.now();
     let lasts = new.expires_in.map(|seconds| i64::from(seconds) * 1_000_000_000);
     let expires = lasts.map(|lasts| Timestamp(now.0.saturating_add(lasts)));

@@ -1,6 +1,6 @@
 //! The tenants' stores: that of the service's owner is the user's own, the others lie in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ctrlz_core::actor::Actor;
@@ -28,10 +28,15 @@ impl Stores {
     }
 
     fn directory_of(&self, tenant: &TenantName) -> PathBuf {
-        match tenant.is_owner() {
-            true => self.directory.clone(),
-            false => self.directory.join(TENANTS).join(tenant.as_str()),
-        }
+        directory_of(&self.directory, tenant)
+    }
+}
+
+/// Where a tenant's store lies.
+pub(super) fn directory_of(all: &Path, tenant: &TenantName) -> PathBuf {
+    match tenant.is_owner() {
+        true => all.to_owned(),
+        false => all.join(TENANTS).join(tenant.as_str()),
     }
 }
 
@@ -44,6 +49,10 @@ impl Backend for Stores {
             foreign: &self.foreign,
             tenant: tenant.clone(),
         }))
+    }
+
+    fn store_of(&self, tenant: &TenantName) -> Option<PathBuf> {
+        Some(self.directory_of(tenant)).filter(|directory| directory.exists())
     }
 
     fn check(&self) -> Vec<Check> {

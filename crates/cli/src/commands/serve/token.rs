@@ -4,6 +4,7 @@ use ctrlz_core::store::StoreError;
 use ctrlz_core::tenancy::{Quotas, Registry as _, Tenant};
 use ctrlz_core::time::Timestamp;
 
+use super::backend::directory_of;
 use super::{registry, told};
 use crate::Answer;
 use crate::arguments::{TokenAction, TokenArguments};
@@ -21,6 +22,12 @@ pub(crate) fn token(arguments: &TokenArguments, json: bool) -> Answer {
     match &arguments.action {
         TokenAction::New { tenant, role, note, expires } => {
             if registry.tenant(tenant).map_err(failed)?.is_none() {
+                let left = directory_of(&places::store()?, tenant);
+                if left.exists() {
+                    let message = format!("a tenant `{tenant}` that is gone left its store");
+                    let hint = format!("remove {} when nobody needs it any more", left.display());
+                    return Err(Failure::new(REFUSED, "exists", message).hint(hint));
+                }
                 let (name, quotas) = (tenant.clone(), Quotas::default());
                 registry.put_tenant(&Tenant { name, created: now, quotas }).map_err(failed)?;
             }

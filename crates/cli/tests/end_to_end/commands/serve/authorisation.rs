@@ -86,8 +86,10 @@ fn a_token_that_is_revoked_or_expired_lets_nobody_in() {
     admin.delete(&format!("/v1/tokens/{id}")).is(204);
     admin.delete(&format!("/v1/tokens/{id}")).is(404);
     assert!(service.with(token).get("/v1/sandboxes").is(401).text.contains("revoked"));
-    let made = admin.post("/v1/tokens", &json!({ "role": "viewer", "expires_in": 0 })).is(201);
+    let made = admin.post("/v1/tokens", &json!({ "role": "viewer", "expires_in": 1 })).is(201);
     let made = made.json();
+    admin.post("/v1/tokens", &json!({ "role": "viewer", "expires_in": 0 })).is(400);
+    std::thread::sleep(std::time::Duration::from_millis(1100));
     let expired = service.with(made["token"].as_str().expect("one")).get("/v1/sandboxes").is(401);
     assert!(expired.text.contains("expired"), "{}", expired.text);
     // What is kept of a token does not let anybody in.

@@ -37,6 +37,18 @@ fn events_come_as_they_happen_and_go_on_where_a_client_stopped() {
         }
     }
     assert!(ids.first() == Some(&(known + 1)) && ids.is_sorted(), "{ids:?} after {known}");
+    // Who is not let in any more hears no more.
+    let made = client.post("/v1/tokens", &json!({ "role": "viewer" })).is(201).json();
+    let (token, id) = (made["token"].as_str().expect("one"), made["id"].as_str().expect("one"));
+    let mut stream = TcpStream::connect(address).expect("connected");
+    write!(
+        stream,
+        "GET /v1/events HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         accept: text/event-stream\r\nauthorization: Bearer {token}\r\n\r\n"
+    )
+    .expect("sent");
+    client.delete(&format!("/v1/tokens/{id}")).is(204);
+    assert!(BufReader::new(stream).lines().all(|line| line.is_ok()), "it ends");
     let page = client.get("/v1/events?after=0&limit=1").is(200).json();
     assert_eq!((page["items"].as_array().map(Vec::len), &page["next"]), (Some(1), &json!("1")));
     client.get("/v1/events?limit=0").is(400);

@@ -116,12 +116,15 @@ fn words_that_are_no_command_are_refused() {
         json!({ "script": "true", "timeout": -1 }),
         json!({ "script": "true", "timeout": 1e300 }),
         json!({ "script": "true", "memory": 0 }),
+        json!({ "script": "x".repeat(128 << 10) }),
         json!({ "script": "true", "workdir": "a\u{0}b" }),
         json!({ "script": "true", "stdin": "x", "open_stdin": true }),
     ] {
         let told = client.post("/v1/sandboxes/web/operations", &wrong).is(400).json();
         assert_eq!(told["kind"], "bad-request", "{told}");
     }
+    let large = json!({ "script": "true", "stdin": "x".repeat(5 << 20) });
+    client.post("/v1/sandboxes/web/operations", &large).is(413);
     let unknown = client.post("/v1/sandboxes/web/operations", &json!({ "srcipt": "true" }));
     assert!(unknown.text.contains("srcipt"), "{}", unknown.text);
     let missing = client.post("/v1/sandboxes/web/operations", &json!({ "argv": ["no-such"] }));

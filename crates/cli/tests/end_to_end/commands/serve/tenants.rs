@@ -64,8 +64,14 @@ fn a_tenant_never_learns_what_another_has() {
     other.post("/v1/sandboxes/web/operations", &online).is(403);
     other.get("/v1/tenants").is(403);
     other.get("/v1/tokens?tenant=default").is(403);
+    let long = other.begin("web", &json!({ "script": "sleep 60" }));
     admin.delete("/v1/tenants/other").is(204);
     other.get("/v1/sandboxes").is(401);
+    // Its name is nobody's while its store is there.
+    let again = admin.put("/v1/tenants/other", &json!({})).is(409).json();
+    assert!(again["hint"].as_str().is_some_and(|hint| hint.contains("store/tenants/other")));
+    scene.run(&["token", "new", "--tenant", "other"]).code(123).says(&["left its store"]);
+    drop(long);
     admin.delete("/v1/tenants/default").is(403);
 }
 
