@@ -16,14 +16,14 @@ use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::{Approval, Approver, VerdictRecord};
 use ctrlz_engine::RunReport;
 use serde_json::{Value, json};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::auth::{self, Caller};
 use crate::metrics::Timing;
 use crate::port::{Command, Judged, Order, Session};
 use crate::problem::Problem;
 use crate::processes::{Ended, Log, Process, Stream, pipes};
-use crate::quota::Turn;
+use crate::quota::Admitted;
 use crate::service::{Service, blocking, on_core};
 
 /// How long an approval may be waited for, and used, in nanoseconds: ten minutes.
@@ -75,9 +75,9 @@ pub(crate) async fn start(
             Ok((sandbox, command, judged))
         })
         .await?;
-    let turn = service.quota.enter(&caller.tenant, &quotas, Instant::now())?;
+    let admitted = service.quota.admit(&caller.tenant, &quotas, Instant::now())?;
     let order = Begun { sandbox, command, judged, confirmation };
-    launch(service, caller, order, input, turn)
+    launch(service, caller, order, input, admitted)
 }
 
 /// What was let begin.
@@ -184,7 +184,7 @@ fn launch(
     caller: &Caller,
     begun: Begun,
     input: Option<Vec<u8>>,
-    turn: oneshot::Receiver<Turn>,
+    admitted: Admitted,
 ) -> Result<Arc<Process>, Problem> {
     let Begun { sandbox, command, judged, confirmation } = begun;
     let failed = |error: std::io::Error| Problem::internal(format!("cannot make pipes: {error}"));
@@ -218,10 +218,12 @@ fn launch(
     tokio::spawn(async move {
         let timing = Timing::begin(&service, "run");
         let process = Arc::clone(&running);
-        let turn = turn.await;
+        // One after the other: who waits for the sandbox takes nobody's turn.
+        let alone = service.sandboxes.alone(&caller.tenant, sandbox.id).await;
+        let turn = admitted.turn().await;
         let ran = blocking(move || {
             // Given up when the command has ended.
-            let _turn = turn.map_err(|error| Problem::internal(error.to_string()))?;
+            let _held = (alone, turn?, admitted);
             let verdict = approved(&service, &caller, judged, confirmation)?;
             let backend = &service.parts.backend;
             let session = backend.open(&caller.tenant, caller.actor())?;

@@ -50,6 +50,15 @@ async fn answered(
     let key = key.ok_or_else(|| {
         Problem::bad_request("`Idempotency-Key` must be 1 to 255 visible characters")
     })?;
+    let streams = request
+        .headers()
+        .get(header::ACCEPT)
+        .is_some_and(|accept| accept.as_bytes().windows(12).any(|part| part == b"event-stream"));
+    if streams {
+        let title = "what is streamed is not answered again: leave `Idempotency-Key` out, or ask \
+                     with `Prefer: respond-async` and read the process's output";
+        return Err(Problem::bad_request(title));
+    }
     let (parts, body) = request.into_parts();
     let body = to_bytes(body, LARGEST).await.map_err(|error| {
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", format!("the body: {error}"))
@@ -79,10 +88,27 @@ async fn answered(
         }
         let body = to_bytes(body, usize::MAX).await;
         let body = body.map_err(|error| Problem::internal(error.to_string()))?;
-        end(&service, (token, key), Some((parts.status.as_u16(), body.clone()))).await?;
+        let kept = match parts.extensions.get::<ToldOnce>() {
+            None => (parts.status.as_u16(), body.clone()),
+            Some(ToldOnce) => told_once()?,
+        };
+        end(&service, (token, key), Some(kept)).await?;
         Ok(Response::from_parts(parts, Body::from(body)))
     });
     answer.await.map_err(|error| Problem::internal(error.to_string()))?
+}
+
+/// Marks an answer with a secret, which is kept nowhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ToldOnce;
+
+/// What is answered instead when it is asked for again.
+fn told_once() -> Result<(u16, Bytes), Problem> {
+    let title = "it was made, and its secret was told once";
+    let problem = Problem::new(StatusCode::CONFLICT, "told-once", title)
+        .hint("revoke it, and make another with another `Idempotency-Key`");
+    let body = serde_json::to_vec(&problem).map_err(|e| Problem::internal(e.to_string()))?;
+    Ok((problem.status().as_u16(), body.into()))
 }
 
 async fn end(

@@ -18,6 +18,7 @@ mod problem;
 mod processes;
 mod quota;
 mod routes;
+mod sandboxes;
 mod service;
 
 pub use auth::word;

@@ -19,8 +19,9 @@ pub(crate) use pump::{Ends, pipes};
 
 use crate::problem::Problem;
 
-/// How many that have ended are remembered.
+/// How many that have ended are remembered, and how much of what they wrote, in bytes.
 const REMEMBERED: usize = 512;
+const KEPT: usize = 64 << 20;
 
 /// What came of one: what a waiting client is answered.
 pub(crate) type Ended = Result<Value, Problem>;
@@ -81,13 +82,13 @@ impl Processes {
         let mut known = self.known();
         known.by_id.insert(process.id.clone(), Arc::clone(process));
         known.order.push_back(process.id.clone());
-        while known.by_id.len() > REMEMBERED {
+        let mut kept: usize = known.by_id.values().map(|one| one.log.size()).sum();
+        while known.by_id.len() > REMEMBERED || kept > KEPT {
             let Known { by_id, order } = &mut *known;
             let has_ended = |id: &String| by_id.get(id).is_none_or(|process| process.has_ended());
             let Some(at) = order.iter().position(has_ended) else { break };
-            if let Some(id) = order.remove(at) {
-                by_id.remove(&id);
-            }
+            let gone = order.remove(at).and_then(|id| by_id.remove(&id));
+            kept -= gone.map_or(0, |one| one.log.size());
         }
     }
 

@@ -16,8 +16,8 @@ use crate::problem::Problem;
 /// How many operations may run at once, of all tenants together: each has a thread here and
 /// processes below.
 const RUNNING: usize = 256;
-/// How many may wait in one tenant's line.
-const WAITING: usize = 1024;
+/// How many operations of one tenant may be under way or wait for that.
+const PENDING: usize = 1024;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The lines.
@@ -36,6 +36,8 @@ struct Lines {
 struct Line {
     running: usize,
     most: Option<u32>,
+    /// Operations that were let begin and have not ended.
+    pending: usize,
     waiting: VecDeque<oneshot::Sender<Turn>>,
     /// When operations of the last minute began.
     begun: VecDeque<Instant>,
@@ -70,6 +72,29 @@ impl Drop for Turn {
     }
 }
 
+/// An operation that was let begin, until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    quota: Quota,
+    tenant: TenantName,
+}
+
+impl Admitted {
+    /// Waits until it is its turn.
+    pub(crate) async fn turn(&self) -> Result<Turn, Problem> {
+        let waiting = self.quota.enter(&self.tenant);
+        waiting.await.map_err(|error| Problem::internal(error.to_string()))
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        if let Some(line) = self.quota.lines().tenants.get_mut(&self.tenant) {
+            line.pending = line.pending.saturating_sub(1);
+        }
+    }
+}
+
 impl Quota {
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -81,24 +106,32 @@ impl Quota {
         (lines.running, lines.tenants.values().map(|line| line.waiting.len()).sum())
     }
 
-    /// Enters the tenant's line; the turn comes when it is there.
+    /// Lets one more operation begin. It enters the line once nothing but its turn is missing.
     ///
     /// # Errors
-    /// When the tenant began too many within a minute, or too many of its operations wait.
-    pub(crate) fn enter(
+    /// When the tenant began too many within a minute, or too many of its operations have not ended.
+    pub(crate) fn admit(
         &self,
         tenant: &TenantName,
         quotas: &Quotas,
         now: Instant,
-    ) -> Result<oneshot::Receiver<Turn>, Problem> {
+    ) -> Result<Admitted, Problem> {
         let mut lines = self.lines();
         let line = lines.tenants.entry(tenant.clone()).or_default();
         line.most = quotas.running;
-        line.pass(quotas.per_minute, now)?;
-        if line.waiting.len() >= WAITING {
-            let title = format!("{WAITING} operations of this tenant are waiting already");
+        if line.pending >= PENDING {
+            let title = format!("{PENDING} operations of this tenant have not ended yet");
             return Err(too_many(title, 1));
         }
+        line.pass(quotas.per_minute, now)?;
+        line.pending += 1;
+        Ok(Admitted { quota: self.clone(), tenant: tenant.clone() })
+    }
+
+    /// Enters the tenant's line; the turn comes when it is there.
+    fn enter(&self, tenant: &TenantName) -> oneshot::Receiver<Turn> {
+        let mut lines = self.lines();
+        let line = lines.tenants.entry(tenant.clone()).or_default();
         let (sender, receiver) = oneshot::channel();
         line.waiting.push_back(sender);
         if !lines.order.contains(tenant) {
@@ -109,7 +142,7 @@ impl Quota {
         for (sender, turn) in next {
             let _ = sender.send(turn);
         }
-        Ok(receiver)
+        receiver
     }
 }
 
@@ -177,9 +210,7 @@ mod tests {
             quotas: &Quotas,
             now: Instant,
         ) -> Result<Turn, Problem> {
-            self.enter(tenant, quotas, now)?
-                .await
-                .map_err(|error| Problem::internal(error.to_string()))
+            self.admit(tenant, quotas, now)?.turn().await
         }
     }
 

@@ -14,6 +14,7 @@ use crate::port::{Backend, Session};
 use crate::problem::Problem;
 use crate::processes::Processes;
 use crate::quota::Quota;
+use crate::sandboxes::Sandboxes;
 
 /// What a service is made of.
 pub struct Parts {
@@ -39,6 +40,7 @@ pub struct Service {
     pub(crate) parts: Parts,
     pub(crate) processes: Processes,
     pub(crate) quota: Quota,
+    pub(crate) sandboxes: Sandboxes,
     pub(crate) metrics: Metrics,
     /// Held while a tenant's sandboxes are counted and one more is made.
     pub(crate) making: tokio::sync::Mutex<()>,
@@ -56,6 +58,7 @@ impl Service {
             parts,
             processes,
             quota,
+            sandboxes: Sandboxes::default(),
             metrics,
             making,
             draining: AtomicBool::new(false),

@@ -80,6 +80,11 @@ impl Log {
         self.end.send_replace(end);
     }
 
+    /// How many bytes are kept.
+    pub(crate) fn size(&self) -> usize {
+        self.kept().size
+    }
+
     /// What was written from `offset` on, as far as it is kept.
     pub(crate) fn from(&self, offset: u64) -> Vec<Piece> {
         let kept = self.kept();

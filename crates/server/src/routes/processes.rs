@@ -73,7 +73,8 @@ pub(super) struct Which {
     sandbox: Option<String>,
 }
 
-/// The processes that run, and the last ones that ended, the oldest first.
+/// The processes that run, and the last ones that ended, the oldest first; what came of them tells
+/// `GET /v1/processes/{process}`.
 #[utoipa::path(get, path = "/v1/processes", tag = "processes", params(Which),
     security(("token" = ["viewer"])),
     responses((status = 200, body = Page<ProcessView>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
@@ -83,8 +84,9 @@ pub(super) async fn list(
     Query(which): Query<Which>,
 ) -> Result<Json<Page<ProcessView>>, Problem> {
     let found = service.processes.list(&caller.tenant, which.sandbox.as_deref());
-    let items = found.iter().map(|process| view(process)).collect::<Result<_, _>>()?;
-    Ok(Json(Page { items, next: None }))
+    let items =
+        found.iter().map(|process| Ok(ProcessView { result: Value::Null, ..view(process)? }));
+    Ok(Json(Page { items: items.collect::<Result<_, Problem>>()?, next: None }))
 }
 
 /// One process.

