@@ -315,6 +315,13 @@ pub trait Registry: Send + Sync {
         times: (Timestamp, Timestamp),
     ) -> Result<Option<Replay>, StoreError>;
 
+    /// Gives an answer to all requests that are without one. For a service that begins: the one before
+    /// was killed while it carried them out.
+    ///
+    /// # Errors
+    /// See [`Self::tenants`].
+    fn end_answers(&self, status: u16, body: &[u8]) -> Result<(), StoreError>;
+
     /// Keeps the answer that was begun; without one, forgets that it was begun.
     ///
     /// # Errors

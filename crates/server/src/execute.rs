@@ -2,6 +2,7 @@
 //! turn, and then on its own.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use axum::http::StatusCode;
@@ -42,8 +43,6 @@ pub(crate) struct Ask {
     pub(crate) command: Command,
     /// The confirmation that lets it run.
     pub(crate) confirmation: Option<String>,
-    /// What the command reads; `None` for what is sent later.
-    pub(crate) input: Option<Vec<u8>>,
 }
 
 /// Lets a command begin as soon as it is its turn. It goes on whoever waits for it.
@@ -55,7 +54,7 @@ pub(crate) async fn start(
     caller: &Caller,
     ask: Ask,
 ) -> Result<Arc<Process>, Problem> {
-    let Ask { sandbox, mut command, confirmation, input } = ask;
+    let Ask { sandbox, mut command, confirmation } = ask;
     let (tenant, who) = (caller.tenant.clone(), caller.clone());
     let tenant = service.registry(move |registry| registry.tenant(&tenant)).await?;
     let quotas = tenant.map(|tenant| tenant.quotas).unwrap_or_default();
@@ -77,7 +76,7 @@ pub(crate) async fn start(
         .await?;
     let admitted = service.quota.admit(&caller.tenant, &quotas, Instant::now())?;
     let order = Begun { sandbox, command, judged, confirmation };
-    launch(service, caller, order, input, admitted)
+    launch(service, caller, order, admitted)
 }
 
 /// What was let begin.
@@ -100,7 +99,13 @@ fn may_begin(
         service.metrics.violation(judged.record.risk.name(), judged.decision.name());
     }
     match judged.decision {
-        Decision::Confirm if !asked => Err(ask_for_approval(service, caller, sandbox, judged)?),
+        Decision::Confirm if command.input.is_none() => {
+            let title = "what has to be confirmed has all of its input with it, not `open_stdin`";
+            Err(refused("unconfirmed", title, judged))
+        }
+        Decision::Confirm if !asked => {
+            Err(ask_for_approval(service, caller, (sandbox, command), judged)?)
+        }
         Decision::Allow | Decision::Confirm => Ok(()),
         Decision::Block => {
             let operation = session.refuse(sandbox, command, judged, "blocked")?;
@@ -114,13 +119,14 @@ fn may_begin(
 fn approved(
     service: &Service,
     caller: &Caller,
-    judged: Judged,
+    (command, judged): (&Command, Judged),
     confirmation: Option<String>,
 ) -> Result<VerdictRecord, Problem> {
     let (Decision::Confirm, Some(id)) = (judged.decision, confirmation) else {
         return Ok(judged.record);
     };
-    let used = service.parts.registry.use_up(&caller.tenant, &id, &judged.hash, service.now());
+    let used =
+        service.parts.registry.use_up(&caller.tenant, &id, &bound(&judged, command), service.now());
     let by = used.map_err(|error| Problem::internal(ctrlz_engine::in_full(&error)))?;
     if by.is_none() {
         let title = "the confirmation is not one that was approved for this operation as it is now, \
@@ -139,10 +145,17 @@ fn refused(kind: &str, title: &str, judged: &Judged) -> Problem {
         .with("rules", judged.record.rules.clone())
 }
 
+/// What a confirmation is bound to: all that an approval is, and what the command reads.
+fn bound(judged: &Judged, command: &Command) -> String {
+    let input = auth::digest(command.input.as_deref().unwrap_or_default());
+    let input: String = input.iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}-{input}", judged.hash)
+}
+
 fn ask_for_approval(
     service: &Arc<Service>,
     caller: &Caller,
-    sandbox: &Sandbox,
+    (sandbox, command): (&Sandbox, &Command),
     judged: &Judged,
 ) -> Result<Problem, Problem> {
     let now = service.now();
@@ -160,7 +173,7 @@ fn ask_for_approval(
         sandbox: sandbox.name.to_string(),
         title: judged.title.chars().take(TITLE).collect(),
         reasons: judged.reasons.clone(),
-        hash: judged.hash.clone(),
+        hash: bound(judged, command),
         asked_by: caller.token.clone(),
         created: now,
         expires: Timestamp(now.0.saturating_add(CONFIRMATION)),
@@ -183,7 +196,6 @@ fn launch(
     service: &Arc<Service>,
     caller: &Caller,
     begun: Begun,
-    input: Option<Vec<u8>>,
     admitted: Admitted,
 ) -> Result<Arc<Process>, Problem> {
     let Begun { sandbox, command, judged, confirmation } = begun;
@@ -199,9 +211,10 @@ fn launch(
         log: Log::default(),
         ended: watch::Sender::new(None),
         ends,
+        is_given_up: AtomicBool::new(false),
     });
     service.processes.add(&process);
-    if let Some(input) = input {
+    if let Some(input) = command.input.clone() {
         let process = Arc::clone(&process);
         tokio::spawn(async move {
             // A command that does not read all of its input has its reasons.
@@ -219,12 +232,15 @@ fn launch(
         let timing = Timing::begin(&service, "run");
         let process = Arc::clone(&running);
         // One after the other: who waits for the sandbox takes nobody's turn.
-        let alone = service.sandboxes.alone(&caller.tenant, sandbox.id).await;
+        let alone = service.sandboxes.alone(&caller.tenant, sandbox.name.as_str()).await;
         let turn = admitted.turn().await;
         let ran = blocking(move || {
             // Given up when the command has ended.
             let _held = (alone, turn?, admitted);
-            let verdict = approved(&service, &caller, judged, confirmation)?;
+            if process.is_given_up.load(Ordering::Relaxed) {
+                return Err(Problem::of_kind("conflict", "it was ended before it began"));
+            }
+            let verdict = approved(&service, &caller, (&command, judged), confirmation)?;
             let backend = &service.parts.backend;
             let session = backend.open(&caller.tenant, caller.actor())?;
             run(&*session, &sandbox, (&command, verdict, streams), &process)

@@ -4,16 +4,18 @@ use ctrlz_core::store::StoreError;
 use ctrlz_core::tenancy::{Registry, Role, TenantName, Token};
 use ctrlz_core::time::Timestamp;
 
-use crate::auth;
 use crate::problem::Problem;
+use crate::{auth, idempotency};
 
-/// Makes a token for the service's administrator when nobody has one that is valid; answers it. It
+/// What a service does when it is sure to begin: it answers what one before it left unanswered, and
+/// makes a token for the service's administrator when nobody has one that is valid; answers it. It
 /// is told once: only its digest is kept.
 ///
 /// # Errors
 /// When the registry cannot be read or written, or there are no random numbers.
 pub fn first_token(registry: &dyn Registry, now: Timestamp) -> Result<Option<String>, Problem> {
     let failed = |error: StoreError| Problem::internal(ctrlz_engine::in_full(&error));
+    idempotency::end_unfinished(registry)?;
     let owner = TenantName::owner();
     let is_valid = |token: &Token| {
         token.role == Role::Admin

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use ctrlz_core::tenancy::Replay;
+use ctrlz_core::tenancy::{Registry, Replay};
 use ctrlz_core::time::Timestamp;
 
 use crate::auth::Caller;
@@ -96,6 +96,20 @@ async fn answered(
         Ok(Response::from_parts(parts, Body::from(body)))
     });
     answer.await.map_err(|error| Problem::internal(error.to_string()))?
+}
+
+/// Answers what the service before this one did not come to answer.
+///
+/// # Errors
+/// When the registry cannot be written.
+pub(crate) fn end_unfinished(registry: &dyn Registry) -> Result<(), Problem> {
+    let title = "the service was killed while it carried this out";
+    let problem = Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "interrupted", title)
+        .hint("the sandbox's operations tell how far it came; ask again with another key");
+    let body = serde_json::to_vec(&problem).map_err(|e| Problem::internal(e.to_string()))?;
+    registry
+        .end_answers(problem.status().as_u16(), &body)
+        .map_err(|error| Problem::internal(ctrlz_engine::in_full(&error)))
 }
 
 /// Marks an answer with a secret, which is kept nowhere.

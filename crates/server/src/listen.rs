@@ -142,7 +142,7 @@ async fn drain(service: &Service) {
         let running = service.processes.running();
         for process in &running {
             // One that has ended meanwhile needs none.
-            let _ = process.ends.signal(signal);
+            let _ = process.signal(signal);
         }
         let ended = async {
             for process in &running {

@@ -161,6 +161,8 @@ pub struct Command {
     pub take_back: bool,
     /// Keep a named snapshot of the point before it.
     pub snapshot: bool,
+    /// What it reads; `None` when that is not known beforehand.
+    pub input: Option<Vec<u8>>,
 }
 
 /// What the validator said.

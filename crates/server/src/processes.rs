@@ -6,6 +6,7 @@ mod pump;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ctrlz_core::id::OperationId;
@@ -45,6 +46,8 @@ pub(crate) struct Process {
     pub(crate) ended: watch::Sender<Option<Arc<Ended>>>,
     /// Where its input and its signals go.
     pub(crate) ends: Ends,
+    /// Whether it was asked to end before it began.
+    pub(crate) is_given_up: AtomicBool,
 }
 
 impl Process {
@@ -54,6 +57,14 @@ impl Process {
         let seen = ended.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
         // The sender lives as long as the process.
         seen.unwrap_or_else(|| Arc::new(Err(Problem::internal("the process was forgotten"))))
+    }
+
+    /// Sends a signal. One that asks a process to end keeps one that waits from beginning.
+    pub(crate) fn signal(&self, number: u8) -> Result<(), Problem> {
+        if self.operation.borrow().is_none() && matches!(number, 1 | 2 | 3 | 9 | 15) {
+            self.is_given_up.store(true, Ordering::Relaxed);
+        }
+        self.ends.signal(number)
     }
 
     /// Whether it has ended.

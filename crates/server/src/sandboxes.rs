@@ -1,10 +1,9 @@
-//! Commands of one sandbox run one after the other, in the order in which they came. The engine sees to
+//! What is done to one sandbox is done one after the other, in the order in which they came. The engine sees to
 //! the first by a lock; whoever waits for that holds a thread.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use ctrlz_core::id::SandboxId;
 use ctrlz_core::tenancy::TenantName;
 use tokio::sync::OwnedMutexGuard;
 
@@ -12,19 +11,15 @@ type Door = tokio::sync::Mutex<()>;
 
 /// The sandboxes in which something runs, or waits for that.
 #[derive(Debug, Default)]
-pub(crate) struct Sandboxes(Mutex<HashMap<(TenantName, SandboxId), Weak<Door>>>);
+pub(crate) struct Sandboxes(Mutex<HashMap<(TenantName, String), Weak<Door>>>);
 
 impl Sandboxes {
-    /// Waits until no other command of the service is in the sandbox.
-    pub(crate) async fn alone(
-        &self,
-        tenant: &TenantName,
-        sandbox: SandboxId,
-    ) -> OwnedMutexGuard<()> {
+    /// Waits until nothing else of the service is done to the sandbox of that name.
+    pub(crate) async fn alone(&self, tenant: &TenantName, sandbox: &str) -> OwnedMutexGuard<()> {
         let door = {
             let mut doors = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             doors.retain(|_, door| door.strong_count() > 0);
-            let door = doors.entry((tenant.clone(), sandbox)).or_default();
+            let door = doors.entry((tenant.clone(), sandbox.to_owned())).or_default();
             door.upgrade().unwrap_or_else(|| {
                 let new = Arc::new(Door::default());
                 *door = Arc::downgrade(&new);

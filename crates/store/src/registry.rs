@@ -324,6 +324,14 @@ impl Registry for SqliteRegistry {
         })
     }
 
+    fn end_answers(&self, status: u16, body: &[u8]) -> Result<(), StoreError> {
+        self.write("keep answers", |tx| {
+            let sql = "UPDATE answers SET status = ?, body = ? WHERE status IS NULL";
+            tx.execute(sql, params![status, body])?;
+            Ok(())
+        })
+    }
+
     fn end_answer(
         &self,
         (token, key): (&str, &str),

@@ -121,6 +121,9 @@ fn of_two_that_begin_the_same_answer_one_gives_it() {
     let found = begin(11, 0).expect("it is there");
     assert_eq!((found.status, found.body.as_slice()), (Some(201), b"body".as_slice()));
     assert_eq!(begin(12, 11), None, "it was forgotten, being old");
+    registry.end_answers(500, b"cut short").expect("kept");
+    let found = begin(12, 0).expect("it is there");
+    assert_eq!((found.status, found.body.as_slice()), (Some(500), b"cut short".as_slice()));
     registry.end_answer(("token", "key"), None).expect("forgotten");
     assert_eq!(begin(13, 0), None);
 }

@@ -280,13 +280,23 @@ impl Task<'_> {
     /// The whole environment but the sandbox's name.
     fn environment(&self) -> Vec<(OsString, OsString)> {
         let config = self.config;
+        // What a service was started with is its own matter.
+        let is_known = |name: &OsString| self.store.is_none() || passes_from_service(name);
         let mut env: Vec<(OsString, OsString)> = std::env::vars_os()
-            .filter(|(name, _)| config.env_passes(name) && !config.env.contains_key(name))
+            .filter(|(name, _)| {
+                is_known(name) && config.env_passes(name) && !config.env.contains_key(name)
+            })
             .collect();
         env.extend(config.env.iter().map(|(name, value)| (name.clone(), value.clone())));
         env.retain(|(name, _)| name != SANDBOX_VARIABLE);
         env
     }
+}
+
+/// Variables of a service that its commands get.
+fn passes_from_service(name: &OsString) -> bool {
+    let name = name.to_string_lossy();
+    ["HOME", "LANG", "PATH", "TZ"].contains(&&*name) || name.starts_with("LC_")
 }
 
 /// What the kernel knows the place by that a workspace starts from: the same name may stand for

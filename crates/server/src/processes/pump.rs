@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use ctrlz_core::isolation::{GivenStreams, Streams};
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::unix::pipe;
@@ -36,6 +37,8 @@ pub(crate) fn pipes(input: bool) -> io::Result<(Ends, Outputs, Streams)> {
     let (from_output, output) = pair()?;
     let (from_error, error) = pair()?;
     let (signal_end, to_signals) = pair()?;
+    // Nobody reads them before the command begins.
+    rustix::io::ioctl_fionbio(&to_signals, true)?;
     let given = GivenStreams {
         input: Arc::new(input_end),
         output: Arc::new(output),
@@ -90,10 +93,13 @@ impl Ends {
     /// Sends a signal.
     pub(crate) fn signal(&self, number: u8) -> Result<(), Problem> {
         let signals = self.signals.lock().unwrap_or_else(PoisonError::into_inner);
-        let sent = signals.as_ref().is_some_and(|fd| rustix::io::write(fd, &[number]) == Ok(1));
-        match sent {
-            true => Ok(()),
-            false => Err(Problem::of_kind("conflict", "the process has ended")),
+        match signals.as_ref().map(|fd| rustix::io::write(fd, &[number])) {
+            Some(Ok(_)) => Ok(()),
+            Some(Err(Errno::AGAIN)) => {
+                let title = "the process has not taken the signals that it got before";
+                Err(Problem::of_kind("busy", title))
+            }
+            Some(Err(_)) | None => Err(Problem::of_kind("conflict", "the process has ended")),
         }
     }
 

@@ -28,6 +28,7 @@ async fn act(
     act: impl FnOnce(&SandboxCore<'_>, &Sandbox) -> Result<Done, EngineError> + Send + 'static,
 ) -> Result<Json<Done>, Problem> {
     let timing = Timing::begin(service, kind);
+    let _alone = service.sandboxes.alone(&caller.tenant, &name).await;
     let done =
         service.with_core(caller, move |core| act(core, &core.store().sandbox_named(&name)?)).await;
     timing.end(done.is_ok());

@@ -103,6 +103,13 @@ impl NewOperation {
             return Err(Problem::bad_request("`memory` must be bytes, more than 0"));
         }
         let env = self.env.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let input = match (self.stdin, self.open_stdin) {
+            (Some(_), true) => {
+                return Err(Problem::bad_request("`stdin` is all of it, or `open_stdin` is set"));
+            }
+            (None, true) => None,
+            (text, false) => Some(text.unwrap_or_default().into_bytes()),
+        };
         let command = Command {
             argv: argv.into_iter().map(OsString::from).collect(),
             env: env.collect(),
@@ -114,15 +121,9 @@ impl NewOperation {
             commit: self.commit.then(ConflictStrategy::default),
             take_back: self.take_back,
             snapshot: self.snapshot,
+            input,
         };
-        let input = match (self.stdin, self.open_stdin) {
-            (Some(_), true) => {
-                return Err(Problem::bad_request("`stdin` is all of it, or `open_stdin` is set"));
-            }
-            (None, true) => None,
-            (text, false) => Some(text.unwrap_or_default().into_bytes()),
-        };
-        Ok(Ask { sandbox, command, confirmation: self.confirmation, input })
+        Ok(Ask { sandbox, command, confirmation: self.confirmation })
     }
 }
 
@@ -217,5 +218,8 @@ pub(super) async fn get(
 
 /// What the seed's call answers a command that may not run, or failed.
 pub(super) fn outcome(answer: &Value) -> bool {
-    answer.get("exit_code").and_then(Value::as_i64) == Some(0)
+    let is = |path: &str, value: Value| answer.pointer(path) == Some(&value);
+    is("/exit_code", 0.into())
+        && is("/command/stopped", Value::Null)
+        && is("/taken_back", false.into())
 }

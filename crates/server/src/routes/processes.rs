@@ -262,6 +262,6 @@ pub(super) async fn signal(
     if !ctrlz_core::isolation::GivenStreams::SIGNALS.contains(&signal.signal) {
         return Err(Problem::bad_request("`signal` must be 1 to 31"));
     }
-    service.processes.get(&caller.tenant, &id)?.ends.signal(signal.signal)?;
+    service.processes.get(&caller.tenant, &id)?.signal(signal.signal)?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -68,10 +68,11 @@ pub(super) async fn execute(
         argv: vec!["/bin/sh".into(), "-c".into(), command.into()],
         take_back: true,
         snapshot: true,
+        input: Some(Vec::new()),
         ..Command::default()
     };
     let sandbox = sandbox_id.clone();
-    let ask = Ask { sandbox: sandbox_id, command, confirmation, input: Some(Vec::new()) };
+    let ask = Ask { sandbox: sandbox_id, command, confirmation };
     let process = start(&service, &caller, ask).await?;
     let result = match &*process.wait().await {
         Ok(result) => result.clone(),

@@ -38,6 +38,9 @@ pub(super) async fn put(
     Path(name): Path<String>,
     Body(quotas): Body<Quotas>,
 ) -> Result<Json<Value>, Problem> {
+    if quotas.running == Some(0) || quotas.memory == Some(0) {
+        return Err(Problem::bad_request("`running` and `memory` are more than 0"));
+    }
     let tenant = Tenant { name: parse(&name)?, created: service.now(), quotas };
     let answer = to_json(&tenant)?;
     let left = service.parts.backend.store_of(&tenant.name);
@@ -79,7 +82,7 @@ pub(super) async fn remove(
         true => {
             for process in service.processes.list(&removed, None) {
                 // One that has ended needs none.
-                let _ = process.ends.signal(9);
+                let _ = process.signal(9);
             }
             Ok(StatusCode::NO_CONTENT)
         }

@@ -59,10 +59,6 @@ impl Backend for Stores {
         let owner = TenantName::owner();
         let store = open(self.directory_of(&owner), &self.driver, Actor::system("health"));
         let store = store.and_then(|context| Ok(context.store().log_head().map(drop)?));
-        let launcher = match self.driver.process() {
-            Some(_) => None,
-            None => Some("it has ended; the next operation starts it anew".to_owned()),
-        };
         let space = crate::commands::space::require(&self.directory);
         let trouble = |result: Result<(), crate::failure::Failure>| {
             result.err().map(|failure| failure.in_words())
@@ -70,7 +66,6 @@ impl Backend for Stores {
         vec![
             Check { name: "store", trouble: trouble(store) },
             Check { name: "space", trouble: trouble(space) },
-            Check { name: "launcher", trouble: launcher },
         ]
     }
 }

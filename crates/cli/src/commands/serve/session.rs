@@ -1,6 +1,7 @@
 //! A tenant's store, as the service uses it: the steps are those of the command line.
 
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
@@ -14,6 +15,7 @@ use ctrlz_core::state::{Expected, MAX_VALUE, StateEntry, StateKey};
 use ctrlz_core::state_store::SealedValue;
 use ctrlz_core::tenancy::TenantName;
 use ctrlz_core::verdict::{Decision, Risk};
+use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_engine::{EngineError, NewNamed, RunReport, SandboxCore, StateChange};
 use ctrlz_policy::{Validator, Verdict};
 use ctrlz_server::{Base, Command, Judged, Order, Problem, Session};
@@ -66,8 +68,7 @@ impl Desk<'_> {
             [name, value].map(|w| w.as_os_str()).join("=".as_ref())
         };
         how.env = command.env.iter().map(variable).collect();
-        let folder = known_good::folder_of(sandbox);
-        let mut config = configuration(&how, &folder)?;
+        let mut config = configuration(&how, &self.folder_of(sandbox))?;
         config.network = command.network.unwrap_or(config.network);
         if let Some(most) = command.most_memory {
             let memory = config.limits.memory.map_or(most.0, |memory| memory.0.min(most.0));
@@ -94,7 +95,16 @@ impl Desk<'_> {
         let prepared = self.prepared(sandbox, command)?;
         let task = self.task(&prepared);
         let verdict = task.verdict(&sandbox.root, &sandbox.base)?;
-        let (verdict, record) = verdict.in_light_of(Some((self.context.store(), sandbox)))?;
+        let (mut verdict, mut record) =
+            verdict.in_light_of(Some((self.context.store(), sandbox)))?;
+        let input = command.input.as_deref().unwrap_or_default();
+        if reads_programs(&record) && !input.is_empty() {
+            let read = self.read_as_program((sandbox, &prepared), &command.argv, input)?;
+            if read.risk > verdict.risk {
+                record = VerdictRecord { configuration: record.configuration, ..read.record() };
+                verdict = read;
+            }
+        }
         let decision = decision(&verdict);
         let hash = match decision {
             Decision::Confirm => task.hash(&sandbox.root, &sandbox.base, Some(sandbox), &record)?,
@@ -102,6 +112,29 @@ impl Desk<'_> {
         };
         let reasons = approval::reasons(&verdict);
         Ok(Judged { decision, record, title: task.title(), reasons, hash })
+    }
+
+    /// What the validator says of a command that may carry out what it reads.
+    fn read_as_program(
+        &self,
+        (sandbox, prepared): (&Sandbox, &Prepared),
+        argv: &[OsString],
+        input: &[u8],
+    ) -> Result<Verdict, Failure> {
+        let mut text = Vec::new();
+        for word in argv {
+            let parts: Vec<&[u8]> = word.as_bytes().split(|byte| *byte == b'\'').collect();
+            text.extend([b"'", &*parts.join(&b"'\\''"[..]), b"' "].concat());
+        }
+        // A line that the input does not have.
+        let end = ctrlz_server::word(16).map_err(super::told)?;
+        text.extend(
+            [format!("<<'{end}'\n").as_bytes(), input, b"\n", end.as_bytes(), b"\n"].concat(),
+        );
+        let (config, here) = (&prepared.config, sandbox.mount_point());
+        let context = approval::context(&sandbox.root, &sandbox.base, here, config);
+        let (packs, _) = policy::packs_in(Path::new("/"), Some(config))?;
+        Ok(Validator::with_packs(context, packs).command(&text))
     }
 
     fn task<'t>(&'t self, prepared: &'t Prepared) -> Task<'t> {
@@ -178,6 +211,14 @@ impl Desk<'_> {
         crate::places::canonical(&folder)
     }
 
+    /// The folder whose configuration is a sandbox's. A folder that began empty has none: whatever lies
+    /// there was written by the sandbox that it would be about.
+    fn folder_of(&self, sandbox: &Sandbox) -> PathBuf {
+        let own = workspaces(self.all);
+        let is_own = own.canonicalize().is_ok_and(|own| sandbox.base.starts_with(own));
+        if is_own { PathBuf::from("/") } else { known_good::folder_of(sandbox) }
+    }
+
     /// Where the folders of this tenant's sandboxes lie.
     fn workspaces(&self) -> PathBuf {
         workspaces(self.all).join(self.tenant.as_str())
@@ -205,7 +246,7 @@ impl Desk<'_> {
         let Some(value) = value else { return put(StateChange::Deleted) };
         let newest = self.context.store().history(sandbox.id, key)?;
         let was_sealed = newest.first().is_some_and(|entry| entry.sealed.is_some());
-        let config = known_good::configuration_of(sandbox)?;
+        let config = configuration(&CommandArguments::plain()?, &self.folder_of(sandbox))?;
         let is_sensitive = config.sensitive.iter().any(|pattern| pattern.matches(key.as_str()));
         if !(was_sealed || is_sensitive) || value.len() > MAX_VALUE {
             return put(StateChange::Plain(value));
@@ -236,7 +277,7 @@ impl Desk<'_> {
     }
 
     fn check_(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Failure> {
-        let folder = sandbox.map_or_else(|| PathBuf::from("/"), known_good::folder_of);
+        let folder = sandbox.map_or_else(|| PathBuf::from("/"), |sandbox| self.folder_of(sandbox));
         let config = configuration(&CommandArguments::plain()?, &folder)?;
         let context = match sandbox {
             Some(one) => approval::context(&one.root, &one.base, one.mount_point(), &config),
@@ -269,6 +310,20 @@ fn own_files_alone(root: &Root) -> Result<(), Failure> {
     }
     let message = "files of many owners, as an image has, need a service that runs as root";
     Err(Failure::new(REFUSED, "root", message).hint("`ctrlz exec` runs in it without the service"))
+}
+
+/// Programs that carry out what they read.
+const INTERPRETERS: [&str; 14] = [
+    "ash", "bash", "busybox", "dash", "fish", "ksh", "lua", "mksh", "node", "perl", "php", "ruby",
+    "sh", "zsh",
+];
+
+/// Whether a command calls one that may.
+fn reads_programs(record: &VerdictRecord) -> bool {
+    let is_one = |name: &String| {
+        INTERPRETERS.contains(&name.as_str()) || name.starts_with("python") || name == "xargs"
+    };
+    record.programs.iter().any(is_one)
 }
 
 /// What follows from a verdict where nobody sits at a terminal who could be told: high risk always

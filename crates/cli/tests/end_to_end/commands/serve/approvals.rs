@@ -44,6 +44,45 @@ fn an_approval_is_for_one_operation_and_is_used_once() {
 }
 
 #[test]
+fn what_a_command_reads_is_judged_and_approved_with_it() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.sandbox("web");
+    let path = "/v1/sandboxes/web/operations";
+    let blocked = json!({ "argv": ["/bin/sh"], "stdin": "echo it; rm -rf --no-preserve-root /" });
+    assert_eq!(admin.post(path, &blocked).is(400).json()["kind"], "blocked");
+    // What nobody carries out is data.
+    let data = json!({ "argv": ["cat"], "stdin": "rm -rf --no-preserve-root /" });
+    let read = admin.post(path, &data).is(200).json();
+    assert_eq!(read["stdout"], "rm -rf --no-preserve-root /", "{read}");
+    let risky = |input: &str, id: Option<&str>| {
+        let asked = json!({ "script": format!("{RISKY}; sh"), "stdin": input, "confirmation": id });
+        admin.post(path, &asked)
+    };
+    let asked = risky("echo seen", None).is(409).json();
+    let id = asked["confirmation"].as_str().expect("an id");
+    admin.post(&format!("/v1/confirmations/{id}/approve"), &Value::Null).is(204);
+    assert_eq!(risky("echo unseen", Some(id)).is(409).json()["kind"], "not-approved");
+    assert_eq!(risky("echo seen", Some(id)).is(200).json()["stdout"], "seen\n");
+    let open = json!({ "script": RISKY, "open_stdin": true });
+    assert_eq!(admin.post(path, &open).is(409).json()["confirmation"], Value::Null);
+}
+
+#[test]
+fn what_a_sandbox_wrote_itself_does_not_configure_it() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.sandbox("web");
+    std::fs::write(scene.root.join("secret"), "hunter2: 1").expect("written");
+    let link = scene.root.join("secret").display().to_string();
+    admin.run("web", &format!("ln -s {link} ctrlz.yaml"));
+    admin.post("/v1/sandboxes/web/commit", &json!({})).is(200);
+    admin.run("web", "true");
+}
+
+#[test]
 fn what_is_refused_stands_in_the_journal() {
     let scene = Scene::new();
     let service = Service::start(&scene);
