@@ -223,3 +223,21 @@ pub(super) fn outcome(answer: &Value) -> bool {
         && is("/command/stopped", Value::Null)
         && is("/taken_back", false.into())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_stopped_or_taken_back_is_no_success_whatever_its_code() {
+        let answer = |code: i32, stopped: Value, taken_back: bool| {
+            let command = json!({ "stopped": stopped });
+            json!({ "exit_code": code, "command": command, "taken_back": taken_back })
+        };
+        assert!(outcome(&answer(0, Value::Null, false)));
+        assert!(!outcome(&answer(1, Value::Null, false)));
+        assert!(!outcome(&answer(0, json!({ "limit": "memory" }), false)));
+        assert!(!outcome(&answer(0, Value::Null, true)));
+        assert!(!outcome(&Value::Null));
+    }
+}

@@ -82,6 +82,7 @@ fn more_than_a_tenant_may_use_is_refused_and_told_when_to_come_again() {
     let admin = service.admin();
     let quotas = json!({ "sandboxes": 1, "per_minute": 2, "memory": 1 << 30 });
     admin.put("/v1/tenants/small", &quotas).is(200);
+    admin.put("/v1/tenants/small", &json!({ "running": 0 })).is(400);
     let token = admin.token("small", "operator");
     let small = service.with(&token);
     small.sandbox("one");
