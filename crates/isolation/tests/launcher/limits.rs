@@ -107,7 +107,8 @@ fn observer(place: &Place) {
     assert_eq!((report.exit, report.stopped), (Exit::Signal(9), Some(Stopped::Unusual)));
     assert_eq!(third.0.len(), 3);
     assert!(third.0.iter().all(|reading| reading.memory > 0), "{:?}", third.0);
-    assert!(third.0[2].elapsed > third.0[0].elapsed);
+    // Looks that were held up come one after the other, within a tick of that clock.
+    assert!(third.0[2].elapsed >= third.0[0].elapsed, "{:?}", third.0);
     drop(prepared);
     assert_eq!(driver.measure(seen.expect("begun")), None);
 }
