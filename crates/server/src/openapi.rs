@@ -20,8 +20,7 @@ use crate::routes;
 struct Whole;
 
 /// The description, as JSON.
-#[must_use]
-pub fn document() -> &'static str {
+pub(crate) fn document() -> &'static str {
     static TEXT: OnceLock<String> = OnceLock::new();
     TEXT.get_or_init(|| {
         let (_, calls) = routes::documented().split_for_parts();

@@ -148,12 +148,14 @@ impl Quota {
 
 impl Line {
     fn pass(&mut self, most: Option<u32>, now: Instant) -> Result<(), Problem> {
+        let Some(most) = most else {
+            self.begun.clear();
+            return Ok(());
+        };
         while self.begun.front().is_some_and(|at| now.duration_since(*at) >= MINUTE) {
             self.begun.pop_front();
         }
-        if let Some(most) = most
-            && self.begun.len() >= most as usize
-        {
+        if self.begun.len() >= most as usize {
             let oldest = self.begun.front().map_or(MINUTE, |at| MINUTE - now.duration_since(*at));
             let title = format!("this tenant may begin {most} operations a minute");
             return Err(too_many(title, oldest.as_secs() + 1));

@@ -8,12 +8,14 @@ use ctrlz_core::id::OperationId;
 use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::workspace::ConflictStrategy;
-use ctrlz_engine::{CommitOptions, EngineError, RollbackOptions, RollbackTarget, SandboxCore};
+use ctrlz_engine::{
+    CommitOptions, EngineError, RollbackOptions, RollbackTarget, SandboxCore, UndoReport,
+};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extract::{Body, Path, parse};
-use super::views::{Counts, Done};
+use super::views::Done;
 use crate::auth::{Acting, Caller};
 use crate::metrics::Timing;
 use crate::problem::Problem;
@@ -35,6 +37,12 @@ async fn act(
     Ok(Json(done?))
 }
 
+/// What an undo or a redo did.
+fn of_undo(sandbox: &Sandbox, done: &UndoReport) -> Done {
+    let target = Some(done.target.id.to_string());
+    Done { target, ..Done::of(sandbox, Some(done.operation), Some(&done.counts)) }
+}
+
 fn paths(paths: &[String]) -> Result<Vec<RelPath>, Problem> {
     let parsed = paths.iter().map(|path| RelPath::parse(std::path::Path::new(path)));
     parsed
@@ -48,8 +56,8 @@ fn paths(paths: &[String]) -> Result<Vec<RelPath>, Problem> {
 pub(super) struct Committing {
     /// Only these paths and what lies below them; all when it is empty.
     paths: Vec<String>,
-    /// What to do with files that somebody else changed meanwhile: `refuse`, or another strategy of
-    /// `ctrlz commit --conflict`.
+    /// What to do with files that somebody else changed meanwhile: `fail`, `theirs`, `ours` or
+    /// `keep-both`, as `ctrlz commit --conflict` takes it.
     #[schema(value_type = String)]
     conflict: ConflictStrategy,
 }
@@ -68,13 +76,7 @@ pub(super) async fn commit(
     let options = CommitOptions { paths: paths(&committing.paths)?, strategy: committing.conflict };
     act(&service, &caller, "commit", name, move |core, sandbox| {
         let done = core.commit(sandbox, &options)?;
-        Ok(Done {
-            sandbox: sandbox.name.to_string(),
-            operation: Some(done.operation.to_string()),
-            target: None,
-            left_behind: None,
-            counts: Some(Counts::of(&done.counts)),
-        })
+        Ok(Done::of(sandbox, Some(done.operation), Some(&done.counts)))
     })
     .await
 }
@@ -91,13 +93,7 @@ pub(super) async fn discard(
 ) -> Result<Json<Done>, Problem> {
     act(&service, &caller, "discard", name, |core, sandbox| {
         let counts = core.discard(sandbox)?;
-        Ok(Done {
-            sandbox: sandbox.name.to_string(),
-            operation: None,
-            target: None,
-            left_behind: None,
-            counts: Some(Counts::of(&counts)),
-        })
+        Ok(Done::of(sandbox, None, Some(&counts)))
     })
     .await
 }
@@ -127,13 +123,7 @@ pub(super) async fn undo(
     let operation: Option<OperationId> = undoing.operation.as_deref().map(parse).transpose()?;
     act(&service, &caller, "undo", name, move |core, sandbox| {
         let done = core.undo(sandbox, operation, undoing.conflict)?;
-        Ok(Done {
-            sandbox: sandbox.name.to_string(),
-            operation: Some(done.operation.to_string()),
-            target: Some(done.target.id.to_string()),
-            left_behind: None,
-            counts: Some(Counts::of(&done.counts)),
-        })
+        Ok(of_undo(sandbox, &done))
     })
     .await
 }
@@ -160,13 +150,7 @@ pub(super) async fn redo(
 ) -> Result<Json<Done>, Problem> {
     act(&service, &caller, "redo", name, move |core, sandbox| {
         let done = core.redo(sandbox, redoing.conflict)?;
-        Ok(Done {
-            sandbox: sandbox.name.to_string(),
-            operation: Some(done.operation.to_string()),
-            target: Some(done.target.id.to_string()),
-            left_behind: None,
-            counts: Some(Counts::of(&done.counts)),
-        })
+        Ok(of_undo(sandbox, &done))
     })
     .await
 }
@@ -204,13 +188,8 @@ pub(super) async fn rollback(
     let options = RollbackOptions { paths: paths(&returning.paths)?, thorough: false };
     act(&service, &caller, "rollback", name, move |core, sandbox| {
         let done = core.rollback(sandbox, target, &options)?;
-        Ok(Done {
-            sandbox: sandbox.name.to_string(),
-            operation: Some(done.operation.to_string()),
-            target: None,
-            left_behind: Some(done.left_behind.to_string()),
-            counts: done.counts.as_ref().map(Counts::of),
-        })
+        let left_behind = Some(done.left_behind.to_string());
+        Ok(Done { left_behind, ..Done::of(sandbox, Some(done.operation), done.counts.as_ref()) })
     })
     .await
 }

@@ -1,5 +1,7 @@
 //! What calls answer: the objects of docs/json.md.
 
+use ctrlz_core::changeset::ChangeCounts;
+use ctrlz_core::id::OperationId;
 use ctrlz_core::lifecycle::Lifecycle;
 use ctrlz_core::operation::Operation;
 use ctrlz_core::sandbox::Sandbox;
@@ -156,8 +158,8 @@ pub(crate) struct Counts {
 }
 
 impl Counts {
-    pub(crate) fn of(counts: &ctrlz_core::changeset::ChangeCounts) -> Self {
-        let ctrlz_core::changeset::ChangeCounts { added, modified, deleted, metadata } = *counts;
+    pub(crate) fn of(counts: &ChangeCounts) -> Self {
+        let ChangeCounts { added, modified, deleted, metadata } = *counts;
         Self { added, modified, deleted, metadata }
     }
 }
@@ -177,6 +179,23 @@ pub(crate) struct Done {
     pub(crate) left_behind: Option<String>,
     /// What changed.
     pub(crate) counts: Option<Counts>,
+}
+
+impl Done {
+    /// What an operation on a sandbox changed.
+    pub(crate) fn of(
+        sandbox: &Sandbox,
+        operation: Option<OperationId>,
+        counts: Option<&ChangeCounts>,
+    ) -> Self {
+        Self {
+            sandbox: sandbox.name.to_string(),
+            operation: operation.map(|id| id.to_string()),
+            target: None,
+            left_behind: None,
+            counts: counts.map(Counts::of),
+        }
+    }
 }
 
 /// A page of a list, the newest first unless it says otherwise.
