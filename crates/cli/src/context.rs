@@ -108,6 +108,16 @@ impl Context {
         &self.store
     }
 
+    /// From now on it is somebody else who acts.
+    pub(crate) fn act_as(&mut self, actor: Actor) {
+        crate::store::inner(&mut self.store).act_as(actor);
+    }
+
+    /// The store stays open when the command has ended.
+    pub(crate) fn keep_open(&mut self) {
+        crate::store::inner(&mut self.store).keep_open();
+    }
+
     /// What operations used.
     pub(crate) fn tracker(&self) -> StateTracker<'_> {
         StateTracker::new(&self.store, self.isolation.driver(), &self.samples)

@@ -48,3 +48,15 @@ pub(crate) fn open_as(directory: &Path, actor: Actor) -> Result<OpenStore, Store
         None => FaultStore::counting(store),
     })
 }
+
+/// The store itself, to set it up.
+#[cfg(not(feature = "faults"))]
+pub(crate) fn inner(store: &mut OpenStore) -> &mut SqliteStore {
+    store
+}
+
+/// The store itself, to set it up.
+#[cfg(feature = "faults")]
+pub(crate) fn inner(store: &mut OpenStore) -> &mut SqliteStore {
+    store.inner_mut()
+}

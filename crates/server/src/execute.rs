@@ -11,7 +11,7 @@ use ctrlz_core::operation::{Exit, Stopped};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::store::StoreError;
-use ctrlz_core::tenancy::Confirmation;
+use ctrlz_core::tenancy::{Confirmation, Quotas};
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::{Approval, Approver, VerdictRecord};
@@ -55,9 +55,32 @@ pub(crate) async fn start(
     ask: Ask,
 ) -> Result<Arc<Process>, Problem> {
     let Ask { sandbox, mut command, confirmation } = ask;
-    let (tenant, who) = (caller.tenant.clone(), caller.clone());
-    let tenant = service.registry(move |registry| registry.tenant(&tenant)).await?;
-    let quotas = tenant.map(|tenant| tenant.quotas).unwrap_or_default();
+    let who = caller.clone();
+    let (inner, asked) = (Arc::clone(service), confirmation.is_some());
+    let (sandbox, command, judged, quotas) = service
+        .with(caller, move |session| {
+            let quotas = quotas(&inner, &who)?;
+            bound_memory(&mut command, &quotas)?;
+            let sandbox = on_core(session, |core| Ok(core.store().sandbox_named(&sandbox)?))?;
+            let judged = session.judge(&sandbox, &command)?;
+            may_begin(&inner, &who, session, (&sandbox, &command, &judged), asked)?;
+            Ok((sandbox, command, judged, quotas))
+        })
+        .await?;
+    let admitted = service.quota.admit(&caller.tenant, &quotas, Instant::now())?;
+    let order = Begun { sandbox, command, judged, confirmation };
+    launch(service, caller, order, admitted)
+}
+
+/// What the caller's tenant may do.
+fn quotas(service: &Service, caller: &Caller) -> Result<Quotas, Problem> {
+    let found = service.parts.registry.tenant(&caller.tenant);
+    let tenant = found.map_err(|error| Problem::internal(ctrlz_engine::in_full(&error)))?;
+    Ok(tenant.map(|tenant| tenant.quotas).unwrap_or_default())
+}
+
+/// Errs when a command asks for more memory than it may have.
+fn bound_memory(command: &mut Command, quotas: &Quotas) -> Result<(), Problem> {
     if let (Some(most), Some(memory)) = (quotas.memory, command.memory)
         && memory.0 > most
     {
@@ -65,18 +88,7 @@ pub(crate) async fn start(
         return Err(Problem::new(StatusCode::FORBIDDEN, "quota", title));
     }
     command.most_memory = quotas.memory.map(ByteSize);
-    let (inner, asked) = (Arc::clone(service), confirmation.is_some());
-    let (sandbox, command, judged) = service
-        .with(caller, move |session| {
-            let sandbox = on_core(session, |core| Ok(core.store().sandbox_named(&sandbox)?))?;
-            let judged = session.judge(&sandbox, &command)?;
-            may_begin(&inner, &who, session, (&sandbox, &command, &judged), asked)?;
-            Ok((sandbox, command, judged))
-        })
-        .await?;
-    let admitted = service.quota.admit(&caller.tenant, &quotas, Instant::now())?;
-    let order = Begun { sandbox, command, judged, confirmation };
-    launch(service, caller, order, admitted)
+    Ok(())
 }
 
 /// What was let begin.

@@ -24,6 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Frames (pages) in the log from which it is folded into the database. An operation writes about
 /// five. Reading one takes the next process about 1 µs, folding a whole log some flushes.
 const LOG_LIMIT: i32 = 128;
+/// The same where a process keeps the database open: then nobody has to read all of the log.
+const LONG_LOG_LIMIT: i32 = 2048;
 
 /// The database and its place.
 pub(crate) struct Database {
@@ -31,6 +33,8 @@ pub(crate) struct Database {
     path: PathBuf,
     /// Frames in the log after this connection's last commit.
     log_frames: Arc<AtomicI32>,
+    /// From how many on it is folded.
+    log_limit: i32,
     /// Whether a busy database is waited for.
     patient: Arc<AtomicBool>,
 }
@@ -73,7 +77,12 @@ impl Database {
             frames.store(pages, Ordering::Relaxed);
             Ok(())
         }))?;
-        Ok(Self { connection, path: path.to_owned(), log_frames, patient })
+        Ok(Self { connection, path: path.to_owned(), log_frames, log_limit: LOG_LIMIT, patient })
+    }
+
+    /// See [`crate::SqliteStore::keep_open`].
+    pub(crate) fn keep_open(&mut self) {
+        self.log_limit = LONG_LOG_LIMIT;
     }
 
     fn check(&self, dir: &Path) -> Result<(), StoreError> {
@@ -148,7 +157,7 @@ impl Database {
             // Should this fail, later commits are flushed without need: slower, but safe.
             let _ = self.set_synchronous("NORMAL");
         }
-        if result.is_ok() && self.log_frames.load(Ordering::Relaxed) >= LOG_LIMIT {
+        if result.is_ok() && self.log_frames.load(Ordering::Relaxed) >= self.log_limit {
             self.fold_log();
         }
         result

@@ -47,6 +47,17 @@ impl SqliteStore {
         self.actor = actor;
         self
     }
+
+    /// From now on it is for somebody else.
+    pub fn act_as(&mut self, actor: Actor) {
+        self.actor = actor;
+    }
+
+    /// Lets the log grow longer before it is folded into the database: this process keeps the store
+    /// open, so that nobody has to read the log from its beginning.
+    pub fn keep_open(&mut self) {
+        self.db.keep_open();
+    }
 }
 
 impl Store for SqliteStore {

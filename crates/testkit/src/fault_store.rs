@@ -76,6 +76,11 @@ impl<S> FaultStore<S> {
         &self.inner
     }
 
+    /// The store behind, to set it up.
+    pub fn inner_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
     fn pass<T>(
         &self,
         action: &'static str,

@@ -8,8 +8,10 @@ use ctrlz_core::tenancy::TenantName;
 use ctrlz_isolation::launcher::LauncherDriver;
 use ctrlz_server::{Backend, Check, Problem, Session};
 
+use super::pool::{Lease, Pool};
 use super::session::Desk;
 use super::{foreign, open, problem};
+use crate::failure::Failure;
 
 /// Where the stores of tenants lie, in that of the owner.
 const TENANTS: &str = "tenants";
@@ -18,17 +20,24 @@ const TENANTS: &str = "tenants";
 pub(super) struct Stores {
     directory: PathBuf,
     driver: Arc<LauncherDriver>,
+    pool: Pool,
     /// What tenants do not see of the host, as it was when the service began.
     foreign: Vec<PathBuf>,
 }
 
 impl Stores {
     pub(super) fn new(directory: PathBuf, driver: Arc<LauncherDriver>) -> Self {
-        Self { directory, driver, foreign: foreign::paths() }
+        Self { directory, driver, pool: Pool::default(), foreign: foreign::paths() }
     }
 
     fn directory_of(&self, tenant: &TenantName) -> PathBuf {
         directory_of(&self.directory, tenant)
+    }
+
+    /// A tenant's store, open; one that is open already where there is one.
+    fn lease(&self, tenant: &TenantName, actor: Actor) -> Result<Lease<'_>, Failure> {
+        let directory = self.directory_of(tenant);
+        self.pool.lease(directory, actor, |directory, actor| open(directory, &self.driver, actor))
     }
 }
 
@@ -42,9 +51,8 @@ pub(super) fn directory_of(all: &Path, tenant: &TenantName) -> PathBuf {
 
 impl Backend for Stores {
     fn open(&self, tenant: &TenantName, actor: Actor) -> Result<Box<dyn Session + '_>, Problem> {
-        let context = open(self.directory_of(tenant), &self.driver, actor).map_err(problem)?;
         Ok(Box::new(Desk {
-            context,
+            context: self.lease(tenant, actor).map_err(problem)?,
             all: &self.directory,
             foreign: &self.foreign,
             tenant: tenant.clone(),
@@ -57,12 +65,10 @@ impl Backend for Stores {
 
     fn check(&self) -> Vec<Check> {
         let owner = TenantName::owner();
-        let store = open(self.directory_of(&owner), &self.driver, Actor::system("health"));
+        let store = self.lease(&owner, Actor::system("health"));
         let store = store.and_then(|context| Ok(context.store().log_head().map(drop)?));
         let space = crate::commands::space::require(&self.directory);
-        let trouble = |result: Result<(), crate::failure::Failure>| {
-            result.err().map(|failure| failure.in_words())
-        };
+        let trouble = |result: Result<(), Failure>| result.err().map(|failure| failure.in_words());
         vec![
             Check { name: "store", trouble: trouble(store) },
             Check { name: "space", trouble: trouble(space) },

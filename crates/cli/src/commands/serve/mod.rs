@@ -2,6 +2,7 @@
 
 mod backend;
 mod foreign;
+mod pool;
 mod session;
 mod token;
 

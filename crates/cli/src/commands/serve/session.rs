@@ -21,12 +21,13 @@ use ctrlz_policy::{Validator, Verdict};
 use ctrlz_server::{Base, Command, Judged, Order, Problem, Session};
 use serde_json::Value;
 
+use super::pool::Lease;
 use super::problem;
 use crate::arguments::CommandArguments;
 use crate::commands::run::configuration;
 use crate::commands::task::Task;
 use crate::commands::{approval, archive, automatic, gc, known_good, policy};
-use crate::context::{Context, WhenBusy};
+use crate::context::WhenBusy;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::{judging, root, show, state_key};
 
@@ -40,7 +41,7 @@ pub(super) fn workspaces(store: &Path) -> PathBuf {
 
 /// An open store.
 pub(super) struct Desk<'a> {
-    pub(super) context: Context,
+    pub(super) context: Lease<'a>,
     /// The directory with the stores of all tenants.
     pub(super) all: &'a Path,
     /// What only the owner's sandboxes see of the host.
