@@ -35,6 +35,9 @@ pub(crate) struct DaemonArguments {
     /// Only tell what is wrong, do nothing about it
     #[arg(long)]
     pub(crate) no_remedies: bool,
+    /// End as after SIGTERM when standard input ends: for whoever starts it and may be killed
+    #[arg(long, hide = true)]
+    pub(crate) while_stdin: bool,
 }
 
 #[derive(Debug, Args)]

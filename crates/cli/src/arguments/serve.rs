@@ -18,6 +18,9 @@ pub(crate) struct ServeArguments {
     /// Listen where other machines can reach it, without TLS: only behind a proxy that has it
     #[arg(long)]
     pub(crate) insecure: bool,
+    /// Leave the background tasks of the stores to daemons that somebody else runs
+    #[arg(long)]
+    pub(crate) no_daemons: bool,
 }
 
 /// `ctrlz token`

@@ -73,8 +73,14 @@ pub(crate) fn daemon(arguments: &DaemonArguments, json: bool) -> Answer {
         Arc::new(move |task: &str, report: Report<'_>| reporter.report(task, &report)),
     )
     .map_err(failed)?;
-    loop {
-        let mut ready = [PollFd::new(&signals, PollFlags::IN)];
+    let input = std::io::stdin();
+    let mut asked = false;
+    while !asked {
+        // A pipe says that its other end is closed whatever is asked for.
+        let mut ready = vec![PollFd::new(&signals, PollFlags::IN)];
+        if arguments.while_stdin {
+            ready.push(PollFd::new(&input, PollFlags::empty()));
+        }
         match poll(&mut ready, Some(&CATCH_UP)) {
             Ok(0) => {
                 background.report_hanging(long_turn());
@@ -83,18 +89,18 @@ pub(crate) fn daemon(arguments: &DaemonArguments, json: bool) -> Answer {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(errno) => return Err(failed(errno.into())),
         }
+        asked = ready.get(1).is_some_and(|input| input.revents().contains(PollFlags::HUP));
         while let Some(received) = signals.receive().map_err(failed)? {
-            let asked = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
-            if asked.iter().any(|signal| signal.as_raw() == received.signal) {
-                for task in background.stop(patience()) {
-                    teller.left_behind(&task);
-                }
-                teller.catch_up();
-                lock.end().map_err(failed)?;
-                return show::done();
-            }
+            let ends = [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP];
+            asked |= ends.iter().any(|signal| signal.as_raw() == received.signal);
         }
     }
+    for task in background.stop(patience()) {
+        teller.left_behind(&task);
+    }
+    teller.catch_up();
+    lock.end().map_err(failed)?;
+    show::done()
 }
 
 /// Tells that a daemon ended otherwise than it should, and that this one goes on.

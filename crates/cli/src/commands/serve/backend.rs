@@ -10,6 +10,7 @@ use ctrlz_server::{Backend, Check, Problem, Session};
 
 use super::pool::{Lease, Pool};
 use super::session::Desk;
+use super::upkeep::Used;
 use super::{foreign, open, problem};
 use crate::failure::Failure;
 
@@ -21,13 +22,14 @@ pub(super) struct Stores {
     directory: PathBuf,
     driver: Arc<LauncherDriver>,
     pool: Pool,
+    used: Used,
     /// What tenants do not see of the host, as it was when the service began.
     foreign: Vec<PathBuf>,
 }
 
 impl Stores {
-    pub(super) fn new(directory: PathBuf, driver: Arc<LauncherDriver>) -> Self {
-        Self { directory, driver, pool: Pool::default(), foreign: foreign::paths() }
+    pub(super) fn new(directory: PathBuf, driver: Arc<LauncherDriver>, used: Used) -> Self {
+        Self { directory, driver, pool: Pool::default(), used, foreign: foreign::paths() }
     }
 
     fn directory_of(&self, tenant: &TenantName) -> PathBuf {
@@ -37,6 +39,7 @@ impl Stores {
     /// A tenant's store, open; one that is open already where there is one.
     fn lease(&self, tenant: &TenantName, actor: Actor) -> Result<Lease<'_>, Failure> {
         let directory = self.directory_of(tenant);
+        self.used.note(&directory);
         self.pool.lease(directory, actor, |directory, actor| open(directory, &self.driver, actor))
     }
 }

@@ -5,6 +5,7 @@ mod foreign;
 mod pool;
 mod session;
 mod token;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
@@ -21,6 +22,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use self::backend::Stores;
 pub(crate) use self::token::token;
+use self::upkeep::{Upkeep, Used};
 use super::{known_good, probe};
 use crate::Answer;
 use crate::arguments::ServeArguments;
@@ -50,8 +52,11 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
     std::env::set_current_dir("/").map_err(failed)?;
     let registry = registry(&directory)?;
     let registry = Arc::new(registry);
+    let used = Used::of(&directory);
+    let daemons = (!arguments.no_daemons).then(|| Upkeep::start(used.clone()));
+    let daemons = daemons.transpose().map_err(failed)?;
     let service = Service::new(Parts {
-        backend: Arc::new(Stores::new(directory, Arc::new(driver))),
+        backend: Arc::new(Stores::new(directory, Arc::new(driver), used)),
         registry: Arc::<SqliteRegistry>::clone(&registry),
         now: clock::now,
         version: env!("CARGO_PKG_VERSION"),
@@ -88,6 +93,8 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         ctrlz_server::serve(Arc::clone(&service), listeners, stop).await;
         Ok::<(), Failure>(())
     });
+    // After the last operation, so that what happened in it is sent on, too.
+    drop(daemons);
     served?;
     show::done()
 }

@@ -7,6 +7,7 @@ mod lives;
 mod processes;
 mod repeated;
 mod tenants;
+mod upkeep;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
