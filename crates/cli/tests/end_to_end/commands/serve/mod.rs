@@ -7,6 +7,7 @@ mod lives;
 mod processes;
 mod repeated;
 mod tenants;
+mod tls;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
