@@ -11,6 +11,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::listen::{Connections, Tls};
+
 /// What an operation was and how it ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Operation {
@@ -49,6 +51,9 @@ pub(crate) struct Metrics {
     requests: Family<Http, Counter>,
     running: Gauge,
     waiting: Gauge,
+    pub(crate) connections: Connections,
+    certificates_loaded: Gauge,
+    certificates_stale: Gauge,
 }
 
 /// From a millisecond on, each bucket twice as long as the one before: up to half an hour.
@@ -81,6 +86,19 @@ impl Default for Metrics {
             Unit::Seconds,
             rollbacks.clone(),
         );
+        let connections = Connections::default();
+        connections.register(&mut registry);
+        let (certificates_loaded, certificates_stale) = (Gauge::default(), Gauge::default());
+        registry.register(
+            "ctrlz_tls_certificates_loaded",
+            "How often the files of the certificate were taken into use since the start",
+            certificates_loaded.clone(),
+        );
+        registry.register(
+            "ctrlz_tls_certificates_stale",
+            "1 while the files of the certificate as they are now cannot be used",
+            certificates_stale.clone(),
+        );
         registry.register("ctrlz_http_requests", "HTTP requests answered", requests.clone());
         registry.register("ctrlz_operations_running", "Operations that run", running.clone());
         registry.register("ctrlz_operations_waiting", "Operations that wait", waiting.clone());
@@ -93,6 +111,9 @@ impl Default for Metrics {
             requests,
             running,
             waiting,
+            connections,
+            certificates_loaded,
+            certificates_stale,
         }
     }
 }
@@ -126,7 +147,11 @@ impl Metrics {
     }
 
     /// All of them, as text.
-    pub(crate) fn text(&self, (running, waiting): (usize, usize)) -> String {
+    pub(crate) fn text(&self, (running, waiting): (usize, usize), tls: Option<&Tls>) -> String {
+        if let Some(tls) = tls {
+            self.certificates_loaded.set(i64::try_from(tls.loaded()).unwrap_or(i64::MAX));
+            self.certificates_stale.set(tls.trouble().is_some().into());
+        }
         self.running.set(i64::try_from(running).unwrap_or(i64::MAX));
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);

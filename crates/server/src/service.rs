@@ -9,6 +9,7 @@ use ctrlz_core::time::Timestamp;
 use ctrlz_engine::{EngineError, SandboxCore, in_full};
 
 use crate::auth::Caller;
+use crate::listen::Tls;
 use crate::metrics::Metrics;
 use crate::port::{Backend, Session};
 use crate::problem::Problem;
@@ -26,6 +27,8 @@ pub struct Parts {
     pub now: fn() -> Timestamp,
     /// The version, as `ctrlz --version` tells it.
     pub version: &'static str,
+    /// How it speaks TLS, when it does.
+    pub tls: Option<Arc<Tls>>,
 }
 
 impl std::fmt::Debug for Parts {

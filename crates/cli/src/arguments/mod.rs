@@ -36,7 +36,7 @@ pub(crate) use hook::{
 pub(crate) use monitor::{SortBy, StatsArguments, TopArguments};
 pub(crate) use policy::{PolicyAction, PolicyArguments, Tool};
 pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
-pub(crate) use serve::{ServeArguments, TokenAction, TokenArguments};
+pub(crate) use serve::{ServeArguments, TlsArguments, TokenAction, TokenArguments};
 pub(crate) use snapshots::{
     GcArguments, SnapshotAction, SnapshotArguments, SnapshotsArguments, TagChange,
 };

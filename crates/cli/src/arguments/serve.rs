@@ -21,6 +21,22 @@ pub(crate) struct ServeArguments {
     /// Leave the background tasks of the stores to daemons that somebody else runs
     #[arg(long)]
     pub(crate) no_daemons: bool,
+    #[command(flatten)]
+    pub(crate) tls: TlsArguments,
+}
+
+/// Where certificates and keys lie.
+#[derive(Debug, Args)]
+pub(crate) struct TlsArguments {
+    /// Speak TLS at the TCP address: the certificate and those between it and the root, as PEM [or CTRLZ_TLS_CERT]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Its key, as PEM; only its owner and group may read it [or CTRLZ_TLS_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Serve only clients with a certificate that one of these authorities signed [or CTRLZ_TLS_CLIENT_CA]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) tls_client_ca: Option<PathBuf>,
 }
 
 /// `ctrlz token`

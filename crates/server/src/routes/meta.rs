@@ -51,6 +51,14 @@ async fn ready(State(service): State<Arc<Service>>) -> Result<Response, Problem>
         };
         checks.insert(check.name.to_owned(), told);
     }
+    if let Some(tls) = &service.parts.tls {
+        // Clients are still served, with the certificate that was there before.
+        let told = match tls.trouble() {
+            None => json!({ "healthy": true }),
+            Some(trouble) => json!({ "healthy": true, "stale": true, "reason": trouble }),
+        };
+        checks.insert("certificate".to_owned(), told);
+    }
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let status = if ready { "ready" } else { "not_ready" };
     let body = json!({ "status": status, "checks": checks, "timestamp": timestamp(&service) });
@@ -58,7 +66,7 @@ async fn ready(State(service): State<Arc<Service>>) -> Result<Response, Problem>
 }
 
 async fn metrics(State(service): State<Arc<Service>>, Looking(_): Looking) -> Response {
-    let text = service.metrics.text(service.quota.load());
+    let text = service.metrics.text(service.quota.load(), service.parts.tls.as_deref());
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], text).into_response()
 }

@@ -4,6 +4,7 @@ mod backend;
 mod foreign;
 mod pool;
 mod session;
+mod tls;
 mod token;
 mod upkeep;
 
@@ -36,7 +37,8 @@ const SOCKET: &str = "service.sock";
 
 pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
     let directory = places::store()?;
-    let bounds = bounds(arguments, &directory)?;
+    let tls = tls::tls(&arguments.tls)?;
+    let bounds = bounds(arguments, &directory, tls.is_some())?;
     // While there is one thread: what a sandbox promises is tried once, which clones namespaces.
     {
         let context = Context::open()?;
@@ -60,6 +62,7 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         registry: Arc::<SqliteRegistry>::clone(&registry),
         now: clock::now,
         version: env!("CARGO_PKG_VERSION"),
+        tls: tls.clone(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -69,7 +72,7 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
     let served = runtime.block_on(async {
         let mut listeners = Vec::new();
         for bound in &bounds {
-            let listener = Listener::bind(bound).await.map_err(|error| {
+            let listener = Listener::bind(bound, tls.as_ref()).await.map_err(|error| {
                 Failure::new(OWN_FAILURE, "listen", format!("cannot listen at {bound}: {error}"))
             })?;
             listeners.push(listener);
@@ -84,6 +87,17 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
             signal(SignalKind::interrupt()).map_err(failed)?,
         ];
         let [terminate, interrupt] = &mut end;
+        let mut again = signal(SignalKind::hangup()).map_err(failed)?;
+        if let Some(tls) = tls {
+            tokio::spawn(Arc::clone(&tls).follow());
+            tokio::spawn(async move {
+                while again.recv().await.is_some() {
+                    let tls = Arc::clone(&tls);
+                    // What is wrong is told with the service's health.
+                    let _ = tokio::task::spawn_blocking(move || tls.reload().is_ok()).await;
+                }
+            });
+        }
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -100,7 +114,11 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
 }
 
 /// Where to listen: nowhere that another machine can reach, unless somebody says so.
-fn bounds(arguments: &ServeArguments, directory: &Path) -> Result<Vec<Bound>, Failure> {
+fn bounds(
+    arguments: &ServeArguments,
+    directory: &Path,
+    has_tls: bool,
+) -> Result<Vec<Bound>, Failure> {
     let socket = arguments.socket.clone().unwrap_or_else(|| directory.join(SOCKET));
     let mut bounds = vec![Bound::Unix(socket)];
     if arguments.listen == "none" {
@@ -110,10 +128,14 @@ fn bounds(arguments: &ServeArguments, directory: &Path) -> Result<Vec<Bound>, Fa
         let message = format!("`{}` is no address and port", arguments.listen);
         Failure::new(OWN_FAILURE, "listen", message).hint("write 127.0.0.1:7070, or [::1]:7070")
     })?;
+    if has_tls {
+        bounds.push(Bound::Tls(address));
+        return Ok(bounds);
+    }
     if !address.ip().is_loopback() && !arguments.insecure {
         let message = format!("{address} can be reached from other machines, without TLS");
         return Err(Failure::new(REFUSED, "listen", message)
-            .hint("listen at 127.0.0.1 behind a proxy that has TLS, or add --insecure"));
+            .hint("add --tls-cert and --tls-key, or listen at 127.0.0.1 behind a proxy that has TLS, or add --insecure"));
     }
     bounds.push(Bound::Tcp(address));
     Ok(bounds)

@@ -8,6 +8,7 @@ mod processes;
 mod repeated;
 mod tenants;
 mod upkeep;
+mod tls;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};

@@ -1,0 +1,18 @@
+//! Where the service listens, with whom it speaks, and how it stops.
+
+mod activity;
+mod answering;
+mod bind;
+mod body;
+mod drain;
+mod limits;
+mod serve;
+mod tls;
+
+pub use bind::{Bound, Listener};
+pub(crate) use limits::Connections;
+pub use serve::serve;
+pub use tls::{Tls, TlsError, TlsFiles};
+
+#[cfg(test)]
+mod tests;
