@@ -107,15 +107,7 @@ impl Failure {
 
     /// For a client of the service.
     pub(crate) fn into_problem(self) -> Problem {
-        let mut problem = Problem::of_kind(self.kind, self.message).details(self.details);
-        // What is refused so that nothing is lost is no failure of the service.
-        if self.code == REFUSED && problem.status().is_server_error() {
-            problem = problem.with_status(StatusCode::CONFLICT);
-        }
-        match self.hint {
-            Some(hint) => problem.hint(hint),
-            None => problem,
-        }
+        problem(self.code, self.kind, (self.message, self.details), self.hint)
     }
 
     /// On standard error, or as JSON on standard output.
@@ -131,6 +123,34 @@ impl Failure {
         if let Some(hint) = &self.hint {
             eprintln!("  hint: {hint}");
         }
+    }
+}
+
+/// For a client of the service: what another process told as [`Failure::to_json`] does.
+pub(crate) fn told_problem(object: &Value) -> Option<Problem> {
+    let error = object.get("error")?;
+    let text = |name: &str| Some(error.get(name)?.as_str()?.to_owned());
+    let details = error.get("details").and_then(Value::as_array).into_iter().flatten();
+    let details = details.filter_map(Value::as_str).map(str::to_owned).collect();
+    let code = object.get("exit_code").and_then(Value::as_u64);
+    let code = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(OWN_FAILURE);
+    Some(problem(code, &text("kind")?, (text("message")?, details), text("hint")))
+}
+
+fn problem(
+    code: u8,
+    kind: &str,
+    (message, details): (String, Vec<String>),
+    hint: Option<String>,
+) -> Problem {
+    let mut problem = Problem::of_kind(kind, message).details(details);
+    // What is refused so that nothing is lost, or found not to be good, is no failure of the service.
+    if [REFUSED, NOT_GOOD].contains(&code) && problem.status().is_server_error() {
+        problem = problem.with_status(StatusCode::CONFLICT);
+    }
+    match hint {
+        Some(hint) => problem.hint(hint),
+        None => problem,
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use ctrlz_config::Places;
+use ctrlz_core::tenancy::TenantName;
 
 use crate::failure::{Failure, OWN_FAILURE};
 
@@ -61,4 +62,24 @@ pub(crate) fn canonical(path: &Path) -> Result<PathBuf, Failure> {
         let message = format!("cannot use {}: {error}", path.display());
         Failure::new(OWN_FAILURE, "folder", message)
     })
+}
+
+/// The file in a store that says which tenant of a service it belongs to.
+pub(crate) const TENANT: &str = "tenant";
+
+/// The tenant of a service to whom a store belongs; `None` for a user's own.
+pub(crate) fn tenant_of(store: &Path) -> Result<Option<TenantName>, Failure> {
+    let path = store.join(TENANT);
+    let failed = |why: String| {
+        let message = format!("cannot tell whose store it is by {}: {why}", path.display());
+        Failure::new(OWN_FAILURE, "store", message)
+    };
+    match std::fs::read_to_string(&path) {
+        Ok(text) => match text.trim().parse() {
+            Ok(name) => Ok(Some(name)),
+            Err(error) => Err(failed(format!("{error}"))),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(failed(error.to_string())),
+    }
 }

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod errand;
 mod execute;
 mod first_token;
 mod idempotency;
@@ -23,6 +24,7 @@ mod service;
 
 pub use auth::word;
 pub use axum::http::StatusCode;
+pub use errand::{Errand, Pushed};
 pub use first_token::{first_token, new_token};
 pub use listen::{Bound, Listener, Tls, TlsError, TlsFiles, serve};
 pub use port::{Backend, Base, Check, Command, Judged, Order, Session};

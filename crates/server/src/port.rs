@@ -19,6 +19,7 @@ use ctrlz_core::workspace::ConflictStrategy;
 use ctrlz_engine::{EngineError, RunReport, SandboxCore};
 use serde_json::Value;
 
+use crate::errand::Errand;
 use crate::problem::Problem;
 
 /// The tenants' stores.
@@ -113,6 +114,12 @@ pub trait Session {
     /// # Errors
     /// When it does not run, or what came of it cannot be kept.
     fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<RunReport, Problem>;
+
+    /// Has another process do something; answers what it says of it, which is JSON but for an export.
+    ///
+    /// # Errors
+    /// When it cannot be begun, or does not do it.
+    fn carry_out(&self, errand: &Errand) -> Result<Vec<u8>, Problem>;
 
     /// Writes down that a command was not let run.
     ///

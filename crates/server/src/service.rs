@@ -8,7 +8,11 @@ use ctrlz_core::tenancy::Registry;
 use ctrlz_core::time::Timestamp;
 use ctrlz_engine::{EngineError, SandboxCore, in_full};
 
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
 use crate::auth::Caller;
+use crate::errand::Errand;
 use crate::listen::Tls;
 use crate::metrics::Metrics;
 use crate::port::{Backend, Session};
@@ -16,6 +20,9 @@ use crate::problem::Problem;
 use crate::processes::Processes;
 use crate::quota::Quota;
 use crate::sandboxes::Sandboxes;
+
+/// How many errands are run at once; others wait.
+const ERRANDS: usize = 4;
 
 /// What a service is made of.
 pub struct Parts {
@@ -47,6 +54,8 @@ pub struct Service {
     pub(crate) metrics: Metrics,
     /// Held while a tenant's sandboxes are counted and one more is made.
     pub(crate) making: tokio::sync::Mutex<()>,
+    /// Each errand is a process, and may need much memory.
+    errands: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -64,6 +73,7 @@ impl Service {
             sandboxes: Sandboxes::default(),
             metrics,
             making,
+            errands: Arc::new(Semaphore::new(ERRANDS)),
             draining: AtomicBool::new(false),
         })
     }
@@ -99,6 +109,31 @@ impl Service {
     ) -> Result<T, Problem> {
         let (service, tenant, actor) = (Arc::clone(self), caller.tenant.clone(), caller.actor());
         blocking(move || act(&*service.parts.backend.open(&tenant, actor)?)).await
+    }
+
+    /// Has another process do something in the caller's store; answers what it says of it.
+    pub(crate) async fn errand_text(
+        self: &Arc<Self>,
+        caller: &Caller,
+        errand: Errand,
+    ) -> Result<Vec<u8>, Problem> {
+        let turn = Arc::clone(&self.errands).acquire_owned().await;
+        self.with(caller, move |session| {
+            // Given up when it is done, whoever waits for it.
+            let _turn = turn;
+            session.carry_out(&errand)
+        })
+        .await
+    }
+
+    /// The same, as an object.
+    pub(crate) async fn errand(
+        self: &Arc<Self>,
+        caller: &Caller,
+        errand: Errand,
+    ) -> Result<Value, Problem> {
+        let text = self.errand_text(caller, errand).await?;
+        serde_json::from_slice(&text).map_err(|error| Problem::internal(error.to_string()))
     }
 
     /// The same with the engine.

@@ -1,5 +1,7 @@
 //! The calls.
 
+mod archive;
+mod audit;
 mod confirmations;
 mod diff;
 mod events;
@@ -65,6 +67,16 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(state::history))
         .routes(routes!(events::list))
         .routes(routes!(policy::check))
+        .routes(routes!(audit::verify))
+        .routes(routes!(audit::key))
+        .routes(routes!(audit::sign))
+        .routes(routes!(audit::export))
+        .routes(routes!(archive::list, archive::push))
+        .routes(routes!(archive::pull))
+        .routes(routes!(archive::remove))
+        .routes(routes!(archive::collect))
+        .routes(routes!(archive::verify))
+        .routes(routes!(archive::drill))
         .routes(routes!(confirmations::list))
         .routes(routes!(confirmations::approve))
         .routes(routes!(tokens::list, tokens::create))

@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
 use serde::{Deserialize, Serialize};
+use tokio::sync::MutexGuard;
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query, parse};
@@ -118,23 +119,26 @@ async fn one_more(
     caller: &Caller,
     make: impl FnOnce(&dyn Session) -> Result<Sandbox, Problem> + Send + 'static,
 ) -> Result<Sandbox, Problem> {
+    let _alone = room(service, caller).await?;
+    service.with(caller, make).await
+}
+
+/// Errs when the tenant may not have one more sandbox. While what it answers is held, nobody else makes
+/// one where sandboxes are counted.
+pub(super) async fn room<'s>(
+    service: &'s Arc<Service>,
+    caller: &Caller,
+) -> Result<Option<MutexGuard<'s, ()>>, Problem> {
     let tenant = caller.tenant.clone();
     let tenant = service.registry(move |registry| registry.tenant(&tenant)).await?;
-    let Some(most) = tenant.and_then(|tenant| tenant.quotas.sandboxes) else {
-        return service.with(caller, make).await;
-    };
-    // Nobody else makes one between the count and this one.
-    let _alone = service.making.lock().await;
-    service
-        .with(caller, move |session| {
-            let there = on_core(session, |core| Ok(core.store().sandboxes()?.len()))?;
-            if there >= most as usize {
-                let title = format!("this tenant may have {most} sandboxes, and has them");
-                return Err(Problem::new(StatusCode::FORBIDDEN, "quota", title));
-            }
-            make(session)
-        })
-        .await
+    let Some(most) = tenant.and_then(|tenant| tenant.quotas.sandboxes) else { return Ok(None) };
+    let alone = service.making.lock().await;
+    let there = service.with_core(caller, |core| Ok(core.store().sandboxes()?.len())).await?;
+    if there >= most as usize {
+        let title = format!("this tenant may have {most} sandboxes, and has them");
+        return Err(Problem::new(StatusCode::FORBIDDEN, "quota", title));
+    }
+    Ok(Some(alone))
 }
 
 /// An answer with what was made and where it is.

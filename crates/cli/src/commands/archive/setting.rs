@@ -16,6 +16,7 @@ use ctrlz_core::digest::Digest;
 use ctrlz_core::path::RelPath;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::sink::SecretSource;
+use ctrlz_core::tenancy::TenantName;
 
 use super::pin;
 use crate::arguments::KeyArguments;
@@ -28,6 +29,15 @@ use crate::places;
 /// time; each time twice as long.
 const TRIES: u32 = 4;
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// Lets a tenant of a service have places of its own below those of the host: what lies in a place, everybody
+/// who may open it can restore.
+fn set_apart(config: &mut ArchiveConfig, tenant: &TenantName) {
+    config.place = config.place.take().map(|place| place.join("tenants").join(tenant.as_str()));
+    for copy in &mut config.copies {
+        *copy = format!("{}/tenants/{tenant}", copy.trim_end_matches('/'));
+    }
+}
 
 /// The archive's settings and where the store is.
 pub(super) struct Setting {
@@ -42,8 +52,11 @@ impl Setting {
 
     pub(super) fn of(store: &Path) -> Result<Self, Failure> {
         let places = places::configuration(&places::working_folder()?);
-        let config = ctrlz_config::archive(&places)
+        let mut config = ctrlz_config::archive(&places)
             .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
+        if let Some(tenant) = places::tenant_of(store)? {
+            set_apart(&mut config, &tenant);
+        }
         Ok(Self { config, store: store.to_owned() })
     }
 

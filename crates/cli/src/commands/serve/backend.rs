@@ -1,5 +1,6 @@
 //! The tenants' stores: that of the service's owner is the user's own, the others lie in it.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,8 +12,11 @@ use ctrlz_server::{Backend, Check, Problem, Session};
 use super::pool::{Lease, Pool};
 use super::session::Desk;
 use super::upkeep::Used;
-use super::{foreign, open, problem};
-use crate::failure::Failure;
+use super::{foreign, problem};
+use crate::context::Context;
+use crate::failure::{Failure, OWN_FAILURE};
+use crate::isolation::Isolation;
+use crate::places;
 
 /// Where the stores of tenants lie, in that of the owner.
 const TENANTS: &str = "tenants";
@@ -40,7 +44,11 @@ impl Stores {
     fn lease(&self, tenant: &TenantName, actor: Actor) -> Result<Lease<'_>, Failure> {
         let directory = self.directory_of(tenant);
         self.used.note(&directory);
-        self.pool.lease(directory, actor, |directory, actor| open(directory, &self.driver, actor))
+        self.pool.lease(directory, actor, |directory, actor| {
+            make(&directory)?;
+            mark(&directory, tenant)?;
+            Context::open_at(directory, Isolation::Launcher(Arc::clone(&self.driver)), actor)
+        })
     }
 }
 
@@ -52,13 +60,37 @@ pub(super) fn directory_of(all: &Path, tenant: &TenantName) -> PathBuf {
     }
 }
 
+/// Makes a store's directory for its owner alone, when there is none.
+fn make(directory: &Path) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "store", &error);
+    if !directory.exists() {
+        std::fs::create_dir_all(directory).map_err(failed)?;
+        let mode = std::fs::Permissions::from_mode(0o700);
+        std::fs::set_permissions(directory, mode).map_err(failed)?;
+    }
+    Ok(())
+}
+
+/// Writes down whose store it is, so that every process that opens it keeps its archive apart.
+fn mark(directory: &Path, tenant: &TenantName) -> Result<(), Failure> {
+    if tenant.is_owner() || places::tenant_of(directory)?.is_some() {
+        return Ok(());
+    }
+    // By a rename: half a name would be another tenant's.
+    let (file, new) = (directory.join(places::TENANT), directory.join("tenant.new"));
+    let written = std::fs::write(&new, format!("{tenant}\n"));
+    let placed = written.and_then(|()| std::fs::rename(&new, &file));
+    placed.map_err(|error| Failure::caused(OWN_FAILURE, "store", &error))
+}
+
 impl Backend for Stores {
     fn open(&self, tenant: &TenantName, actor: Actor) -> Result<Box<dyn Session + '_>, Problem> {
         Ok(Box::new(Desk {
-            context: self.lease(tenant, actor).map_err(problem)?,
+            context: self.lease(tenant, actor.clone()).map_err(problem)?,
             all: &self.directory,
             foreign: &self.foreign,
             tenant: tenant.clone(),
+            actor,
         }))
     }
 

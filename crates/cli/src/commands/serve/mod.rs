@@ -1,6 +1,7 @@
 //! `ctrlz serve` and `ctrlz token`.
 
 mod backend;
+mod errand;
 mod foreign;
 mod pool;
 mod session;
@@ -9,12 +10,10 @@ mod token;
 mod upkeep;
 
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 
-use ctrlz_core::actor::Actor;
 use ctrlz_core::tenancy::Registry as _;
 use ctrlz_isolation::launcher::{self, LauncherDriver};
 use ctrlz_server::{Bound, Listener, Parts, Problem, Service};
@@ -29,7 +28,6 @@ use crate::Answer;
 use crate::arguments::ServeArguments;
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
-use crate::isolation::Isolation;
 use crate::{clock, places, show};
 
 /// The socket's name in the store, when nobody says another.
@@ -172,19 +170,4 @@ fn told(problem: Problem) -> Failure {
 /// A failure over the network.
 fn problem(failure: Failure) -> Problem {
     failure.into_problem()
-}
-
-/// Opens a store in a directory that is made for its owner alone.
-fn open(
-    directory: PathBuf,
-    driver: &Arc<LauncherDriver>,
-    actor: Actor,
-) -> Result<Context, Failure> {
-    let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "store", &error);
-    if !directory.exists() {
-        std::fs::create_dir_all(&directory).map_err(failed)?;
-        let mode = std::fs::Permissions::from_mode(0o700);
-        std::fs::set_permissions(&directory, mode).map_err(failed)?;
-    }
-    Context::open_at(directory, Isolation::Launcher(Arc::clone(driver)), actor)
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use ctrlz_config::Config;
+use ctrlz_core::actor::Actor;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::{IsolationError, Network};
 use ctrlz_core::name::SandboxName;
@@ -18,7 +19,7 @@ use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_engine::{EngineError, NewNamed, RunReport, SandboxCore, StateChange};
 use ctrlz_policy::{Validator, Verdict};
-use ctrlz_server::{Base, Command, Judged, Order, Problem, Session};
+use ctrlz_server::{Base, Command, Errand, Judged, Order, Problem, Session};
 use serde_json::Value;
 
 use super::pool::Lease;
@@ -47,6 +48,8 @@ pub(super) struct Desk<'a> {
     /// What only the owner's sandboxes see of the host.
     pub(super) foreign: &'a [PathBuf],
     pub(super) tenant: TenantName,
+    /// For whom it is open.
+    pub(super) actor: Actor,
 }
 
 /// A command with its configuration.
@@ -201,7 +204,7 @@ impl Desk<'_> {
     }
 
     /// Makes a folder for a new sandbox, which no other one ever had.
-    fn new_workspace(&self, name: &SandboxName) -> Result<PathBuf, Failure> {
+    pub(super) fn new_workspace(&self, name: &SandboxName) -> Result<PathBuf, Failure> {
         let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "folder", &error);
         let mut builder = std::fs::DirBuilder::new();
         let folder = self.workspaces();
@@ -226,7 +229,7 @@ impl Desk<'_> {
     }
 
     /// Removes a folder that was made for a sandbox, once nobody starts from it any more: a fork does.
-    fn remove_workspace(&self, base: &Path) -> Result<(), Failure> {
+    pub(super) fn remove_workspace(&self, base: &Path) -> Result<(), Failure> {
         let is_own = self.workspaces().canonicalize().is_ok_and(|own| base.parent() == Some(&own));
         let is_needed = |one: &Sandbox| one.base.starts_with(base);
         if is_own && !self.context.store().sandboxes()?.iter().any(is_needed) {
@@ -394,6 +397,10 @@ impl Session for Desk<'_> {
 
     fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<RunReport, Problem> {
         self.run_(sandbox, order).map_err(problem)
+    }
+
+    fn carry_out(&self, errand: &Errand) -> Result<Vec<u8>, Problem> {
+        self.carry_out_(errand)
     }
 
     fn refuse(

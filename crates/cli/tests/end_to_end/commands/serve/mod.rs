@@ -1,14 +1,15 @@
 //! The service, used over the network.
 
 mod approvals;
+mod archive;
 mod authorisation;
 mod events;
 mod lives;
 mod processes;
 mod repeated;
 mod tenants;
-mod upkeep;
 mod tls;
+mod upkeep;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};

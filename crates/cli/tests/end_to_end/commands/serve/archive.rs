@@ -1,0 +1,136 @@
+//! Archives and the event log as evidence, over the network.
+
+use serde_json::{Value, json};
+
+use super::Service;
+use crate::support::Scene;
+
+#[test]
+fn what_is_archived_over_the_network_comes_back_when_its_sandbox_is_gone() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    client.run("web", "echo precious > file");
+    let pushed = client.post("/v1/archive", &json!({ "sandbox": "web" })).is(200).json();
+    let name = pushed["snapshots"][0]["name"].as_str().expect("a name").to_owned();
+    let listed = client.get("/v1/archive").is(200).json();
+    assert_eq!(listed["snapshots"][0]["name"], json!(name), "{listed}");
+    client.delete("/v1/sandboxes/web?force=true").is(200);
+    let back = json!({ "name": name, "sandbox": "again" });
+    client.post("/v1/archive/restore", &back).is(200);
+    assert_eq!(client.run("again", "cat file")["stdout"], "precious\n");
+    // It has a folder of its own, as any other, and goes with it.
+    let here = client.get("/v1/sandboxes/again").is(200).json();
+    let base = here["base"].as_str().expect("a folder");
+    assert!(base.contains("store.workspaces/default/again"), "{here}");
+    let verified = client.post("/v1/archive/verify", &json!({})).is(200).json();
+    assert_eq!((&verified["faults"], &verified["names"]), (&json!([]), &json!(1)), "{verified}");
+    let drilled = client.post("/v1/archive/drill", &json!({ "names": [name] })).is(200).json();
+    assert_eq!(drilled["drills"][0]["whole"], true, "{drilled}");
+    // Journaled as done by who asked.
+    let events = client.get("/v1/events").is(200).json();
+    let archived = events["items"].as_array().expect("events").iter();
+    let archived = archived
+        .filter(|event| event["type"].as_str().is_some_and(|kind| kind.contains("archived")));
+    let whose: Vec<_> = archived.map(|event| event["authtype"].clone()).collect();
+    assert_eq!(whose, ["api_key"], "{events}");
+    client.post("/v1/archive/remove", &json!({ "names": [name] })).is(200);
+    client.post("/v1/archive/collect", &json!({ "dry_run": true })).is(200);
+    assert_eq!(client.get("/v1/archive").is(200).json()["snapshots"], json!([]));
+}
+
+#[test]
+fn archives_of_tenants_are_apart_even_where_the_host_names_one_place() {
+    let scene = Scene::new();
+    let place = scene.root.join("place");
+    std::fs::create_dir_all(scene.home.join(".config/ctrlz")).expect("a folder");
+    let settings = format!("place: {}\n", place.display());
+    std::fs::write(scene.home.join(".config/ctrlz/archive.yaml"), settings).expect("written");
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    for tenant in ["acme", "other"] {
+        admin.put(&format!("/v1/tenants/{tenant}"), &json!({})).is(200);
+    }
+    let (acme, other) = (admin.token("acme", "operator"), admin.token("other", "operator"));
+    let (acme, other) = (service.with(&acme), service.with(&other));
+    acme.sandbox("web");
+    acme.run("web", "echo secret > file");
+    let pushed = acme.post("/v1/archive", &json!({ "sandbox": "web" })).is(200).json();
+    let name = &pushed["snapshots"][0]["name"];
+    assert!(place.join("tenants/acme/oci-layout").exists());
+    let restore = json!({ "name": name, "sandbox": "mine" });
+    let refused = other.post("/v1/archive/restore", &restore);
+    assert!(refused.status == 404 || refused.status == 409, "{}", refused.text);
+    other.sandbox("web");
+    other.run("web", "echo mine > file");
+    other.post("/v1/archive", &json!({ "sandbox": "web" })).is(200);
+    other.post("/v1/archive/restore", &restore).is(200);
+    assert_eq!(other.run("mine", "cat file")["stdout"], "mine\n");
+}
+
+#[test]
+fn a_name_is_never_an_option_and_a_quota_holds_for_what_is_brought_back() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.put("/v1/tenants/acme", &json!({ "sandboxes": 1 })).is(200);
+    let token = admin.token("acme", "operator");
+    let client = service.with(&token);
+    client.sandbox("web");
+    let pushed = client.post("/v1/archive", &json!({ "sandbox": "web" })).is(200).json();
+    let name = &pushed["snapshots"][0]["name"];
+    let back = json!({ "name": name, "sandbox": "more" });
+    assert_eq!(client.post("/v1/archive/restore", &back).is(403).json()["kind"], "quota");
+    client.post("/v1/archive/restore", &json!({ "name": name, "sandbox": "web" })).is(200);
+    let evil = scene.root.join("evil");
+    for word in [format!("--to={}", evil.display()), "--help".to_owned(), "-x".to_owned()] {
+        let answer = client.post("/v1/archive/restore", &json!({ "name": word, "sandbox": "web" }));
+        assert!((400..500).contains(&answer.status), "{}", answer.text);
+        let names = json!({ "names": [word] });
+        for path in ["remove", "verify", "drill"] {
+            let answer = client.post(&format!("/v1/archive/{path}"), &names);
+            let whole: Value = answer.json();
+            assert!(answer.status >= 400 || whole["drills"][0]["whole"] == false, "{whole}");
+        }
+    }
+    assert!(!evil.exists());
+    let viewer = admin.token("acme", "viewer");
+    let viewer = service.with(&viewer);
+    viewer.get("/v1/archive").is(200);
+    viewer.post("/v1/archive", &json!({ "sandbox": "web" })).is(403);
+    client.post("/v1/archive", &json!({ "sandbox": "nowhere" })).is(404);
+    client.post("/v1/archive", &json!({})).is(400);
+    client.post("/v1/archive", &json!({ "sandbox": "web", "snapshots": ["snap-1"] })).is(400);
+}
+
+#[test]
+fn the_log_is_verified_signed_and_exported() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    client.run("web", "true");
+    client.post("/v1/audit/sign", &json!({})).is(200);
+    let key = client.get("/v1/audit/key").is(200).json();
+    let verified = client.get("/v1/audit/verify").is(200).json();
+    assert!(verified["signed_to"].as_i64().is_some_and(|to| to > 0), "{verified}");
+    let export = client.get("/v1/audit/export").is(200);
+    assert_eq!(export.header("content-type"), "application/x-ndjson");
+    let file = scene.root.join("log.jsonl");
+    std::fs::write(&file, &export.text).expect("written");
+    let key = key["key"].as_str().expect("a key");
+    let file = file.to_str().expect("text");
+    scene.ok(&["audit", "verify", file, "--key", key]);
+    assert_eq!(client.get("/v1/audit/verify?from=999999").is(409).json()["kind"], "range");
+    // Somebody who may write to the store changes the past.
+    let program = "
+import os, sqlite3
+c = sqlite3.connect(os.path.join(os.environ['CTRLZ_HOME'], 'store.db'))
+c.execute(\"UPDATE events SET body = replace(body, 'web', 'xxx') WHERE seq = 2\")
+c.commit()
+";
+    scene.host(&format!("python3 - <<'END'\n{program}\nEND"));
+    let found = client.get("/v1/audit/verify").is(409).json();
+    assert_eq!(found["kind"], "tampered", "{found}");
+}

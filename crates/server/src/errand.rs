@@ -1,0 +1,74 @@
+//! What another process of ctrlz does for a client: reading and writing archives, which are large and may
+//! come from elsewhere, and looking at the whole event log.
+
+use ctrlz_core::id::SnapshotId;
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::snapshot::SnapshotScope;
+
+/// What is to be done, in the caller's store.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Errand {
+    /// Check that the event log is as it was written.
+    VerifyLog {
+        /// The first event to tell about.
+        from: Option<i64>,
+        /// The last one.
+        to: Option<i64>,
+    },
+    /// Sign how far the event log has come.
+    SignLog,
+    /// Tell the key with which it is verified.
+    LogKey,
+    /// The event log with its signed checkpoints, as JSON lines.
+    ExportLog {
+        /// The first event.
+        from: Option<i64>,
+        /// The last one.
+        to: Option<i64>,
+    },
+    /// List the snapshots in the archive.
+    List,
+    /// Archive snapshots.
+    Push {
+        /// Which.
+        what: Pushed,
+        /// How much of them; what they were taken for when it is left out.
+        scope: Option<SnapshotScope>,
+    },
+    /// Bring a snapshot back from the archive.
+    Pull {
+        /// Its name there.
+        name: String,
+        /// The sandbox that gets it; made when there is none of that name.
+        sandbox: SandboxName,
+    },
+    /// Take snapshots out of the archive.
+    Remove {
+        /// Their names.
+        names: Vec<String>,
+    },
+    /// Remove what no snapshot in the archive needs.
+    Collect {
+        /// Only tell what would go.
+        dry_run: bool,
+    },
+    /// Read what is archived and compare it with its digests.
+    Verify {
+        /// The snapshots' names; all of them when it is empty.
+        names: Vec<String>,
+    },
+    /// Restore archived snapshots for a moment and compare them.
+    Drill {
+        /// Their names; the newest of each sandbox when it is empty.
+        names: Vec<String>,
+    },
+}
+
+/// What is archived.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pushed {
+    /// Where a sandbox stands now.
+    Sandbox(SandboxName),
+    /// These snapshots.
+    Snapshots(Vec<SnapshotId>),
+}

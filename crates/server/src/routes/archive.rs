@@ -1,0 +1,183 @@
+//! Snapshots at rest: archived, listed, brought back, verified.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use ctrlz_core::id::SnapshotId;
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::snapshot::SnapshotScope;
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use super::extract::{Body, parse};
+use super::sandboxes::room;
+use crate::auth::{Acting, Caller, Looking};
+use crate::errand::{Errand, Pushed};
+use crate::problem::Problem;
+use crate::service::Service;
+
+/// How many names one call takes.
+const NAMES: usize = 1000;
+
+/// The snapshots in the tenant's archive, the oldest first.
+#[utoipa::path(get, path = "/v1/archive", tag = "archive", security(("token" = ["viewer"])),
+    responses((status = 200, body = Object, description = "as `ctrlz archive ls --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(service.errand(&caller, Errand::List).await?))
+}
+
+/// What to archive: `sandbox` as it stands now, or `snapshots`.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pushing {
+    /// A sandbox's name.
+    sandbox: Option<String>,
+    /// Ids of snapshots.
+    #[serde(default)]
+    snapshots: Vec<String>,
+    /// `full`, `incremental` or `state-only`.
+    #[schema(value_type = Option<String>)]
+    scope: Option<SnapshotScope>,
+}
+
+/// Archives snapshots, in the archive of the tenant's store and in its copies.
+#[utoipa::path(post, path = "/v1/archive", tag = "archive", request_body = Pushing,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Object, description = "as `ctrlz push --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn push(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Body(pushing): Body<Pushing>,
+) -> Result<Json<Value>, Problem> {
+    let ids = || -> Result<Vec<SnapshotId>, Problem> {
+        bounded(&pushing.snapshots)?.iter().map(|id| parse(id)).collect()
+    };
+    let what = match &pushing.sandbox {
+        Some(name) if pushing.snapshots.is_empty() => {
+            Pushed::Sandbox(known(&service, &caller, name).await?)
+        }
+        None if !pushing.snapshots.is_empty() => Pushed::Snapshots(ids()?),
+        _ => return Err(Problem::bad_request("a push has `sandbox` or `snapshots`")),
+    };
+    Ok(Json(service.errand(&caller, Errand::Push { what, scope: pushing.scope }).await?))
+}
+
+/// The name of a sandbox that is there.
+async fn known(
+    service: &Arc<Service>,
+    caller: &Caller,
+    name: &str,
+) -> Result<SandboxName, Problem> {
+    let name = name.to_owned();
+    service.with_core(caller, move |core| Ok(core.store().sandbox_named(&name)?.name)).await
+}
+
+/// What to bring back, and where to.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pulling {
+    /// The snapshot's name in the archive.
+    name: String,
+    /// The sandbox that gets it; it is made when there is none of that name.
+    sandbox: String,
+}
+
+/// Brings a snapshot back from the tenant's archive, to a sandbox that is there or to a new one.
+#[utoipa::path(post, path = "/v1/archive/restore", tag = "archive", request_body = Pulling,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Object, description = "as `ctrlz pull --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn pull(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Body(Pulling { name, sandbox }): Body<Pulling>,
+) -> Result<Json<Value>, Problem> {
+    let sandbox: SandboxName = parse(&sandbox)?;
+    let name = bounded(&[name])?.remove(0);
+    let is_there = known(&service, &caller, sandbox.as_str()).await.is_ok();
+    let _alone = if is_there { None } else { room(&service, &caller).await? };
+    Ok(Json(service.errand(&caller, Errand::Pull { name, sandbox }).await?))
+}
+
+/// Names of snapshots in the archive.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Names {
+    /// The names; when there are none, what the call says.
+    names: Vec<String>,
+}
+
+/// Takes snapshots out of the archive. `POST /v1/archive/collect` gives their space back.
+#[utoipa::path(post, path = "/v1/archive/remove", tag = "archive", request_body = Names,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Object, description = "as `ctrlz archive rm --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn remove(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Body(Names { names }): Body<Names>,
+) -> Result<Json<Value>, Problem> {
+    if names.is_empty() {
+        return Err(Problem::bad_request("`names` says what is to go"));
+    }
+    Ok(Json(service.errand(&caller, Errand::Remove { names: bounded(&names)? }).await?))
+}
+
+/// How to collect.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Collecting {
+    /// Only tell what would go.
+    dry_run: bool,
+}
+
+/// Removes from the archive what no snapshot in it needs.
+#[utoipa::path(post, path = "/v1/archive/collect", tag = "archive", request_body = Collecting,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Object, description = "as `ctrlz archive gc --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn collect(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Body(Collecting { dry_run }): Body<Collecting>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(service.errand(&caller, Errand::Collect { dry_run }).await?))
+}
+
+/// Reads what is archived and compares it with its digests: all of it, or the snapshots of those names.
+#[utoipa::path(post, path = "/v1/archive/verify", tag = "archive", request_body = Names,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Object, description = "as `ctrlz verify --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn verify(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Body(Names { names }): Body<Names>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(service.errand(&caller, Errand::Verify { names: bounded(&names)? }).await?))
+}
+
+/// Restores archived snapshots for a moment and compares them file by file: the newest of each
+/// sandbox, or those of these names.
+#[utoipa::path(post, path = "/v1/archive/drill", tag = "archive", request_body = Names,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Object, description = "as `ctrlz drill --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn drill(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Body(Names { names }): Body<Names>,
+) -> Result<Json<Value>, Problem> {
+    Ok(Json(service.errand(&caller, Errand::Drill { names: bounded(&names)? }).await?))
+}
+
+/// Names that can be arguments of a program.
+fn bounded(names: &[String]) -> Result<Vec<String>, Problem> {
+    if names.len() > NAMES {
+        return Err(Problem::bad_request(format!("at most {NAMES} names at once")));
+    }
+    if names.iter().any(|name| name.is_empty() || name.len() > 1024 || name.contains('\0')) {
+        return Err(Problem::bad_request("a name has 1 to 1024 bytes, and no NUL"));
+    }
+    Ok(names.to_vec())
+}
