@@ -10,7 +10,7 @@
 //!     max_size: 16M          # then it is rotated; 16M when left out
 //!     keep: 4                # rotated files; 4 when left out
 //!   desktop:
-//!     types: [safety, rollback.required]
+//!     types: [on_safety_violation, rollback.required]
 //!     command: [notify-send, ctrlz]
 //!   alerts:
 //!     types: [safety, health]
@@ -112,7 +112,7 @@ fn read_sink(sink: &Field<'_>, folder: &Path) -> Result<SinkConfig, ConfigError>
         match field.name {
             "types" => {
                 for item in field.items()? {
-                    given.types.push(item.value("a type of event", nonempty)?.value);
+                    given.types.push(item.value("a type of event", kind)?.value);
                 }
             }
             "attempts" => given.attempts = Some(number(&field)?),
@@ -178,6 +178,25 @@ fn read_sink(sink: &Field<'_>, folder: &Path) -> Result<SinkConfig, ConfigError>
     Ok(SinkConfig { name: sink.name.to_owned(), types: given.types, attempts, target })
 }
 
+/// The names by which handlers of events are often called, and the types that they stand for.
+const HANDLERS: [(&str, &str); 3] = [
+    ("on_operation_start", "operation.started"),
+    ("on_safety_violation", "safety.violation"),
+    ("on_rollback_required", "rollback.required"),
+];
+
+/// A beginning of types, or a handler's name.
+fn kind(text: &str) -> Result<String, String> {
+    if !text.starts_with("on_") {
+        return nonempty(text);
+    }
+    let known = HANDLERS.iter().find(|(name, _)| *name == text);
+    known.map(|(_, kind)| (*kind).to_owned()).ok_or_else(|| {
+        let names = HANDLERS.map(|(name, _)| name).join(", ");
+        format!("expected one of {names}, or the beginning of a type")
+    })
+}
+
 /// Whether somebody in between could read or change what is sent decides: plain HTTP goes to this
 /// host only.
 fn url(text: &str) -> Result<String, String> {
@@ -213,7 +232,7 @@ mod tests {
         let text = "
 sinks:
   log: { file: events.jsonl, keep: 2 }
-  hook: { command: [notify-send, ctrlz], types: [safety, rollback.required] }
+  hook: { command: [notify-send, ctrlz], types: [safety, on_rollback_required] }
   alerts:
     webhook: https://alerts.example/x
     secret: { env: SECRET }
@@ -245,6 +264,7 @@ sinks:
         for (text, expected) in [
             ("sink: {}", "1:1: sink: unknown key; did you mean `sinks`?"),
             ("sinks: {a: {flie: x}}", "sinks.a.flie: unknown key; did you mean `file`?"),
+            ("sinks: {a: {file: x, types: [on_start]}}", "expected one of on_operation_start"),
             ("sinks: {a: {}}", "a sink has one of"),
             ("sinks: {a: {file: x, socket: y}}", "a sink has one of"),
             ("sinks: {a: {file: x, secret: {env: X}}}", "a file has no `secret`"),

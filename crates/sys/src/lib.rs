@@ -10,6 +10,7 @@ pub mod keyring;
 pub mod landlock;
 pub mod loopback;
 pub mod mount_attr;
+pub mod passed;
 pub mod process_memory;
 pub mod program_pages;
 pub mod rename;

@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ctrlz_server::{Tls, TlsError, TlsFiles};
+use tokio::signal::unix::Signal;
 
+use super::systemd::Manager;
 use crate::arguments::TlsArguments;
 use crate::failure::{Failure, OWN_FAILURE};
 
@@ -38,6 +40,26 @@ pub(super) fn tls(arguments: &TlsArguments) -> Result<Option<Arc<Tls>>, Failure>
             _ => failure,
         }
     })
+}
+
+/// Has them read again whenever they change, and on SIGHUP, for ever.
+pub(super) async fn reload(
+    tls: Option<Arc<Tls>>,
+    mut asked: Signal,
+    manager: Arc<Manager>,
+    bounds: Vec<String>,
+) {
+    if let Some(tls) = &tls {
+        tokio::spawn(Arc::clone(tls).follow());
+    }
+    while asked.recv().await.is_some() {
+        manager.reloading();
+        if let Some(tls) = tls.clone() {
+            // What is wrong is told with the service's health.
+            let _ = tokio::task::spawn_blocking(move || tls.reload().is_ok()).await;
+        }
+        manager.ready(&bounds);
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {

@@ -1,6 +1,6 @@
 //! Events that are sent on, by the daemon and without it.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::process::{Child, Stdio};
 
 use serde_json::Value;
@@ -239,4 +239,52 @@ sys.stdin.read()
     server.wait().expect("wait");
     let got = scene.host("cat \"$HOME/.config/ctrlz/got\"");
     assert!(got.contains("sink.tested"), "{got}");
+}
+
+#[test]
+fn handlers_of_webhooks_and_commands_hear_of_what_they_are_named_after() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    let scene = with_sinks(&format!(
+        "sinks:\n  alerts: {{ types: [on_safety_violation, on_rollback_required], \
+         webhook: 'http://{address}/hook' }}\n  \
+         begun: {{ types: [on_operation_start], command: [sh, -c, 'cat >> \"$HOME/begun\"'] }}"
+    ));
+    let receiver = std::thread::spawn(move || {
+        let heard = (0..2).map(|_| {
+            let (mut stream, _) = listener.accept().expect("a request");
+            let mut reader = BufReader::new(stream.try_clone().expect("the same"));
+            let mut length = 0;
+            for line in reader.by_ref().lines() {
+                let line = line.expect("a line").to_lowercase();
+                if let Some(value) = line.strip_prefix("content-length:") {
+                    length = value.trim().parse().expect("a number");
+                }
+                if line.is_empty() {
+                    break;
+                }
+            }
+            let mut body = vec![0; length];
+            reader.read_exact(&mut body).expect("a body");
+            stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").expect("answered");
+            serde_json::from_slice::<Value>(&body).expect("an event")
+        });
+        heard.collect::<Vec<_>>()
+    });
+    scene.ok(&["sinks", "deliver"]);
+    scene.write("ctrlz.yaml", "health: [\"test ! -e broken\"]\n");
+    scene.inside("echo good > good");
+    scene.run(&["run", "--", "rm", "-rf", "/"]).code(123);
+    scene.run(&["run", "--", "touch", "broken"]).ok();
+    scene.ok(&["sinks", "deliver"]);
+    let heard = receiver.join().expect("two events");
+    let types = heard.iter().map(|event| event["type"].as_str().expect("a type"));
+    let expected = ["safety.violation", "rollback.required"];
+    assert_eq!(types.collect::<Vec<_>>(), expected.map(|kind| format!("io.github.ctrlz.{kind}")));
+    assert_eq!(heard[0]["data"]["verdict"]["risk"], "critical", "{}", heard[0]);
+    until(&scene, "grep -q broken \"$HOME/begun\"");
+    for line in scene.host("cat \"$HOME/begun\"").lines() {
+        let event: Value = serde_json::from_str(line).expect("an event");
+        assert_eq!(event["type"], "io.github.ctrlz.operation.started", "{line}");
+    }
 }

@@ -7,6 +7,7 @@ mod events;
 mod lives;
 mod processes;
 mod repeated;
+mod systemd;
 mod tenants;
 mod tls;
 mod upkeep;
@@ -87,6 +88,11 @@ impl Service {
     fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.process);
         kill_process(pid, signal).expect("it runs");
+    }
+
+    /// Waits for the end that it was asked for.
+    fn stop_quietly(mut self) {
+        assert!(self.process.wait().expect("its end").success());
     }
 
     /// Asks it to stop, and waits for that.
