@@ -7,6 +7,7 @@ use ctrlz_core::store::StoreError;
 use ctrlz_core::tenancy::Registry;
 use ctrlz_core::time::Timestamp;
 use ctrlz_engine::{EngineError, SandboxCore, in_full};
+use tokio::sync::Semaphore;
 
 use crate::auth::Caller;
 use crate::listen::Tls;
@@ -15,6 +16,7 @@ use crate::port::{Backend, Session};
 use crate::problem::Problem;
 use crate::processes::Processes;
 use crate::quota::Quota;
+use crate::routes::attach;
 use crate::sandboxes::Sandboxes;
 
 /// What a service is made of.
@@ -47,6 +49,8 @@ pub struct Service {
     pub(crate) metrics: Metrics,
     /// Held while a tenant's sandboxes are counted and one more is made.
     pub(crate) making: tokio::sync::Mutex<()>,
+    /// Places for clients that are attached to processes.
+    pub(crate) attached: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -64,6 +68,7 @@ impl Service {
             sandboxes: Sandboxes::default(),
             metrics,
             making,
+            attached: attach::room(),
             draining: AtomicBool::new(false),
         })
     }

@@ -1,5 +1,6 @@
 //! The calls.
 
+pub(crate) mod attach;
 mod confirmations;
 mod diff;
 mod events;
@@ -53,6 +54,8 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(processes::output))
         .routes(routes!(processes::wait))
         .routes(routes!(processes::signal))
+        .routes(routes!(attach::attach))
+        .routes(routes!(attach::resize))
         .routes(routes!(diff::diff))
         .routes(routes!(history::commit))
         .routes(routes!(history::discard))

@@ -1,6 +1,7 @@
 //! The service, used over the network.
 
 mod approvals;
+mod attach;
 mod authorisation;
 mod events;
 mod lives;
