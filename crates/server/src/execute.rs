@@ -211,8 +211,9 @@ fn launch(
     admitted: Admitted,
 ) -> Result<Arc<Process>, Problem> {
     let Begun { sandbox, command, judged, confirmation } = begun;
-    let failed = |error: std::io::Error| Problem::internal(format!("cannot make pipes: {error}"));
-    let (ends, outputs, streams) = pipes(true).map_err(failed)?;
+    let failed =
+        |error: std::io::Error| Problem::internal(format!("cannot make its streams: {error}"));
+    let (ends, outputs, streams) = pipes(command.terminal).map_err(failed)?;
     let process = Arc::new(Process {
         id: auth::word(16)?,
         tenant: caller.tenant.clone(),
@@ -222,6 +223,7 @@ fn launch(
         operation: watch::Sender::new(None),
         log: Log::default(),
         ended: watch::Sender::new(None),
+        has_terminal: command.terminal.is_some(),
         ends,
         is_given_up: AtomicBool::new(false),
     });
@@ -231,7 +233,7 @@ fn launch(
         tokio::spawn(async move {
             // A command that does not read all of its input has its reasons.
             let _ = process.ends.write(&input).await;
-            process.ends.close_input().await;
+            process.ends.end_input().await;
         });
     }
     let reading = tokio::spawn({

@@ -17,7 +17,9 @@ use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_core::workspace::ConflictStrategy;
 use ctrlz_engine::{EngineError, RunReport, SandboxCore};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
 use crate::errand::Errand;
 use crate::problem::Problem;
@@ -170,6 +172,18 @@ pub struct Command {
     pub snapshot: bool,
     /// What it reads; `None` when that is not known beforehand.
     pub input: Option<Vec<u8>>,
+    /// The size of the terminal that it has, if it has one.
+    pub terminal: Option<TerminalSize>,
+}
+
+/// How large a terminal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters in a line.
+    pub columns: u16,
 }
 
 /// What the validator said.

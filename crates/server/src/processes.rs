@@ -3,6 +3,8 @@
 
 mod log;
 mod pump;
+mod signals;
+mod terminal;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
@@ -17,6 +19,7 @@ use tokio::sync::watch;
 
 pub(crate) use log::{Log, Piece, Stream};
 pub(crate) use pump::{Ends, pipes};
+pub(crate) use signals::number as signal_number;
 
 use crate::problem::Problem;
 
@@ -44,6 +47,8 @@ pub(crate) struct Process {
     pub(crate) log: Log,
     /// What came of it, once it has ended and all of its output is in the log.
     pub(crate) ended: watch::Sender<Option<Arc<Ended>>>,
+    /// Whether it has a terminal.
+    pub(crate) has_terminal: bool,
     /// Where its input and its signals go.
     pub(crate) ends: Ends,
     /// Whether it was asked to end before it began.

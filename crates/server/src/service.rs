@@ -7,7 +7,6 @@ use ctrlz_core::store::StoreError;
 use ctrlz_core::tenancy::Registry;
 use ctrlz_core::time::Timestamp;
 use ctrlz_engine::{EngineError, SandboxCore, in_full};
-
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
@@ -19,6 +18,7 @@ use crate::port::{Backend, Session};
 use crate::problem::Problem;
 use crate::processes::Processes;
 use crate::quota::Quota;
+use crate::routes::attach;
 use crate::sandboxes::Sandboxes;
 
 /// How many errands are run at once; others wait.
@@ -56,6 +56,8 @@ pub struct Service {
     pub(crate) making: tokio::sync::Mutex<()>,
     /// Each errand is a process, and may need much memory.
     errands: Arc<Semaphore>,
+    /// Places for clients that are attached to processes.
+    pub(crate) attached: Arc<Semaphore>,
     draining: AtomicBool,
 }
 
@@ -74,6 +76,7 @@ impl Service {
             metrics,
             making,
             errands: Arc::new(Semaphore::new(ERRANDS)),
+            attached: attach::room(),
             draining: AtomicBool::new(false),
         })
     }

@@ -36,6 +36,19 @@ pub(crate) struct Piece {
     pub(crate) bytes: Bytes,
 }
 
+impl Piece {
+    /// What of it lies from `offset` on.
+    fn behind(&self, offset: u64) -> Self {
+        let skip = usize::try_from(offset.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let skip = skip.min(self.bytes.len());
+        Self {
+            stream: self.stream,
+            offset: self.offset + skip as u64,
+            bytes: self.bytes.slice(skip..),
+        }
+    }
+}
+
 #[derive(Debug, Default)]
 struct Kept {
     pieces: VecDeque<Piece>,
@@ -90,15 +103,15 @@ impl Log {
         let kept = self.kept();
         let first =
             kept.pieces.partition_point(|piece| piece.offset + piece.bytes.len() as u64 <= offset);
-        let mut found: Vec<Piece> = kept.pieces.iter().skip(first).cloned().collect();
-        if let Some(piece) = found.first_mut()
-            && piece.offset < offset
-        {
-            let skip = usize::try_from(offset - piece.offset).unwrap_or(usize::MAX);
-            piece.bytes = piece.bytes.slice(skip.min(piece.bytes.len())..);
-            piece.offset = offset;
-        }
-        found
+        kept.pieces.iter().skip(first).map(|piece| piece.behind(offset)).collect()
+    }
+
+    /// The first piece of what was written from `offset` on, as far as it is kept.
+    pub(crate) fn next(&self, offset: u64) -> Option<Piece> {
+        let kept = self.kept();
+        let first =
+            kept.pieces.partition_point(|piece| piece.offset + piece.bytes.len() as u64 <= offset);
+        kept.pieces.get(first).map(|piece| piece.behind(offset))
     }
 
     /// Learns when there is more.
@@ -137,6 +150,8 @@ mod tests {
         assert_eq!(text(&log.from(4)), "two three");
         assert_eq!(text(&log.from(6)), "o three");
         assert_eq!(log.from(6)[0].offset, 6);
+        assert_eq!(text(&log.next(6).into_iter().collect::<Vec<_>>()), "o ");
+        assert!(log.next(13).is_none());
         assert!(log.from(13).is_empty() && log.from(99).is_empty());
         assert_eq!(log.tail(Stream::Output, 100), (b"one three".to_vec(), true));
         assert_eq!(log.tail(Stream::Output, 5), (b"three".to_vec(), false));

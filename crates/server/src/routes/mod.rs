@@ -1,6 +1,7 @@
 //! The calls.
 
 mod archive;
+pub(crate) mod attach;
 mod audit;
 mod confirmations;
 mod diff;
@@ -55,6 +56,8 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(processes::output))
         .routes(routes!(processes::wait))
         .routes(routes!(processes::signal))
+        .routes(routes!(attach::attach))
+        .routes(routes!(attach::resize))
         .routes(routes!(diff::diff))
         .routes(routes!(history::commit))
         .routes(routes!(history::discard))

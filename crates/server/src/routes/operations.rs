@@ -22,7 +22,7 @@ use super::sandboxes::Paging;
 use super::views::{OperationView, Page};
 use crate::auth::{Acting, Looking};
 use crate::execute::{Ask, start};
-use crate::port::Command;
+use crate::port::{Command, TerminalSize};
 use crate::problem::Problem;
 use crate::processes::Process;
 use crate::service::Service;
@@ -45,6 +45,9 @@ pub(super) struct NewOperation {
     stdin: Option<String>,
     /// Leave its input open, for `POST /v1/processes/{process}/input`.
     open_stdin: bool,
+    /// A terminal of that size for all three streams, as `GET /v1/processes/{process}/attach` uses it.
+    /// Its input is open. `TERM` is `xterm-256color` unless `env` says another.
+    terminal: Option<TerminalSize>,
     /// `none` or `host`; the configuration's when it is left out.
     #[schema(value_type = Option<String>)]
     network: Option<Network>,
@@ -102,10 +105,15 @@ impl NewOperation {
         if memory.is_some_and(|memory| memory.0 == 0) {
             return Err(Problem::bad_request("`memory` must be bytes, more than 0"));
         }
-        let env = self.env.into_iter().map(|(name, value)| (name.into(), value.into()));
-        let input = match (self.stdin, self.open_stdin) {
+        let mut env = self.env;
+        if self.terminal.is_some() {
+            env.entry("TERM".to_owned()).or_insert_with(|| "xterm-256color".to_owned());
+        }
+        let env = env.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let input = match (self.stdin, self.open_stdin || self.terminal.is_some()) {
             (Some(_), true) => {
-                return Err(Problem::bad_request("`stdin` is all of it, or `open_stdin` is set"));
+                let title = "`stdin` is all of it, or `open_stdin` or `terminal` is set";
+                return Err(Problem::bad_request(title));
             }
             (None, true) => None,
             (text, false) => Some(text.unwrap_or_default().into_bytes()),
@@ -122,6 +130,7 @@ impl NewOperation {
             take_back: self.take_back,
             snapshot: self.snapshot,
             input,
+            terminal: self.terminal,
         };
         Ok(Ask { sandbox, command, confirmation: self.confirmation })
     }

@@ -39,6 +39,8 @@ pub(super) struct ProcessView {
     operation: Option<String>,
     /// `running` or `ended`.
     status: &'static str,
+    /// Whether it has a terminal.
+    terminal: bool,
     /// How many bytes it wrote, to both streams.
     written: u64,
     /// What came of it, as the call that ran it answers, or would have; a problem when it could not be
@@ -56,6 +58,7 @@ fn view(process: &Process) -> Result<ProcessView, Problem> {
         started: process.started.0,
         operation: process.operation.borrow().map(|id| id.to_string()),
         status: if ended.is_some() { "ended" } else { "running" },
+        terminal: process.has_terminal,
         written: *process.log.follow().borrow(),
         result: match ended.as_deref() {
             None => Value::Null,
@@ -122,7 +125,7 @@ pub(super) async fn wait(
 #[into_params(parameter_in = Query)]
 pub(super) struct From {
     /// How many bytes to pass over; `Last-Event-ID` says the same.
-    offset: Option<u64>,
+    pub(super) offset: Option<u64>,
 }
 
 /// What a process wrote and writes, as server-sent events: `output` with `{"stream", "data"}`, `data` in
@@ -214,7 +217,7 @@ fn end_event(ended: &Ended) -> Event {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(super) struct Ending {
-    /// End the input behind these bytes.
+    /// End the input behind these bytes; at a terminal, type what ends it.
     #[serde(default)]
     end: bool,
 }
@@ -235,7 +238,7 @@ pub(super) async fn input(
     let process = service.processes.get(&caller.tenant, &id)?;
     process.ends.write(&body).await?;
     if ending.end {
-        process.ends.close_input().await;
+        process.ends.end_input().await;
     }
     Ok(StatusCode::NO_CONTENT)
 }

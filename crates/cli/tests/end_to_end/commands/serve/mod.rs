@@ -2,6 +2,7 @@
 
 mod approvals;
 mod archive;
+mod attach;
 mod authorisation;
 mod events;
 mod lives;
