@@ -142,6 +142,8 @@ pub struct Quotas {
     pub per_minute: Option<u32>,
     /// The most memory that one operation may be given, in bytes.
     pub memory: Option<u64>,
+    /// Bytes of the disk that all of its data may take.
+    pub disk: Option<u64>,
 }
 
 /// A tenant.

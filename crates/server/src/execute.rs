@@ -59,8 +59,10 @@ pub(crate) async fn start(
     let (inner, asked) = (Arc::clone(service), confirmation.is_some());
     let (sandbox, command, judged, quotas) = service
         .with(caller, move |session| {
-            let quotas = quotas(&inner, &who)?;
+            let quotas = inner.quotas(&who)?;
             bound_memory(&mut command, &quotas)?;
+            let room = inner.disk.room(session, &who.tenant, &quotas)?;
+            command.most_disk = room.map(ByteSize);
             let sandbox = on_core(session, |core| Ok(core.store().sandbox_named(&sandbox)?))?;
             let judged = session.judge(&sandbox, &command)?;
             may_begin(&inner, &who, session, (&sandbox, &command, &judged), asked)?;
@@ -70,13 +72,6 @@ pub(crate) async fn start(
     let admitted = service.quota.admit(&caller.tenant, &quotas, Instant::now())?;
     let order = Begun { sandbox, command, judged, confirmation };
     launch(service, caller, order, admitted)
-}
-
-/// What the caller's tenant may do.
-fn quotas(service: &Service, caller: &Caller) -> Result<Quotas, Problem> {
-    let found = service.parts.registry.tenant(&caller.tenant);
-    let tenant = found.map_err(|error| Problem::internal(ctrlz_engine::in_full(&error)))?;
-    Ok(tenant.map(|tenant| tenant.quotas).unwrap_or_default())
 }
 
 /// Errs when a command asks for more memory than it may have.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod auth;
+mod disk;
 mod errand;
 mod execute;
 mod first_token;

@@ -117,6 +117,12 @@ pub trait Session {
     /// When it does not run, or what came of it cannot be kept.
     fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<RunReport, Problem>;
 
+    /// How many bytes of the disk the tenant's data takes: store, archive and workspaces.
+    ///
+    /// # Errors
+    /// When a part of it cannot be looked at.
+    fn disk_used(&self) -> Result<u64, Problem>;
+
     /// Has another process do something; answers what it says of it, which is JSON but for an export.
     ///
     /// # Errors
@@ -164,6 +170,8 @@ pub struct Command {
     pub memory: Option<ByteSize>,
     /// How much it may have at most, whatever else says.
     pub most_memory: Option<ByteSize>,
+    /// How much it may add to the disk at most, whatever else says.
+    pub most_disk: Option<ByteSize>,
     /// Commit when it succeeds, take its changes back when it fails.
     pub commit: Option<ConflictStrategy>,
     /// Take its changes back when it fails.

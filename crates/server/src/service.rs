@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use ctrlz_core::store::StoreError;
-use ctrlz_core::tenancy::Registry;
+use ctrlz_core::tenancy::{Quotas, Registry};
 use ctrlz_core::time::Timestamp;
 use ctrlz_engine::{EngineError, SandboxCore, in_full};
 use serde_json::Value;
 use tokio::sync::Semaphore;
 
 use crate::auth::Caller;
+use crate::disk::Disk;
 use crate::errand::Errand;
 use crate::listen::Tls;
 use crate::metrics::Metrics;
@@ -51,6 +52,7 @@ pub struct Service {
     pub(crate) processes: Processes,
     pub(crate) quota: Quota,
     pub(crate) sandboxes: Sandboxes,
+    pub(crate) disk: Disk,
     pub(crate) metrics: Metrics,
     /// Held while a tenant's sandboxes are counted and one more is made.
     pub(crate) making: tokio::sync::Mutex<()>,
@@ -73,6 +75,7 @@ impl Service {
             processes,
             quota,
             sandboxes: Sandboxes::default(),
+            disk: Disk::default(),
             metrics,
             making,
             errands: Arc::new(Semaphore::new(ERRANDS)),
@@ -114,19 +117,44 @@ impl Service {
         blocking(move || act(&*service.parts.backend.open(&tenant, actor)?)).await
     }
 
+    /// What the caller's tenant may use, on a thread that may block.
+    pub(crate) fn quotas(&self, caller: &Caller) -> Result<Quotas, Problem> {
+        let found = self.parts.registry.tenant(&caller.tenant);
+        let tenant = found.map_err(|error| Problem::internal(in_full(&error)))?;
+        Ok(tenant.map(|tenant| tenant.quotas).unwrap_or_default())
+    }
+
+    /// Opens the caller's store and lets something be added to it, when the tenant has room for it.
+    pub(crate) async fn adding<T: Send + 'static>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        act: impl FnOnce(&dyn Session) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        let (service, who) = (Arc::clone(self), caller.clone());
+        self.with(caller, move |session| {
+            service.disk.room(session, &who.tenant, &service.quotas(&who)?)?;
+            act(session)
+        })
+        .await
+    }
+
     /// Has another process do something in the caller's store; answers what it says of it.
     pub(crate) async fn errand_text(
         self: &Arc<Self>,
         caller: &Caller,
         errand: Errand,
     ) -> Result<Vec<u8>, Problem> {
+        let adds = matches!(errand, Errand::Push { .. } | Errand::Pull { .. });
         let turn = Arc::clone(&self.errands).acquire_owned().await;
-        self.with(caller, move |session| {
+        let act = move |session: &dyn Session| {
             // Given up when it is done, whoever waits for it.
             let _turn = turn;
             session.carry_out(&errand)
-        })
-        .await
+        };
+        match adds {
+            true => self.adding(caller, act).await,
+            false => self.with(caller, act).await,
+        }
     }
 
     /// The same, as an object.

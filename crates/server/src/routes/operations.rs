@@ -126,6 +126,7 @@ impl NewOperation {
             timeout: timeout.transpose()?,
             memory,
             most_memory: None,
+            most_disk: None,
             commit: self.commit.then(ConflictStrategy::default),
             take_back: self.take_back,
             snapshot: self.snapshot,

@@ -120,7 +120,7 @@ async fn one_more(
     make: impl FnOnce(&dyn Session) -> Result<Sandbox, Problem> + Send + 'static,
 ) -> Result<Sandbox, Problem> {
     let _alone = room(service, caller).await?;
-    service.with(caller, make).await
+    service.adding(caller, make).await
 }
 
 /// Errs when the tenant may not have one more sandbox. While what it answers is held, nobody else makes

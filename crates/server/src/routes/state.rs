@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Path, Query, parse};
 use super::views::{Page, to_json};
 use crate::auth::{Acting, Caller, Looking};
+use crate::port::Session;
 use crate::problem::Problem;
 use crate::service::{Service, on_core};
 
@@ -107,11 +108,16 @@ async fn write(
     value: Option<Bytes>,
 ) -> Result<Response, Problem> {
     let (parsed, expected): (StateKey, Expected) = (parse(&key)?, expected(headers)?);
-    let written = service.with(caller, move |session| {
+    let adds = value.is_some();
+    let act = move |session: &dyn Session| {
         let found = on_core(session, |core| Ok(core.store().sandbox_named(&sandbox)?))?;
         session.put_state(&found, &parsed, value.as_deref(), expected)
-    });
-    let version = match written.await {
+    };
+    let written = match adds {
+        true => service.adding(caller, act).await,
+        false => service.with(caller, act).await,
+    };
+    let version = match written {
         // As RFC 9110 wants it of a condition that does not hold.
         Err(problem) if problem.kind() == "state-conflict" => {
             return Err(problem.with_status(StatusCode::PRECONDITION_FAILED));

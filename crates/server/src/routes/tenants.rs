@@ -38,7 +38,7 @@ pub(super) async fn put(
     Path(name): Path<String>,
     Body(quotas): Body<Quotas>,
 ) -> Result<Json<Value>, Problem> {
-    if quotas.running == Some(0) || quotas.memory == Some(0) {
+    if [quotas.memory, quotas.disk].contains(&Some(0)) || quotas.running == Some(0) {
         return Err(Problem::bad_request("`running` and `memory` are more than 0"));
     }
     let tenant = Tenant { name: parse(&name)?, created: service.now(), quotas };

@@ -19,7 +19,7 @@ use crate::isolation::Isolation;
 use crate::places;
 
 /// Where the stores of tenants lie, in that of the owner.
-const TENANTS: &str = "tenants";
+pub(super) const TENANTS: &str = "tenants";
 
 /// All stores, and what launches for them.
 pub(super) struct Stores {

@@ -1,6 +1,7 @@
 //! `ctrlz serve` and `ctrlz token`.
 
 mod backend;
+mod disk;
 mod errand;
 mod foreign;
 mod listening;

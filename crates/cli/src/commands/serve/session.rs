@@ -78,6 +78,10 @@ impl Desk<'_> {
             let memory = config.limits.memory.map_or(most.0, |memory| memory.0.min(most.0));
             config.limits.memory = Some(ByteSize(memory));
         }
+        if let Some(most) = command.most_disk {
+            let disk = config.limits.disk.map_or(most.0, |disk| disk.0.min(most.0));
+            config.limits.disk = Some(ByteSize(disk));
+        }
         if !self.tenant.is_owner() {
             config.hidden.extend_from_slice(self.foreign);
             if config.network != Network::None {
@@ -224,7 +228,7 @@ impl Desk<'_> {
     }
 
     /// Where the folders of this tenant's sandboxes lie.
-    fn workspaces(&self) -> PathBuf {
+    pub(super) fn workspaces(&self) -> PathBuf {
         workspaces(self.all).join(self.tenant.as_str())
     }
 
@@ -397,6 +401,10 @@ impl Session for Desk<'_> {
 
     fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<RunReport, Problem> {
         self.run_(sandbox, order).map_err(problem)
+    }
+
+    fn disk_used(&self) -> Result<u64, Problem> {
+        self.disk_used_().map_err(problem)
     }
 
     fn carry_out(&self, errand: &Errand) -> Result<Vec<u8>, Problem> {

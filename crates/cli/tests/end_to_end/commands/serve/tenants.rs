@@ -187,3 +187,37 @@ fn tenants_see_nothing_of_the_host_that_is_somebodys() {
     assert!(way.iter().all(|name| workspace.split('/').any(|part| part == *name)), "{text}");
     assert!(!text.contains(":99999:"), "{text}");
 }
+
+#[test]
+fn a_tenant_takes_no_more_of_the_disk_than_it_may() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.put("/v1/tenants/acme", &json!({ "disk": 0 })).is(400);
+    let most = 12 << 20;
+    admin.put("/v1/tenants/acme", &json!({ "disk": most })).is(200);
+    let token = admin.token("acme", "operator");
+    let client = service.with(&token);
+    client.sandbox("web");
+    client.run("web", "head -c 4M /dev/urandom > first");
+    // One that would take more than what is left is stopped.
+    let done = client.run("web", "head -c 40M /dev/urandom > second; sleep 5");
+    assert_eq!(done["command"]["stopped"]["limit"], "disk", "{done}");
+    client.post("/v1/sandboxes/web/undo", &json!({})).is(200);
+    client.run("web", "head -c 5M /dev/urandom > third");
+    client.post("/v1/archive", &json!({ "sandbox": "web" })).is(200);
+    for (path, body) in [
+        ("/v1/sandboxes/web/operations", json!({ "script": "true" })),
+        ("/v1/sandboxes", json!({ "name": "more" })),
+        ("/v1/archive", json!({ "sandbox": "web" })),
+    ] {
+        let refused = client.post(path, &body).is(507).json();
+        assert_eq!(refused["kind"], "quota", "{refused}");
+    }
+    // What frees space is always let through.
+    client.delete("/v1/sandboxes/web?force=true").is(200);
+    let names = client.get("/v1/archive").is(200).json();
+    let names = json!({ "names": [names["snapshots"][0]["name"]] });
+    client.post("/v1/archive/remove", &names).is(200);
+    client.sandbox("more");
+}
