@@ -13,7 +13,7 @@ use ctrlz_core::size::ByteSize;
 use ctrlz_core::store::StoreError;
 use ctrlz_core::tenancy::{Confirmation, Quotas};
 use ctrlz_core::time::Timestamp;
-use ctrlz_core::verdict::Decision;
+use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::{Approval, Approver, VerdictRecord};
 use ctrlz_engine::RunReport;
 use serde_json::{Value, json};
@@ -206,6 +206,7 @@ fn launch(
     admitted: Admitted,
 ) -> Result<Arc<Process>, Problem> {
     let Begun { sandbox, command, judged, confirmation } = begun;
+    let risk = judged.record.risk;
     let failed =
         |error: std::io::Error| Problem::internal(format!("cannot make its streams: {error}"));
     let (ends, outputs, streams) = pipes(command.terminal).map_err(failed)?;
@@ -258,7 +259,7 @@ fn launch(
         // What it wrote is told before its end.
         let _ = reading.await;
         running.ends.close().await;
-        let (success, ended) = answer(&running, ran);
+        let (success, ended) = answer(&running, risk, ran);
         timing.end(success);
         running.ended.send_replace(Some(Arc::new(ended)));
     });
@@ -279,7 +280,7 @@ fn run(
 }
 
 /// Whether it succeeded, and what a waiting client is answered.
-fn answer(process: &Process, ran: Result<RunReport, Problem>) -> (bool, Ended) {
+fn answer(process: &Process, risk: Risk, ran: Result<RunReport, Problem>) -> (bool, Ended) {
     let report = match ran {
         Ok(report) => report,
         Err(problem) => return (false, Err(problem)),
@@ -296,6 +297,7 @@ fn answer(process: &Process, ran: Result<RunReport, Problem>) -> (bool, Ended) {
         "operation": report.operation,
         "command": report.command,
         "exit_code": exit_code(&report),
+        "risk": risk.name(),
         "counts": report.counts,
         "taken_back": report.taken_back,
         "commit": commit,

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use ctrlz_core::store::LoggedEvent;
-use futures_util::Stream;
+use futures_util::{Stream, StreamExt as _};
 use serde::Deserialize;
 use serde_json::Value;
 use utoipa::IntoParams;
@@ -93,6 +93,9 @@ fn stream(
     caller: Caller,
     after: i64,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    // Tells no event, but where the stream begins: whoever loses it before the first event goes on there.
+    let begin = Event::default().id(after.to_string());
+    let begin = futures_util::stream::once(async { Ok(begin) });
     let state = (service, caller, after, VecDeque::<LoggedEvent>::new());
     let events = futures_util::stream::unfold(state, async |state| {
         let (service, caller, mut after, mut found) = state;
@@ -115,5 +118,5 @@ fn stream(
             }
         }
     });
-    Sse::new(events).keep_alive(KeepAlive::default())
+    Sse::new(begin.chain(events)).keep_alive(KeepAlive::default())
 }

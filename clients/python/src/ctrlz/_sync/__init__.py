@@ -1,0 +1,1 @@
+"""The synchronous client, made from ``ctrlz._async`` by ``scripts/unasync.py``."""

@@ -1,0 +1,259 @@
+# Made from ctrlz/_async/client.py by scripts/unasync.py: change that one.
+"""The way to a service."""
+
+from __future__ import annotations
+
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ctrlz._errors import NotFound
+from ctrlz._models import ExecutionResponse, Operation, SandboxInfo, Snapshot, Verdict
+from ctrlz._records import Event, Health
+from ctrlz._request import (
+    READ_TIMEOUT,
+    configured,
+    get,
+    parsed,
+    post,
+    present,
+    segment,
+)
+
+from ._platform import closing, shielded
+from .admin import Confirmations, Tenants, Tokens
+from .events import EventHandler, follow, handle
+from .process import Processes
+from .sandbox import Sandbox
+from .transport import Transport
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Iterable, Iterator
+    from os import PathLike
+    from types import TracebackType
+
+
+class Client:
+    """A connection to a ctrlz service. Use it in a ``with`` statement, or close it.
+
+    ``server`` is ``http://HOST:PORT``, ``https://HOST`` or ``unix:///PATH``; ``CTRLZ_SERVER`` when it is
+    left out, ``http://127.0.0.1:7070`` when that is not set either. ``token`` is ``CTRLZ_TOKEN``
+    likewise.
+
+    ``timeout`` is for answers that wait for nothing, in seconds; what waits for a command has none.
+    What failed on the way is sent again up to ``retries`` times: what only asks, and what carries an
+    ``Idempotency-Key``, as every command, snapshot and rollback does. A service that says when to come
+    again is obeyed up to ``longest_wait`` seconds. ``verify`` is as for httpx.
+    """
+
+    def __init__(
+        self,
+        server: str | None = None,
+        token: str | None = None,
+        *,
+        timeout: float = READ_TIMEOUT,
+        retries: int = 3,
+        longest_wait: float = 30.0,
+        verify: bool | ssl.SSLContext = True,
+    ) -> None:
+        where, token = configured(server, token)
+        self._transport = Transport(
+            where,
+            token,
+            timeout=timeout,
+            retries=retries,
+            longest_wait=longest_wait,
+            verify=verify,
+        )
+        self.sandboxes = Sandboxes(self._transport)
+        """To make, find and list sandboxes."""
+        self.processes = Processes(self._transport)
+        """What runs, in any sandbox."""
+        self.confirmations = Confirmations(self._transport)
+        """What waits for an approval."""
+        self.tokens = Tokens(self._transport)
+        """Who may come."""
+        self.tenants = Tenants(self._transport)
+        """Who shares the service."""
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes all connections. What runs goes on."""
+        self._transport.close()
+
+    def sandbox(self, name: str) -> Sandbox:
+        """A sandbox by its name, without asking whether it is there."""
+        return Sandbox(self._transport, name)
+
+    def check(self, command: str) -> Verdict:
+        """Judges a script. Nothing runs."""
+        request = post("/v1/policy/check", {"command": command}, waits=False)
+        return Verdict.from_json(self._transport.json(request))
+
+    def execute(
+        self,
+        sandbox_id: str,
+        command: str,
+        operation_id: str | None = None,
+        *,
+        confirmation: str | None = None,
+    ) -> ExecutionResponse:
+        """Checks, takes a snapshot, runs, and takes back what failed: one call.
+
+        :class:`ctrlz.Blocked` says that the command is not safe, with the reasons;
+        :class:`ctrlz.OperationFailed` that it failed and was taken back, with the result.
+        """
+        body = present(
+            sandbox_id=sandbox_id,
+            command=command,
+            operation_id=operation_id,
+            confirmation=confirmation,
+        )
+        request = post("/sandbox/execute", body)
+        return ExecutionResponse.from_json(self._transport.json(request))
+
+    def operation(self, operation_id: str) -> Operation:
+        """An operation of any sandbox."""
+        found = self._transport.json(get(f"/v1/operations/{segment(operation_id)}"))
+        return Operation.from_json(found)
+
+    def snapshot(self, snapshot_id: str) -> Snapshot:
+        """A snapshot of any sandbox."""
+        found = self._transport.json(get(f"/v1/snapshots/{segment(snapshot_id)}"))
+        return Snapshot.from_json(found)
+
+    def events(
+        self,
+        *,
+        follow: bool = False,
+        after: int | None = None,
+        types: Iterable[str] = (),
+        sandbox: str | None = None,
+    ) -> Iterator[Event]:
+        """What happened, from the event behind number ``after`` on; with ``follow`` for ever.
+
+        Without ``after`` it begins with the first event, with ``follow`` with the next one. A broken
+        connection is made again without an event missed or told twice. ``types`` are beginnings of
+        types, such as ``"operation."``.
+        """
+        wanted = (types,) if isinstance(types, str) else tuple(types)
+        with closing(_events(self._transport, after, live=follow)) as events:
+            for event in events:
+                fits = not wanted or event.type.startswith(wanted)
+                if fits and sandbox in (None, event.sandbox):
+                    yield event
+
+    def handle_events(
+        self,
+        handler: EventHandler,
+        *,
+        follow: bool = True,
+        after: int | None = None,
+    ) -> int | None:
+        """Calls the handler's methods for what happens, until ``handler.stop()`` is called.
+
+        Gives the number of the last event that was handled: the next ``after``.
+        """
+        last = after
+        with closing(_events(self._transport, after, live=follow)) as events:
+            for event in events:
+                handle(handler, event)
+                last = event.id
+                if handler.stopped:
+                    break
+        return last
+
+    def health(self) -> Health:
+        """Whether the service can carry out operations."""
+        return Health.from_json(parsed(self._transport.plain(get("/health/ready"))))
+
+    def metrics(self) -> str:
+        """The service's metrics, as OpenMetrics text."""
+        return (self._transport.send(get("/metrics"))).text
+
+
+def _events(transport: Transport, after: int | None, *, live: bool) -> Iterator[Event]:
+    return follow(transport, after) if live else _past(transport, after or 0)
+
+
+def _past(transport: Transport, after: int) -> Iterator[Event]:
+    while True:
+        page = transport.json(get("/v1/events", after=after))
+        for item in page["items"]:
+            event = Event.from_json(item)
+            after = event.id
+            yield event
+        if page.get("next") is None:
+            return
+
+
+class Sandboxes:
+    """Makes, finds and lists sandboxes."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def create(
+        self,
+        name: str,
+        *,
+        base: str | PathLike[str] | None = None,
+        image: str | PathLike[str] | None = None,
+    ) -> Sandbox:
+        """Makes a sandbox, empty or from a folder (``base``) or an image of the service's host."""
+        folders = {"base": base, "image": image}
+        paths = {key: str(path) for key, path in folders.items() if path is not None}
+        made = self._transport.json(post("/v1/sandboxes", {"name": name, **paths}))
+        return Sandbox(self._transport, made["name"], SandboxInfo.from_json(made))
+
+    def get(self, name: str) -> Sandbox:
+        """A sandbox that is there; :class:`ctrlz.NotFound` otherwise."""
+        found = self._transport.json(get(f"/v1/sandboxes/{segment(name)}"))
+        return Sandbox(self._transport, found["name"], SandboxInfo.from_json(found))
+
+    def list(self) -> Iterator[Sandbox]:
+        """All of them by name, fetched as they are needed."""
+        with closing(self._transport.pages("/v1/sandboxes")) as items:
+            for item in items:
+                info = SandboxInfo.from_json(item)
+                yield Sandbox(self._transport, info.name, info)
+
+    @contextmanager
+    def temporary(
+        self,
+        name: str | None = None,
+        *,
+        base: str | PathLike[str] | None = None,
+        image: str | PathLike[str] | None = None,
+    ) -> Iterator[Sandbox]:
+        """A sandbox for the time of a ``with`` statement.
+
+        At its end what runs there is killed, and the sandbox removed with all that is not committed.
+        """
+        name = name or f"tmp-{uuid.uuid4().hex[:12]}"
+        sandbox = self.create(name, base=base, image=image)
+        try:
+            yield sandbox
+        finally:
+            with shielded():
+                _remove(sandbox)
+
+
+def _remove(sandbox: Sandbox) -> None:
+    try:
+        sandbox.end_processes()
+        sandbox.remove(force=True)
+    except NotFound:
+        # Somebody removed it before.
+        return

@@ -1,0 +1,358 @@
+# Made from ctrlz/_async/sandbox.py by scripts/unasync.py: change that one.
+"""A sandbox: what runs in it, and its way forth and back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Union
+
+from ctrlz._capture import DEFAULT_CAPTURE
+from ctrlz._errors import ConfigurationError
+from ctrlz._models import (
+    Diff,
+    Done,
+    LifeChanged,
+    Operation,
+    ProcessInfo,
+    Removed,
+    Result,
+    SandboxInfo,
+    Snapshot,
+    Verdict,
+)
+from ctrlz._request import command_body, delete, get, id_of, post, present, segment, with_headers
+
+from ._platform import TextCallback, beside, closing, shielded
+from .process import Process, Processes
+from .state import State
+from .transaction import Transaction
+from .transport import Flight
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Literal
+
+    from .transport import Transport
+
+    Command = Union[str, Iterable[str]]
+    Conflicts = Literal["fail", "theirs", "ours", "keep-both"]
+
+_INLINE = 1 << 20
+"""Input up to here goes with the request, so that it is judged and approved with the command."""
+
+
+class Sandbox:
+    """A sandbox of the service. Nothing is asked before a method is called."""
+
+    def __init__(self, transport: Transport, name: str, info: SandboxInfo | None = None) -> None:
+        self.name = name
+        """Its name."""
+        self.created_info = info
+        """How it was when it was made or listed, where it was."""
+        self.state = State(transport, name)
+        """Its state: versioned values."""
+        self._transport = transport
+        self._path = f"/v1/sandboxes/{segment(name)}"
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    def info(self) -> SandboxInfo:
+        """How it is now."""
+        return SandboxInfo.from_json(self._transport.json(get(self._path)))
+
+    def run(
+        self,
+        command: Command,
+        *,
+        check: bool = False,
+        on_stdout: TextCallback | None = None,
+        on_stderr: TextCallback | None = None,
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        stdin: str | bytes | None = None,
+        timeout: float | None = None,
+        memory: int | None = None,
+        network: Literal["none", "host"] | None = None,
+        commit: bool = False,
+        take_back: bool = False,
+        snapshot: bool = False,
+        confirmation: str | None = None,
+        kill_on_cancel: bool = True,
+        capture: int = DEFAULT_CAPTURE,
+    ) -> Result:
+        """Runs a command, waits for its end, and gives what it did and wrote.
+
+        A text is a script for ``/bin/sh``, a list is a program and its arguments. The command is judged
+        first: :class:`ctrlz.Blocked` and :class:`ctrlz.NeedsConfirmation` say that it did not run.
+
+        ``check`` raises :class:`ctrlz.CommandFailed` when it fails. ``on_stdout`` and ``on_stderr`` are
+        told text as it comes. ``timeout`` (seconds) and ``memory`` (bytes) are limits that the service
+        keeps; there is no time limit otherwise. ``commit`` writes the changes back to the sandbox's
+        folder when it succeeds, and takes them back when it fails; ``take_back`` does the latter alone.
+        ``snapshot`` keeps a named snapshot of the point before.
+
+        When the waiting is cancelled (or interrupted by Ctrl-C) the command is killed; with
+        ``kill_on_cancel=False`` it goes on. A connection that breaks does neither: it is made again.
+
+        Of each stream the last ``capture`` bytes are kept, and what the command writes faster than it
+        can be read is dropped by the service from a mebibyte on: ``result.truncated`` and
+        ``result.lost`` tell. Send much output to a file instead.
+        """
+        text, rest = _input(stdin)
+        body = command_body(
+            command,
+            env=env,
+            workdir=workdir,
+            stdin=text,
+            open_stdin=rest is not None,
+            timeout=timeout,
+            memory=memory,
+            network=network,
+            commit=commit,
+            take_back=take_back,
+            snapshot=snapshot,
+            confirmation=confirmation,
+        )
+        process = self._start(body, capture, kill_on_cancel=kill_on_cancel)
+
+        def feed() -> None:
+            process.feed(rest or b"")
+
+        def wait() -> Result:
+            return process.wait(check=check, on_stdout=on_stdout, on_stderr=on_stderr)
+
+        try:
+            return wait() if rest is None else beside(feed, wait)
+        except Exception:
+            raise
+        except BaseException:
+            if kill_on_cancel:
+                with shielded():
+                    process.kill()
+            raise
+
+    def start(
+        self,
+        command: Command,
+        *,
+        env: Mapping[str, str] | None = None,
+        workdir: str | None = None,
+        stdin: str | None = None,
+        open_stdin: bool = False,
+        timeout: float | None = None,
+        memory: int | None = None,
+        network: Literal["none", "host"] | None = None,
+        commit: bool = False,
+        take_back: bool = False,
+        snapshot: bool = False,
+        confirmation: str | None = None,
+        capture: int = DEFAULT_CAPTURE,
+    ) -> Process:
+        """Starts a command and does not wait: as :meth:`run`, but for what comes of it.
+
+        With ``open_stdin`` it reads what ``process.send(...)`` sends, until ``close_stdin()``.
+        Commands of one sandbox run one after the other.
+        """
+        body = command_body(
+            command,
+            env=env,
+            workdir=workdir,
+            stdin=stdin,
+            open_stdin=open_stdin,
+            timeout=timeout,
+            memory=memory,
+            network=network,
+            commit=commit,
+            take_back=take_back,
+            snapshot=snapshot,
+            confirmation=confirmation,
+        )
+        return self._start(body, capture, kill_on_cancel=False)
+
+    def _start(self, body: Mapping[str, Any], capture: int, *, kill_on_cancel: bool) -> Process:
+        request = with_headers(post(f"{self._path}/operations", body, waits=False), Prefer="respond-async")
+        flight = Flight()
+        try:
+            begun = self._transport.json(request, flight)
+        except Exception:
+            raise
+        except BaseException:
+            if kill_on_cancel and flight.open:
+                # The service may have begun it, and says so when it is asked once more.
+                with shielded():
+                    begun = self._transport.json(request)
+                    Process(self._transport, begun["process"], self.name, capture=0).kill()
+            raise
+        return Process(self._transport, begun["process"], self.name, capture=capture)
+
+    def processes(self) -> list[ProcessInfo]:
+        """What runs in it, and the last that ended, the oldest first."""
+        return Processes(self._transport).list(self.name)
+
+    def check(self, command: str) -> Verdict:
+        """Judges a script as if it were to run here. Nothing runs."""
+        body = {"command": command, "sandbox": self.name}
+        request = post("/v1/policy/check", body, waits=False)
+        return Verdict.from_json(self._transport.json(request))
+
+    def diff(self) -> Diff:
+        """What it changed since it was made or committed."""
+        return Diff.from_json(self._transport.json(get(f"{self._path}/diff")))
+
+    def commit(self, paths: Iterable[str] = (), *, conflict: Conflicts = "fail") -> Done:
+        """Brings its changes to the folder that it started from; only ``paths`` when some are given.
+
+        ``conflict`` says what becomes of files that somebody else changed meanwhile.
+        """
+        return self._done("commit", paths=_paths(paths), conflict=conflict)
+
+    def discard(self) -> Done:
+        """Throws away what is not committed."""
+        return self._done("discard")
+
+    def undo(self, operation: str | Operation | None = None, *, conflict: Conflicts = "fail") -> Done:
+        """Takes back the last operation, or one in the middle while later ones stay."""
+        target = None if operation is None else id_of(operation)
+        return self._done("undo", operation=target, conflict=conflict)
+
+    def redo(self, *, conflict: Conflicts = "fail") -> Done:
+        """Brings back what the last undo took."""
+        return self._done("redo", conflict=conflict)
+
+    def rollback(
+        self,
+        snapshot: str | Snapshot | None = None,
+        *,
+        before: str | Operation | None = None,
+        paths: Iterable[str] = (),
+    ) -> Done:
+        """Returns to a snapshot, or to the point ``before`` an operation.
+
+        With ``paths`` only these return; otherwise the state returns as well. What is left behind is
+        kept: ``done.left_behind`` is its snapshot.
+        """
+        targets = {"snapshot": snapshot, "before": before}
+        words = {name: id_of(target) for name, target in targets.items() if target is not None}
+        return self._done("rollback", paths=_paths(paths), **words)
+
+    def _done(self, call: str, **fields: Any) -> Done:
+        request = post(f"{self._path}/{call}", present(**fields))
+        return Done.from_json(self._transport.json(request))
+
+    def snapshot(
+        self,
+        message: str = "",
+        *,
+        tags: Iterable[str] = (),
+        scope: Literal["full", "incremental", "state-only"] | None = None,
+    ) -> Snapshot:
+        """Keeps the point where it stands. With the tag ``keep`` retention leaves it alone."""
+        body = present(message=message, tags=_paths(tags), scope=scope)
+        request = post(f"{self._path}/snapshots", body)
+        return Snapshot.from_json(self._transport.json(request))
+
+    def snapshots(self) -> Iterator[Snapshot]:
+        """Its snapshots, the newest first, fetched as they are needed."""
+        with closing(self._transport.pages(f"{self._path}/snapshots")) as items:
+            for item in items:
+                yield Snapshot.from_json(item)
+
+    def operations(self) -> Iterator[Operation]:
+        """Its journal, the newest operation first, fetched as it is needed."""
+        with closing(self._transport.pages(f"{self._path}/operations")) as items:
+            for item in items:
+                yield Operation.from_json(item)
+
+    def transaction(self, message: str = "transaction") -> Transaction:
+        """For a ``with`` statement: when its block raises, everything returns to how it was before.
+
+        What the block started and still runs is ended first. The error goes on, with a note of what
+        happened; ``ctrlz.RolledBack`` rolls back and ends the statement without an error.
+        """
+        return Transaction(self, message)
+
+    def fork(self, name: str) -> Sandbox:
+        """Copies it as it stands, its state included."""
+        made = self._transport.json(post(f"{self._path}/fork", {"name": name}))
+        return Sandbox(self._transport, made["name"], SandboxInfo.from_json(made))
+
+    def suspend(self) -> LifeChanged:
+        """Freezes it with what runs in it."""
+        return LifeChanged.from_json(self._transport.json(post(f"{self._path}/suspend")))
+
+    def resume(self) -> LifeChanged:
+        """Lets it go on."""
+        return LifeChanged.from_json(self._transport.json(post(f"{self._path}/resume")))
+
+    def remove(self, *, force: bool = False) -> Removed:
+        """Removes it with all that belongs to it; with ``force`` also what was not committed."""
+        freed = self._transport.json(delete(self._path, force=force))
+        return Removed(freed["sandbox"], int(freed["freed_bytes"]))
+
+    def end_processes(self, *, since: int = 0) -> list[str]:
+        """Kills what runs in it and was started ``since`` then (nanoseconds since 1970), and waits.
+
+        Gives the ids of the processes.
+        """
+        ended = []
+        for info in self.processes():
+            if info.running and info.raw["started"] >= since:
+                process = Process(self._transport, info.id, self.name, capture=0)
+                process.kill()
+                ended.append(info.id)
+        for process_id in ended:
+            self._transport.send(post(f"/v1/processes/{process_id}/wait", keyed=False))
+        return ended
+
+    def remove_snapshot(self, snapshot: str | Snapshot, *, force: bool = False) -> None:
+        """Removes a snapshot; with ``force`` even when its tags keep it."""
+        path = f"/v1/snapshots/{segment(id_of(snapshot))}"
+        self._transport.send(delete(path, force=force))
+
+    # The names of the architecture's integration pattern.
+
+    def validate_operation(self, operation: str | Mapping[str, Any]) -> Verdict:
+        """Judges an operation: ``is_safe`` and ``reason`` say whether, and why not, it would run."""
+        return self.check(_command_of(operation))
+
+    def create_snapshot(self, message: str, kind: str = "manual") -> str:
+        """Keeps the point where it stands, and gives the snapshot's id.
+
+        The service itself says what kind a snapshot is; another ``kind`` is kept as a tag.
+        """
+        tags = [] if kind == "manual" else [kind]
+        return (self.snapshot(message, tags=tags)).id
+
+    def execute_operation(self, operation: str | Mapping[str, Any]) -> Result:
+        """Runs an operation; :class:`ctrlz.CommandFailed` says that it failed."""
+        return self.run(_command_of(operation), check=True)
+
+    def restore_snapshot(self, snapshot_id: str) -> Done:
+        """Returns to a snapshot."""
+        return self.rollback(snapshot_id)
+
+
+def _paths(paths: Iterable[str]) -> list[str]:
+    if isinstance(paths, str):
+        raise ConfigurationError("paths and tags are a list of texts, not one text")
+    return list(paths)
+
+
+def _input(stdin: str | bytes | None) -> tuple[str | None, bytes | None]:
+    """What goes with the request, and what is sent to the running command."""
+    if stdin is None:
+        return None, None
+    data = stdin.encode() if isinstance(stdin, str) else bytes(stdin)
+    if len(data) <= _INLINE:
+        try:
+            return data.decode(), None
+        except UnicodeDecodeError:
+            pass
+    return None, data
+
+
+def _command_of(operation: str | Mapping[str, Any]) -> str:
+    command = operation if isinstance(operation, str) else operation.get("command")
+    if not isinstance(command, str):
+        raise ConfigurationError("an operation has a `command`")
+    return command

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+import ctrlz
+
+
+def test_what_a_process_reads_and_writes(client: ctrlz.Client, sandbox: ctrlz.Sandbox) -> None:
+    process = sandbox.start("while read line; do echo got $line; done; exit 5", open_stdin=True)
+    output = iter(process)
+    process.send("one\n")
+    first = next(output)
+    assert (first.text, first.stream, first.offset, first.lost) == ("got one\n", "stdout", 8, 0)
+    process.send("two\n")
+    process.close_stdin()
+    result = process.wait()
+    assert result.exit_code == 5 and result.stdout == "got one\ngot two\n"
+    # From anywhere, from any byte.
+    again = client.processes.get(process.id)
+    assert b"".join(one.data for one in again.output(4)) == b"one\ngot two\n"
+    assert again.wait().stdout == result.stdout
+    assert process.wait() == again.wait()
+    info = again.info()
+    assert not info.running and info.written == 16 and info.sandbox == sandbox.name
+    assert process.id in [one.id for one in sandbox.processes()]
+
+
+def test_signals(sandbox: ctrlz.Sandbox) -> None:
+    process = sandbox.start("trap 'echo caught; exit 7' USR1; echo ready; while :; do sleep 0.05; done")
+    output = iter(process)
+    assert next(output).text == "ready\n"
+    process.signal("USR1")
+    assert process.wait().exit_code == 7
+    with pytest.raises(ctrlz.Conflict):
+        process.signal(signal.SIGTERM)
+    process.kill()
+    other = sandbox.start("echo ready; sleep 20")
+    assert next(iter(other)).text == "ready\n"
+    other.terminate()
+    with pytest.raises(ctrlz.CommandFailed):
+        other.wait(check=True)
+
+
+def test_what_could_not_be_run_is_an_error(sandbox: ctrlz.Sandbox) -> None:
+    process = sandbox.start(["/no/such/program"])
+    with pytest.raises(ctrlz.APIError) as raised:
+        process.wait()
+    assert raised.value.kind == "not-found"
+
+
+def test_a_process_that_nobody_knows(client: ctrlz.Client) -> None:
+    with pytest.raises(ctrlz.NotFound):
+        client.processes.get("none")
+
+
+def test_ctrl_c_kills_what_is_waited_for(sandbox: ctrlz.Sandbox) -> None:
+    def interrupt(_: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        sandbox.run("echo x; sleep 20", on_stdout=interrupt)
+    [process] = sandbox.processes()
+    result = ctrlz.Process(sandbox._transport, process.id, sandbox.name, capture=0).wait()
+    assert result.exit_code == 137
