@@ -143,9 +143,17 @@ fn problem(
     (message, details): (String, Vec<String>),
     hint: Option<String>,
 ) -> Problem {
+    let is_full =
+        details.iter().chain([&message]).any(|line| FULL.iter().any(|word| line.contains(word)));
     let mut problem = Problem::of_kind(kind, message).details(details);
+    if is_full {
+        problem = problem.with_status(StatusCode::INSUFFICIENT_STORAGE);
+    }
     // What is refused so that nothing is lost, or found not to be good, is no failure of the service.
-    if [REFUSED, NOT_GOOD].contains(&code) && problem.status().is_server_error() {
+    if [REFUSED, NOT_GOOD].contains(&code)
+        && problem.status().is_server_error()
+        && problem.status() != StatusCode::INSUFFICIENT_STORAGE
+    {
         problem = problem.with_status(StatusCode::CONFLICT);
     }
     match hint {
@@ -293,6 +301,10 @@ fn of_workspace(error: &WorkspaceError) -> Failure {
          with --path",
     )
 }
+
+/// How the kernel and SQLite say that a disk is full, whatever was being done.
+const FULL: [&str; 3] =
+    ["No space left on device", "Disk quota exceeded", "database or disk is full"];
 
 /// What to do about a store's disk that is nearly full.
 pub(crate) const MAKE_ROOM: &str = "discard, undo, rollback, rm and gc go on and make room; `monitoring.read_only_below` says how \

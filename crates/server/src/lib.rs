@@ -22,6 +22,7 @@ mod quota;
 mod routes;
 mod sandboxes;
 mod service;
+mod tidings;
 
 pub use auth::word;
 pub use axum::http::StatusCode;

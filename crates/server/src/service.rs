@@ -21,6 +21,7 @@ use crate::processes::Processes;
 use crate::quota::Quota;
 use crate::routes::attach;
 use crate::sandboxes::Sandboxes;
+use crate::tidings::Tidings;
 
 /// How many errands are run at once; others wait.
 const ERRANDS: usize = 4;
@@ -53,6 +54,7 @@ pub struct Service {
     pub(crate) quota: Quota,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) disk: Disk,
+    pub(crate) tidings: Tidings,
     pub(crate) metrics: Metrics,
     /// Held while a tenant's sandboxes are counted and one more is made.
     pub(crate) making: tokio::sync::Mutex<()>,
@@ -76,6 +78,7 @@ impl Service {
             quota,
             sandboxes: Sandboxes::default(),
             disk: Disk::default(),
+            tidings: Tidings::default(),
             metrics,
             making,
             errands: Arc::new(Semaphore::new(ERRANDS)),

@@ -21,9 +21,10 @@ use super::views::Page;
 use crate::auth::{Caller, Looking, is_still_let_in};
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::tidings::{Follower, follow, head};
 
-/// How often it is looked for new ones: another process may have written them.
-const LOOK: Duration = Duration::from_millis(200);
+/// How often it is looked whether who listens may still do so, when nothing happens.
+const LOOK: Duration = Duration::from_secs(1);
 /// How many are read at once.
 const AT_ONCE: u32 = 256;
 
@@ -63,7 +64,8 @@ pub(super) async fn list(
             Some(from) => from,
             None => head(&service, &caller).await?,
         };
-        return Ok(stream(service, caller, from).into_response());
+        let follower = follow(&service, &caller).await?;
+        return Ok(stream((service, caller), follower, from).into_response());
     }
     let found = read(&service, &caller, from.unwrap_or(0), limit).await?;
     let next = (found.len() == limit as usize).then(|| found.last()).flatten();
@@ -73,10 +75,6 @@ pub(super) async fn list(
             .map_err(|error| Problem::internal(format!("event {}: {error}", event.number)))
     });
     Ok(Json(Page { items: items.collect::<Result<_, _>>()?, next }).into_response())
-}
-
-async fn head(service: &Arc<Service>, caller: &Caller) -> Result<i64, Problem> {
-    service.with_core(caller, |core| Ok(core.store().log_head()?.last)).await
 }
 
 async fn read(
@@ -89,21 +87,21 @@ async fn read(
 }
 
 fn stream(
-    service: Arc<Service>,
-    caller: Caller,
+    (service, caller): (Arc<Service>, Caller),
+    follower: Follower,
     after: i64,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     // Tells no event, but where the stream begins: whoever loses it before the first event goes on there.
     let begin = Event::default().id(after.to_string());
     let begin = futures_util::stream::once(async { Ok(begin) });
-    let state = (service, caller, after, VecDeque::<LoggedEvent>::new());
+    let state = (service, caller, follower, after, VecDeque::<LoggedEvent>::new());
     let events = futures_util::stream::unfold(state, async |state| {
-        let (service, caller, mut after, mut found) = state;
+        let (service, caller, mut follower, mut after, mut found) = state;
         loop {
             if let Some(event) = found.pop_front() {
                 after = event.number;
                 let told = Event::default().id(after.to_string()).data(event.text);
-                return Some((Ok(told), (service, caller, after, found)));
+                return Some((Ok(told), (service, caller, follower, after, found)));
             }
             if service.is_draining() || !is_still_let_in(&service, &caller).await {
                 return None;
@@ -114,7 +112,7 @@ fn stream(
                 Err(_) => return None,
             }
             if found.is_empty() {
-                tokio::time::sleep(LOOK).await;
+                follower.wait_past(after, LOOK).await;
             }
         }
     });
