@@ -259,6 +259,9 @@ fn launch(
         // What it wrote is told before its end.
         let _ = reading.await;
         running.ends.close().await;
+        if let Ok(report) = &ran {
+            timing.command(report);
+        }
         let (success, ended) = answer(&running, risk, ran);
         timing.end(success);
         running.ended.send_replace(Some(Arc::new(ended)));
