@@ -9,6 +9,7 @@ mod lives;
 mod processes;
 mod repeated;
 mod systemd;
+mod telemetry;
 mod tenants;
 mod tls;
 mod upkeep;
