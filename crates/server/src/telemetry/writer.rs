@@ -119,13 +119,19 @@ mod tests {
 
     /// A reader that does not read before it is let.
     #[derive(Clone, Default)]
-    struct Slow(Arc<(Mutex<(bool, Vec<u8>)>, Condvar)>);
+    struct Slow(Arc<Shared>);
+
+    /// Whether it reads, and what it has read.
+    #[derive(Default)]
+    struct Shared {
+        state: Mutex<(bool, Vec<u8>)>,
+        let_go: Condvar,
+    }
 
     impl Write for Slow {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            let (state, let_go) = &*self.0;
-            let state = state.lock().expect("unpoisoned");
-            let mut state = let_go.wait_while(state, |(may, _)| !*may).expect("unpoisoned");
+            let state = self.0.state.lock().expect("unpoisoned");
+            let mut state = self.0.let_go.wait_while(state, |(may, _)| !*may).expect("unpoisoned");
             state.1.extend_from_slice(bytes);
             Ok(bytes.len())
         }
@@ -143,12 +149,13 @@ mod tests {
             writeln!(lines.make_writer(), "{number}").expect("taken");
         }
         lines.finish();
-        slow.0.0.lock().expect("unpoisoned").0 = true;
-        slow.0.1.notify_all();
+        slow.0.state.lock().expect("unpoisoned").0 = true;
+        slow.0.let_go.notify_all();
         let mut text = String::new();
         while !text.contains(&format!("\n{}\n", WAITING - 1)) {
             lines.finish();
-            text = String::from_utf8(slow.0.0.lock().expect("unpoisoned").1.clone()).expect("text");
+            text = String::from_utf8(slow.0.state.lock().expect("unpoisoned").1.clone())
+                .expect("text");
         }
         assert!(
             text.starts_with("0\n{\"level\":\"WARN\",\"message\":\"lines were dropped\""),
