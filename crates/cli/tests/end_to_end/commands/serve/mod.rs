@@ -4,6 +4,7 @@ mod approvals;
 mod archive;
 mod attach;
 mod authorisation;
+mod container;
 mod events;
 mod lives;
 mod processes;
