@@ -34,6 +34,7 @@ use crate::auth::authenticate;
 use crate::idempotency::once;
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::telemetry::{Current, note, with};
 
 /// The largest body of a request.
 pub(crate) const LARGEST: usize = 4 << 20;
@@ -132,13 +133,16 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         let word = crate::auth::word(8).ok()?;
         HeaderValue::from_str(&word).ok()
     });
+    let word: Arc<str> = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-").into();
+    let current = Current::new(&word, request.headers(), service.parts.traces.is_some());
+    let noted = note(&request, &word);
     let mut response = match service.is_draining() && method != axum::http::Method::GET {
         true => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the service is stopping")
                 .retry_after(5)
                 .into_response()
         }
-        false => next.run(request).await,
+        false => with(current, next.run(request)).await,
     };
     service.metrics.request(&method, response.status().as_u16());
     let headers = response.headers_mut();
@@ -155,5 +159,5 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     for (name, value) in fixed {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    response
+    noted(response)
 }

@@ -161,7 +161,7 @@ impl Desk<'_> {
         let context = &self.context;
         self.core_(|core| {
             archive::before((context, core), sandbox, &request)?;
-            let report = core.run_begun(sandbox, request, order.begun).map_err(of_workdir)?;
+            let report = core.run_watched(sandbox, request, order.progress).map_err(of_workdir)?;
             known_good::after((context, core), sandbox, &prepared.config, &report);
             automatic::after(core, sandbox, &prepared.config);
             gc::now_and_then(context, core, report.operation);
