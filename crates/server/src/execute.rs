@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use axum::http::StatusCode;
 use ctrlz_core::isolation::Streams;
+use ctrlz_core::monitor::Anomaly;
 use ctrlz_core::operation::{Exit, Stopped};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::auth::{self, Caller};
 use crate::metrics::Timing;
-use crate::port::{Command, Judged, Order, Session};
+use crate::port::{Command, Judged, Order, Ran, Session};
 use crate::problem::Problem;
 use crate::processes::{Ended, Log, Process, Stream, pipes};
 use crate::quota::Admitted;
@@ -43,6 +44,8 @@ pub(crate) struct Ask {
     pub(crate) command: Command,
     /// The confirmation that lets it run.
     pub(crate) confirmation: Option<String>,
+    /// Whether it waits for those who follow its output.
+    pub(crate) hold_output: bool,
 }
 
 /// Lets a command begin as soon as it is its turn. It goes on whoever waits for it.
@@ -54,7 +57,7 @@ pub(crate) async fn start(
     caller: &Caller,
     ask: Ask,
 ) -> Result<Arc<Process>, Problem> {
-    let Ask { sandbox, mut command, confirmation } = ask;
+    let Ask { sandbox, mut command, confirmation, hold_output } = ask;
     let who = caller.clone();
     let (inner, asked) = (Arc::clone(service), confirmation.is_some());
     let (sandbox, command, judged, quotas) = service
@@ -70,7 +73,7 @@ pub(crate) async fn start(
         })
         .await?;
     let admitted = service.quota.admit(&caller.tenant, &quotas, Instant::now())?;
-    let order = Begun { sandbox, command, judged, confirmation };
+    let order = Begun { sandbox, command, judged, confirmation, hold_output };
     launch(service, caller, order, admitted)
 }
 
@@ -92,6 +95,7 @@ struct Begun {
     command: Command,
     judged: Judged,
     confirmation: Option<String>,
+    hold_output: bool,
 }
 
 /// Errs when a command may not run, or not before somebody approved it.
@@ -117,6 +121,7 @@ fn may_begin(
         Decision::Block => {
             let operation = session.refuse(sandbox, command, judged, "blocked")?;
             Err(refused("blocked", "blocked: its risk is critical", judged)
+                .hint("nothing ran; what is of critical risk never runs at a service")
                 .with("operation", operation.to_string()))
         }
     }
@@ -205,7 +210,7 @@ fn launch(
     begun: Begun,
     admitted: Admitted,
 ) -> Result<Arc<Process>, Problem> {
-    let Begun { sandbox, command, judged, confirmation } = begun;
+    let Begun { sandbox, command, judged, confirmation, hold_output } = begun;
     let risk = judged.record.risk;
     let failed =
         |error: std::io::Error| Problem::internal(format!("cannot make its streams: {error}"));
@@ -217,7 +222,7 @@ fn launch(
         title: judged.title.clone(),
         started: service.now(),
         operation: watch::Sender::new(None),
-        log: Log::default(),
+        log: Log::held(hold_output),
         ended: watch::Sender::new(None),
         has_terminal: command.terminal.is_some(),
         ends,
@@ -271,7 +276,7 @@ fn run(
     sandbox: &Sandbox,
     (command, verdict, streams): (&Command, VerdictRecord, Streams),
     process: &Process,
-) -> Result<RunReport, Problem> {
+) -> Result<Ran, Problem> {
     let mut begun = |operation| {
         process.operation.send_replace(Some(operation));
     };
@@ -280,9 +285,9 @@ fn run(
 }
 
 /// Whether it succeeded, and what a waiting client is answered.
-fn answer(process: &Process, risk: Risk, ran: Result<RunReport, Problem>) -> (bool, Ended) {
-    let report = match ran {
-        Ok(report) => report,
+fn answer(process: &Process, risk: Risk, ran: Result<Ran, Problem>) -> (bool, Ended) {
+    let Ran { report, contained, emergency } = match ran {
+        Ok(ran) => ran,
         Err(problem) => return (false, Err(problem)),
     };
     let (output, output_whole) = process.log.tail(Stream::Output, TOLD);
@@ -301,14 +306,25 @@ fn answer(process: &Process, risk: Risk, ran: Result<RunReport, Problem>) -> (bo
         "counts": report.counts,
         "taken_back": report.taken_back,
         "commit": commit,
-        "anomalies": report.anomalies,
+        "anomalies": report.anomalies.iter().map(anomaly).collect::<Vec<_>>(),
         "rolled_back": report.rolled_back,
-        "contained": report.contained,
+        "contained": report.contained || contained,
+        "emergency": emergency,
+        "unwatched": report.unwatched,
         "stdout": text(output),
         "stderr": text(error),
         "truncated": !(output_whole && error_whole),
     });
     (success, Ok(answer))
+}
+
+/// An anomaly with its reason.
+fn anomaly(anomaly: &Anomaly) -> Value {
+    let mut value = json!(anomaly);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("reason".to_owned(), anomaly.to_string().into());
+    }
+    value
 }
 
 /// As a shell tells it: 124 when its time was up, 128 and the signal's number when one ended it.
