@@ -41,6 +41,9 @@ pub(crate) const LARGEST: usize = 4 << 20;
 /// The largest value, and the largest piece of input.
 const LARGEST_VALUE: usize = 17 << 20;
 
+/// The header by which a client knows that it is answered by a service of ctrlz, and by which one.
+const VERSION: HeaderName = HeaderName::from_static("ctrlz-version");
+
 /// The calls with what documents them.
 pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -51,6 +54,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(sandboxes::resume))
         .routes(routes!(operations::list, operations::run))
         .routes(routes!(operations::get))
+        .routes(routes!(diff::of_operation))
         .routes(routes!(seed::execute))
         .routes(routes!(processes::list))
         .routes(routes!(processes::get))
@@ -67,6 +71,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(history::rollback))
         .routes(routes!(snapshots::list, snapshots::create))
         .routes(routes!(snapshots::get, snapshots::remove))
+        .routes(routes!(snapshots::tag))
         .routes(routes!(state::list))
         .routes(routes!(state::history))
         .routes(routes!(events::list))
@@ -146,6 +151,7 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     };
     service.metrics.request(&method, response.status().as_u16());
     let headers = response.headers_mut();
+    headers.insert(VERSION, HeaderValue::from_static(service.parts.version));
     if let Some(id) = id {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }

@@ -9,6 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
+use ctrlz_engine::Moved;
 use serde::{Deserialize, Serialize};
 use tokio::sync::MutexGuard;
 use utoipa::{IntoParams, ToSchema};
@@ -70,7 +71,7 @@ pub(super) async fn list(
         all.retain(|one| paging.cursor.as_deref().is_none_or(|after| one.name.as_str() > after));
         let next = all.len() > limit;
         all.truncate(limit);
-        let lives = all.iter().map(|one| core.life_of(one).map(|life| life.lifecycle));
+        let lives = all.iter().map(|one| LivingSandbox::look(core, one));
         let lives = lives.collect::<Result<Vec<_>, _>>()?;
         Ok((all, lives, next))
     });
@@ -162,7 +163,7 @@ pub(super) async fn get(
 ) -> Result<Json<LivingSandbox>, Problem> {
     let found = service.with_core(&caller, move |core| {
         let found = core.store().sandbox_named(&name)?;
-        let life = core.life_of(&found)?.lifecycle;
+        let life = LivingSandbox::look(core, &found)?;
         Ok((found, life))
     });
     let (found, life) = found.await?;
@@ -251,24 +252,43 @@ pub(super) struct LifeChanged {
     to: ctrlz_core::lifecycle::Lifecycle,
     /// Process 1 of what was frozen, or goes on.
     process: Option<u32>,
+    /// How it was frozen.
+    by: Option<String>,
+    /// Whether something that a crash had left was finished or taken back.
+    recovered: bool,
+}
+
+impl LifeChanged {
+    fn of(sandbox: String, moved: Moved) -> Json<Self> {
+        let Moved { from, to, process, by, recovered } = moved;
+        Json(Self { sandbox, from, to, process, by, recovered })
+    }
+}
+
+/// How to suspend.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Suspending {
+    /// Why, for those who meet it later.
+    reason: Option<String>,
 }
 
 /// Freezes a sandbox: what runs in it stops, and nothing new begins.
 #[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/suspend", tag = "sandboxes",
-    params(("sandbox" = String, Path, description = "its name")),
+    params(("sandbox" = String, Path, description = "its name"), Suspending),
     security(("token" = ["operator"])),
     responses((status = 200, body = LifeChanged), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn suspend(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
     Path(name): Path<String>,
+    Query(suspending): Query<Suspending>,
 ) -> Result<Json<LifeChanged>, Problem> {
     let sandbox = name.clone();
-    let moved = service.with_core(&caller, move |core| {
-        core.suspend(&core.store().sandbox_named(&name)?, "asked for over the network")
-    });
-    let moved = moved.await?;
-    Ok(Json(LifeChanged { sandbox, from: moved.from, to: moved.to, process: moved.process }))
+    let reason = suspending.reason.unwrap_or_else(|| "asked for over the network".to_owned());
+    let moved = service
+        .with_core(&caller, move |core| core.suspend(&core.store().sandbox_named(&name)?, &reason));
+    Ok(LifeChanged::of(sandbox, moved.await?))
 }
 
 /// Lets a suspended sandbox go on.
@@ -285,5 +305,5 @@ pub(super) async fn resume(
     let moved = service
         .with_core(&caller, move |core| core.resume(&core.store().sandbox_named(&name)?))
         .await?;
-    Ok(Json(LifeChanged { sandbox, from: moved.from, to: moved.to, process: moved.process }))
+    Ok(LifeChanged::of(sandbox, moved))
 }

@@ -12,7 +12,7 @@ mod repeated;
 mod systemd;
 mod telemetry;
 mod tenants;
-mod tls;
+pub(super) mod tls;
 mod upkeep;
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -25,11 +25,11 @@ use serde_json::{Value, json};
 use crate::support::Scene;
 
 /// A service that runs, on a port that the kernel chose.
-struct Service {
+pub(super) struct Service {
     process: Child,
-    address: String,
+    pub(super) address: String,
     /// The administrator's token, when it was the first start.
-    admin: String,
+    pub(super) admin: String,
 }
 
 /// An answer.
@@ -59,12 +59,12 @@ impl Answer {
 
 impl Service {
     #[track_caller]
-    fn start(scene: &Scene) -> Self {
+    pub(super) fn start(scene: &Scene) -> Self {
         Self::begin(scene.ctrlz(["serve", "--listen", "127.0.0.1:0", "--json"]))
     }
 
     #[track_caller]
-    fn begin(mut command: Command) -> Self {
+    pub(super) fn begin(mut command: Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).spawn().expect("a service");
         let mut line = String::new();
         let out = process.stdout.as_mut().expect("its output");
@@ -84,11 +84,11 @@ impl Service {
         Client { service: self, token }
     }
 
-    fn admin(&self) -> Client<'_> {
+    pub(super) fn admin(&self) -> Client<'_> {
         self.with(&self.admin)
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.process);
         kill_process(pid, signal).expect("it runs");
     }
@@ -118,7 +118,7 @@ impl Drop for Service {
 }
 
 #[derive(Clone, Copy)]
-struct Client<'s> {
+pub(super) struct Client<'s> {
     service: &'s Service,
     token: &'s str,
 }
@@ -198,9 +198,29 @@ impl Client<'_> {
         id
     }
 
+    /// The process that runs in a sandbox.
+    #[track_caller]
+    pub(super) fn running(&self, sandbox: &str) -> String {
+        let found = self.get(&format!("/v1/processes?sandbox={sandbox}")).is(200).json();
+        found["items"][0]["id"].as_str().expect("a process").to_owned()
+    }
+
+    /// Gives a process all that it reads, and waits for its end.
+    #[track_caller]
+    pub(super) fn feed(&self, process: &str, input: &[u8]) {
+        let path = format!("/v1/processes/{process}/input?end=true");
+        self.send("POST", &path, &[], input).is(204);
+        self.post(&format!("/v1/processes/{process}/wait"), &json!({})).is(200);
+    }
+
+    #[track_caller]
+    pub(super) fn approve(&self, confirmation: &str) {
+        self.post(&format!("/v1/confirmations/{confirmation}/approve"), &json!({})).is(204);
+    }
+
     /// Another token of a tenant.
     #[track_caller]
-    fn token(&self, tenant: &str, role: &str) -> String {
+    pub(super) fn token(&self, tenant: &str, role: &str) -> String {
         let path = format!("/v1/tokens?tenant={tenant}");
         let made = self.post(&path, &json!({ "role": role })).is(201).json();
         made["token"].as_str().expect("a token").to_owned()
