@@ -99,6 +99,12 @@ pub trait Session {
         version: Option<u64>,
     ) -> Result<Option<(StateEntry, Vec<u8>)>, Problem>;
 
+    /// What commands in a sandbox do not see of its files: paths as they would have them.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read, or the sandbox cannot be used here.
+    fn hidden(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>, Problem>;
+
     /// What the validator would say of a text for a shell, as docs/json.md tells it.
     ///
     /// # Errors
