@@ -109,6 +109,12 @@ pub trait Session {
     /// When the configuration cannot be read, or a check cannot be run at all.
     fn check_health(&self, sandbox: &Sandbox) -> Result<Vec<HealthResult>, Problem>;
 
+    /// What commands in a sandbox do not see of its files: paths as they would have them.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read, or the sandbox cannot be used here.
+    fn hidden(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>, Problem>;
+
     /// What the validator would say of a text for a shell, as docs/json.md tells it.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod confirmations;
 mod diff;
 mod events;
 mod extract;
+mod files;
 mod history;
 mod meta;
 mod operations;
@@ -99,6 +100,10 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
 fn with_values() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .routes(routes!(processes::input))
+        .routes(routes!(files::get, files::put, files::remove))
+        .routes(routes!(files::make_folder))
+        .routes(routes!(files::rename))
+        .routes(routes!(files::watch::watch))
         .routes(routes!(state::get, state::put, state::remove))
         .layer(DefaultBodyLimit::max(LARGEST_VALUE))
 }

@@ -33,7 +33,7 @@ use crate::commands::task::Task;
 use crate::commands::{approval, archive, automatic, gc, known_good, policy};
 use crate::context::WhenBusy;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
-use crate::{judging, root, show, state_key};
+use crate::{judging, root, secrets, show, state_key};
 
 /// Where the folders of sandboxes lie that start from nothing: beside the store, which is no place for
 /// what users write.
@@ -464,6 +464,14 @@ impl Session for Desk<'_> {
 
     fn check_health(&self, sandbox: &Sandbox) -> Result<Vec<HealthResult>, Problem> {
         self.check_health_(sandbox).map_err(problem)
+    }
+
+    fn hidden(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>, Problem> {
+        let prepared = self.prepared(sandbox, &Command::default()).map_err(problem)?;
+        let mut hidden = secrets::existing(&prepared.config.hidden, &self.context.directory);
+        let own = [self.all.to_owned(), workspaces(self.all)];
+        hidden.extend(own.iter().filter_map(|path| path.canonicalize().ok()));
+        Ok(hidden)
     }
 
     fn check(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Problem> {

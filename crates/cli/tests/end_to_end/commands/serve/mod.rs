@@ -6,6 +6,7 @@ mod attach;
 mod authorisation;
 mod container;
 mod events;
+mod files;
 mod lives;
 mod processes;
 mod repeated;
