@@ -9,7 +9,7 @@ mod pool;
 mod session;
 mod systemd;
 mod tls;
-mod token;
+pub(crate) mod token;
 mod upkeep;
 
 use std::path::Path;

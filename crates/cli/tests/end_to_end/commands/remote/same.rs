@@ -195,6 +195,23 @@ const LINES: &[&[&str]] = &[
     &["rm", "copy"],
     &["undo", "copy"],
     &["ls"],
+    &["state", "put", "a/b c", "one", "--sandbox", "web"],
+    &["state", "put", "a/b c", "two", "--sandbox", "web"],
+    &["state", "put", "a/b c", "three", "--sandbox", "web", "--expect", "1"],
+    &["state", "put", "read", "--sandbox", "web", "--expect", "0"],
+    &["state", "put", "read", "--sandbox", "web", "--expect", "0"],
+    &["state", "get", "a/b c", "--sandbox", "web"],
+    &["state", "get", "read", "--sandbox", "web"],
+    &["state", "get", "a/b c", "--sandbox", "web", "--version", "1"],
+    &["state", "get", "a/b c", "--sandbox", "web", "--at", "op-1"],
+    &["state", "get", "nothing", "--sandbox", "web"],
+    &["state", "get", "nothing", "--sandbox", "nowhere"],
+    &["state", "delete", "read", "--sandbox", "web"],
+    &["state", "list", "--sandbox", "web"],
+    &["state", "history", "read", "--sandbox", "web"],
+    &["state", "list", "--sandbox", "web", "--version", "1"],
+    &["token", "revoke", "0000000000000000"],
+    &["token", "new", "--tenant", "default", "--role", "nobody"],
 ];
 
 #[test]
