@@ -2,7 +2,7 @@
 
 mod approval;
 mod archive;
-mod audit;
+pub(crate) mod audit;
 mod automatic;
 mod captured;
 mod check;

@@ -1,6 +1,8 @@
 //! The command line at a service: what is asked goes over the network, and is told as if it had been
 //! done here.
 
+mod audit;
+mod check;
 mod client;
 mod confirm;
 mod events;
@@ -71,6 +73,8 @@ pub(crate) fn execute(url: &str, arguments: &Arguments) -> Answer {
         Command::Snapshots(arguments) => snapshots::list(client, arguments, json),
         Command::State(arguments) => state::state(client, arguments, json),
         Command::Events(arguments) => events::tell(client, arguments, json),
+        Command::Check(arguments) => check::check(client, arguments, json),
+        Command::Audit(arguments) => audit::audit(client, arguments, json),
         Command::Token(arguments) => tokens::tokens(client, arguments, json),
         _ => Err(not_remote("this", "a service does not offer it")),
     }

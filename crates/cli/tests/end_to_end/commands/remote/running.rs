@@ -164,7 +164,7 @@ fn a_question_on_a_terminal_is_answered_for_the_service() {
 fn events_are_told_and_followed() {
     let there = There::new();
     there.ok(&["new", "web"]);
-    let mut client = there.begin(&["--json", "events", "web", "--follow", "--type", "operation"]);
+    let mut client = there.begin(&["--json", "events", "web", "--follow"]);
     let mut out = BufReader::new(client.stdout.take().expect("its output"));
     // What was there is told first.
     let first: serde_json::Value = serde_json::from_str(&line(&mut out)).expect("an event");
@@ -228,8 +228,8 @@ until(b'33 91'); until(b'is-a-terminal')
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 100, 0, 0))
 say(b'while [ \"$(stty size)\" != \"40 100\" ]; do sleep 0.1; done; echo resi\"\"zed\\n')
 until(b'resized')
-say(b'sleep 60\\n')
-import time
+say(b'echo asl\"\"eep; sleep 60\\n')
+until(b'asleep')
 say(b'\\x03')
 say(b'echo kept > kept; exit 3\\n')
 while True:
@@ -251,4 +251,20 @@ print('code', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
     let mut client = there.begin(&["shell", "web"]);
     writeln!(client.stdin.take().expect("its input"), "echo read it; exit 4").expect("written");
     assert_eq!(ended(client).code(4).out(), "read it\n");
+}
+
+#[test]
+fn the_log_is_signed_verified_and_exported() {
+    let there = There::new();
+    there.ok(&["new", "web"]);
+    assert!(there.ok(&["audit", "sign"]).contains("ctrlz-log-"));
+    assert_eq!(there.ok(&["audit", "key"]), there.scene.ok(&["audit", "key"]));
+    let told = there.ok(&["audit", "verify"]);
+    assert!(told.contains("are one chain") && told.contains("all of it is signed"), "{told}");
+    assert_eq!(there.run(&["--json", "audit", "verify"]).ok().json()["unsigned"], 0);
+    there.run(&["audit", "verify", "--from", "999999"]).code(123);
+    let file = there.scene.root.join("log.jsonl").display().to_string();
+    assert!(there.ok(&["audit", "export", &file]).contains(" events in "));
+    there.scene.ok(&["audit", "verify", &file]);
+    there.run(&["audit", "verify", &file]).code(123).says(&["verified here"]);
 }

