@@ -115,11 +115,11 @@ pub trait Session {
     /// When the configuration cannot be read, or the sandbox cannot be used here.
     fn hidden(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>, Problem>;
 
-    /// What the validator would say of a text for a shell, as docs/json.md tells it.
+    /// What the validator would say, as docs/json.md tells it.
     ///
     /// # Errors
     /// When the configuration cannot be read.
-    fn check(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Problem>;
+    fn check(&self, sandbox: Option<&Sandbox>, asked: &Asked) -> Result<Value, Problem>;
 
     /// What the validator says of a command.
     ///
@@ -233,6 +233,15 @@ pub struct Judged {
     pub reasons: Vec<String>,
     /// The hash of everything that an approval is bound to.
     pub hash: String,
+}
+
+/// What the validator is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A text for a shell.
+    Text(String),
+    /// A program and its arguments.
+    Words(Vec<String>),
 }
 
 /// What came of a command.

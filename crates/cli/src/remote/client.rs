@@ -9,7 +9,8 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper::http::response::Parts;
-use hyper::{Method, Request, Response};
+use hyper::upgrade::Upgraded;
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -21,6 +22,10 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::ClientConfig;
 use tokio_rustls::rustls::pki_types::ServerName;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::client::generate_key;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::place::{Address, Place, token};
 use super::problem::{Refusal, is_of_ctrlz, not_understood};
@@ -33,6 +38,9 @@ const LARGEST: usize = 256 << 20;
 const TRIES: u32 = 4;
 /// The header by which a service of ctrlz is known.
 pub(super) const VERSION: &str = "ctrlz-version";
+
+/// A connection to a process.
+pub(super) type Socket = WebSocketStream<TokioIo<Upgraded>>;
 
 /// A service that is asked.
 pub(super) struct Client {
@@ -87,6 +95,7 @@ impl Call {
 /// An answer that was read.
 #[derive(Debug)]
 pub(super) struct Answer {
+    pub(super) etag: Option<String>,
     pub(super) body: Bytes,
     /// The version of the service.
     version: String,
@@ -206,7 +215,8 @@ impl Client {
         let body = self.whole(body, call.method == Method::GET).await.map_err(Lost::Midway)?;
         let version = self.version(&parts, &body).map_err(Lost::Before)?;
         if parts.status.is_success() {
-            return Ok(Ok(Answer { body, version }));
+            let etag = parts.headers.get("etag").and_then(|tag| tag.to_str().ok());
+            return Ok(Ok(Answer { etag: etag.map(str::to_owned), body, version }));
         }
         Ok(Err(Refusal::read(parts.status, &body, version)))
     }
@@ -219,6 +229,34 @@ impl Client {
             self.version(&parts, &[])?;
             return Ok(Ok(body));
         }
+        let body = self.whole(body, true).await?;
+        let version = self.version(&parts, &body)?;
+        Ok(Err(Refusal::read(parts.status, &body, version).into_failure()))
+    }
+
+    /// Opens a WebSocket to a process, from that place of its output on; a refusal is a failure.
+    pub(super) async fn attach(
+        &self,
+        path: &str,
+        offset: u64,
+    ) -> Result<Result<Socket, Failure>, Failure> {
+        let key = generate_key();
+        let path = format!("{path}{}", query(&[("offset", offset.to_string())]));
+        let call = Call::new(Method::GET, path)
+            .header("connection", "upgrade")
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", "13")
+            .header("sec-websocket-key", key.clone());
+        let response = self.send(&call).await.map_err(Lost::failure)?;
+        let accepted = response.headers().get("sec-websocket-accept");
+        let is_accepted =
+            accepted.is_some_and(|accept| *accept == derive_accept_key(key.as_bytes()));
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS && is_accepted {
+            let stream = hyper::upgrade::on(response).await.map_err(|error| self.lost(&error))?;
+            let io = TokioIo::new(stream);
+            return Ok(Ok(WebSocketStream::from_raw_socket(io, Role::Client, None).await));
+        }
+        let (parts, body) = response.into_parts();
         let body = self.whole(body, true).await?;
         let version = self.version(&parts, &body)?;
         Ok(Err(Refusal::read(parts.status, &body, version).into_failure()))
@@ -320,7 +358,7 @@ impl Client {
     {
         let shaken = handshake(TokioIo::new(stream)).await;
         let (sender, connection) = shaken.map_err(|error| self.lost(&error))?;
-        tokio::spawn(connection);
+        tokio::spawn(connection.with_upgrades());
         Ok(sender)
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use ctrlz_core::isolation::Network;
+use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::workspace::ConflictStrategy;
 use hyper::Method;
@@ -32,13 +33,23 @@ const WHOLE_INPUT: u64 = 2 << 20;
 const PIECE: usize = 256 << 10;
 
 pub(super) fn exec(client: &Client, arguments: &ExecArguments, json: bool) -> Answer {
-    let ExecArguments { sandbox: name, how, command, confirmation } = arguments;
+    let ExecArguments { sandbox, how, command: argv, confirmation } = arguments;
+    command(client, sandbox, (how, argv, confirmation.as_deref()), json)
+}
+
+/// Runs a command, with the streams of this process.
+pub(super) fn command(
+    client: &Client,
+    name: &SandboxName,
+    (how, argv, confirmation): (&CommandArguments, &[OsString], Option<&str>),
+    json: bool,
+) -> Answer {
     not_offered(how)?;
-    let mut order = order(how, command)?;
+    let mut order = order(how, argv)?;
     let input = Input::of_process()?;
     input.add_to(&mut order);
     if let Some(id) = confirmation {
-        order.insert("confirmation".to_owned(), id.clone().into());
+        order.insert("confirmation".to_owned(), id.into());
     }
     let sandbox = sandbox(client, name)?;
     let output = json.then(Redirected::begin).transpose()?;
@@ -50,9 +61,14 @@ pub(super) fn exec(client: &Client, arguments: &ExecArguments, json: bool) -> An
         running.end(&mut signals, input.rest()).await
     });
     drop(output);
-    let Ended { ran, unwatched } = ended?;
+    tell(&sandbox, how, ended?, json)
+}
+
+/// Tells what came of a command, and ends as it did.
+pub(super) fn tell(sandbox: &Sandbox, how: &CommandArguments, ended: Ended, json: bool) -> Answer {
+    let Ended { ran, unwatched } = ended;
     if !json {
-        ran.summarize(&sandbox, how.summary);
+        ran.summarize(sandbox, how.summary);
     }
     unusual::tell_trouble(unwatched.as_deref());
     if json {
@@ -62,7 +78,7 @@ pub(super) fn exec(client: &Client, arguments: &ExecArguments, json: bool) -> An
 }
 
 /// Errs when a command is to run in a way that a service does not offer.
-fn not_offered(how: &CommandArguments) -> Result<(), Failure> {
+pub(super) fn not_offered(how: &CommandArguments) -> Result<(), Failure> {
     let CommandArguments { no_snapshot, profile, cap_add, hide, show, allow_critical, .. } = how;
     let asked = [
         (*no_snapshot, "--no-snapshot", "its configuration says when snapshots are taken"),
@@ -83,7 +99,10 @@ fn not_offered(how: &CommandArguments) -> Result<(), Failure> {
 }
 
 /// What is asked of the service.
-fn order(how: &CommandArguments, command: &[OsString]) -> Result<Map<String, Value>, Failure> {
+pub(super) fn order(
+    how: &CommandArguments,
+    command: &[OsString],
+) -> Result<Map<String, Value>, Failure> {
     let text = |word: &OsString| {
         word.to_str().map(str::to_owned).ok_or_else(|| {
             let message = format!("{} is no UTF-8, which a service needs", word.display());
@@ -202,7 +221,7 @@ struct Begun {
 }
 
 /// Lets the command begin, confirmed by whoever has to; answers its process.
-async fn begin(
+pub(super) async fn begin(
     client: &Client,
     sandbox: &Sandbox,
     mut order: Map<String, Value>,
@@ -228,7 +247,7 @@ async fn begin(
 
 /// What came of it.
 #[derive(Deserialize)]
-struct Ended {
+pub(super) struct Ended {
     #[serde(flatten)]
     ran: Ran,
     unwatched: Option<String>,
@@ -242,29 +261,29 @@ struct Piece {
 }
 
 /// A command that runs at the service.
-struct Running<'a> {
-    client: &'a Client,
+pub(super) struct Running<'a> {
+    pub(super) client: &'a Client,
     sandbox: &'a Sandbox,
     process: String,
     /// Up to where its output was told.
-    offset: u64,
+    pub(super) offset: u64,
     /// Whether nobody reads standard output any more.
     is_unheard: bool,
 }
 
 /// What becomes of a command that is listened to.
-enum Heard {
+pub(super) enum Heard {
     Ended(Box<Ended>),
     /// Nobody tells any more, which says nothing about the command.
     Silence,
 }
 
 impl<'a> Running<'a> {
-    fn of(client: &'a Client, sandbox: &'a Sandbox, process: String) -> Self {
+    pub(super) fn of(client: &'a Client, sandbox: &'a Sandbox, process: String) -> Self {
         Self { client, sandbox, process, offset: 0, is_unheard: false }
     }
 
-    fn path(&self, rest: &str) -> String {
+    pub(super) fn path(&self, rest: &str) -> String {
         format!("/v1/processes/{}{rest}", segment(&self.process))
     }
 
@@ -292,7 +311,9 @@ impl<'a> Running<'a> {
                                 None => {}
                                 Some(heard) => break heard,
                             },
-                            signal = signals.next() => self.signal(signal).await,
+                            signal = signals.next() => if signal != super::signals::WINCH {
+                                self.signal(signal).await;
+                            },
                             () = &mut feeding, if !is_fed => is_fed = true,
                         }
                     };
@@ -310,17 +331,21 @@ impl<'a> Running<'a> {
                     }
                 }
             }
-            tokio::select! {
-                () = tokio::time::sleep(Duration::from_millis(300)) => {}
-                signal = signals.next(), if lost.is_some() => {
-                    if signals.ends_us(signal) {
-                        let message = format!("the connection to {} was lost", self.client.place);
-                        let failure = Failure::new(OWN_FAILURE, "connection-lost", message);
-                        return Err(self.adrift(failure));
-                    }
-                }
-            }
+            self.pause(signals, lost.is_some()).await?;
         }
+    }
+
+    /// Waits a little before it is tried again; whoever wants no more of that says so by a signal.
+    pub(super) async fn pause(&self, signals: &mut Signals, is_lost: bool) -> Result<(), Failure> {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(300)) => {}
+            signal = signals.next(), if is_lost => if signals.ends_us(signal) {
+                let message = format!("the connection to {} was lost", self.client.place);
+                let failure = Failure::new(OWN_FAILURE, "connection-lost", message);
+                return Err(self.adrift(failure));
+            },
+        }
+        Ok(())
     }
 
     /// Tells one event.
@@ -380,7 +405,7 @@ impl<'a> Running<'a> {
     }
 
     /// It goes on, and nobody here hears of it.
-    fn adrift(&self, failure: Failure) -> Failure {
+    pub(super) fn adrift(&self, failure: Failure) -> Failure {
         let name = &self.sandbox.name;
         let process = &self.process;
         let told = format!(
@@ -395,7 +420,7 @@ impl<'a> Running<'a> {
         ))
     }
 
-    fn is_gone(&self) -> Failure {
+    pub(super) fn is_gone(&self) -> Failure {
         let name = &self.sandbox.name;
         let message = "the service knows nothing of the command any more: it was started anew";
         Failure::new(OWN_FAILURE, "connection-lost", message)

@@ -1,17 +1,23 @@
 //! The command line at a service: what is asked goes over the network, and is told as if it had been
 //! done here.
 
+mod audit;
+mod check;
 mod client;
 mod confirm;
+mod events;
 mod exec;
 mod history;
 mod place;
 mod problem;
 mod sandboxes;
+mod shell;
 mod signals;
 mod snapshots;
+mod state;
 mod stream;
 mod tls;
+mod tokens;
 
 pub(crate) use place::VARIABLE;
 
@@ -54,6 +60,7 @@ pub(crate) fn execute(url: &str, arguments: &Arguments) -> Answer {
         Command::Suspend(arguments) => sandboxes::suspend(client, arguments, json),
         Command::Resume(arguments) => sandboxes::resume(client, arguments, json),
         Command::Exec(arguments) => exec::exec(client, arguments, json),
+        Command::Shell(arguments) => shell::shell(client, arguments, json),
         Command::Diff(arguments) => history::differs(client, arguments, json),
         Command::Commit(arguments) => history::commits(client, arguments, json),
         Command::Discard(argument) => history::discard(client, argument, json),
@@ -64,6 +71,11 @@ pub(crate) fn execute(url: &str, arguments: &Arguments) -> Answer {
         Command::Show(arguments) => history::shows(client, arguments, json),
         Command::Snapshot(arguments) => snapshots::take(client, arguments, json),
         Command::Snapshots(arguments) => snapshots::list(client, arguments, json),
+        Command::State(arguments) => state::state(client, arguments, json),
+        Command::Events(arguments) => events::tell(client, arguments, json),
+        Command::Check(arguments) => check::check(client, arguments, json),
+        Command::Audit(arguments) => audit::audit(client, arguments, json),
+        Command::Token(arguments) => tokens::tokens(client, arguments, json),
         _ => Err(not_remote("this", "a service does not offer it")),
     }
 }
@@ -82,11 +94,6 @@ fn refusal(command: &Command) -> Option<Failure> {
             "it runs in the folder that you stand in, which is not there",
             "make a sandbox with `ctrlz new NAME`, then `ctrlz exec NAME -- COMMAND`; without \
              --server and CTRLZ_SERVER it runs here",
-        ),
-        Command::Shell(_) => (
-            "`ctrlz shell`",
-            "it offers no terminal",
-            "`ctrlz exec NAME -- COMMAND` runs one command after the other",
         ),
         Command::Serve(_) => ("`ctrlz serve`", "it offers what is on this host", HERE),
         Command::Daemon(_) => ("`ctrlz daemon`", "it works where the store lies", HERE),

@@ -5,13 +5,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use crate::failure::{Failure, OWN_FAILURE};
 
 /// Those that a terminal or somebody else sends, by signal(7).
-const FORWARDED: [u8; 6] = [HUP, INT, QUIT, 10, 12, TERM];
+const FORWARDED: [u8; 7] = [HUP, INT, QUIT, 10, 12, TERM, WINCH];
 const HUP: u8 = 1;
 const INT: u8 = 2;
 const QUIT: u8 = 3;
 /// That nobody reads any more.
 pub(super) const PIPE: u8 = 13;
 const TERM: u8 = 15;
+/// That the terminal has another size.
+pub(super) const WINCH: u8 = 28;
 
 /// They end this process no more.
 pub(super) struct Signals(Vec<(u8, Signal)>);

@@ -22,7 +22,7 @@ use ctrlz_engine::{
     BaseChoice, EngineError, HealthResult, NewNamed, RunRequest, SandboxCore, StateChange,
 };
 use ctrlz_policy::{Validator, Verdict};
-use ctrlz_server::{Base, Command, Errand, Judged, Order, Problem, Ran, Session};
+use ctrlz_server::{Asked, Base, Command, Errand, Judged, Order, Problem, Ran, Session};
 use serde_json::Value;
 
 use super::pool::Lease;
@@ -30,7 +30,7 @@ use super::problem;
 use crate::arguments::CommandArguments;
 use crate::commands::run::configuration;
 use crate::commands::task::Task;
-use crate::commands::{approval, archive, automatic, gc, known_good, policy};
+use crate::commands::{approval, archive, automatic, gc, known_good, past, policy};
 use crate::context::WhenBusy;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::{judging, root, secrets, show, state_key};
@@ -351,15 +351,26 @@ impl Desk<'_> {
         self.core_(|core| known_good::run(core, sandbox, &checks))
     }
 
-    fn check_(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Failure> {
+    fn check_(&self, sandbox: Option<&Sandbox>, asked: &Asked) -> Result<Value, Failure> {
         let folder = sandbox.map_or_else(|| PathBuf::from("/"), |sandbox| self.folder_of(sandbox));
         let config = configuration(&CommandArguments::plain()?, &folder)?;
         let context = match sandbox {
-            Some(one) => approval::context(&one.root, &one.base, one.mount_point(), &config),
+            Some(one) => ctrlz_policy::Context {
+                history: past::history(self.context.store(), one)?,
+                ..approval::context(&one.root, &one.base, one.mount_point(), &config)
+            },
             None => judging::in_folder(&folder),
         };
         let (packs, _) = policy::packs_in(&folder, Some(&config))?;
-        let verdict = Validator::with_packs(context, packs).command(text.as_bytes());
+        let validator = Validator::with_packs(context, packs);
+        let verdict = match asked {
+            Asked::Text(text) => validator.command(text.as_bytes()),
+            Asked::Words(words) => {
+                let words: Vec<Vec<u8>> =
+                    words.iter().map(|word| word.clone().into_bytes()).collect();
+                validator.arguments(&words)
+            }
+        };
         let fields = show::verdict_fields(&verdict)?;
         Ok(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
@@ -474,8 +485,8 @@ impl Session for Desk<'_> {
         Ok(hidden)
     }
 
-    fn check(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Problem> {
-        self.check_(sandbox, text).map_err(problem)
+    fn check(&self, sandbox: Option<&Sandbox>, asked: &Asked) -> Result<Value, Problem> {
+        self.check_(sandbox, asked).map_err(problem)
     }
 
     fn judge(&self, sandbox: &Sandbox, command: &Command) -> Result<Judged, Problem> {

@@ -12,7 +12,6 @@ fn what_is_about_this_host_is_refused_with_words() {
     for line in [
         vec!["run", "--", "touch", "here"],
         vec!["--json", "run", "--", "touch", "here"],
-        vec!["shell", "web"],
         vec!["serve"],
         vec!["daemon"],
         vec!["recover"],

@@ -159,3 +159,112 @@ fn a_question_on_a_terminal_is_answered_for_the_service() {
         assert_eq!(told.contains("did it"), ran, "{told}");
     }
 }
+
+#[test]
+fn events_are_told_and_followed() {
+    let there = There::new();
+    there.ok(&["new", "web"]);
+    let mut client = there.begin(&["--json", "events", "web", "--follow"]);
+    let mut out = BufReader::new(client.stdout.take().expect("its output"));
+    // What was there is told first.
+    let first: serde_json::Value = serde_json::from_str(&line(&mut out)).expect("an event");
+    assert_eq!(first["subject"], "web", "{first}");
+    there.ok(&["exec", "web", "--", "true"]);
+    while !line(&mut out).contains("\"true\"") {}
+    drop(out);
+    client.kill().expect("killed");
+    client.wait().expect("its end");
+    let here = there.scene.json(&["events", "-n", "1000"]);
+    let told = there.run(&["--json", "events", "-n", "1000"]).ok().json();
+    assert_eq!(told["events"], here["events"]);
+    assert_eq!(told["last"], here["last"]);
+    let after = there.run(&["--json", "events", "--after", "2", "-n", "2"]).ok().json();
+    assert_eq!(after["events"], there.scene.json(&["events", "--after", "2", "-n", "2"])["events"]);
+}
+
+#[test]
+fn tokens_are_made_listed_and_revoked() {
+    let there = There::new();
+    let made = there.ok(&["token", "new", "--role", "viewer", "-m", "a look"]);
+    let looking = |token: &str| {
+        let mut command = there.ctrlz(&["ls"]);
+        Outcome::of(command.env("CTRLZ_TOKEN", token.trim()))
+    };
+    looking(&made).ok();
+    let id = made.split('_').nth(1).expect("its id");
+    assert!(there.ok(&["token", "ls"]).contains("a look"));
+    assert_eq!(there.ok(&["token", "ls"]), there.scene.ok(&["token", "ls"]));
+    there.ok(&["token", "revoke", id]);
+    looking(&made).code(125).says(&["it was revoked"]);
+    // A tenant comes with its first token, and its own are what it sees.
+    let other = there.ok(&["token", "new", "--tenant", "acme", "--role", "admin"]);
+    let mut command = there.ctrlz(&["token", "ls"]);
+    let own = Outcome::of(command.env("CTRLZ_TOKEN", other.trim())).ok().out();
+    assert!(own.contains("admin") && !own.contains("a look"), "{own}");
+}
+
+#[test]
+fn a_shell_is_a_terminal_there() {
+    let there = There::new();
+    there.ok(&["new", "web"]);
+    let program = "
+import os, pty, sys, fcntl, struct, termios, select
+env = dict(os.environ)
+pid, fd = pty.fork()
+if pid == 0:
+    os.execve(env['CTRLZ'], ['ctrlz', 'shell', 'web'], env)
+fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 33, 91, 0, 0))
+seen = b''
+def until(text):
+    global seen
+    while text not in seen:
+        seen += os.read(fd, 4096)
+    seen = seen.split(text, 1)[1]
+def say(text):
+    os.write(fd, text)
+until(b'$' if os.getuid() else b'#')
+say(b'stty size; tty >/dev/null && echo is-a-terminal\\n')
+until(b'33 91'); until(b'is-a-terminal')
+fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 100, 0, 0))
+say(b'while [ \"$(stty size)\" != \"40 100\" ]; do sleep 0.1; done; echo resi\"\"zed\\n')
+until(b'resized')
+say(b'echo asl\"\"eep; sleep 60\\n')
+until(b'asleep')
+say(b'\\x03')
+say(b'echo kept > kept; exit 3\\n')
+while True:
+    try:
+        if not os.read(fd, 4096): break
+    except OSError: break
+print('code', os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+";
+    let mut command = there.scene.program(crate::support::interpreter(), ["-c", program]);
+    command
+        .env("CTRLZ_SERVER", &there.service.address)
+        .env("CTRLZ_TOKEN", &there.token)
+        .env("CTRLZ_HOME", there.scene.root.join("no-store"))
+        .env("TERM", "xterm");
+    let told = Outcome::of(&mut command).ok().out();
+    assert!(told.contains("code 3"), "{told}");
+    assert!(there.ok(&["diff", "web"]).contains("kept"));
+    // Without one it is a shell that reads.
+    let mut client = there.begin(&["shell", "web"]);
+    writeln!(client.stdin.take().expect("its input"), "echo read it; exit 4").expect("written");
+    assert_eq!(ended(client).code(4).out(), "read it\n");
+}
+
+#[test]
+fn the_log_is_signed_verified_and_exported() {
+    let there = There::new();
+    there.ok(&["new", "web"]);
+    assert!(there.ok(&["audit", "sign"]).contains("ctrlz-log-"));
+    assert_eq!(there.ok(&["audit", "key"]), there.scene.ok(&["audit", "key"]));
+    let told = there.ok(&["audit", "verify"]);
+    assert!(told.contains("are one chain") && told.contains("all of it is signed"), "{told}");
+    assert_eq!(there.run(&["--json", "audit", "verify"]).ok().json()["unsigned"], 0);
+    there.run(&["audit", "verify", "--from", "999999"]).code(123);
+    let file = there.scene.root.join("log.jsonl").display().to_string();
+    assert!(there.ok(&["audit", "export", &file]).contains(" events in "));
+    there.scene.ok(&["audit", "verify", &file]);
+    there.run(&["audit", "verify", &file]).code(123).says(&["verified here"]);
+}
