@@ -9,6 +9,7 @@ from ._async.admin import AsyncConfirmations, AsyncTenants, AsyncTokens
 from ._async.client import AsyncClient, AsyncSandboxes
 from ._async.events import AsyncEventHandler
 from ._async.evidence import AsyncArchive, AsyncAudit
+from ._async.files import AsyncFiles
 from ._async.process import AsyncProcess, AsyncProcesses
 from ._async.sandbox import AsyncSandbox
 from ._async.state import AsyncState
@@ -63,6 +64,9 @@ from ._models import (
 from ._records import (
     Confirmation,
     Event,
+    FileContent,
+    FileEntry,
+    FilesChanged,
     Health,
     NewToken,
     StateEntry,
@@ -74,6 +78,7 @@ from ._sync.admin import Confirmations, Tenants, Tokens
 from ._sync.client import Client, Sandboxes
 from ._sync.events import EventHandler
 from ._sync.evidence import Archive, Audit
+from ._sync.files import Files
 from ._sync.process import Process, Processes
 from ._sync.sandbox import Sandbox
 from ._sync.state import State
@@ -89,6 +94,7 @@ __all__ = [
     "AsyncClient",
     "AsyncConfirmations",
     "AsyncEventHandler",
+    "AsyncFiles",
     "AsyncProcess",
     "AsyncProcesses",
     "AsyncSandbox",
@@ -116,6 +122,10 @@ __all__ = [
     "Event",
     "EventHandler",
     "ExecutionResponse",
+    "FileContent",
+    "FileEntry",
+    "Files",
+    "FilesChanged",
     "Finding",
     "Forbidden",
     "Health",

@@ -143,6 +143,21 @@ def get(
     return Request("GET", path, _query({**(fields or {}), **params}), headers=headers or {})
 
 
+def file_query(
+    paths: Mapping[str, str] | None = None, *, mode: int | None = None, **fields: str | bool
+) -> str:
+    """A query about files: paths are any bytes, written as surrogates where they are not UTF-8."""
+    parts = [] if mode is None else [f"mode={mode:04o}"]
+    for name, value in {**(paths or {}), **fields}.items():
+        if isinstance(value, str):
+            if not value or "\0" in value:
+                raise ConfigurationError(f"{value!r} is no path")
+            parts.append(f"{name}={quote(value, safe='/', errors='surrogateescape')}")
+        elif value:
+            parts.append(f"{name}=true")
+    return "&".join(parts)
+
+
 def post(path: str, body: Any = None, *, keyed: bool = True, waits: bool = True, **params: Any) -> Request:
     """An order, with a key by which it is carried out once however often it is sent."""
     headers = {}
