@@ -81,6 +81,7 @@ def settings(service: Service) -> str:
         "tenant": "others",
         "token": token,
     }
+    queries = {"path": "file", "from": "file", "to": "moved"}
     own = {
         "DELETE /v1/sandboxes/{sandbox}": ("sandbox", "gone"),
         "POST /v1/sandboxes/{sandbox}/suspend": ("sandbox", "frozen"),
@@ -90,9 +91,12 @@ def settings(service: Service) -> str:
     }
     lines = ["[parameters]"]
     lines += [f'"path.{name}" = {json.dumps(word)}' for name, word in words.items()]
+    lines += [f'"query.{name}" = {json.dumps(word)}' for name, word in queries.items()]
     for call, (name, word) in own.items():
         lines += ["[[operations]]", f"include-name = {json.dumps(call)}", "[operations.parameters]"]
         lines += [f'"path.{name}" = {json.dumps(word)}']
+    # Answers as long as it is listened to; the client's tests do.
+    lines += ["[[operations]]", 'include-name = "GET /v1/sandboxes/{sandbox}/files/watch"', "enabled = false"]
     return "\n".join(lines)
 
 

@@ -42,7 +42,7 @@ def test_the_readme(service: Service, number: int) -> None:
 
 
 def test_there_are_blocks() -> None:
-    assert len(BLOCKS) == 6
+    assert len(BLOCKS) == 7
 
 
 def test_the_pattern(service: Service) -> None:

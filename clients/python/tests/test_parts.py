@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 import ctrlz
 from ctrlz._capture import Capture
 from ctrlz._errors import error_of
 from ctrlz._models import path_of
-from ctrlz._request import Attempts, Server, command_body, configured, post
+from ctrlz._request import Attempts, Server, command_body, configured, post, trust
 from ctrlz._sse import Decoder, ServerSentEvent
 
 STREAM = b": hello\n\nid: 4\nevent: output\ndata: {\n data: not\ndata: }\n\nid: 9\n\r\ndata:x\r\n\r\n"
@@ -40,6 +42,24 @@ def test_addresses() -> None:
     assert configured(None, " token\n")[1] == "token"
     with pytest.raises(ctrlz.ConfigurationError):
         configured(None, "two words")
+
+
+def test_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("from-a-file\n")
+    monkeypatch.setenv("CTRLZ_TOKEN_FILE", str(tmp_path / "token"))
+    assert configured(None, None)[1] == "from-a-file"
+    monkeypatch.setenv("CTRLZ_TOKEN", "from-the-environment")
+    assert configured(None, None)[1] == "from-the-environment"
+    assert configured(None, "said")[1] == "said"
+    monkeypatch.delenv("CTRLZ_TOKEN")
+    monkeypatch.setenv("CTRLZ_TOKEN_FILE", str(tmp_path / "none"))
+    with pytest.raises(ctrlz.ConfigurationError, match="CTRLZ_TOKEN_FILE"):
+        configured(None, None)
+    assert trust(verify=True) is True
+    monkeypatch.setenv("CTRLZ_SERVER_CA", str(tmp_path / "none"))
+    with pytest.raises(ctrlz.ConfigurationError, match="CTRLZ_SERVER_CA"):
+        trust(verify=True)
+    assert trust(verify=False) is False
 
 
 def test_what_is_sent_again() -> None:

@@ -36,7 +36,7 @@ def surface(kind: type) -> dict[str, list[str]]:
 
 
 def test_every_public_class_has_its_twin() -> None:
-    assert len(TWINS) == 11, TWINS
+    assert len(TWINS) == 14, TWINS
     assert {f"Async{name}" for name in TWINS} == {one for one in ctrlz.__all__ if one.startswith("Async")}
 
 

@@ -26,7 +26,7 @@ def test_a_person_at_a_terminal(client: ctrlz.Client, sandbox: ctrlz.Sandbox) ->
         terminal.send("stty size; exit 3\n")
         seen += "".join(output.text for output in terminal)
         result = terminal.result
-    assert re.findall(r"^\d+ \d+", seen, re.MULTILINE) == ["24 80", "50 132"], seen
+    assert re.findall(r"\d+ \d+(?=\r)", seen) == ["24 80", "50 132"], seen
     assert result is not None and result.exit_code == 3
 
 
@@ -54,6 +54,15 @@ def test_a_terminal_goes_on_at_the_same_byte(service: Service, proxy: Proxy, san
         seen = b"".join(output.data for output in terminal)
     assert seen.split() == [word for n in range(1, 301) for word in (b"line", str(n).encode())]
     assert not proxy.cut_after
+
+
+def test_what_is_no_longer_kept_is_counted(sandbox: ctrlz.Sandbox) -> None:
+    process = sandbox.start("head -c 3000000 /dev/zero")
+    process.wait()
+    with process.attach(0) as terminal:
+        outputs = list(terminal)
+    assert outputs[0].lost > 0
+    assert sum(len(output.data) + output.lost for output in outputs) == 3_000_000 == terminal.offset
 
 
 def test_who_is_not_let_in_learns_why(client: ctrlz.Client, service: Service, sandbox: ctrlz.Sandbox) -> None:

@@ -8,6 +8,8 @@
 from ._async.admin import AsyncConfirmations, AsyncTenants, AsyncTokens
 from ._async.client import AsyncClient, AsyncSandboxes
 from ._async.events import AsyncEventHandler
+from ._async.evidence import AsyncArchive, AsyncAudit
+from ._async.files import AsyncFiles
 from ._async.process import AsyncProcess, AsyncProcesses
 from ._async.sandbox import AsyncSandbox
 from ._async.state import AsyncState
@@ -59,10 +61,24 @@ from ._models import (
     Usage,
     Verdict,
 )
-from ._records import Confirmation, Event, Health, NewToken, StateEntry, StateValue, Tenant, Token
+from ._records import (
+    Confirmation,
+    Event,
+    FileContent,
+    FileEntry,
+    FilesChanged,
+    Health,
+    NewToken,
+    StateEntry,
+    StateValue,
+    Tenant,
+    Token,
+)
 from ._sync.admin import Confirmations, Tenants, Tokens
 from ._sync.client import Client, Sandboxes
 from ._sync.events import EventHandler
+from ._sync.evidence import Archive, Audit
+from ._sync.files import Files
 from ._sync.process import Process, Processes
 from ._sync.sandbox import Sandbox
 from ._sync.state import State
@@ -72,9 +88,13 @@ __version__ = "0.1.0"
 
 __all__ = [
     "APIError",
+    "Archive",
+    "AsyncArchive",
+    "AsyncAudit",
     "AsyncClient",
     "AsyncConfirmations",
     "AsyncEventHandler",
+    "AsyncFiles",
     "AsyncProcess",
     "AsyncProcesses",
     "AsyncSandbox",
@@ -83,6 +103,7 @@ __all__ = [
     "AsyncTenants",
     "AsyncTokens",
     "AsyncTransaction",
+    "Audit",
     "BadRequest",
     "Blocked",
     "Busy",
@@ -101,6 +122,10 @@ __all__ = [
     "Event",
     "EventHandler",
     "ExecutionResponse",
+    "FileContent",
+    "FileEntry",
+    "Files",
+    "FilesChanged",
     "Finding",
     "Forbidden",
     "Health",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from ._models import maybe_time, raw_field, time_of
 
@@ -35,6 +36,92 @@ class StateValue(bytes):
     def json(self) -> Any:
         """The value as JSON."""
         return json.loads(self)
+
+
+class FileContent(bytes):
+    """What is in a file: bytes that know what tells them from another content."""
+
+    etag: str
+    """For ``write(..., if_match=...)``."""
+
+    def __new__(cls, content: bytes, etag: str) -> FileContent:
+        """A content and its tag."""
+        made = super().__new__(cls, content)
+        made.etag = etag
+        return made
+
+    @property
+    def text(self) -> str:
+        """The content as UTF-8 text."""
+        return self.decode("utf-8")
+
+
+def _path(encoded: str) -> str:
+    return unquote(encoded, errors="surrogateescape")
+
+
+@dataclass(frozen=True)
+class FileEntry:
+    """A file, or another thing that has a path."""
+
+    path: str
+    """From the workspace on; what is not UTF-8 stands as surrogates."""
+    kind: str
+    """``file``, ``directory``, ``symlink``, ``fifo``, ``socket``, or a device."""
+    size: int
+    mode: int
+    uid: int
+    gid: int
+    modified: datetime
+    target: str | None
+    """Where a link leads."""
+    raw: Mapping[str, Any] = raw_field()
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> FileEntry:
+        """As the service writes it."""
+        return cls(
+            path=_path(raw["path"]),
+            kind=raw["kind"],
+            size=int(raw["size"]),
+            mode=int(raw["mode"], 8),
+            uid=int(raw["uid"]),
+            gid=int(raw["gid"]),
+            modified=time_of(raw["mtime"]),
+            target=raw.get("target"),
+            raw=raw,
+        )
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a folder."""
+        return self.kind == "directory"
+
+
+@dataclass(frozen=True)
+class FilesChanged:
+    """What one operation changed in the files that are watched."""
+
+    operation: str
+    """To go on behind it: the next ``after``."""
+    kind: str
+    """``run``, ``undo`` and so on."""
+    changes: Mapping[str, str]
+    """By path: ``created``, ``modified`` or ``removed``."""
+    truncated: bool
+    """Whether there are more than are told."""
+    raw: Mapping[str, Any] = raw_field()
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> FilesChanged:
+        """As the service writes it."""
+        changes = {_path(one["query"]): str(one["change"]) for one in raw["changes"]}
+        return cls(raw["operation"], raw["kind"], changes, bool(raw.get("truncated")), raw)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ import json
 import os
 import random
 import socket
+import ssl
 import uuid
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -59,11 +61,32 @@ def configured(server: str | None, token: str | None) -> tuple[Server, str | Non
     """What was said, else what the environment says."""
     server = server or os.environ.get("CTRLZ_SERVER") or DEFAULT_SERVER
     token = token or os.environ.get("CTRLZ_TOKEN") or None
+    file = os.environ.get("CTRLZ_TOKEN_FILE")
+    if token is None and file:
+        try:
+            token = Path(file).expanduser().read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"CTRLZ_TOKEN_FILE: {error}") from error
     if token is not None:
         token = token.strip()
         if not token.isascii() or not token.isprintable() or " " in token:
             raise ConfigurationError("the token has characters that no token has")
     return Server.parse(server), token
+
+
+def trust(*, verify: bool | ssl.SSLContext) -> bool | ssl.SSLContext:
+    """Whom to trust, and with which certificate to come: what was said, else what the environment says."""
+    names = ("CTRLZ_SERVER_CA", "CTRLZ_SERVER_CERT", "CTRLZ_SERVER_KEY")
+    authorities, certificate, key = (os.environ.get(name) or None for name in names)
+    if verify is not True or not (authorities or certificate):
+        return verify
+    try:
+        context = ssl.create_default_context(cafile=authorities)
+        if certificate:
+            context.load_cert_chain(certificate, key)
+    except OSError as error:
+        raise ConfigurationError(f"CTRLZ_SERVER_CA, CTRLZ_SERVER_CERT, CTRLZ_SERVER_KEY: {error}") from error
+    return context
 
 
 def socket_options() -> list[tuple[int, int, int]]:
@@ -109,9 +132,30 @@ class Request:
         return self.method == "GET" or "Idempotency-Key" in self.headers
 
 
-def get(path: str, **params: Any) -> Request:
+def get(
+    path: str,
+    fields: Mapping[str, Any] | None = None,
+    *,
+    headers: Mapping[str, str] | None = None,
+    **params: Any,
+) -> Request:
     """A question."""
-    return Request("GET", path, _query(params))
+    return Request("GET", path, _query({**(fields or {}), **params}), headers=headers or {})
+
+
+def file_query(
+    paths: Mapping[str, str] | None = None, *, mode: int | None = None, **fields: str | bool
+) -> str:
+    """A query about files: paths are any bytes, written as surrogates where they are not UTF-8."""
+    parts = [] if mode is None else [f"mode={mode:04o}"]
+    for name, value in {**(paths or {}), **fields}.items():
+        if isinstance(value, str):
+            if not value or "\0" in value:
+                raise ConfigurationError(f"{value!r} is no path")
+            parts.append(f"{name}={quote(value, safe='/', errors='surrogateescape')}")
+        elif value:
+            parts.append(f"{name}=true")
+    return "&".join(parts)
 
 
 def post(path: str, body: Any = None, *, keyed: bool = True, waits: bool = True, **params: Any) -> Request:

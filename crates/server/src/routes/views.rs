@@ -206,6 +206,8 @@ pub(crate) struct Done {
     pub(crate) conflicts: Option<Value>,
     /// What a rollback looked at.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    // Its fields are those of the whole, or missing: an option that is flattened would be told as "null, too".
+    #[schema(value_type = Object)]
     pub(crate) validation: Option<Validation>,
 }
 

@@ -17,11 +17,13 @@ from ctrlz._request import (
     post,
     present,
     segment,
+    trust,
 )
 
 from ._platform import closing, shielded
 from .admin import AsyncConfirmations, AsyncTenants, AsyncTokens
 from .events import AsyncEventHandler, follow, handle
+from .evidence import AsyncArchive, AsyncAudit
 from .process import AsyncProcesses
 from .sandbox import AsyncSandbox
 from .transport import AsyncTransport
@@ -43,7 +45,8 @@ class AsyncClient:
     ``timeout`` is for answers that wait for nothing, in seconds; what waits for a command has none.
     What failed on the way is sent again up to ``retries`` times: what only asks, and what carries an
     ``Idempotency-Key``, as every command, snapshot and rollback does. A service that says when to come
-    again is obeyed up to ``longest_wait`` seconds. ``verify`` is as for httpx.
+    again is obeyed up to ``longest_wait`` seconds. ``verify`` is as for httpx; ``CTRLZ_SERVER_CA``,
+    ``CTRLZ_SERVER_CERT`` and ``CTRLZ_SERVER_KEY`` are the files that the command line takes, too.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class AsyncClient:
             timeout=timeout,
             retries=retries,
             longest_wait=longest_wait,
-            verify=verify,
+            verify=trust(verify=verify),
         )
         self.sandboxes = AsyncSandboxes(self._transport)
         """To make, find and list sandboxes."""
@@ -75,6 +78,10 @@ class AsyncClient:
         """Who may come."""
         self.tenants = AsyncTenants(self._transport)
         """Who shares the service."""
+        self.audit = AsyncAudit(self._transport)
+        """What happened, as evidence."""
+        self.archive = AsyncArchive(self._transport)
+        """Snapshots at rest."""
 
     async def __aenter__(self) -> AsyncClient:
         return self

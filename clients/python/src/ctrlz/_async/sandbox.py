@@ -21,6 +21,7 @@ from ctrlz._models import (
 from ctrlz._request import command_body, delete, get, id_of, post, present, segment, with_headers
 
 from ._platform import TextCallback, beside, closing, shielded
+from .files import AsyncFiles
 from .process import AsyncProcess, AsyncProcesses
 from .state import AsyncState
 from .transaction import AsyncTransaction
@@ -49,6 +50,8 @@ class AsyncSandbox:
         """How it was when it was made or listed, where it was."""
         self.state = AsyncState(transport, name)
         """Its state: versioned values."""
+        self.files = AsyncFiles(transport, name)
+        """Its files."""
         self._transport = transport
         self._path = f"/v1/sandboxes/{segment(name)}"
 

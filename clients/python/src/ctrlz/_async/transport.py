@@ -88,7 +88,7 @@ class AsyncTransport:
                 response = await self._http.request(
                     request.method,
                     request.path,
-                    params=request.params,
+                    params=request.params or None,
                     content=request.content,
                     headers=request.headers,
                     timeout=timeouts,
@@ -154,7 +154,7 @@ class AsyncTransport:
                 async with self._http.stream(
                     asking.method,
                     asking.path,
-                    params=asking.params,
+                    params=asking.params or None,
                     headers=asking.headers,
                     timeout=self._timeouts(STREAM_TIMEOUT),
                 ) as response:

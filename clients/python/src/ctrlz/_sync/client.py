@@ -18,11 +18,13 @@ from ctrlz._request import (
     post,
     present,
     segment,
+    trust,
 )
 
 from ._platform import closing, shielded
 from .admin import Confirmations, Tenants, Tokens
 from .events import EventHandler, follow, handle
+from .evidence import Archive, Audit
 from .process import Processes
 from .sandbox import Sandbox
 from .transport import Transport
@@ -44,7 +46,8 @@ class Client:
     ``timeout`` is for answers that wait for nothing, in seconds; what waits for a command has none.
     What failed on the way is sent again up to ``retries`` times: what only asks, and what carries an
     ``Idempotency-Key``, as every command, snapshot and rollback does. A service that says when to come
-    again is obeyed up to ``longest_wait`` seconds. ``verify`` is as for httpx.
+    again is obeyed up to ``longest_wait`` seconds. ``verify`` is as for httpx; ``CTRLZ_SERVER_CA``,
+    ``CTRLZ_SERVER_CERT`` and ``CTRLZ_SERVER_KEY`` are the files that the command line takes, too.
     """
 
     def __init__(
@@ -64,7 +67,7 @@ class Client:
             timeout=timeout,
             retries=retries,
             longest_wait=longest_wait,
-            verify=verify,
+            verify=trust(verify=verify),
         )
         self.sandboxes = Sandboxes(self._transport)
         """To make, find and list sandboxes."""
@@ -76,6 +79,10 @@ class Client:
         """Who may come."""
         self.tenants = Tenants(self._transport)
         """Who shares the service."""
+        self.audit = Audit(self._transport)
+        """What happened, as evidence."""
+        self.archive = Archive(self._transport)
+        """Snapshots at rest."""
 
     def __enter__(self) -> Client:
         return self

@@ -22,6 +22,7 @@ from ctrlz._models import (
 from ctrlz._request import command_body, delete, get, id_of, post, present, segment, with_headers
 
 from ._platform import TextCallback, beside, closing, shielded
+from .files import Files
 from .process import Process, Processes
 from .state import State
 from .transaction import Transaction
@@ -50,6 +51,8 @@ class Sandbox:
         """How it was when it was made or listed, where it was."""
         self.state = State(transport, name)
         """Its state: versioned values."""
+        self.files = Files(transport, name)
+        """Its files."""
         self._transport = transport
         self._path = f"/v1/sandboxes/{segment(name)}"
 

@@ -89,7 +89,7 @@ class Transport:
                 response = self._http.request(
                     request.method,
                     request.path,
-                    params=request.params,
+                    params=request.params or None,
                     content=request.content,
                     headers=request.headers,
                     timeout=timeouts,
@@ -153,7 +153,7 @@ class Transport:
                 with self._http.stream(
                     asking.method,
                     asking.path,
-                    params=asking.params,
+                    params=asking.params or None,
                     headers=asking.headers,
                     timeout=self._timeouts(STREAM_TIMEOUT),
                 ) as response:
