@@ -268,3 +268,27 @@ fn the_log_is_signed_verified_and_exported() {
     there.scene.ok(&["audit", "verify", &file]);
     there.run(&["audit", "verify", &file]).code(123).says(&["verified here"]);
 }
+
+#[test]
+fn what_was_used_and_what_is_wrong_is_told() {
+    let there = There::new();
+    there.ok(&["new", "web"]);
+    there.ok(&["exec", "web", "--", "true"]);
+    assert_eq!(there.ok(&["stats", "web"]), there.scene.ok(&["stats", "web"]));
+    let told = there.run(&["--json", "stats", "web"]).ok().json();
+    assert_eq!(told, there.scene.json(&["stats", "web"]));
+    there.run(&["stats", "nowhere"]).code(125).says(&["nowhere"]);
+    let checks = |outcome: &Outcome| -> Vec<String> {
+        let found = outcome.json();
+        let findings = found["findings"].as_array().expect("findings");
+        findings.iter().map(|one| one["check"].to_string()).collect()
+    };
+    let here = there.scene.run(&["--json", "health"]);
+    let found = there.run(&["--json", "health"]);
+    assert_eq!(checks(&found), checks(&here));
+    assert!(found.status.code().is_some_and(|code| code <= 2), "{found}");
+    let other = there.ok(&["token", "new", "--tenant", "acme", "--role", "admin"]);
+    let mut command = there.ctrlz(&["health"]);
+    Outcome::of(command.env("CTRLZ_TOKEN", other.trim())).code(123).says(&["default"]);
+    there.run(&["push", "--sandbox", "web"]).code(123).says(&["/v1/archive"]);
+}
