@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use ctrlz_core::isolation::IsolationError;
 use ctrlz_core::store::StoreError;
 use ctrlz_core::workspace::{ConflictReason, WorkspaceError};
-use ctrlz_engine::EngineError;
+use ctrlz_engine::{EngineError, FileError};
 use ctrlz_server::{Problem, StatusCode};
 use serde_json::{Value, json};
 
@@ -193,6 +193,20 @@ impl From<EngineError> for Failure {
             EngineError::Store(error) => of_store(error),
             EngineError::Workspace(error) => of_workspace(error),
             EngineError::Isolation(error) => of_isolation(error),
+            EngineError::File(error) => match error {
+                FileError::Absent(_) => refused("no-such-path"),
+                FileError::NoFolder(_) => refused("no-folder"),
+                FileError::Folder(_) => refused("folder"),
+                FileError::NoFile(_) => refused("no-file"),
+                FileError::Exists(_) => refused("exists"),
+                FileError::NotEmpty(_) => refused("not-empty"),
+                FileError::Outside(_) => refused("outside"),
+                FileError::Links(_) => refused("links"),
+                FileError::Unexpected(_) => refused("not-as-expected"),
+                FileError::Closed(_) => refused("closed"),
+                FileError::Name(_) => refused("bad-name"),
+                FileError::NoRoom(_) => refused("store-full").hint(MAKE_ROOM),
+            },
             EngineError::NoDriver { .. } => failed("no-driver"),
             EngineError::NothingToUndo(_) => refused("nothing-to-undo"),
             EngineError::NothingToRedo(_) => refused("nothing-to-redo")

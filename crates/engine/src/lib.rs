@@ -11,6 +11,7 @@ mod core;
 mod effect;
 mod emergency;
 mod error;
+mod files;
 pub mod health;
 mod initializer;
 mod known_good;
@@ -34,6 +35,7 @@ pub use archival::{Bring, LeftBySetup};
 pub use automatic::{AutomaticRules, risk_rises};
 pub use commit::{CommitOptions, CommitReport};
 pub use emergency::Containment;
+pub use files::{FileError, FileReport, Files, Spot};
 pub use initializer::{BaseChoice, NewNamed};
 pub use known_good::HealthResult;
 pub use lifecycle::{LifeReport, Moved};
@@ -43,7 +45,7 @@ pub use retention::{
     Decision, HistoryDecision, KEPT_OPERATIONS, Past, RetentionPlan, RetentionPolicy, Sizes, plan,
 };
 pub use rollback::{RollbackOptions, RollbackReport, RollbackTarget};
-pub use run::{RunReport, RunRequest};
+pub use run::{Progress, RunReport, RunRequest};
 pub use setup::SetupPlan;
 pub use state::StateChange;
 pub use undo::UndoReport;

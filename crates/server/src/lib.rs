@@ -22,6 +22,7 @@ mod quota;
 mod routes;
 mod sandboxes;
 mod service;
+mod telemetry;
 mod tidings;
 
 pub use auth::word;
@@ -32,3 +33,4 @@ pub use listen::{Bound, Listener, Tls, TlsError, TlsFiles, serve};
 pub use port::{Asked, Backend, Base, Check, Command, Judged, Order, Ran, Session, TerminalSize};
 pub use problem::Problem;
 pub use service::{Parts, Service};
+pub use telemetry::{Form, Level, Logging, TraceError, Traces, log};

@@ -19,7 +19,7 @@ use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_core::workspace::ConflictStrategy;
-use ctrlz_engine::{EngineError, HealthResult, RunReport, SandboxCore};
+use ctrlz_engine::{EngineError, HealthResult, Progress, RunReport, SandboxCore};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -122,6 +122,12 @@ pub trait Session {
     /// # Errors
     /// When the configuration cannot be read, or a check cannot be run at all.
     fn check_health(&self, sandbox: &Sandbox) -> Result<Vec<HealthResult>, Problem>;
+
+    /// What commands in a sandbox do not see of its files: paths as they would have them.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read, or the sandbox cannot be used here.
+    fn hidden(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>, Problem>;
 
     /// What the validator would say, as docs/json.md tells it.
     ///
@@ -271,8 +277,8 @@ pub struct Order<'a> {
     pub verdict: VerdictRecord,
     /// Its standard streams.
     pub streams: Streams,
-    /// Learns under which operation it is journaled, before it begins.
-    pub begun: &'a mut dyn FnMut(OperationId),
+    /// Learns how far it has come.
+    pub progress: &'a mut dyn FnMut(Progress),
 }
 
 impl std::fmt::Debug for Order<'_> {

@@ -21,6 +21,7 @@ use crate::processes::Processes;
 use crate::quota::Quota;
 use crate::routes::attach;
 use crate::sandboxes::Sandboxes;
+use crate::telemetry::Traces;
 use crate::tidings::Tidings;
 
 /// How many errands are run at once; others wait.
@@ -38,6 +39,8 @@ pub struct Parts {
     pub version: &'static str,
     /// How it speaks TLS, when it does.
     pub tls: Option<Arc<Tls>>,
+    /// Where traces of operations go.
+    pub traces: Option<Arc<Traces>>,
 }
 
 impl std::fmt::Debug for Parts {

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use ctrlz_core::span::Span;
 use ctrlz_core::tenancy::{Role, TenantName};
+use ctrlz_server::Level;
 
 /// `ctrlz serve`
 #[derive(Debug, Args)]
@@ -23,6 +24,9 @@ pub(crate) struct ServeArguments {
     pub(crate) no_daemons: bool,
     #[command(flatten)]
     pub(crate) tls: TlsArguments,
+    /// What is logged on standard error: off, error, info or debug [or CTRLZ_LOG; info when neither is given]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log: Option<Level>,
 }
 
 /// Where certificates and keys lie.

@@ -7,6 +7,7 @@ mod confirmations;
 mod diff;
 mod events;
 mod extract;
+mod files;
 mod history;
 mod meta;
 mod operations;
@@ -35,6 +36,7 @@ use crate::auth::authenticate;
 use crate::idempotency::once;
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::telemetry::{Current, note, with};
 
 /// The largest body of a request.
 pub(crate) const LARGEST: usize = 4 << 20;
@@ -101,6 +103,10 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
 fn with_values() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .routes(routes!(processes::input))
+        .routes(routes!(files::get, files::put, files::remove))
+        .routes(routes!(files::make_folder))
+        .routes(routes!(files::rename))
+        .routes(routes!(files::watch::watch))
         .routes(routes!(state::get, state::put, state::remove))
         .layer(DefaultBodyLimit::max(LARGEST_VALUE))
 }
@@ -140,13 +146,16 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         let word = crate::auth::word(8).ok()?;
         HeaderValue::from_str(&word).ok()
     });
+    let word: Arc<str> = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-").into();
+    let current = Current::new(&word, request.headers(), service.parts.traces.is_some());
+    let noted = note(&request, &word);
     let mut response = match service.is_draining() && method != axum::http::Method::GET {
         true => {
             Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the service is stopping")
                 .retry_after(5)
                 .into_response()
         }
-        false => next.run(request).await,
+        false => with(current, next.run(request)).await,
     };
     service.metrics.request(&method, response.status().as_u16());
     let headers = response.headers_mut();
@@ -164,5 +173,5 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     for (name, value) in fixed {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    response
+    noted(response)
 }

@@ -7,14 +7,14 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use ctrlz_core::id::SnapshotId;
-use ctrlz_core::snapshot::{NewSnapshot, SnapshotKind, SnapshotScope, Tag};
+use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope, Tag};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query, parse};
 use super::sandboxes::{Paging, created};
 use super::views::{Page, SnapshotView};
-use crate::auth::{Acting, Looking};
+use crate::auth::{Acting, Caller, Looking};
 use crate::metrics::Timing;
 use crate::problem::Problem;
 use crate::service::Service;
@@ -80,7 +80,20 @@ pub(super) async fn create(
         .await;
     timing.end(taken.is_ok());
     let taken = taken?;
+    measure(&service, &caller, &taken);
     created(&SnapshotView::of(&taken)?, &format!("/v1/snapshots/{}", taken.id))
+}
+
+/// Notes how large a snapshot is, after whoever took it has its answer.
+fn measure(service: &Arc<Service>, caller: &Caller, taken: &Snapshot) {
+    let (service, caller, taken) = (Arc::clone(service), caller.clone(), taken.clone());
+    tokio::spawn(async move {
+        let size = service.with_core(&caller, move |core| core.snapshot_size(&taken)).await;
+        // One that is gone already has none.
+        if let Ok(size) = size {
+            service.metrics.snapshot(size);
+        }
+    });
 }
 
 /// One snapshot.

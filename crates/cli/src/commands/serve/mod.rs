@@ -8,6 +8,7 @@ mod listening;
 mod pool;
 mod session;
 mod systemd;
+mod telemetry;
 mod tls;
 pub(crate) mod token;
 mod upkeep;
@@ -53,6 +54,9 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
     }
     let driver = LauncherDriver::start(command)
         .map_err(|error| Failure::caused(OWN_FAILURE, "launcher", &error))?;
+    // From here on there are more threads.
+    let logging = telemetry::log(arguments.log)?;
+    let traces = telemetry::traces()?;
     std::env::set_current_dir("/").map_err(failed)?;
     let registry = registry(&directory)?;
     let registry = Arc::new(registry);
@@ -65,6 +69,7 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         now: clock::now,
         version: env!("CARGO_PKG_VERSION"),
         tls: tls.clone(),
+        traces: traces.clone(),
     });
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -101,6 +106,10 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
     });
     // After the last operation, so that what happened in it is sent on, too.
     drop(daemons);
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    drop(logging);
     served?;
     show::done()
 }

@@ -20,7 +20,9 @@ use ctrlz_core::tenancy::TenantName;
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::VerdictRecord;
-use ctrlz_engine::{EngineError, HealthResult, NewNamed, RunRequest, SandboxCore, StateChange};
+use ctrlz_engine::{
+    BaseChoice, EngineError, HealthResult, NewNamed, RunRequest, SandboxCore, StateChange,
+};
 use ctrlz_policy::{Validator, Verdict};
 use ctrlz_server::{Asked, Base, Command, Errand, Judged, Order, Problem, Ran, Session};
 use serde_json::Value;
@@ -33,7 +35,7 @@ use crate::commands::task::Task;
 use crate::commands::{approval, archive, automatic, gc, health, known_good, past, policy, stats};
 use crate::context::WhenBusy;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
-use crate::{judging, root, show, state_key};
+use crate::{judging, root, secrets, show, state_key};
 
 /// Where the folders of sandboxes lie that start from nothing: beside the store, which is no place for
 /// what users write.
@@ -166,7 +168,7 @@ impl Desk<'_> {
         let context = &self.context;
         self.core_(|core| {
             archive::before((context, core), sandbox, &request)?;
-            let report = core.run_begun(sandbox, request, order.begun).map_err(of_workdir)?;
+            let report = core.run_watched(sandbox, request, order.progress).map_err(of_workdir)?;
             let aftermath = known_good::after((context, core), sandbox, &prepared.config, &report);
             automatic::after(core, sandbox, &prepared.config);
             gc::now_and_then(context, core, report.operation);
@@ -180,7 +182,21 @@ impl Desk<'_> {
         request.hidden.extend([self.all.to_owned(), workspaces(self.all)]);
     }
 
-    fn create_(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Failure> {
+    fn create_(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Problem> {
+        let new =
+            NewNamed { name: name.clone(), choice: self.choose(name, base).map_err(problem)? };
+        let made = match self.asks_for_more(base).map_err(problem)? {
+            false => self.core_(|core| Ok(core.create_named(&new, None)?)).map_err(problem),
+            true => self.create_apart(name, base, &new.choice.base),
+        };
+        if made.is_err() {
+            self.remove_workspace(&new.choice.base).map_err(problem)?;
+        }
+        made
+    }
+
+    /// What a new sandbox starts from, when there can be one of that name.
+    fn choose(&self, name: &SandboxName, base: &Base) -> Result<BaseChoice, Failure> {
         self.context.check_ownership()?;
         if self.context.store().sandbox_named(name.as_str()).is_ok() {
             return Err(
@@ -193,12 +209,41 @@ impl Desk<'_> {
             Base::Image(image) => root::choose(Some(image), Path::new("/"))?,
         };
         own_files_alone(&choice.root)?;
-        let new = NewNamed { name: name.clone(), choice };
-        let made = self.core_(|core| Ok(core.create_named(&new, None)?));
-        if made.is_err() {
-            self.remove_workspace(&new.choice.base)?;
+        Ok(choice)
+    }
+
+    /// Whether the configuration asks for a setup or for an environment.
+    fn asks_for_more(&self, base: &Base) -> Result<bool, Failure> {
+        let config = configuration(&CommandArguments::plain()?, &self.configured_by(base))?;
+        Ok(!config.setup.is_empty() || !config.environment.is_empty())
+    }
+
+    /// The folder whose configuration counts for what starts from `base`.
+    fn configured_by(&self, base: &Base) -> PathBuf {
+        match base {
+            Base::Folder(folder) => folder.clone(),
+            Base::Empty | Base::Image(_) => PathBuf::from("/"),
         }
-        made
+    }
+
+    /// Makes a sandbox with what `setup:` and `environment:` ask for, which run commands and capture what
+    /// they say: another process does that.
+    fn create_apart(
+        &self,
+        name: &SandboxName,
+        base: &Base,
+        folder: &Path,
+    ) -> Result<Sandbox, Problem> {
+        let mut words: Vec<OsString> = ["--json", "new", name.as_str()].map(OsString::from).into();
+        match base {
+            Base::Image(image) => {
+                words.extend(["--base".into(), "/".into(), "--root".into(), image.into()]);
+            }
+            Base::Empty | Base::Folder(_) => words.extend(["--base".into(), folder.into()]),
+        }
+        self.run_errand(&words)?;
+        let made = self.context.store().sandbox_named(name.as_str());
+        made.map_err(|error| problem(error.into()))
     }
 
     /// A folder of the host, unless it is the service's own.
@@ -398,7 +443,7 @@ impl Session for Desk<'_> {
     }
 
     fn create(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Problem> {
-        self.create_(name, base).map_err(problem)
+        self.create_(name, base)
     }
 
     fn remove(&self, sandbox: &Sandbox, force: bool) -> Result<u64, Problem> {
@@ -444,6 +489,14 @@ impl Session for Desk<'_> {
 
     fn check_health(&self, sandbox: &Sandbox) -> Result<Vec<HealthResult>, Problem> {
         self.check_health_(sandbox).map_err(problem)
+    }
+
+    fn hidden(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>, Problem> {
+        let prepared = self.prepared(sandbox, &Command::default()).map_err(problem)?;
+        let mut hidden = secrets::existing(&prepared.config.hidden, &self.context.directory);
+        let own = [self.all.to_owned(), workspaces(self.all)];
+        hidden.extend(own.iter().filter_map(|path| path.canonicalize().ok()));
+        Ok(hidden)
     }
 
     fn check(&self, sandbox: Option<&Sandbox>, asked: &Asked) -> Result<Value, Problem> {
