@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ctrlz_core::actor::Actor;
 use ctrlz_core::changeset::Changeset;
+use ctrlz_core::health::Finding;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::{Network, Streams};
 use ctrlz_core::name::SandboxName;
@@ -14,6 +15,7 @@ use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 use ctrlz_core::state::{Expected, StateEntry, StateKey};
 use ctrlz_core::tenancy::TenantName;
+use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_core::workspace::ConflictStrategy;
@@ -102,6 +104,18 @@ pub trait Session {
 
     /// The changed lines of text files, as unified diffs; nothing when they are more bytes than `most`.
     fn patch(&self, changeset: &Changeset, most: usize) -> Option<String>;
+
+    /// What a sandbox did and used since that time, as docs/json.md tells it.
+    ///
+    /// # Errors
+    /// When the journal or the history of usage cannot be read.
+    fn stats(&self, sandbox: &Sandbox, since: Timestamp) -> Result<Value, Problem>;
+
+    /// What is wrong with the host and the store.
+    ///
+    /// # Errors
+    /// When the store cannot be looked at.
+    fn health(&self) -> Result<Vec<Finding>, Problem>;
 
     /// Runs the health checks that the sandbox's configuration asks for, one after the other.
     ///

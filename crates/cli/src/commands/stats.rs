@@ -1,6 +1,7 @@
 //! `ctrlz stats`.
 
 use ctrlz_core::monitor::{Resolution, UsageTotals};
+use ctrlz_core::name::SandboxName;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 use ctrlz_core::time::Timestamp;
@@ -25,32 +26,49 @@ pub(crate) fn stats(arguments: &StatsArguments, json: bool) -> Answer {
         None => Timestamp(0),
     };
     let stats = context.tracker().stats(&sandbox, since)?;
+    tell((&sandbox.name, since), &stats, json)
+}
+
+/// As one object, but for whose it is.
+pub(crate) fn fields(
+    since: Timestamp,
+    stats: &SandboxStats,
+) -> Result<Vec<(&'static str, Value)>, Failure> {
+    let flagged = stats.anomalies.iter().map(|one| {
+        let mut value = show::to_json(one)?;
+        if let Some(object) = value.as_object_mut() {
+            object.insert("anomalies".to_owned(), super::unusual::to_json(&one.anomalies)?);
+        }
+        Ok(value)
+    });
+    Ok(vec![
+        ("since", show::to_json(&since)?),
+        ("operations", show::to_json(&stats.operations)?),
+        ("latency", show::to_json(&stats.latency)?),
+        ("baselines", show::to_json(&stats.baselines)?),
+        ("anomalies", flagged.collect::<Result<Vec<Value>, Failure>>()?.into()),
+        ("totals", show::to_json(&stats.totals())?),
+        ("usage", show::to_json(&stats.usage)?),
+        ("sampled", show::to_json(&stats.sampled)?),
+    ])
+}
+
+pub(crate) fn tell(
+    (name, since): (&SandboxName, Timestamp),
+    stats: &SandboxStats,
+    json: bool,
+) -> Answer {
     if json {
-        let flagged = stats.anomalies.iter().map(|one| {
-            let mut value = show::to_json(one)?;
-            if let Some(object) = value.as_object_mut() {
-                object.insert("anomalies".to_owned(), super::unusual::to_json(&one.anomalies)?);
-            }
-            Ok(value)
-        });
-        show::print_json(&[
-            ("sandbox", show::to_json(&sandbox.name)?),
-            ("since", show::to_json(&since)?),
-            ("operations", show::to_json(&stats.operations)?),
-            ("latency", show::to_json(&stats.latency)?),
-            ("baselines", show::to_json(&stats.baselines)?),
-            ("anomalies", flagged.collect::<Result<Vec<Value>, Failure>>()?.into()),
-            ("totals", show::to_json(&stats.totals())?),
-            ("usage", show::to_json(&stats.usage)?),
-            ("sampled", show::to_json(&stats.sampled)?),
-        ]);
+        let mut told = vec![("sandbox", show::to_json(name)?)];
+        told.extend(fields(since, stats)?);
+        show::print_json(&told);
         return show::done();
     }
-    println!("{}", sandbox.name);
-    print_operations(&stats);
+    println!("{name}");
+    print_operations(stats);
     print_latency(&stats.latency);
-    print_usage(&stats);
-    print_baselines(&stats);
+    print_usage(stats);
+    print_baselines(stats);
     show::done()
 }
 

@@ -15,6 +15,7 @@ mod shell;
 mod signals;
 mod snapshots;
 mod state;
+mod stats;
 mod stream;
 mod tls;
 mod tokens;
@@ -75,6 +76,8 @@ pub(crate) fn execute(url: &str, arguments: &Arguments) -> Answer {
         Command::Events(arguments) => events::tell(client, arguments, json),
         Command::Check(arguments) => check::check(client, arguments, json),
         Command::Audit(arguments) => audit::audit(client, arguments, json),
+        Command::Stats(arguments) => stats::stats(client, arguments, json),
+        Command::Health(arguments) => stats::health(client, arguments, json),
         Command::Token(arguments) => tokens::tokens(client, arguments, json),
         _ => Err(not_remote("this", "a service does not offer it")),
     }
@@ -116,6 +119,11 @@ fn refusal(command: &Command) -> Option<Failure> {
             "`ctrlz top`",
             "it looks at processes of this host",
             "GET /metrics tells what runs at the service",
+        ),
+        Command::Push(_) | Command::Pull(_) | Command::Archive(_) | Command::Verify(_) => (
+            "archiving",
+            "the command line does not tell of archives elsewhere",
+            "the service's calls do: /v1/archive, see docs/service.md",
         ),
         Command::Export(_) | Command::Import(_) => {
             ("this", "it reads or writes a file of this host", HERE)

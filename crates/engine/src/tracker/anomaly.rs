@@ -2,7 +2,7 @@
 
 use ctrlz_core::monitor::{Anomaly, Signal};
 use ctrlz_core::operation::{Operation, OperationKind, Outcome};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::statistics::Robust;
 
@@ -93,7 +93,7 @@ pub fn is_worth_a_look(values: &Values) -> bool {
 }
 
 /// What is usual of one signal.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Baseline {
     /// Of what.
     pub signal: Signal,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The upper bounds of the buckets in seconds, about three to a power of ten; above the last one is
 /// the bucket of all.
@@ -12,7 +12,7 @@ pub const BOUNDS: [f64; 19] = [
 ];
 
 /// One bucket.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
     /// Its upper bound in seconds; `None` for the bucket of all.
     pub le: Option<f64>,

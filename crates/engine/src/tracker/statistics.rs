@@ -1,6 +1,6 @@
 //! Statistics that a few outliers do not move.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The middle of `values`, of an even number the mean of the two in the middle; `None` of none. What
 /// is no number is passed over.
@@ -18,7 +18,7 @@ pub fn median(values: &[f64]) -> Option<f64> {
 }
 
 /// What is usual, and how much it varies: up to half of the values may be anything.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Robust {
     /// The median.
     pub median: f64,

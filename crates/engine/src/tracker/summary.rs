@@ -1,5 +1,6 @@
 //! What the journal and the history say of a sandbox.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -9,18 +10,18 @@ use ctrlz_core::monitor::{Anomaly, OperationUsage, UsageRow, UsageTotals};
 use ctrlz_core::operation::{Operation, Status};
 use ctrlz_core::span::Span;
 use ctrlz_core::time::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::anomaly::{Baseline, Baselines};
 use super::histogram::{Bucket, Histogram};
 
 /// What the operations of a sandbox came to, all together.
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct OperationTotals {
     /// How many there were.
     pub count: u64,
     /// How many of each status, by its word.
-    pub statuses: BTreeMap<&'static str, u64>,
+    pub statuses: BTreeMap<Cow<'static, str>, u64>,
     /// CPU time of commands.
     pub cpu: Span,
     /// Processes and threads that commands began.
@@ -34,10 +35,10 @@ pub struct OperationTotals {
 }
 
 /// How long the operations of one kind took.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     /// The kind.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// How many.
     pub count: u64,
     /// All of them together, in seconds.
@@ -55,7 +56,7 @@ pub struct Latency {
 }
 
 /// An operation of which something was unusual.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Flagged {
     /// The operation.
     pub operation: OperationId,
@@ -68,7 +69,7 @@ pub struct Flagged {
 }
 
 /// What a sandbox did and used.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct SandboxStats {
     /// Its operations together, by the journal.
     pub operations: OperationTotals,
@@ -113,7 +114,7 @@ impl SandboxStats {
             }
         }
         let latency = kinds.into_iter().map(|(kind, (histogram, unknown))| Latency {
-            kind,
+            kind: kind.into(),
             count: histogram.count(),
             sum: Span(histogram.sum()),
             p50: histogram.quantile(0.5),
@@ -145,7 +146,7 @@ fn took(operation: &Operation) -> Option<Duration> {
 
 fn add(totals: &mut OperationTotals, operation: &Operation) {
     totals.count += 1;
-    *totals.statuses.entry(operation.status.word()).or_default() += 1;
+    *totals.statuses.entry(operation.status.word().into()).or_default() += 1;
     let Some(command) = &operation.outcome.command else { return };
     let usage = &command.usage;
     let cpu = [usage.user, usage.system].into_iter().flatten();

@@ -17,6 +17,7 @@ mod sandboxes;
 mod seed;
 mod snapshots;
 mod state;
+mod stats;
 mod tenants;
 mod tokens;
 pub(crate) mod views;
@@ -74,6 +75,8 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(snapshots::get, snapshots::remove))
         .routes(routes!(snapshots::tag))
         .routes(routes!(state::list))
+        .routes(routes!(stats::stats))
+        .routes(routes!(stats::health))
         .routes(routes!(state::history))
         .routes(routes!(events::list))
         .routes(routes!(policy::check))

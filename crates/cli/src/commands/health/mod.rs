@@ -38,7 +38,11 @@ pub(crate) fn health(arguments: &HealthArguments, json: bool) -> Answer {
         }
         findings = look(&context, thresholds)?;
     }
-    let severity = gravest(&findings);
+    tell(&findings, &done, json)
+}
+
+pub(crate) fn tell(findings: &[Finding], done: &[String], json: bool) -> Answer {
+    let severity = gravest(findings);
     let code = match severity {
         Severity::Ok => 0,
         Severity::Warning => 1,
@@ -52,11 +56,11 @@ pub(crate) fn health(arguments: &HealthArguments, json: bool) -> Answer {
         ]);
         return Ok(code);
     }
-    for line in &done {
+    for line in done {
         println!("{}", plain(line));
     }
     let style = Style::stdout();
-    for finding in &findings {
+    for finding in findings {
         let mark = match finding.severity {
             Severity::Ok => style.green("✓"),
             Severity::Warning => style.yellow("!"),
@@ -82,7 +86,7 @@ pub(super) fn look(context: &Context, thresholds: Thresholds) -> Result<Vec<Find
 }
 
 /// The configuration of where somebody stands.
-fn configuration() -> Result<Config, Failure> {
+pub(super) fn configuration() -> Result<Config, Failure> {
     let folder = places::working_folder().unwrap_or_else(|_| "/".into());
     ctrlz_config::load(&places::configuration(&folder), &Flags::default())
         .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ctrlz_config::Config;
 use ctrlz_core::actor::Actor;
 use ctrlz_core::changeset::Changeset;
+use ctrlz_core::health::Finding;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::{IsolationError, Network};
 use ctrlz_core::name::SandboxName;
@@ -16,6 +17,7 @@ use ctrlz_core::size::ByteSize;
 use ctrlz_core::state::{Expected, MAX_VALUE, StateEntry, StateKey};
 use ctrlz_core::state_store::SealedValue;
 use ctrlz_core::tenancy::TenantName;
+use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_engine::{
@@ -30,7 +32,7 @@ use super::problem;
 use crate::arguments::CommandArguments;
 use crate::commands::run::configuration;
 use crate::commands::task::Task;
-use crate::commands::{approval, archive, automatic, gc, known_good, past, policy};
+use crate::commands::{approval, archive, automatic, gc, health, known_good, past, policy, stats};
 use crate::context::WhenBusy;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::{judging, root, secrets, show, state_key};
@@ -471,6 +473,18 @@ impl Session for Desk<'_> {
 
     fn patch(&self, changeset: &Changeset, most: usize) -> Option<String> {
         show::patch_text(changeset, most)
+    }
+
+    fn stats(&self, sandbox: &Sandbox, since: Timestamp) -> Result<Value, Problem> {
+        let stats = self.context.tracker().stats(sandbox, since);
+        let stats = stats.map_err(|error| problem(error.into()))?;
+        let fields = stats::fields(since, &stats).map_err(problem)?;
+        Ok(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+    }
+
+    fn health(&self) -> Result<Vec<Finding>, Problem> {
+        let look = || health::look(&self.context, health::thresholds(&health::configuration()?));
+        look().map_err(problem)
     }
 
     fn check_health(&self, sandbox: &Sandbox) -> Result<Vec<HealthResult>, Problem> {

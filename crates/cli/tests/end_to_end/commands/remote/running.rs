@@ -228,7 +228,7 @@ until(b'33 91'); until(b'is-a-terminal')
 fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack('HHHH', 40, 100, 0, 0))
 say(b'while [ \"$(stty size)\" != \"40 100\" ]; do sleep 0.1; done; echo resi\"\"zed\\n')
 until(b'resized')
-say(b'echo asl\"\"eep; sleep 60\\n')
+say(b\"sh -c 'echo asl\\\"\\\"eep; exec sleep 60'\\n\")
 until(b'asleep')
 say(b'\\x03')
 say(b'echo kept > kept; exit 3\\n')
@@ -267,4 +267,28 @@ fn the_log_is_signed_verified_and_exported() {
     assert!(there.ok(&["audit", "export", &file]).contains(" events in "));
     there.scene.ok(&["audit", "verify", &file]);
     there.run(&["audit", "verify", &file]).code(123).says(&["verified here"]);
+}
+
+#[test]
+fn what_was_used_and_what_is_wrong_is_told() {
+    let there = There::new();
+    there.ok(&["new", "web"]);
+    there.ok(&["exec", "web", "--", "true"]);
+    assert_eq!(there.ok(&["stats", "web"]), there.scene.ok(&["stats", "web"]));
+    let told = there.run(&["--json", "stats", "web"]).ok().json();
+    assert_eq!(told, there.scene.json(&["stats", "web"]));
+    there.run(&["stats", "nowhere"]).code(125).says(&["nowhere"]);
+    let checks = |outcome: &Outcome| -> Vec<String> {
+        let found = outcome.json();
+        let findings = found["findings"].as_array().expect("findings");
+        findings.iter().map(|one| one["check"].to_string()).collect()
+    };
+    let here = there.scene.run(&["--json", "health"]);
+    let found = there.run(&["--json", "health"]);
+    assert_eq!(checks(&found), checks(&here));
+    assert!(found.status.code().is_some_and(|code| code <= 2), "{found}");
+    let other = there.ok(&["token", "new", "--tenant", "acme", "--role", "admin"]);
+    let mut command = there.ctrlz(&["health"]);
+    Outcome::of(command.env("CTRLZ_TOKEN", other.trim())).code(123).says(&["default"]);
+    there.run(&["push", "--sandbox", "web"]).code(123).says(&["/v1/archive"]);
 }
