@@ -192,6 +192,11 @@ fn a_registry_of_each_format_is_opened_with_all_that_it_holds() {
         assert_eq!((&token.tenant, token.role, secret), (&name, Role::Operator, [7; 32]));
         let waiting = service.confirmations(&name, Timestamp(3)).unwrap();
         assert_eq!((waiting.len(), waiting[0].title.as_str()), (1, "rm -rf build"));
+        let times = (Timestamp(6), Timestamp(0));
+        let again = service.begin_answer((&token.id, "k"), &[0; 32], times).unwrap();
+        let again = again.expect("an answer");
+        assert_eq!((again.status, again.body.as_slice()), (Some(201), &b"body"[..]));
+        assert_eq!(again.headers.len(), if format == 1 { 0 } else { 1 });
         drop(service);
         assert_eq!(schema(&path(dir.path())), schema(&path(new.path())));
     }
