@@ -14,6 +14,7 @@ use crate::auth::Caller;
 use crate::disk::Disk;
 use crate::errand::Errand;
 use crate::listen::Tls;
+use crate::mcp::Sessions;
 use crate::metrics::Metrics;
 use crate::port::{Backend, Session};
 use crate::problem::Problem;
@@ -38,6 +39,8 @@ pub struct Parts {
     pub version: &'static str,
     /// How it speaks TLS, when it does.
     pub tls: Option<Arc<Tls>>,
+    /// The names of hosts by which it is reached, besides those of the loopback.
+    pub hosts: Vec<String>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -56,6 +59,7 @@ pub struct Service {
     pub(crate) disk: Disk,
     pub(crate) tidings: Tidings,
     pub(crate) metrics: Metrics,
+    pub(crate) mcp: Arc<Sessions>,
     /// Held while a tenant's sandboxes are counted and one more is made.
     pub(crate) making: tokio::sync::Mutex<()>,
     /// Each errand is a process, and may need much memory.
@@ -80,6 +84,7 @@ impl Service {
             disk: Disk::default(),
             tidings: Tidings::default(),
             metrics,
+            mcp: Arc::default(),
             making,
             errands: Arc::new(Semaphore::new(ERRANDS)),
             attached: attach::room(),

@@ -35,6 +35,7 @@ pub async fn serve(
     stop.await;
     service.begin_to_drain();
     drain(&service).await;
+    service.mcp.close().await;
     answer.end().await;
 }
 

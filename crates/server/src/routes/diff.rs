@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use ctrlz_core::changeset::Changeset;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::extract::Path;
 use super::views::{Counts, to_json};
-use crate::auth::Looking;
+use crate::auth::{Caller, Looking};
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -26,6 +27,19 @@ pub(super) struct Diff {
     changes: Value,
 }
 
+/// The changes of a sandbox since it was made or committed, for whoever may look.
+pub(crate) async fn changes_of(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: String,
+) -> Result<Changeset, Problem> {
+    let found = service.with_core(caller, move |core| {
+        let sandbox = core.store().sandbox_named(&name)?;
+        let driver = core.driver_of(&sandbox)?;
+        Ok(driver.changes(&core.start_of(&sandbox)?, &sandbox.point.tree)?)
+    });
+    found.await
+}
+
 /// What a sandbox changed since it was made or committed.
 #[utoipa::path(get, path = "/v1/sandboxes/{sandbox}/diff", tag = "history",
     params(("sandbox" = String, Path, description = "its name")),
@@ -36,13 +50,7 @@ pub(super) async fn diff(
     Looking(caller): Looking,
     Path(sandbox): Path<String>,
 ) -> Result<Json<Diff>, Problem> {
-    let name = sandbox.clone();
-    let found = service.with_core(&caller, move |core| {
-        let sandbox = core.store().sandbox_named(&name)?;
-        let driver = core.driver_of(&sandbox)?;
-        Ok(driver.changes(&core.start_of(&sandbox)?, &sandbox.point.tree)?)
-    });
-    let changeset = found.await?;
+    let changeset = changes_of((&service, &caller), sandbox.clone()).await?;
     let counts = Counts::of(&changeset.counts());
     Ok(Json(Diff { sandbox, counts, changes: to_json(&changeset.changes)? }))
 }

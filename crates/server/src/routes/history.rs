@@ -28,13 +28,13 @@ async fn act(
     kind: &'static str,
     name: String,
     act: impl FnOnce(&SandboxCore<'_>, &Sandbox) -> Result<Done, EngineError> + Send + 'static,
-) -> Result<Json<Done>, Problem> {
+) -> Result<Done, Problem> {
     let timing = Timing::begin(service, kind);
     let _alone = service.sandboxes.alone(&caller.tenant, &name).await;
     let done =
         service.with_core(caller, move |core| act(core, &core.store().sandbox_named(&name)?)).await;
     timing.end(done.is_ok());
-    Ok(Json(done?))
+    done
 }
 
 /// What an undo or a redo did.
@@ -53,13 +53,27 @@ fn paths(paths: &[String]) -> Result<Vec<RelPath>, Problem> {
 /// What to commit.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Committing {
+pub(crate) struct Committing {
     /// Only these paths and what lies below them; all when it is empty.
-    paths: Vec<String>,
+    pub(crate) paths: Vec<String>,
     /// What to do with files that somebody else changed meanwhile: `fail`, `theirs`, `ours` or
     /// `keep-both`, as `ctrlz commit --conflict` takes it.
     #[schema(value_type = String)]
-    conflict: ConflictStrategy,
+    pub(crate) conflict: ConflictStrategy,
+}
+
+/// Commits, for whoever may act.
+pub(crate) async fn commit_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: String,
+    committing: Committing,
+) -> Result<Done, Problem> {
+    let options = CommitOptions { paths: paths(&committing.paths)?, strategy: committing.conflict };
+    act(service, caller, "commit", name, move |core, sandbox| {
+        let done = core.commit(sandbox, &options)?;
+        Ok(Done::of(sandbox, Some(done.operation), Some(&done.counts)))
+    })
+    .await
 }
 
 /// Brings a sandbox's changes to the folder that it started from.
@@ -73,12 +87,7 @@ pub(super) async fn commit(
     Path(name): Path<String>,
     Body(committing): Body<Committing>,
 ) -> Result<Json<Done>, Problem> {
-    let options = CommitOptions { paths: paths(&committing.paths)?, strategy: committing.conflict };
-    act(&service, &caller, "commit", name, move |core, sandbox| {
-        let done = core.commit(sandbox, &options)?;
-        Ok(Done::of(sandbox, Some(done.operation), Some(&done.counts)))
-    })
-    .await
+    commit_it((&service, &caller), name, committing).await.map(Json)
 }
 
 /// Throws away what is not committed.
@@ -96,17 +105,32 @@ pub(super) async fn discard(
         Ok(Done::of(sandbox, None, Some(&counts)))
     })
     .await
+    .map(Json)
 }
 
 /// What to take back.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Undoing {
+pub(crate) struct Undoing {
     /// This operation alone, while later ones stay; the last one when it is left out.
-    operation: Option<String>,
+    pub(crate) operation: Option<String>,
     /// For a commit that is taken back: what to do with files that somebody else changed since.
     #[schema(value_type = String)]
-    conflict: ConflictStrategy,
+    pub(crate) conflict: ConflictStrategy,
+}
+
+/// Undoes, for whoever may act.
+pub(crate) async fn undo_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: String,
+    undoing: Undoing,
+) -> Result<Done, Problem> {
+    let operation: Option<OperationId> = undoing.operation.as_deref().map(parse).transpose()?;
+    act(service, caller, "undo", name, move |core, sandbox| {
+        let done = core.undo(sandbox, operation, undoing.conflict)?;
+        Ok(of_undo(sandbox, &done))
+    })
+    .await
 }
 
 /// Takes back the last operation, whatever it was, or one in the middle.
@@ -120,12 +144,7 @@ pub(super) async fn undo(
     Path(name): Path<String>,
     Body(undoing): Body<Undoing>,
 ) -> Result<Json<Done>, Problem> {
-    let operation: Option<OperationId> = undoing.operation.as_deref().map(parse).transpose()?;
-    act(&service, &caller, "undo", name, move |core, sandbox| {
-        let done = core.undo(sandbox, operation, undoing.conflict)?;
-        Ok(of_undo(sandbox, &done))
-    })
-    .await
+    undo_it((&service, &caller), name, undoing).await.map(Json)
 }
 
 /// How to bring back.
@@ -153,19 +172,40 @@ pub(super) async fn redo(
         Ok(of_undo(sandbox, &done))
     })
     .await
+    .map(Json)
 }
 
 /// Where to return to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Returning {
+pub(crate) struct Returning {
     /// A snapshot.
-    snapshot: Option<String>,
+    pub(crate) snapshot: Option<String>,
     /// The point before this operation.
-    before: Option<String>,
+    pub(crate) before: Option<String>,
     /// Only these paths and what lies below them; everything, the state included, when it is empty.
     #[serde(default)]
-    paths: Vec<String>,
+    pub(crate) paths: Vec<String>,
+}
+
+/// Rolls back, for whoever may act.
+pub(crate) async fn rollback_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: String,
+    returning: Returning,
+) -> Result<Done, Problem> {
+    let target = match (&returning.snapshot, &returning.before) {
+        (Some(snapshot), None) => RollbackTarget::Snapshot(parse(snapshot)?),
+        (None, Some(operation)) => RollbackTarget::Before(parse(operation)?),
+        _ => return Err(Problem::bad_request("a rollback has `snapshot` or `before`")),
+    };
+    let options = RollbackOptions { paths: paths(&returning.paths)?, thorough: false };
+    act(service, caller, "rollback", name, move |core, sandbox| {
+        let done = core.rollback(sandbox, target, &options)?;
+        let left_behind = Some(done.left_behind.to_string());
+        Ok(Done { left_behind, ..Done::of(sandbox, Some(done.operation), done.counts.as_ref()) })
+    })
+    .await
 }
 
 /// Returns to a snapshot, or to the point before an operation. What is left behind is kept as a
@@ -180,16 +220,5 @@ pub(super) async fn rollback(
     Path(name): Path<String>,
     Body(returning): Body<Returning>,
 ) -> Result<Json<Done>, Problem> {
-    let target = match (&returning.snapshot, &returning.before) {
-        (Some(snapshot), None) => RollbackTarget::Snapshot(parse(snapshot)?),
-        (None, Some(operation)) => RollbackTarget::Before(parse(operation)?),
-        _ => return Err(Problem::bad_request("a rollback has `snapshot` or `before`")),
-    };
-    let options = RollbackOptions { paths: paths(&returning.paths)?, thorough: false };
-    act(&service, &caller, "rollback", name, move |core, sandbox| {
-        let done = core.rollback(sandbox, target, &options)?;
-        let left_behind = Some(done.left_behind.to_string());
-        Ok(Done { left_behind, ..Done::of(sandbox, Some(done.operation), done.counts.as_ref()) })
-    })
-    .await
+    rollback_it((&service, &caller), name, returning).await.map(Json)
 }

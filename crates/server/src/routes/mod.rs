@@ -3,18 +3,18 @@
 mod archive;
 pub(crate) mod attach;
 mod audit;
-mod confirmations;
-mod diff;
+pub(crate) mod confirmations;
+pub(crate) mod diff;
 mod events;
 mod extract;
-mod history;
+pub(crate) mod history;
 mod meta;
-mod operations;
-mod policy;
+pub(crate) mod operations;
+pub(crate) mod policy;
 mod processes;
-mod sandboxes;
+pub(crate) mod sandboxes;
 mod seed;
-mod snapshots;
+pub(crate) mod snapshots;
 mod state;
 mod tenants;
 mod tokens;
@@ -32,6 +32,7 @@ use utoipa_axum::routes;
 
 use crate::auth::authenticate;
 use crate::idempotency::once;
+use crate::mcp;
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -86,6 +87,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(tenants::list))
         .routes(routes!(tenants::put, tenants::remove))
+        .routes(routes!(mcp::get, mcp::post, mcp::delete))
         .merge(with_values())
 }
 
@@ -133,11 +135,7 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         HeaderValue::from_str(&word).ok()
     });
     let mut response = match service.is_draining() && method != axum::http::Method::GET {
-        true => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the service is stopping")
-                .retry_after(5)
-                .into_response()
-        }
+        true => Problem::stopping().into_response(),
         false => next.run(request).await,
     };
     service.metrics.request(&method, response.status().as_u16());

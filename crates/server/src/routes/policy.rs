@@ -9,18 +9,33 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::extract::Body;
-use crate::auth::Looking;
+use crate::auth::{Caller, Looking};
 use crate::problem::Problem;
 use crate::service::{Service, on_core};
 
 /// What is to be judged.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Question {
+pub(crate) struct Question {
     /// A text for a shell.
-    command: String,
+    pub(crate) command: String,
     /// The name of the sandbox in which it would run.
-    sandbox: Option<String>,
+    pub(crate) sandbox: Option<String>,
+}
+
+/// The verdict on a command, for whoever may look.
+pub(crate) async fn verdict_on(
+    (service, caller): (&Arc<Service>, &Caller),
+    question: Question,
+) -> Result<Value, Problem> {
+    let verdict = service.with(caller, move |session| {
+        let sandbox = match &question.sandbox {
+            None => None,
+            Some(name) => Some(on_core(session, |core| Ok(core.store().sandbox_named(name)?))?),
+        };
+        session.check(sandbox.as_ref(), &question.command)
+    });
+    verdict.await
 }
 
 /// Judges a command. Nothing runs. The answer is a verdict of docs/json.md.
@@ -32,12 +47,5 @@ pub(super) async fn check(
     Looking(caller): Looking,
     Body(question): Body<Question>,
 ) -> Result<Json<Value>, Problem> {
-    let verdict = service.with(&caller, move |session| {
-        let sandbox = match &question.sandbox {
-            None => None,
-            Some(name) => Some(on_core(session, |core| Ok(core.store().sandbox_named(name)?))?),
-        };
-        session.check(sandbox.as_ref(), &question.command)
-    });
-    Ok(Json(verdict.await?))
+    verdict_on((&service, &caller), question).await.map(Json)
 }

@@ -1,0 +1,6 @@
+//! The tools, by what they are about.
+
+pub(super) mod history;
+pub(super) mod run;
+pub(super) mod sandboxes;
+pub(super) mod snapshots;
