@@ -41,6 +41,7 @@ const FOR_TESTS: &[Need] = &[
     need("runc", "runc", "containers of archives"),
     need("buildah", "buildah", "images that it built"),
     need("curl", "curl", "a bucket for archives"),
+    need("systemd-analyze", "systemd", "units of the service"),
     need("strace", "strace", "kills before a certain system call"),
     need("pkill", "procps", "ending what a test user left behind"),
 ];

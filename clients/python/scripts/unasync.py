@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 PACKAGE = Path(__file__).parent.parent / "src" / "ctrlz"
-BY_HAND = {"__init__.py", "_platform.py"}
+BY_HAND = {"__init__.py", "_connect.py", "_platform.py"}
 NOTICE = "# Made from ctrlz/_async/{name} by scripts/unasync.py: change that one.\n"
 
 WORDS = [

@@ -210,8 +210,21 @@ pub struct Replay {
     pub request: [u8; 32],
     /// The status; `None` while the answer is not there yet.
     pub status: Option<u16>,
+    /// Those of the answer's headers that say where something is and which version it has.
+    pub headers: Vec<(String, String)>,
     /// The answer's body.
     pub body: Vec<u8>,
+}
+
+/// An answer to be kept for whoever asks the same again.
+#[derive(Debug, Clone, Copy)]
+pub struct Answered<'a> {
+    /// The status.
+    pub status: u16,
+    /// See [`Replay::headers`].
+    pub headers: &'a [(String, String)],
+    /// The body.
+    pub body: &'a [u8],
 }
 
 /// What the service remembers of those who use it. Several threads ask at once.
@@ -328,7 +341,7 @@ pub trait Registry: Send + Sync {
     ///
     /// # Errors
     /// See [`Self::tenants`].
-    fn end_answer(&self, key: (&str, &str), answer: Option<(u16, &[u8])>)
+    fn end_answer(&self, key: (&str, &str), answer: Option<Answered<'_>>)
     -> Result<(), StoreError>;
 }
 

@@ -43,7 +43,7 @@ pub use retention::{
     Decision, HistoryDecision, KEPT_OPERATIONS, Past, RetentionPlan, RetentionPolicy, Sizes, plan,
 };
 pub use rollback::{RollbackOptions, RollbackReport, RollbackTarget};
-pub use run::{RunReport, RunRequest};
+pub use run::{Progress, RunReport, RunRequest};
 pub use setup::SetupPlan;
 pub use state::StateChange;
 pub use undo::UndoReport;

@@ -71,6 +71,19 @@ pub struct RunRequest {
     pub streams: Streams,
 }
 
+/// How far a command has come. Whoever watches knows the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It is journaled under this operation, and has not begun.
+    Journaled(OperationId),
+    /// The point before it is kept; it begins.
+    Running,
+    /// It has ended.
+    Ended,
+    /// What it did is known, and is written down next.
+    Graded,
+}
+
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RunReport {
@@ -104,28 +117,28 @@ impl SandboxCore<'_> {
     /// [`RunRequest::commit`] also when the commit failed; the command's changes are then kept in
     /// the sandbox, uncommitted.
     pub fn run(&self, sandbox: &Sandbox, request: RunRequest) -> Result<RunReport, EngineError> {
-        self.run_begun(sandbox, request, &mut |_| {})
+        self.run_watched(sandbox, request, &mut |_| {})
     }
 
-    /// The same; `begun` learns under which operation it is journaled, before it begins.
+    /// The same; `progress` learns how far it has come.
     ///
     /// # Errors
     /// See [`Self::run`].
-    pub fn run_begun(
+    pub fn run_watched(
         &self,
         sandbox: &Sandbox,
         request: RunRequest,
-        begun: &mut dyn FnMut(OperationId),
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<RunReport, EngineError> {
         let mut held = self.hold(sandbox)?;
-        self.run_held(&mut held, request, begun)
+        self.run_held(&mut held, request, progress)
     }
 
     pub(crate) fn run_held(
         &self,
         held: &mut Held<'_>,
         mut request: RunRequest,
-        begun: &mut dyn FnMut(OperationId),
+        progress: &mut dyn FnMut(Progress),
     ) -> Result<RunReport, EngineError> {
         self.check_approval(&held.sandbox, &request)?;
         if let (Some(reason), true) =
@@ -165,7 +178,7 @@ impl SandboxCore<'_> {
             verdict: request.verdict.clone(),
         };
         let operation = self.store.begin(&journaled, Durability::Process)?;
-        begun(operation.id);
+        progress(Progress::Journaled(operation.id));
         if request.snapshot {
             let new = NewSnapshot::of(SnapshotKind::PreOperation, &request.title);
             self.store.create_snapshot(&operation, &new, &operation.before)?;
@@ -174,6 +187,7 @@ impl SandboxCore<'_> {
             let new = NewSnapshot::of(SnapshotKind::Automatic, why);
             self.store.create_snapshot(&operation, &new, &operation.before)?;
         }
+        progress(Progress::Running);
         let started = prepared.start();
         // While the command runs, this costs nobody time.
         driver.tidy(held.sandbox.id);
@@ -191,11 +205,14 @@ impl SandboxCore<'_> {
                 return Err(error);
             }
         };
+        progress(Progress::Ended);
         // What was ended for being unusual is kept, so that a rollback can be undone.
         let keep = request.commit.is_none() && !request.take_back
             || command.exit.is_success() && command.stopped.is_none()
             || command.stopped == Some(Stopped::Unusual);
-        let counts = self.end(held, (driver, &head), &operation, &command, keep, &mut watch)?;
+        let mut graded = || progress(Progress::Graded);
+        let ended = (&operation, &command, keep);
+        let counts = self.end(held, (driver, &head), ended, &mut watch, &mut graded)?;
         // The sandbox was taken down meanwhile.
         drop(prepared);
         let stands = keep && !counts.is_empty();
@@ -245,16 +262,16 @@ impl SandboxCore<'_> {
         &self,
         held: &Held<'_>,
         (driver, head): (&dyn WorkspaceDriver, &Head),
-        operation: &Operation,
-        command: &CommandReport,
-        keep: bool,
+        (operation, command, keep): (&Operation, &CommandReport, bool),
         watch: &mut Watch<'_>,
+        graded: &mut dyn FnMut(),
     ) -> Result<ChangeCounts, EngineError> {
         let mut outcome = Outcome { command: Some(command.clone()), ..Outcome::default() };
         if !keep {
             driver.abandon(held.sandbox.id)?;
             watch.judge_outcome(&outcome);
             outcome.anomalies.clone_from(&watch.anomalies);
+            graded();
             self.store.finish(operation.id, Status::Failed, &outcome, None, Durability::Process)?;
             watch.tell();
             return Ok(ChangeCounts::default());
@@ -264,6 +281,7 @@ impl SandboxCore<'_> {
         outcome.changeset = sealed.digest;
         watch.judge_outcome(&outcome);
         outcome.anomalies.clone_from(&watch.anomalies);
+        graded();
         let state_version = held.sandbox.point.state_version;
         let after = Point { tree: sealed.tree, state_version };
         self.store.finish(

@@ -190,6 +190,21 @@ impl SandboxCore<'_> {
         Ok(Ok(plan))
     }
 
+    /// How many bytes the layers of a snapshot take, those that it shares with others included. It walks
+    /// over all of them.
+    ///
+    /// # Errors
+    /// When there is no such sandbox any more, or a layer cannot be looked at.
+    pub fn snapshot_size(&self, snapshot: &Snapshot) -> Result<u64, EngineError> {
+        let tree = &snapshot.point.tree;
+        if tree.is_none() {
+            return Ok(0);
+        }
+        let driver = self.driver_of(&self.store.sandbox(snapshot.sandbox)?)?;
+        let sizes = driver.parts(tree)?.into_iter().map(|part| driver.part_size(&part));
+        Ok(sizes.sum::<Result<u64, _>>()?)
+    }
+
     /// What the past of `sandbox` is made of, and what of that others need.
     fn sizes(
         &self,

@@ -15,8 +15,8 @@ use ctrlz_core::tenancy::{Confirmation, Quotas};
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::{Approval, Approver, VerdictRecord};
-use ctrlz_engine::RunReport;
-use serde_json::{Value, json};
+use ctrlz_engine::{Progress, RunReport};
+use serde_json::json;
 use tokio::sync::watch;
 
 use crate::auth::{self, Caller};
@@ -26,6 +26,7 @@ use crate::problem::Problem;
 use crate::processes::{Ended, Log, Process, Stream, pipes};
 use crate::quota::Admitted;
 use crate::service::{Service, blocking, on_core};
+use crate::telemetry::{self, Current, Phase, Trace};
 
 /// How long an approval may be waited for, and used, in nanoseconds: ten minutes.
 const CONFIRMATION: i64 = 600_000_000_000;
@@ -54,9 +55,32 @@ pub(crate) async fn start(
     caller: &Caller,
     ask: Ask,
 ) -> Result<Arc<Process>, Problem> {
+    let current = telemetry::current();
+    let traces = service.parts.traces.as_ref();
+    let mut trace = Trace::begin(traces, &current, caller.tenant.as_str());
+    match admit(service, caller, ask, &mut trace).await {
+        Ok((begun, admitted)) => launch(service, caller, begun, admitted, (trace, current)),
+        Err(problem) => {
+            let (tenant, token) = (caller.tenant.as_str(), caller.token.as_str());
+            let (id, kind) = (&*current.id, problem.kind());
+            tracing::info!(request_id = id, tenant, token, kind, "operation refused");
+            trace.end(Some(problem.kind()));
+            Err(problem)
+        }
+    }
+}
+
+/// Lets a command in: it is judged, approved where that is needed, and within the tenant's quotas.
+async fn admit(
+    service: &Arc<Service>,
+    caller: &Caller,
+    ask: Ask,
+    trace: &mut Trace,
+) -> Result<(Begun, Admitted), Problem> {
     let Ask { sandbox, mut command, confirmation } = ask;
     let who = caller.clone();
     let (inner, asked) = (Arc::clone(service), confirmation.is_some());
+    trace.enter(Phase::Validate);
     let (sandbox, command, judged, quotas) = service
         .with(caller, move |session| {
             let quotas = inner.quotas(&who)?;
@@ -70,8 +94,10 @@ pub(crate) async fn start(
         })
         .await?;
     let admitted = service.quota.admit(&caller.tenant, &quotas, Instant::now())?;
-    let order = Begun { sandbox, command, judged, confirmation };
-    launch(service, caller, order, admitted)
+    trace.enter(Phase::Wait);
+    trace.learn("ctrlz.risk", judged.record.risk.name());
+    trace.learn("ctrlz.decision", judged.decision.name());
+    Ok((Begun { sandbox, command, judged, confirmation }, admitted))
 }
 
 /// Errs when a command asks for more memory than it may have.
@@ -209,6 +235,7 @@ fn launch(
     caller: &Caller,
     begun: Begun,
     admitted: Admitted,
+    (mut trace, current): (Trace, Current),
 ) -> Result<Arc<Process>, Problem> {
     let Begun { sandbox, command, judged, confirmation } = begun;
     let risk = judged.record.risk;
@@ -244,26 +271,38 @@ fn launch(
     let (service, caller) = (Arc::clone(service), caller.clone());
     let running = Arc::clone(&process);
     tokio::spawn(async move {
-        let timing = Timing::begin(&service, "run");
+        let (timing, begun) = (Timing::begin(&service, "run"), Instant::now());
         let process = Arc::clone(&running);
         // One after the other: who waits for the sandbox takes nobody's turn.
         let alone = service.sandboxes.alone(&caller.tenant, sandbox.name.as_str()).await;
         let turn = admitted.turn().await;
+        let of = caller.clone();
         let ran = blocking(move || {
-            // Given up when the command has ended.
-            let _held = (alone, turn?, admitted);
-            if process.is_given_up.load(Ordering::Relaxed) {
-                return Err(Problem::of_kind("conflict", "it was ended before it began"));
-            }
-            let verdict = approved(&service, &caller, (&command, judged), confirmation)?;
-            let backend = &service.parts.backend;
-            let session = backend.open(&caller.tenant, caller.actor())?;
-            run(&*session, &sandbox, (&command, verdict, streams), &process)
+            let run = || {
+                // Given up when the command has ended.
+                let _held = (alone, turn?, admitted);
+                if process.is_given_up.load(Ordering::Relaxed) {
+                    return Err(Problem::of_kind("conflict", "it was ended before it began"));
+                }
+                let verdict = approved(&service, &caller, (&command, judged), confirmation)?;
+                let backend = &service.parts.backend;
+                let session = backend.open(&caller.tenant, caller.actor())?;
+                run(&*session, &sandbox, (&command, verdict, streams), (&process, &mut trace))
+            };
+            let ran = run();
+            Ok((ran, trace))
         });
-        let ran = ran.await;
+        let (ran, trace) = match ran.await {
+            Ok((ran, trace)) => (ran, trace),
+            Err(problem) => (Err(problem), Trace::default()),
+        };
         // What it wrote is told before its end.
         let _ = reading.await;
         running.ends.close().await;
+        if let Ok(report) = &ran {
+            timing.command(report);
+        }
+        tell(&current, &of, (&ran, begun), trace);
         let (success, ended) = answer(&running, risk, ran);
         timing.end(success);
         running.ended.send_replace(Some(Arc::new(ended)));
@@ -275,13 +314,63 @@ fn run(
     session: &dyn Session,
     sandbox: &Sandbox,
     (command, verdict, streams): (&Command, VerdictRecord, Streams),
-    process: &Process,
+    (process, trace): (&Process, &mut Trace),
 ) -> Result<RunReport, Problem> {
-    let mut begun = |operation| {
-        process.operation.send_replace(Some(operation));
+    trace.enter(Phase::Snapshot);
+    let mut progress = |progress| match progress {
+        Progress::Journaled(operation) => {
+            trace.learn("ctrlz.operation", operation.to_string());
+            process.operation.send_replace(Some(operation));
+        }
+        Progress::Running => trace.enter(Phase::Run),
+        Progress::Ended => trace.enter(Phase::Grade),
+        Progress::Graded => trace.enter(Phase::Record),
     };
-    let order = Order { command, verdict, streams, begun: &mut begun };
+    let order = Order { command, verdict, streams, progress: &mut progress };
     session.run(sandbox, order)
+}
+
+/// Tells of an operation that has ended, in the log and in its trace.
+fn tell(
+    current: &Current,
+    caller: &Caller,
+    (ran, begun): (&Result<RunReport, Problem>, Instant),
+    trace: Trace,
+) {
+    let milliseconds = telemetry::milliseconds(begun.elapsed());
+    let (id, tenant, token) = (&*current.id, caller.tenant.as_str(), caller.token.as_str());
+    match ran {
+        Ok(report) => {
+            let (operation, code) = (report.operation.to_string(), exit_code(report));
+            tracing::info!(
+                request_id = id,
+                operation,
+                exit_code = code,
+                milliseconds,
+                tenant,
+                token,
+                "operation ended"
+            );
+            trace.learn("process.exit.code", code);
+            trace.end(if succeeded(report) { None } else { Some("operation-failed") });
+        }
+        Err(problem) => {
+            let kind = problem.kind();
+            tracing::info!(
+                request_id = id,
+                kind,
+                milliseconds,
+                tenant,
+                token,
+                "operation did not run"
+            );
+            trace.end(Some(kind));
+        }
+    }
+}
+
+fn succeeded(report: &RunReport) -> bool {
+    report.command.exit.is_success() && report.command.stopped.is_none()
 }
 
 /// Whether it succeeded, and what a waiting client is answered.
@@ -295,7 +384,7 @@ fn answer(process: &Process, risk: Risk, ran: Result<RunReport, Problem>) -> (bo
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let commit = report.commit.as_ref();
     let commit = commit.map(|done| json!({ "operation": done.operation, "counts": done.counts }));
-    let success = report.command.exit.is_success() && report.command.stopped.is_none();
+    let success = succeeded(&report);
     let answer = json!({
         "process": process.id,
         "sandbox": process.sandbox,
@@ -317,11 +406,11 @@ fn answer(process: &Process, risk: Risk, ran: Result<RunReport, Problem>) -> (bo
 }
 
 /// As a shell tells it: 124 when its time was up, 128 and the signal's number when one ended it.
-fn exit_code(report: &RunReport) -> Value {
+fn exit_code(report: &RunReport) -> i64 {
     use ctrlz_core::limits::LimitKind;
     match (report.command.stopped, report.command.exit) {
-        (Some(Stopped::Limit(LimitKind::Timeout)), _) => 124.into(),
+        (Some(Stopped::Limit(LimitKind::Timeout)), _) => 124,
         (_, Exit::Code(code)) => code.into(),
-        (_, Exit::Signal(signal)) => (128 + signal).into(),
+        (_, Exit::Signal(signal)) => 128 + i64::from(signal),
     }
 }

@@ -7,7 +7,7 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use ctrlz_core::tenancy::{Registry, Replay};
+use ctrlz_core::tenancy::{Answered, Registry, Replay};
 use ctrlz_core::time::Timestamp;
 
 use crate::auth::Caller;
@@ -89,7 +89,11 @@ async fn answered(
         let body = to_bytes(body, usize::MAX).await;
         let body = body.map_err(|error| Problem::internal(error.to_string()))?;
         let kept = match parts.extensions.get::<ToldOnce>() {
-            None => (parts.status.as_u16(), body.clone()),
+            None => Kept {
+                status: parts.status.as_u16(),
+                headers: told(&parts.headers),
+                body: body.clone(),
+            },
             Some(ToldOnce) => told_once()?,
         };
         end(&service, (token, key), Some(kept)).await?;
@@ -116,23 +120,43 @@ pub(crate) fn end_unfinished(registry: &dyn Registry) -> Result<(), Problem> {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ToldOnce;
 
+/// An answer that is kept.
+struct Kept {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Bytes,
+}
+
+/// Those headers that say where something is and which version it has.
+fn told(headers: &HeaderMap) -> Vec<(String, String)> {
+    let named = [header::LOCATION, header::ETAG].into_iter();
+    let found = named.filter_map(|name| {
+        Some((name.as_str().to_owned(), headers.get(&name)?.to_str().ok()?.to_owned()))
+    });
+    found.collect()
+}
+
 /// What is answered instead when it is asked for again.
-fn told_once() -> Result<(u16, Bytes), Problem> {
+fn told_once() -> Result<Kept, Problem> {
     let title = "it was made, and its secret was told once";
     let problem = Problem::new(StatusCode::CONFLICT, "told-once", title)
         .hint("revoke it, and make another with another `Idempotency-Key`");
     let body = serde_json::to_vec(&problem).map_err(|e| Problem::internal(e.to_string()))?;
-    Ok((problem.status().as_u16(), body.into()))
+    Ok(Kept { status: problem.status().as_u16(), headers: Vec::new(), body: body.into() })
 }
 
 async fn end(
     service: &Arc<Service>,
     (token, key): (String, String),
-    answer: Option<(u16, Bytes)>,
+    answer: Option<Kept>,
 ) -> Result<(), Problem> {
     service
         .registry(move |known| {
-            let answer = answer.as_ref().map(|(status, body)| (*status, &**body));
+            let answer = answer.as_ref().map(|kept| Answered {
+                status: kept.status,
+                headers: &kept.headers,
+                body: &kept.body,
+            });
             known.end_answer((&token, &key), answer)
         })
         .await
@@ -174,6 +198,11 @@ fn again(digest: &[u8; 32], replay: Replay) -> Result<Response, Problem> {
     };
     let mut response = (status, replay.body).into_response();
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    for (name, value) in replay.headers {
+        if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+            response.headers_mut().insert(name, value);
+        }
+    }
     response.headers_mut().insert(REPLAYED.clone(), HeaderValue::from_static("true"));
     Ok(response)
 }

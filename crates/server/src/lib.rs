@@ -23,6 +23,7 @@ mod quota;
 mod routes;
 mod sandboxes;
 mod service;
+mod telemetry;
 mod tidings;
 
 pub use auth::word;
@@ -34,3 +35,4 @@ pub use mcp::{Stdio, serve_stdio};
 pub use port::{Backend, Base, Check, Command, Judged, Order, Session, TerminalSize};
 pub use problem::Problem;
 pub use service::{Parts, Service};
+pub use telemetry::{Form, Level, Logging, TraceError, Traces, log};

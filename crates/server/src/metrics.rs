@@ -1,9 +1,12 @@
 //! What is counted, for Prometheus (OpenMetrics 1.0 text). Label values are words of ours: nothing that
 //! a client names becomes one.
 
+mod used;
+
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ctrlz_engine::RunReport;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -11,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+use self::used::Used;
 use crate::listen::{Connections, Tls};
 
 /// What an operation was and how it ended.
@@ -52,6 +56,7 @@ pub(crate) struct Metrics {
     running: Gauge,
     waiting: Gauge,
     pub(crate) connections: Connections,
+    used: Used,
     certificates_loaded: Gauge,
     certificates_stale: Gauge,
 }
@@ -86,6 +91,7 @@ impl Default for Metrics {
             Unit::Seconds,
             rollbacks.clone(),
         );
+        let used = Used::register(&mut registry);
         let connections = Connections::default();
         connections.register(&mut registry);
         let (certificates_loaded, certificates_stale) = (Gauge::default(), Gauge::default());
@@ -112,6 +118,7 @@ impl Default for Metrics {
             running,
             waiting,
             connections,
+            used,
             certificates_loaded,
             certificates_stale,
         }
@@ -127,6 +134,11 @@ impl Metrics {
         if kind == "rollback" {
             self.rollbacks.observe(took.as_secs_f64());
         }
+    }
+
+    /// A snapshot was taken whose layers take so many bytes.
+    pub(crate) fn snapshot(&self, size: u64) {
+        self.used.snapshot(size);
     }
 
     /// A command was not let run at once.
@@ -174,6 +186,11 @@ pub(crate) struct Timing {
 impl Timing {
     pub(crate) fn begin(service: &Arc<crate::Service>, kind: &'static str) -> Self {
         Self { metrics: Arc::clone(service), kind, begun: std::time::Instant::now() }
+    }
+
+    /// What the command used and changed that it is about.
+    pub(crate) fn command(&self, report: &RunReport) {
+        self.metrics.metrics.used.command(report);
     }
 
     pub(crate) fn end(self, success: bool) {

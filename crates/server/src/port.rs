@@ -16,7 +16,7 @@ use ctrlz_core::tenancy::TenantName;
 use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_core::workspace::ConflictStrategy;
-use ctrlz_engine::{EngineError, RunReport, SandboxCore};
+use ctrlz_engine::{EngineError, Progress, RunReport, SandboxCore};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -217,8 +217,8 @@ pub struct Order<'a> {
     pub verdict: VerdictRecord,
     /// Its standard streams.
     pub streams: Streams,
-    /// Learns under which operation it is journaled, before it begins.
-    pub begun: &'a mut dyn FnMut(OperationId),
+    /// Learns how far it has come.
+    pub progress: &'a mut dyn FnMut(Progress),
 }
 
 impl std::fmt::Debug for Order<'_> {

@@ -22,6 +22,7 @@ use crate::processes::Processes;
 use crate::quota::Quota;
 use crate::routes::attach;
 use crate::sandboxes::Sandboxes;
+use crate::telemetry::Traces;
 use crate::tidings::Tidings;
 
 /// How many errands are run at once; others wait.
@@ -39,6 +40,8 @@ pub struct Parts {
     pub version: &'static str,
     /// How it speaks TLS, when it does.
     pub tls: Option<Arc<Tls>>,
+    /// Where traces of operations go.
+    pub traces: Option<Arc<Traces>>,
     /// The names of hosts by which it is reached, besides those of the loopback.
     pub hosts: Vec<String>,
 }

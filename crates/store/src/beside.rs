@@ -22,6 +22,8 @@ pub(crate) struct Kind {
     pub(crate) format: i64,
     /// The tables of a new one.
     pub(crate) tables: &'static str,
+    /// What brings each older format, from the first on, to the next one.
+    pub(crate) upgrades: &'static [&'static str],
     /// For how long a locked database is waited for.
     pub(crate) patience: Duration,
     /// How safe a write is (`PRAGMA synchronous`).
@@ -63,6 +65,11 @@ impl Kind {
             self.connect(path).map_err(|error| Fault::Sqlite(error).during(self.action, path))?;
         match opened {
             (application, found, connection) if application == self.application => {
+                if (1..self.format).contains(&found) {
+                    self.upgrade(&connection)
+                        .map_err(|error| Fault::Sqlite(error).during(self.action, path))?;
+                    return Ok(connection);
+                }
                 if found == self.format {
                     return Ok(connection);
                 }
@@ -70,6 +77,19 @@ impl Kind {
             }
             _ => Err(failed(OpenError::Foreign(path.to_owned()))),
         }
+    }
+
+    /// Brings an older database to the newest format, at once or not at all.
+    fn upgrade(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let tx = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        // Another process may have done it meanwhile.
+        let found: i64 = tx.query_row("PRAGMA user_version", [], |row| row.get(0))?;
+        let first = usize::try_from(found - 1).unwrap_or(usize::MAX);
+        for upgrade in self.upgrades.get(first..).unwrap_or_default() {
+            tx.execute_batch(upgrade)?;
+        }
+        tx.pragma_update(None, "user_version", self.format.max(found))?;
+        tx.commit()
     }
 
     /// A connection with the file's application and format, which an empty file gets.

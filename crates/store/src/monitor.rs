@@ -56,6 +56,7 @@ const KIND: Kind = Kind {
     application: 0x6374_6c6d,
     format: 1,
     tables: TABLES,
+    upgrades: &[],
     patience: PATIENCE,
     synchronous: "NORMAL",
 };

@@ -9,7 +9,9 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ctrlz_core::store::StoreError;
-use ctrlz_core::tenancy::{Confirmation, Quotas, Registry, Replay, Tenant, TenantName, Token};
+use ctrlz_core::tenancy::{
+    Answered, Confirmation, Quotas, Registry, Replay, Tenant, TenantName, Token,
+};
 use ctrlz_core::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::Serialize;
@@ -25,8 +27,9 @@ pub const REGISTRY: &str = "service.db";
 const KIND: Kind = Kind {
     action: "open the service's registry",
     application: 0x6374_6c73,
-    format: 1,
+    format: 2,
     tables: TABLES,
+    upgrades: &["ALTER TABLE answers ADD COLUMN headers TEXT"],
     patience: Duration::from_secs(10),
     synchronous: "FULL",
 };
@@ -42,7 +45,8 @@ CREATE TABLE confirmations(
   body TEXT
 ) WITHOUT ROWID;
 CREATE TABLE answers(
-  token TEXT, key TEXT, request BLOB, created INT, status INT, body BLOB, PRIMARY KEY(token, key)
+  token TEXT, key TEXT, request BLOB, created INT, status INT, body BLOB, headers TEXT,
+  PRIMARY KEY(token, key)
 ) WITHOUT ROWID;
 ";
 
@@ -303,24 +307,24 @@ impl Registry for SqliteRegistry {
     ) -> Result<Option<Replay>, StoreError> {
         self.write("begin an answer", |tx| {
             tx.execute("DELETE FROM answers WHERE created < ?", [oldest.0])?;
-            let sql = "SELECT request, status, body FROM answers WHERE token = ? AND key = ?";
+            let sql = "SELECT request, status, body, headers FROM answers
+                 WHERE token = ? AND key = ?";
             let found = tx
                 .query_row(sql, [token, key], |row| {
                     let body: Option<Vec<u8>> = row.get(2)?;
-                    Ok(Replay {
-                        request: row.get(0)?,
-                        status: row.get(1)?,
-                        body: body.unwrap_or_default(),
-                    })
+                    let headers: Option<String> = row.get(3)?;
+                    Ok((row.get(0)?, row.get(1)?, body.unwrap_or_default(), headers))
                 })
                 .optional()?;
-            if found.is_none() {
+            let Some((found, status, body, headers)) = found else {
                 tx.execute(
-                    "INSERT INTO answers VALUES(?, ?, ?, ?, NULL, NULL)",
+                    "INSERT INTO answers(token, key, request, created) VALUES(?, ?, ?, ?)",
                     params![token, key, request, now.0],
                 )?;
-            }
-            Ok(found)
+                return Ok(None);
+            };
+            let headers = headers.map(|text| from_json("an answer's headers", text)).transpose()?;
+            Ok(Some(Replay { request: found, status, headers: headers.unwrap_or_default(), body }))
         })
     }
 
@@ -335,13 +339,14 @@ impl Registry for SqliteRegistry {
     fn end_answer(
         &self,
         (token, key): (&str, &str),
-        answer: Option<(u16, &[u8])>,
+        answer: Option<Answered<'_>>,
     ) -> Result<(), StoreError> {
         self.write("keep an answer", |tx| {
             match answer {
-                Some((status, body)) => tx.execute(
-                    "UPDATE answers SET status = ?, body = ? WHERE token = ? AND key = ?",
-                    params![status, body, token, key],
+                Some(Answered { status, headers, body }) => tx.execute(
+                    "UPDATE answers SET status = ?, headers = ?, body = ?
+                     WHERE token = ? AND key = ?",
+                    params![status, to_json("headers", &headers)?, body, token, key],
                 )?,
                 None => {
                     tx.execute("DELETE FROM answers WHERE token = ? AND key = ?", [token, key])?

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 
-use ctrlz_core::tenancy::{Confirmation, Quotas, Registry, Role, Tenant, TenantName, Token};
+use ctrlz_core::tenancy::{
+    Answered, Confirmation, Quotas, Registry, Role, Tenant, TenantName, Token,
+};
 use ctrlz_core::time::Timestamp;
 use ctrlz_store::{REGISTRY, SqliteRegistry};
 
@@ -117,9 +119,12 @@ fn of_two_that_begin_the_same_answer_one_gives_it() {
     assert_eq!(begin(10, 0), None);
     let found = begin(10, 0).expect("it was begun");
     assert_eq!((found.request, found.status), ([1; 32], None));
-    registry.end_answer(("token", "key"), Some((201, b"body"))).expect("kept");
+    let headers = [("location".to_owned(), "/v1/here".to_owned())];
+    let answer = Answered { status: 201, headers: &headers, body: b"body" };
+    registry.end_answer(("token", "key"), Some(answer)).expect("kept");
     let found = begin(11, 0).expect("it is there");
     assert_eq!((found.status, found.body.as_slice()), (Some(201), b"body".as_slice()));
+    assert_eq!(found.headers, headers);
     assert_eq!(begin(12, 11), None, "it was forgotten, being old");
     registry.end_answers(500, b"cut short").expect("kept");
     let found = begin(12, 0).expect("it is there");
@@ -136,4 +141,49 @@ fn another_programs_database_is_left_alone() {
     let error = SqliteRegistry::open(directory.path(), NOW).expect_err("refused");
     assert!(error.to_string().contains("registry"), "{error}");
     assert_eq!(std::fs::read(&path).expect("it is there"), b"no database");
+}
+
+/// The tables as the first format had them.
+const FIRST: &str = "
+CREATE TABLE tenants(name TEXT PRIMARY KEY, created INT, quotas TEXT) WITHOUT ROWID;
+CREATE TABLE tokens(id TEXT PRIMARY KEY, tenant TEXT, created INT, secret BLOB, body TEXT)
+  WITHOUT ROWID;
+CREATE INDEX tokens_by_tenant ON tokens(tenant);
+CREATE TABLE confirmations(
+  id TEXT PRIMARY KEY, tenant TEXT, hash TEXT, created INT, expires INT, approved TEXT, used INT,
+  body TEXT
+) WITHOUT ROWID;
+CREATE TABLE answers(
+  token TEXT, key TEXT, request BLOB, created INT, status INT, body BLOB, PRIMARY KEY(token, key)
+) WITHOUT ROWID;
+INSERT INTO tenants VALUES('acme', 7, '{\"sandboxes\":3}');
+INSERT INTO answers VALUES('token', 'key', zeroblob(32), 10, 201, X'626f6479');
+PRAGMA application_id = 0x63746c73;
+";
+
+#[test]
+fn what_an_older_one_knew_is_known() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let path = directory.path().join(REGISTRY);
+    let older = rusqlite::Connection::open(&path).expect("a database");
+    older.execute_batch(FIRST).expect("its tables");
+    older.pragma_update(None, "user_version", 1).expect("its format");
+    drop(older);
+    let registry = open(directory.path());
+    let acme = registry.tenant(&"acme".parse().expect("a name")).expect("read").expect("there");
+    assert_eq!(
+        (acme.created, acme.quotas.sandboxes, acme.quotas.disk),
+        (Timestamp(7), Some(3), None)
+    );
+    let times = (Timestamp(11), Timestamp(0));
+    let found = registry.begin_answer(("token", "key"), &[0; 32], times).expect("read");
+    assert_eq!(found.expect("it is there").body, b"body");
+    // Opened again, it is as the newest one is.
+    drop(registry);
+    drop(open(directory.path()));
+    let newer = rusqlite::Connection::open(&path).expect("a database");
+    newer.pragma_update(None, "user_version", 99).expect("its format");
+    drop(newer);
+    let refused = SqliteRegistry::open(directory.path(), Timestamp(0));
+    assert!(refused.is_err_and(|error| format!("{error:?}").contains("Newer")));
 }

@@ -6,18 +6,21 @@ mod mcp;
 mod npm;
 mod outcome;
 mod python;
+mod python_client;
 mod reach;
 mod running;
 mod skips;
 mod statics;
 mod storage;
 
+use std::path::Path;
 use std::time::Instant;
 
 use crate::account::{self, Account};
 use crate::failure::{Answer, Failure};
 use crate::prerequisites;
 use outcome::Counts;
+use python_client::Client;
 use running::{As, Suite};
 
 /// The steps so far.
@@ -91,6 +94,11 @@ pub(crate) fn test(filter: &[String]) -> Answer {
         run(&mut steps, &mut skips, "tests as an ordinary user", &As::Caller);
         skips.note("user", "xtask", "tests as root: not root");
     }
+    if (filter.is_empty() || filter == ["python"])
+        && let Some(ctrlz) = built.programs.get("ctrlz")
+    {
+        counts += python_client(&mut steps, &mut skips, ctrlz, &built.target);
+    }
     if (filter.is_empty() || filter == ["agents"])
         && let Some(ctrlz) = built.programs.get("ctrlz")
         && let Some(ran) =
@@ -110,6 +118,47 @@ pub(crate) fn test(filter: &[String]) -> Answer {
         }
     }
     conclude(&steps, &skips, Some(counts))
+}
+
+/// The checks of the Python client. Without what they need from PyPI they are a skip.
+fn python_client(
+    steps: &mut Steps,
+    skips: &mut skips::Skips,
+    ctrlz: &Path,
+    target: &Path,
+) -> Counts {
+    let mut counts = Counts::default();
+    let client = match Client::prepare(target) {
+        Ok(client) => client,
+        Err(failure) => {
+            println!("{failure}");
+            skips.note("any", "xtask", "the Python client: its tools are not to be installed here");
+            return counts;
+        }
+    };
+    steps.step("Python client: style and types", || client.check());
+    let mut run = |steps: &mut Steps, name: &str, who: &As<'_>, tests: &str| {
+        let ran = steps.step(name, || client.test(ctrlz, who, tests));
+        let ran = ran.unwrap_or_default();
+        if ran.failed > 0 {
+            steps.failed.push(name.to_owned());
+        }
+        counts += ran;
+    };
+    if account::is_root() {
+        run(steps, "Python client as root", &As::Root, "tests/test_sandboxes.py");
+    }
+    let user =
+        account::is_root().then(|| steps.step("an ordinary user", || Account::create("python")));
+    let who = match &user {
+        None => As::Caller,
+        Some(Some(user)) => As::User(user),
+        Some(None) => return counts,
+    };
+    run(steps, "Python client as an ordinary user", &who, "tests");
+    // What schemathesis makes up is no command for root.
+    run(steps, "the service answers as its description says", &who, "conformance");
+    counts
 }
 
 /// Tells the skips, the failures and, last of all, the numbers.

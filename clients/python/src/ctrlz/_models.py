@@ -429,6 +429,8 @@ class ProcessInfo:
     """``running`` or ``ended``."""
     written: int
     """How many bytes it wrote, to both streams."""
+    terminal: bool
+    """Whether it has a terminal."""
     raw: Mapping[str, Any] = raw_field()
 
     @classmethod
@@ -442,6 +444,7 @@ class ProcessInfo:
             operation=raw.get("operation"),
             status=raw["status"],
             written=int(raw["written"]),
+            terminal=bool(raw.get("terminal")),
             raw=raw,
         )
 

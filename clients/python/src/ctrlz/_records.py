@@ -160,13 +160,15 @@ class Tenant:
     """Operations begun."""
     memory: int | None
     """Bytes, of one operation."""
+    disk: int | None
+    """Bytes of the tenant's store."""
     raw: Mapping[str, Any] = raw_field()
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Tenant:
         """As the service writes it."""
         quotas = raw["quotas"]
-        names = ("sandboxes", "running", "per_minute", "memory")
+        names = ("sandboxes", "running", "per_minute", "memory", "disk")
         limits = {name: quotas.get(name) for name in names}
         return cls(name=raw["name"], created=time_of(raw["created"]), raw=raw, **limits)
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use ctrlz_core::span::Span;
 use ctrlz_core::tenancy::{Role, TenantName};
+use ctrlz_server::Level;
 
 /// `ctrlz serve`
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ pub(crate) struct ServeArguments {
     pub(crate) hosts: Vec<String>,
     #[command(flatten)]
     pub(crate) tls: TlsArguments,
+    /// What is logged on standard error: off, error, info or debug [or CTRLZ_LOG; info when neither is given]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log: Option<Level>,
 }
 
 /// Where certificates and keys lie.

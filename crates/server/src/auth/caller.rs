@@ -124,8 +124,11 @@ pub(crate) async fn authenticate(
 ) -> Response {
     match caller(&service, request.headers().get(header::AUTHORIZATION)).await {
         Ok(caller) => {
-            request.extensions_mut().insert(caller);
-            next.run(request).await
+            request.extensions_mut().insert(caller.clone());
+            let mut response = next.run(request).await;
+            // For whoever writes down who asked.
+            response.extensions_mut().insert(caller);
+            response
         }
         Err(problem) => problem.into_response(),
     }

@@ -30,13 +30,18 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let router = routes::router(&service);
+    for bound in listeners.iter().filter_map(|listener| listener.bound().ok()) {
+        tracing::info!(at = %bound, version = service.parts.version, "serving");
+    }
     let counted = service.metrics.connections.clone();
     let answer = accept(listeners, router, Limits::default(), counted);
     stop.await;
+    tracing::info!(running = service.processes.running().len(), "stopping");
     service.begin_to_drain();
     drain(&service).await;
     service.mcp.close().await;
     answer.end().await;
+    tracing::info!("stopped");
 }
 
 /// Connections that are being answered.

@@ -120,10 +120,13 @@ impl Tls {
                 *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
                 self.loaded.fetch_add(1, Ordering::Relaxed);
                 *trouble = None;
+                tracing::info!("a new certificate is in use");
                 Ok(())
             }
             Err(error) => {
-                *trouble = Some(ctrlz_engine::in_full(&error));
+                let told = ctrlz_engine::in_full(&error);
+                tracing::error!(error = ?told, "the certificate that was there stays in use");
+                *trouble = Some(told);
                 Err(error)
             }
         }

@@ -35,6 +35,7 @@ use crate::idempotency::once;
 use crate::mcp;
 use crate::problem::Problem;
 use crate::service::Service;
+use crate::telemetry::{Current, note, with};
 
 /// The largest body of a request.
 pub(crate) const LARGEST: usize = 4 << 20;
@@ -134,9 +135,12 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
         let word = crate::auth::word(8).ok()?;
         HeaderValue::from_str(&word).ok()
     });
+    let word: Arc<str> = id.as_ref().and_then(|id| id.to_str().ok()).unwrap_or("-").into();
+    let current = Current::new(&word, request.headers(), service.parts.traces.is_some());
+    let noted = note(&request, &word);
     let mut response = match service.is_draining() && method != axum::http::Method::GET {
         true => Problem::stopping().into_response(),
-        false => next.run(request).await,
+        false => with(current, next.run(request)).await,
     };
     service.metrics.request(&method, response.status().as_u16());
     let headers = response.headers_mut();
@@ -153,5 +157,5 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     for (name, value) in fixed {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    response
+    noted(response)
 }

@@ -85,7 +85,9 @@ pub(crate) async fn take_it(
         .with_core(caller, move |core| core.snapshot(&core.store().sandbox_named(&sandbox)?, &new))
         .await;
     timing.end(taken.is_ok());
-    taken
+    let taken = taken?;
+    measure(service, caller, &taken);
+    Ok(taken)
 }
 
 /// Keeps the point where a sandbox stands.
@@ -101,6 +103,18 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let taken = take_it((&service, &caller), sandbox, taking).await?;
     created(&SnapshotView::of(&taken)?, &format!("/v1/snapshots/{}", taken.id))
+}
+
+/// Notes how large a snapshot is, after whoever took it has its answer.
+fn measure(service: &Arc<Service>, caller: &Caller, taken: &Snapshot) {
+    let (service, caller, taken) = (Arc::clone(service), caller.clone(), taken.clone());
+    tokio::spawn(async move {
+        let size = service.with_core(&caller, move |core| core.snapshot_size(&taken)).await;
+        // One that is gone already has none.
+        if let Ok(size) = size {
+            service.metrics.snapshot(size);
+        }
+    });
 }
 
 /// One snapshot.

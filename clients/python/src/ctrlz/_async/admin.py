@@ -82,9 +82,10 @@ class AsyncTenants:
         running: int | None = None,
         per_minute: int | None = None,
         memory: int | None = None,
+        disk: int | None = None,
     ) -> Tenant:
         """Makes a tenant, or gives one these quotas: what is left out is not limited."""
-        body = present(sandboxes=sandboxes, running=running, per_minute=per_minute, memory=memory)
+        body = present(sandboxes=sandboxes, running=running, per_minute=per_minute, memory=memory, disk=disk)
         request = put(f"/v1/tenants/{segment(name)}", body, {})
         return Tenant.from_json(await self._transport.json(request))
 

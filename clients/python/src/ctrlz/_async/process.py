@@ -8,7 +8,15 @@ import signal as signals
 from typing import TYPE_CHECKING, Any
 
 from ctrlz._capture import DEFAULT_CAPTURE, Capture, TextDecoder
-from ctrlz._errors import Conflict, CtrlzError, NotFound, ProcessLost, ProtocolError, error_of
+from ctrlz._errors import (
+    ConfigurationError,
+    Conflict,
+    CtrlzError,
+    NotFound,
+    ProcessLost,
+    ProtocolError,
+    error_of,
+)
 from ctrlz._models import Output, ProcessInfo, Result
 from ctrlz._request import Request, get, post, segment, with_headers
 
@@ -19,6 +27,7 @@ if TYPE_CHECKING:
 
     from ctrlz._sse import ServerSentEvent
 
+    from .terminal import AsyncTerminal
     from .transport import AsyncTransport
 
 _PIECE = 256 << 10
@@ -142,6 +151,22 @@ class AsyncProcess:
         keyed = with_headers(post("/"), Content_Type="application/octet-stream")
         params = {"end": "true"} if end else {}
         return Request("POST", f"{self._path}/input", params, piece, keyed.headers, waits=True)
+
+    def attach(self, offset: int | None = None) -> AsyncTerminal:
+        """For a ``with`` statement: sends what is typed, and shows what the process writes.
+
+        From ``offset`` on, or from where it was read to. Needs ``pip install ctrlz[terminal]``.
+        """
+        try:
+            from .terminal import AsyncTerminal  # noqa: PLC0415 - an extra
+        except ImportError as error:
+            raise ConfigurationError(f"to attach needs ctrlz[terminal]: {error}") from error
+        return AsyncTerminal(self._transport, self.id, self.offset if offset is None else offset)
+
+    async def resize(self, rows: int, columns: int) -> None:
+        """Gives its terminal another size."""
+        body = {"rows": rows, "columns": columns}
+        await self._transport.send(post(f"{self._path}/resize", body))
 
     async def close_stdin(self) -> None:
         """Ends what it reads."""

@@ -53,6 +53,10 @@ class AsyncTransport:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         self.server = server
+        self.authorization = {name: value for name, value in headers.items() if name == "Authorization"}
+        """What a WebSocket is opened with."""
+        self.verify = verify
+        """How a server's certificate is looked at."""
         self._timeout = timeout
         self._retries = retries
         self._longest_wait = longest_wait
@@ -92,7 +96,7 @@ class AsyncTransport:
             except httpx.TransportError as error:
                 delay = attempts.after_break(sent=not isinstance(error, _NOT_SENT))
                 if delay is None:
-                    raise self._unreachable(error) from error
+                    raise self.unreachable(error) from error
             else:
                 flight.open = False
                 if response.is_success:
@@ -114,7 +118,7 @@ class AsyncTransport:
                 request.method, request.path, timeout=self._timeouts(self._timeout)
             )
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+            raise self.unreachable(error) from error
 
     async def pages(self, path: str, limit: int | None = None) -> AsyncIterator[Any]:
         """All items of a list, page after page as they are needed."""
@@ -127,6 +131,11 @@ class AsyncTransport:
             if cursor is None:
                 return
 
+    def attempts(self) -> Attempts:
+        """For what listens for long."""
+        retries = self._retries and self._retries + _MORE_FOR_STREAMS
+        return Attempts(retries, self._longest_wait, repeatable=True)
+
     async def events(
         self, request: Request, last_id: str | None = None, *, ends: Collection[str] = ()
     ) -> AsyncIterator[ServerSentEvent]:
@@ -134,8 +143,7 @@ class AsyncTransport:
 
         It has ended with an event of the names ``ends``.
         """
-        retries = self._retries and self._retries + _MORE_FOR_STREAMS
-        attempts = Attempts(retries, self._longest_wait, repeatable=True)
+        attempts = self.attempts()
         over = False
         while True:
             asking = with_headers(request, Accept="text/event-stream")
@@ -170,11 +178,12 @@ class AsyncTransport:
                 return
             if delay is None:
                 if broken is None or isinstance(broken, httpx.TransportError):
-                    raise self._unreachable(broken or "it ends the stream") from broken
+                    raise self.unreachable(broken or "it ends the stream") from broken
                 raise broken
             await sleep(delay)
 
-    def _unreachable(self, reason: object) -> ServiceUnreachable:
+    def unreachable(self, reason: object) -> ServiceUnreachable:
+        """The exception for a service that cannot be reached."""
         where = self.server.socket or self.server.base_url
         why = str(reason) or type(reason).__name__
         return ServiceUnreachable(f"the service at {where} cannot be reached: {why}")

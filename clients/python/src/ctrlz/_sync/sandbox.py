@@ -139,6 +139,7 @@ class Sandbox:
         workdir: str | None = None,
         stdin: str | None = None,
         open_stdin: bool = False,
+        terminal: tuple[int, int] | None = None,
         timeout: float | None = None,
         memory: int | None = None,
         network: Literal["none", "host"] | None = None,
@@ -150,15 +151,18 @@ class Sandbox:
     ) -> Process:
         """Starts a command and does not wait: as :meth:`run`, but for what comes of it.
 
-        With ``open_stdin`` it reads what ``process.send(...)`` sends, until ``close_stdin()``.
+        With ``open_stdin`` it reads what ``process.send(...)`` sends, until ``close_stdin()``. With
+        ``terminal=(rows, columns)`` it has a terminal, to which ``process.attach()`` attaches.
         Commands of one sandbox run one after the other.
         """
+        size = None if terminal is None else {"rows": terminal[0], "columns": terminal[1]}
         body = command_body(
             command,
             env=env,
             workdir=workdir,
             stdin=stdin,
             open_stdin=open_stdin,
+            terminal=size,
             timeout=timeout,
             memory=memory,
             network=network,

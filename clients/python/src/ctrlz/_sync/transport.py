@@ -54,6 +54,10 @@ class Transport:
         if token is not None:
             headers["Authorization"] = f"Bearer {token}"
         self.server = server
+        self.authorization = {name: value for name, value in headers.items() if name == "Authorization"}
+        """What a WebSocket is opened with."""
+        self.verify = verify
+        """How a server's certificate is looked at."""
         self._timeout = timeout
         self._retries = retries
         self._longest_wait = longest_wait
@@ -93,7 +97,7 @@ class Transport:
             except httpx.TransportError as error:
                 delay = attempts.after_break(sent=not isinstance(error, _NOT_SENT))
                 if delay is None:
-                    raise self._unreachable(error) from error
+                    raise self.unreachable(error) from error
             else:
                 flight.open = False
                 if response.is_success:
@@ -113,7 +117,7 @@ class Transport:
         try:
             return self._http.request(request.method, request.path, timeout=self._timeouts(self._timeout))
         except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+            raise self.unreachable(error) from error
 
     def pages(self, path: str, limit: int | None = None) -> Iterator[Any]:
         """All items of a list, page after page as they are needed."""
@@ -126,6 +130,11 @@ class Transport:
             if cursor is None:
                 return
 
+    def attempts(self) -> Attempts:
+        """For what listens for long."""
+        retries = self._retries and self._retries + _MORE_FOR_STREAMS
+        return Attempts(retries, self._longest_wait, repeatable=True)
+
     def events(
         self, request: Request, last_id: str | None = None, *, ends: Collection[str] = ()
     ) -> Iterator[ServerSentEvent]:
@@ -133,8 +142,7 @@ class Transport:
 
         It has ended with an event of the names ``ends``.
         """
-        retries = self._retries and self._retries + _MORE_FOR_STREAMS
-        attempts = Attempts(retries, self._longest_wait, repeatable=True)
+        attempts = self.attempts()
         over = False
         while True:
             asking = with_headers(request, Accept="text/event-stream")
@@ -169,11 +177,12 @@ class Transport:
                 return
             if delay is None:
                 if broken is None or isinstance(broken, httpx.TransportError):
-                    raise self._unreachable(broken or "it ends the stream") from broken
+                    raise self.unreachable(broken or "it ends the stream") from broken
                 raise broken
             sleep(delay)
 
-    def _unreachable(self, reason: object) -> ServiceUnreachable:
+    def unreachable(self, reason: object) -> ServiceUnreachable:
+        """The exception for a service that cannot be reached."""
         where = self.server.socket or self.server.base_url
         why = str(reason) or type(reason).__name__
         return ServiceUnreachable(f"the service at {where} cannot be reached: {why}")

@@ -45,7 +45,8 @@ impl Desk<'_> {
         }
     }
 
-    fn run_errand(&self, arguments: &[OsString]) -> Result<Vec<u8>, Problem> {
+    /// Runs ctrlz in this store.
+    pub(super) fn run_errand(&self, arguments: &[OsString]) -> Result<Vec<u8>, Problem> {
         let failed =
             |error: std::io::Error| problem(Failure::caused(OWN_FAILURE, "errand", &error));
         let mut command = Command::new("/proc/self/exe");

@@ -10,6 +10,7 @@ mod mcp;
 mod pool;
 mod session;
 mod systemd;
+mod telemetry;
 mod tls;
 mod token;
 mod upkeep;
@@ -20,7 +21,7 @@ use std::sync::Arc;
 
 use ctrlz_core::tenancy::Registry as _;
 use ctrlz_isolation::launcher::{self, LauncherDriver};
-use ctrlz_server::{Parts, Problem, Service, Tls};
+use ctrlz_server::{Level, Logging, Parts, Problem, Service, Tls, Traces};
 use ctrlz_store::SqliteRegistry;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -42,8 +43,13 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
     let directory = places::store()?;
     let tls = tls::tls(&arguments.tls)?;
     let places = listening::places(arguments, &directory, passed, tls.is_some())?;
-    let wired = wired(directory, arguments.hosts.clone(), tls.clone(), !arguments.no_daemons)?;
-    let Wired { service, registry, daemons } = wired;
+    let how = How {
+        hosts: arguments.hosts.clone(),
+        tls: tls.clone(),
+        daemons: !arguments.no_daemons,
+        log: (arguments.log, Level::Info),
+    };
+    let Wired { service, registry, daemons, traces, logging } = wired(directory, how)?;
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         let listeners = listening::listen(places, tls.as_ref()).await?;
@@ -67,6 +73,10 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         Ok::<(), Failure>(())
     });
     drop(daemons);
+    if let Some(traces) = traces {
+        traces.end();
+    }
+    drop(logging);
     served?;
     show::done()
 }
@@ -99,15 +109,23 @@ struct Wired {
     registry: Arc<SqliteRegistry>,
     /// To be dropped after the last operation, so that what happened in it is sent on, too.
     daemons: Option<Upkeep>,
+    traces: Option<Arc<Traces>>,
+    logging: Logging,
 }
 
-/// The service over the stores in `directory`, with the launcher and, if it is to have them, daemons.
-fn wired(
-    directory: PathBuf,
+/// How a service is to be.
+struct How {
+    /// The names by which it is reached.
     hosts: Vec<String>,
     tls: Option<Arc<Tls>>,
+    /// Whether it has daemons.
     daemons: bool,
-) -> Result<Wired, Failure> {
+    /// What it logs, and what when nobody says.
+    log: (Option<Level>, Level),
+}
+
+/// The service over the stores in `directory`, with the launcher.
+fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
     // While there is one thread: what a sandbox promises is tried once, which clones namespaces.
     {
         let context = Context::open()?;
@@ -122,20 +140,24 @@ fn wired(
     }
     let driver = LauncherDriver::start(command)
         .map_err(|error| Failure::caused(OWN_FAILURE, "launcher", &error))?;
+    // From here on there are more threads.
+    let logging = telemetry::log(how.log)?;
+    let traces = telemetry::traces()?;
     std::env::set_current_dir("/").map_err(failed)?;
     let registry = registry(&directory)?;
     let registry = Arc::new(registry);
     let used = Used::of(&directory);
-    let daemons = daemons.then(|| Upkeep::start(used.clone())).transpose().map_err(failed)?;
+    let daemons = how.daemons.then(|| Upkeep::start(used.clone())).transpose().map_err(failed)?;
     let service = Service::new(Parts {
         backend: Arc::new(Stores::new(directory, Arc::new(driver), used)),
         registry: Arc::<SqliteRegistry>::clone(&registry),
         now: clock::now,
         version: env!("CARGO_PKG_VERSION"),
-        tls,
-        hosts,
+        tls: how.tls,
+        traces: traces.clone(),
+        hosts: how.hosts,
     });
-    Ok(Wired { service, registry, daemons })
+    Ok(Wired { service, registry, daemons, traces, logging })
 }
 
 fn announce(bounds: &[String], token: Option<&str>, json: bool) {

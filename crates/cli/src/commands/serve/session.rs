@@ -17,7 +17,7 @@ use ctrlz_core::state_store::SealedValue;
 use ctrlz_core::tenancy::TenantName;
 use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::VerdictRecord;
-use ctrlz_engine::{EngineError, NewNamed, RunReport, SandboxCore, StateChange};
+use ctrlz_engine::{BaseChoice, EngineError, NewNamed, RunReport, SandboxCore, StateChange};
 use ctrlz_policy::{Validator, Verdict};
 use ctrlz_server::{Base, Command, Errand, Judged, Order, Problem, Session};
 use serde_json::Value;
@@ -161,7 +161,7 @@ impl Desk<'_> {
         let context = &self.context;
         self.core_(|core| {
             archive::before((context, core), sandbox, &request)?;
-            let report = core.run_begun(sandbox, request, order.begun).map_err(of_workdir)?;
+            let report = core.run_watched(sandbox, request, order.progress).map_err(of_workdir)?;
             known_good::after((context, core), sandbox, &prepared.config, &report);
             automatic::after(core, sandbox, &prepared.config);
             gc::now_and_then(context, core, report.operation);
@@ -169,7 +169,21 @@ impl Desk<'_> {
         })
     }
 
-    fn create_(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Failure> {
+    fn create_(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Problem> {
+        let new =
+            NewNamed { name: name.clone(), choice: self.choose(name, base).map_err(problem)? };
+        let made = match self.asks_for_more(base).map_err(problem)? {
+            false => self.core_(|core| Ok(core.create_named(&new, None)?)).map_err(problem),
+            true => self.create_apart(name, base, &new.choice.base),
+        };
+        if made.is_err() {
+            self.remove_workspace(&new.choice.base).map_err(problem)?;
+        }
+        made
+    }
+
+    /// What a new sandbox starts from, when there can be one of that name.
+    fn choose(&self, name: &SandboxName, base: &Base) -> Result<BaseChoice, Failure> {
         self.context.check_ownership()?;
         if self.context.store().sandbox_named(name.as_str()).is_ok() {
             return Err(
@@ -182,12 +196,41 @@ impl Desk<'_> {
             Base::Image(image) => root::choose(Some(image), Path::new("/"))?,
         };
         own_files_alone(&choice.root)?;
-        let new = NewNamed { name: name.clone(), choice };
-        let made = self.core_(|core| Ok(core.create_named(&new, None)?));
-        if made.is_err() {
-            self.remove_workspace(&new.choice.base)?;
+        Ok(choice)
+    }
+
+    /// Whether the configuration asks for a setup or for an environment.
+    fn asks_for_more(&self, base: &Base) -> Result<bool, Failure> {
+        let config = configuration(&CommandArguments::plain()?, &self.configured_by(base))?;
+        Ok(!config.setup.is_empty() || !config.environment.is_empty())
+    }
+
+    /// The folder whose configuration counts for what starts from `base`.
+    fn configured_by(&self, base: &Base) -> PathBuf {
+        match base {
+            Base::Folder(folder) => folder.clone(),
+            Base::Empty | Base::Image(_) => PathBuf::from("/"),
         }
-        made
+    }
+
+    /// Makes a sandbox with what `setup:` and `environment:` ask for, which run commands and capture what
+    /// they say: another process does that.
+    fn create_apart(
+        &self,
+        name: &SandboxName,
+        base: &Base,
+        folder: &Path,
+    ) -> Result<Sandbox, Problem> {
+        let mut words: Vec<OsString> = ["--json", "new", name.as_str()].map(OsString::from).into();
+        match base {
+            Base::Image(image) => {
+                words.extend(["--base".into(), "/".into(), "--root".into(), image.into()]);
+            }
+            Base::Empty | Base::Folder(_) => words.extend(["--base".into(), folder.into()]),
+        }
+        self.run_errand(&words)?;
+        let made = self.context.store().sandbox_named(name.as_str());
+        made.map_err(|error| problem(error.into()))
     }
 
     /// A folder of the host, unless it is the service's own.
@@ -363,7 +406,7 @@ impl Session for Desk<'_> {
     }
 
     fn create(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Problem> {
-        self.create_(name, base).map_err(problem)
+        self.create_(name, base)
     }
 
     fn remove(&self, sandbox: &Sandbox, force: bool) -> Result<u64, Problem> {

@@ -93,6 +93,8 @@ impl Scene {
             .env("TMPDIR", &self.root)
             .env("LC_ALL", "C.UTF-8")
             .env("SHELL", "/bin/sh")
+            // A service tells each request otherwise.
+            .env("CTRLZ_LOG", "error")
             .stdin(Stdio::null());
         if let Some(driver) = std::env::var_os("CTRLZ_WORKSPACE") {
             command.env("CTRLZ_WORKSPACE", driver);

@@ -13,6 +13,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes};
 use axum::routing::{get, post};
+use tokio::sync::Notify;
 
 use super::bind::{Bound, Listener};
 use super::limits::{Connections, Limits};
@@ -26,12 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Stage {
     address: SocketAddr,
     folder: tempfile::TempDir,
+    /// Lets an answer of `/late` come.
+    late: Arc<Notify>,
     counted: Connections,
     accepting: Option<Accepting>,
     runtime: tokio::runtime::Runtime,
 }
 
-fn calls() -> Router {
+fn calls(gate: &Arc<Notify>) -> Router {
+    let gate = Arc::clone(gate);
     let endless = async || {
         let piece = Bytes::from(vec![b'x'; 16 << 10]);
         Body::from_stream(futures_util::stream::repeat_with(move || {
@@ -41,9 +45,12 @@ fn calls() -> Router {
     let silent = async || {
         Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::convert::Infallible>>())
     };
-    let late = async || {
-        tokio::time::sleep(Duration::from_millis(1500)).await;
-        "late"
+    let late = move || {
+        let gate = Arc::clone(&gate);
+        async move {
+            gate.notified().await;
+            "late"
+        }
     };
     Router::new()
         .route("/", get(async || "well"))
@@ -65,7 +72,7 @@ impl Stage {
             .build()
             .expect("a runtime");
         let folder = tempfile::tempdir().expect("a folder");
-        let counted = Connections::default();
+        let (counted, gate) = (Connections::default(), Arc::new(Notify::new()));
         let told = counted.clone();
         let (address, accepting) = runtime.block_on(async {
             let anywhere = Bound::Tcp("127.0.0.1:0".parse().expect("an address"));
@@ -76,9 +83,9 @@ impl Stage {
             };
             let socket = Bound::Unix(folder.path().join("socket"));
             let socket = Listener::bind(&socket, None).await.expect("a socket");
-            (address, accept(vec![listener, socket], calls(), limits, told))
+            (address, accept(vec![listener, socket], calls(&gate), limits, told))
         });
-        Self { address, folder, counted, accepting: Some(accepting), runtime }
+        Self { address, folder, late: gate, counted, accepting: Some(accepting), runtime }
     }
 
     fn connect(&self) -> TcpStream {

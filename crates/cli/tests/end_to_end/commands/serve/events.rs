@@ -26,11 +26,15 @@ fn events_come_as_they_happen_and_go_on_where_a_client_stopped() {
     )
     .expect("sent");
     client.run("web", "echo a > a");
-    let mut ids = Vec::new();
+    let (mut ids, mut id) = (Vec::new(), 0);
     for line in BufReader::new(stream).lines() {
         let line = line.expect("a line");
-        if let Some(id) = line.strip_prefix("id: ") {
-            ids.push(id.parse::<usize>().expect("a number"));
+        if let Some(number) = line.strip_prefix("id: ") {
+            id = number.parse::<usize>().expect("a number");
+        }
+        // The first one has an id alone: where the stream begins.
+        if line.starts_with("data: ") {
+            ids.push(id);
         }
         if line.contains("operation.finished") {
             break;

@@ -4,11 +4,13 @@ mod approvals;
 mod archive;
 mod attach;
 mod authorisation;
+mod container;
 mod events;
 mod lives;
 mod processes;
 mod repeated;
 mod systemd;
+mod telemetry;
 mod tenants;
 mod tls;
 mod upkeep;
@@ -334,12 +336,22 @@ fn it_is_told_whether_it_lives_and_is_ready() {
     }
     service.admin().sandbox("web");
     service.admin().run("web", "true");
+    service.admin().post("/v1/sandboxes/web/snapshots", &json!({})).is(201);
     nobody.get("/metrics").is(401);
-    let text = service.admin().get("/metrics").is(200).text;
+    let measured = "sandbox_snapshot_size_bytes_count 1";
+    let mut text = String::new();
+    // A snapshot is measured after it was answered for.
+    while !text.lines().any(|line| line == measured) {
+        text = service.admin().get("/metrics").is(200).text;
+    }
     for line in [
         "sandbox_operations_total{type=\"run\",status=\"success\"} 1",
         "sandbox_operation_duration_seconds_count{type=\"run\"} 1",
         "ctrlz_operations_running 0",
+        "ctrlz_command_cpu_seconds_count 1",
+        "ctrlz_command_peak_memory_bytes_count 1",
+        "ctrlz_command_processes_count 1",
+        "ctrlz_workspace_changes_total{kind=\"added\"} 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in {text}");
     }
@@ -369,4 +381,24 @@ fn nothing_is_offered_to_other_machines_by_accident() {
     assert_eq!(std::os::unix::fs::PermissionsExt::mode(&socket.permissions()) & 0o777, 0o600);
     service.stop();
     assert!(!scene.store.join("service.sock").exists());
+}
+
+#[test]
+fn a_sandbox_begins_with_the_setup_and_the_environment_of_its_folder() {
+    let scene = Scene::new();
+    let project = scene.project.display();
+    let config = scene.project.join("ctrlz.yaml");
+    std::fs::write(&config, "setup: [echo ready > made]\nenvironment: { tools: [sh] }\n")
+        .expect("written");
+    let service = Service::start(&scene);
+    let client = service.admin();
+    let new = json!({ "name": "web", "base": scene.project });
+    client.post("/v1/sandboxes", &new).is(201);
+    assert_eq!(client.run("web", "cat made")["stdout"], "ready\n");
+    std::fs::write(&config, "environment: { tools: [nothing-has-this-name] }\n").expect("written");
+    let missing = json!({ "name": "other", "base": format!("{project}") });
+    let refused = client.post("/v1/sandboxes", &missing);
+    assert!(refused.text.contains("nothing-has-this-name"), "{}", refused.text);
+    assert_eq!(refused.json()["kind"], "environment");
+    client.get("/v1/sandboxes/other").is(404);
 }

@@ -22,6 +22,12 @@ fn a_request_with_a_key_is_carried_out_once() {
         ("", "true")
     );
     assert_eq!(client.run("web", "wc -l < file")["stdout"], "1\n");
+    let made = [("idempotency-key", "made")];
+    let new = json!({ "name": "once" });
+    let first = client.post_with("/v1/sandboxes", &new, &made).is(201);
+    let second = client.post_with("/v1/sandboxes", &new, &made).is(201);
+    assert_eq!(second.header("location"), "/v1/sandboxes/once");
+    assert_eq!(first.header("location"), second.header("location"));
     let other = client.post_with(path, &json!({ "script": "true" }), &key).is(422).json();
     assert_eq!(other["kind"], "idempotency-key", "{other}");
     // The key is the token's own.
