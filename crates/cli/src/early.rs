@@ -6,7 +6,7 @@ use ctrlz_core::isolation::Network;
 use ctrlz_isolation::native::NativeDriver;
 
 /// Options with which another sandbox, or none, is likely.
-const OTHERWISE: [&str; 5] = ["--root", "--net", "--json", "--help", "-h"];
+const OTHERWISE: [&str; 6] = ["--root", "--net", "--json", "--help", "-h", "--server"];
 
 /// The isolation driver. When the first word announces a command to run, its process 1 is already
 /// entering its namespaces.
@@ -14,7 +14,8 @@ pub(crate) fn isolation() -> NativeDriver {
     let driver = NativeDriver::default();
     let mut words = std::env::args_os().skip(1);
     let runs = words.next().is_some_and(|word| word == "run" || word == "exec" || word == "shell");
-    if runs && !words.take_while(|word| word != "--").any(|word| is_otherwise(&word)) {
+    let is_here = || crate::remote::from_environment().is_none();
+    if runs && is_here() && !words.take_while(|word| word != "--").any(|word| is_otherwise(&word)) {
         driver.expect(Network::None, true);
     }
     driver

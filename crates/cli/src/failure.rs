@@ -1,12 +1,13 @@
 //! Errors as the user meets them: what happened, why, what to do, and the exit code.
 
+use std::borrow::Cow;
 use std::error::Error;
 use std::process::ExitCode;
 
 use ctrlz_core::isolation::IsolationError;
 use ctrlz_core::store::StoreError;
 use ctrlz_core::workspace::{ConflictReason, WorkspaceError};
-use ctrlz_engine::EngineError;
+use ctrlz_engine::{EngineError, FileError};
 use ctrlz_server::{Problem, StatusCode};
 use serde_json::{Value, json};
 
@@ -29,16 +30,32 @@ pub(crate) const REFUSED: u8 = 123;
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) code: u8,
-    kind: &'static str,
+    kind: Cow<'static, str>,
     message: String,
     details: Vec<String>,
     hint: Option<String>,
 }
 
+/// What a service told of a failure.
+#[derive(Debug)]
+pub(crate) struct Told {
+    pub(crate) code: u8,
+    pub(crate) kind: String,
+    pub(crate) message: String,
+    pub(crate) details: Vec<String>,
+    pub(crate) hint: Option<String>,
+}
+
 impl Failure {
     /// A failure in words, without a cause below.
     pub(crate) fn new(code: u8, kind: &'static str, message: impl Into<String>) -> Self {
-        Self { code, kind, message: message.into(), details: Vec::new(), hint: None }
+        Self { code, kind: kind.into(), message: message.into(), details: Vec::new(), hint: None }
+    }
+
+    /// A failure of a service, as it told it.
+    pub(crate) fn of_service(told: Told) -> Self {
+        let Told { code, kind, message, details, hint } = told;
+        Self { code, kind: kind.into(), message, details, hint }
     }
 
     /// An error with its chain of causes.
@@ -107,7 +124,7 @@ impl Failure {
 
     /// For a client of the service.
     pub(crate) fn into_problem(self) -> Problem {
-        problem(self.code, self.kind, (self.message, self.details), self.hint)
+        problem(self.code, &self.kind, (self.message, self.details), self.hint)
     }
 
     /// On standard error, or as JSON on standard output.
@@ -145,7 +162,7 @@ fn problem(
 ) -> Problem {
     let is_full =
         details.iter().chain([&message]).any(|line| FULL.iter().any(|word| line.contains(word)));
-    let mut problem = Problem::of_kind(kind, message).details(details);
+    let mut problem = Problem::of_kind(kind, message).details(details).with("exit_code", code);
     if is_full {
         problem = problem.with_status(StatusCode::INSUFFICIENT_STORAGE);
     }
@@ -176,6 +193,20 @@ impl From<EngineError> for Failure {
             EngineError::Store(error) => of_store(error),
             EngineError::Workspace(error) => of_workspace(error),
             EngineError::Isolation(error) => of_isolation(error),
+            EngineError::File(error) => match error {
+                FileError::Absent(_) => refused("no-such-path"),
+                FileError::NoFolder(_) => refused("no-folder"),
+                FileError::Folder(_) => refused("folder"),
+                FileError::NoFile(_) => refused("no-file"),
+                FileError::Exists(_) => refused("exists"),
+                FileError::NotEmpty(_) => refused("not-empty"),
+                FileError::Outside(_) => refused("outside"),
+                FileError::Links(_) => refused("links"),
+                FileError::Unexpected(_) => refused("not-as-expected"),
+                FileError::Closed(_) => refused("closed"),
+                FileError::Name(_) => refused("bad-name"),
+                FileError::NoRoom(_) => refused("store-full").hint(MAKE_ROOM),
+            },
             EngineError::NoDriver { .. } => failed("no-driver"),
             EngineError::NothingToUndo(_) => refused("nothing-to-undo"),
             EngineError::NothingToRedo(_) => refused("nothing-to-redo")

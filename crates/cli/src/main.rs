@@ -17,6 +17,7 @@ mod isolation;
 mod judging;
 mod mapped;
 mod places;
+mod remote;
 mod root;
 mod secrets;
 mod show;
@@ -25,7 +26,7 @@ mod store;
 
 use std::process::ExitCode;
 
-use arguments::Arguments;
+use arguments::{Arguments, Command};
 use ctrlz_isolation::launcher;
 use ctrlz_isolation::native::{self, NativeDriver};
 use failure::{Failure, OWN_FAILURE};
@@ -81,6 +82,16 @@ fn execute(arguments: Arguments, isolation: NativeDriver) -> u8 {
             failure.code
         }
     };
+    if let Some(url) = remote::wanted(&arguments) {
+        // Nothing runs here.
+        drop(isolation);
+        let code = told(remote::execute(&url, &arguments));
+        // An agent would take any other code for consent.
+        return match arguments.command {
+            Command::Hook(_) => commands::BLOCKS,
+            _ => code,
+        };
+    }
     match mapped::is_needed(&arguments) {
         Ok(false) => told(commands::execute(arguments, isolation)),
         Ok(true) => {

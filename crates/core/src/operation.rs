@@ -21,6 +21,8 @@ pub enum OperationKind {
     Create,
     /// A command ran.
     Run,
+    /// Files were written, moved or removed without a command.
+    Write,
     /// A snapshot was taken.
     Snapshot,
     /// The sandbox returned to a snapshot, whole or for some paths.
@@ -48,6 +50,7 @@ impl OperationKind {
         match self {
             Self::Create => "create",
             Self::Run => "run",
+            Self::Write => "write",
             Self::Snapshot => "snapshot",
             Self::Rollback => "rollback",
             Self::Commit => "commit",
@@ -64,7 +67,14 @@ impl OperationKind {
     /// itself is taken back by redo.
     #[must_use]
     pub fn is_undoable(self) -> bool {
-        matches!(self, Self::Run | Self::Rollback | Self::Commit | Self::Discard | Self::State)
+        self.is_step()
+            || matches!(self, Self::Rollback | Self::Commit | Self::Discard | Self::State)
+    }
+
+    /// Whether it puts changes of its own on what was there, of which any can be taken out again.
+    #[must_use]
+    pub fn is_step(self) -> bool {
+        matches!(self, Self::Run | Self::Write)
     }
 
     /// Whether it leads back to where the sandbox stood, or its base does.

@@ -4,12 +4,14 @@
 //! wrote is sealed into a new tree or abandoned. Between operations nothing is writable, so a
 //! crash costs at most the head of the operation that it hit.
 
+use std::ffi::OsString;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use crate::archive::{Arrival, Stratum};
-use crate::changeset::{ChangeCounts, Changeset};
+use crate::changeset::{ChangeCounts, Changeset, Metadata};
 use crate::digest::Digest;
 use crate::id::{OperationId, SandboxId};
 use crate::path::RelPath;
@@ -221,6 +223,68 @@ pub enum WithoutError {
     },
 }
 
+/// What a tree shows, as a command in the sandbox would see it. No link is followed, and nothing
+/// that lies above the tree is seen.
+pub trait TreeView {
+    /// What is at `path`; `None` when nothing is.
+    ///
+    /// # Errors
+    /// When a folder on the way cannot be looked into.
+    fn entry(&self, path: &RelPath) -> Result<Option<Metadata>, WorkspaceError>;
+
+    /// What lies in the folder at `path`, sorted by name; empty when there is none.
+    ///
+    /// # Errors
+    /// When the folder cannot be read.
+    fn children(&self, path: &RelPath) -> Result<Vec<(OsString, Metadata)>, WorkspaceError>;
+
+    /// Where the symbolic link at `path` leads.
+    ///
+    /// # Errors
+    /// When there is no such link.
+    fn target(&self, path: &RelPath) -> Result<OsString, WorkspaceError>;
+
+    /// Opens the regular file at `path` for reading.
+    ///
+    /// # Errors
+    /// When it is none, is not there any more, or its mode does not let us read it.
+    fn open(&self, path: &RelPath) -> Result<OwnedFd, WorkspaceError>;
+}
+
+/// One change to a tree that no command makes. The folder that it is in has to be there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    /// A file has these bytes. One that is there keeps its owner, mode and attributes, but for the
+    /// bits and capabilities that a write takes away; other names of it keep the former bytes.
+    Write {
+        /// Where.
+        path: RelPath,
+        /// All of it.
+        content: Vec<u8>,
+        /// Its permissions; those of the former file, or 0644, when it is not said.
+        mode: Option<u32>,
+    },
+    /// A new folder.
+    MakeFolder {
+        /// Where nothing is.
+        path: RelPath,
+        /// Its permissions; 0755 when it is not said.
+        mode: Option<u32>,
+    },
+    /// Removes what is there, with all that is in it.
+    Remove {
+        /// Where.
+        path: RelPath,
+    },
+    /// Gives what is no folder another name, in place of what is no folder either.
+    Move {
+        /// What it is called.
+        from: RelPath,
+        /// What it will be called.
+        to: RelPath,
+    },
+}
+
 /// Keeps the trees of sandboxes.
 pub trait WorkspaceDriver {
     /// The driver's name, as the store keeps it.
@@ -245,6 +309,18 @@ pub trait WorkspaceDriver {
     /// Removes what earlier operations of `sandbox` left and nobody needs. To be called between
     /// [`Self::begin`] and the end, when there is time: what it fails to remove waits for the next.
     fn tidy(&self, _sandbox: SandboxId) {}
+
+    /// What a tree shows. It may be used until the tree is collected.
+    ///
+    /// # Errors
+    /// A foreign tree, or one of which something is missing.
+    fn view(&self, tree: &Tree) -> Result<Box<dyn TreeView>, WorkspaceError>;
+
+    /// Makes changes in a head, in this order, as a command would that runs in it.
+    ///
+    /// # Errors
+    /// A failed file operation; the head then has some of the changes, and is to be abandoned.
+    fn edit(&self, head: &Head, edits: &[Edit]) -> Result<(), WorkspaceError>;
 
     /// Ends an operation and keeps what it wrote. Nothing may write to the head any more.
     ///

@@ -17,6 +17,9 @@ pub enum EngineError {
     /// The workspace driver.
     #[error(transparent)]
     Workspace(#[from] WorkspaceError),
+    /// A file of a sandbox.
+    #[error(transparent)]
+    File(#[from] crate::files::FileError),
     /// The isolation driver.
     #[error(transparent)]
     Isolation(#[from] IsolationError),

@@ -6,14 +6,14 @@ use ctrlz_core::operation::{CommandReport, Exit, Operation, Status};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope};
 use ctrlz_core::verdict::Risk;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::core::{Held, SandboxCore};
 use crate::error::EngineError;
 use crate::run::{RunRequest, launch};
 
 /// What one health check said.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HealthResult {
     /// The command.
     pub check: String,

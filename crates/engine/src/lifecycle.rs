@@ -11,13 +11,13 @@ use ctrlz_core::lifecycle::{
 };
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::store::{Occupancy, StoreError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::core::SandboxCore;
 use crate::error::EngineError;
 
 /// A sandbox's state, and what was seen of it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LifeReport {
     /// The state.
     pub lifecycle: Lifecycle,
@@ -30,7 +30,7 @@ pub struct LifeReport {
 }
 
 /// What a suspension or its end did.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Moved {
     /// The state before.
     pub from: Lifecycle,

@@ -58,7 +58,7 @@ impl SandboxCore<'_> {
         let Some(open) = held.sandbox.open_operation else { return Ok(()) };
         let operation = self.store.operation(open)?;
         let ended = match operation.request.kind {
-            OperationKind::Run => {
+            OperationKind::Run | OperationKind::Write => {
                 held.driver.abandon(held.sandbox.id)?;
                 None
             }

@@ -170,9 +170,9 @@ impl SandboxCore<'_> {
         let now = held.sandbox.point.tree.clone();
         // The trees between say which step is in the way. Where one of them was taken out since,
         // they hold what the present tree has no more; then only that one counts.
-        let taken_out = history.iter().any(|o| {
-            o.id > target.id && o.request.kind == OperationKind::Run && o.status == Status::Undone
-        });
+        let taken_out = history
+            .iter()
+            .any(|o| o.id > target.id && o.request.kind.is_step() && o.status == Status::Undone);
         let mut trees: Vec<Tree> = later
             .iter()
             .filter(|_| !taken_out)
@@ -252,12 +252,12 @@ fn undoable<'h>(
     Err(EngineError::NotUndoable { operation: id, reason })
 }
 
-/// The commands that ran after `target`, oldest first.
+/// The commands and writes after `target`, oldest first.
 fn later_steps<'h>(
     history: &'h [Operation],
     target: &Operation,
 ) -> Result<Vec<&'h Operation>, EngineError> {
-    if target.request.kind != OperationKind::Run {
+    if !target.request.kind.is_step() {
         let reason = format!(
             "a {} can be undone only while it is the last operation",
             target.request.kind.word()
@@ -271,7 +271,7 @@ fn later_steps<'h>(
         .collect();
     later.reverse();
     // A commit, a rollback or a discard rests on everything before it.
-    match later.iter().find(|o| o.request.kind != OperationKind::Run) {
+    match later.iter().find(|o| !o.request.kind.is_step()) {
         Some(other) => {
             Err(EngineError::Depends { operation: target.id, dependent: other.id, path: None })
         }

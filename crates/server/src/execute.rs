@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use axum::http::StatusCode;
 use ctrlz_core::isolation::Streams;
+use ctrlz_core::monitor::Anomaly;
 use ctrlz_core::operation::{Exit, Stopped};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
@@ -16,12 +17,12 @@ use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::{Approval, Approver, VerdictRecord};
 use ctrlz_engine::{Progress, RunReport};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::auth::{self, Caller};
 use crate::metrics::Timing;
-use crate::port::{Command, Judged, Order, Session};
+use crate::port::{Command, Judged, Order, Ran, Session};
 use crate::problem::Problem;
 use crate::processes::{Ended, Log, Process, Stream, pipes};
 use crate::quota::Admitted;
@@ -44,6 +45,8 @@ pub(crate) struct Ask {
     pub(crate) command: Command,
     /// The confirmation that lets it run.
     pub(crate) confirmation: Option<String>,
+    /// Whether it waits for those who follow its output.
+    pub(crate) hold_output: bool,
 }
 
 /// Lets a command begin as soon as it is its turn. It goes on whoever waits for it.
@@ -77,7 +80,7 @@ async fn admit(
     ask: Ask,
     trace: &mut Trace,
 ) -> Result<(Begun, Admitted), Problem> {
-    let Ask { sandbox, mut command, confirmation } = ask;
+    let Ask { sandbox, mut command, confirmation, hold_output } = ask;
     let who = caller.clone();
     let (inner, asked) = (Arc::clone(service), confirmation.is_some());
     trace.enter(Phase::Validate);
@@ -97,7 +100,7 @@ async fn admit(
     trace.enter(Phase::Wait);
     trace.learn("ctrlz.risk", judged.record.risk.name());
     trace.learn("ctrlz.decision", judged.decision.name());
-    Ok((Begun { sandbox, command, judged, confirmation }, admitted))
+    Ok((Begun { sandbox, command, judged, confirmation, hold_output }, admitted))
 }
 
 /// Errs when a command asks for more memory than it may have.
@@ -118,6 +121,7 @@ struct Begun {
     command: Command,
     judged: Judged,
     confirmation: Option<String>,
+    hold_output: bool,
 }
 
 /// Errs when a command may not run, or not before somebody approved it.
@@ -143,6 +147,7 @@ fn may_begin(
         Decision::Block => {
             let operation = session.refuse(sandbox, command, judged, "blocked")?;
             Err(refused("blocked", "blocked: its risk is critical", judged)
+                .hint("nothing ran; what is of critical risk never runs at a service")
                 .with("operation", operation.to_string()))
         }
     }
@@ -237,7 +242,7 @@ fn launch(
     admitted: Admitted,
     (mut trace, current): (Trace, Current),
 ) -> Result<Arc<Process>, Problem> {
-    let Begun { sandbox, command, judged, confirmation } = begun;
+    let Begun { sandbox, command, judged, confirmation, hold_output } = begun;
     let risk = judged.record.risk;
     let failed =
         |error: std::io::Error| Problem::internal(format!("cannot make its streams: {error}"));
@@ -249,7 +254,7 @@ fn launch(
         title: judged.title.clone(),
         started: service.now(),
         operation: watch::Sender::new(None),
-        log: Log::default(),
+        log: Log::held(hold_output),
         ended: watch::Sender::new(None),
         has_terminal: command.terminal.is_some(),
         ends,
@@ -299,7 +304,7 @@ fn launch(
         // What it wrote is told before its end.
         let _ = reading.await;
         running.ends.close().await;
-        if let Ok(report) = &ran {
+        if let Ok(Ran { report, .. }) = &ran {
             timing.command(report);
         }
         tell(&current, &of, (&ran, begun), trace);
@@ -315,7 +320,7 @@ fn run(
     sandbox: &Sandbox,
     (command, verdict, streams): (&Command, VerdictRecord, Streams),
     (process, trace): (&Process, &mut Trace),
-) -> Result<RunReport, Problem> {
+) -> Result<Ran, Problem> {
     trace.enter(Phase::Snapshot);
     let mut progress = |progress| match progress {
         Progress::Journaled(operation) => {
@@ -334,13 +339,13 @@ fn run(
 fn tell(
     current: &Current,
     caller: &Caller,
-    (ran, begun): (&Result<RunReport, Problem>, Instant),
+    (ran, begun): (&Result<Ran, Problem>, Instant),
     trace: Trace,
 ) {
     let milliseconds = telemetry::milliseconds(begun.elapsed());
     let (id, tenant, token) = (&*current.id, caller.tenant.as_str(), caller.token.as_str());
     match ran {
-        Ok(report) => {
+        Ok(Ran { report, .. }) => {
             let (operation, code) = (report.operation.to_string(), exit_code(report));
             tracing::info!(
                 request_id = id,
@@ -374,9 +379,9 @@ fn succeeded(report: &RunReport) -> bool {
 }
 
 /// Whether it succeeded, and what a waiting client is answered.
-fn answer(process: &Process, risk: Risk, ran: Result<RunReport, Problem>) -> (bool, Ended) {
-    let report = match ran {
-        Ok(report) => report,
+fn answer(process: &Process, risk: Risk, ran: Result<Ran, Problem>) -> (bool, Ended) {
+    let Ran { report, contained, emergency } = match ran {
+        Ok(ran) => ran,
         Err(problem) => return (false, Err(problem)),
     };
     let (output, output_whole) = process.log.tail(Stream::Output, TOLD);
@@ -395,14 +400,25 @@ fn answer(process: &Process, risk: Risk, ran: Result<RunReport, Problem>) -> (bo
         "counts": report.counts,
         "taken_back": report.taken_back,
         "commit": commit,
-        "anomalies": report.anomalies,
+        "anomalies": report.anomalies.iter().map(anomaly).collect::<Vec<_>>(),
         "rolled_back": report.rolled_back,
-        "contained": report.contained,
+        "contained": report.contained || contained,
+        "emergency": emergency,
+        "unwatched": report.unwatched,
         "stdout": text(output),
         "stderr": text(error),
         "truncated": !(output_whole && error_whole),
     });
     (success, Ok(answer))
+}
+
+/// An anomaly with its reason.
+fn anomaly(anomaly: &Anomaly) -> Value {
+    let mut value = json!(anomaly);
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("reason".to_owned(), anomaly.to_string().into());
+    }
+    value
 }
 
 /// As a shell tells it: 124 when its time was up, 128 and the signal's number when one ended it.

@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use ctrlz_core::actor::Actor;
+use ctrlz_core::changeset::Changeset;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::{Network, Streams};
 use ctrlz_core::name::SandboxName;
@@ -16,7 +17,7 @@ use ctrlz_core::tenancy::TenantName;
 use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_core::workspace::ConflictStrategy;
-use ctrlz_engine::{EngineError, Progress, RunReport, SandboxCore};
+use ctrlz_engine::{EngineError, HealthResult, Progress, RunReport, SandboxCore};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -99,11 +100,26 @@ pub trait Session {
         version: Option<u64>,
     ) -> Result<Option<(StateEntry, Vec<u8>)>, Problem>;
 
-    /// What the validator would say of a text for a shell, as docs/json.md tells it.
+    /// The changed lines of text files, as unified diffs; nothing when they are more bytes than `most`.
+    fn patch(&self, changeset: &Changeset, most: usize) -> Option<String>;
+
+    /// Runs the health checks that the sandbox's configuration asks for, one after the other.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read, or a check cannot be run at all.
+    fn check_health(&self, sandbox: &Sandbox) -> Result<Vec<HealthResult>, Problem>;
+
+    /// What commands in a sandbox do not see of its files: paths as they would have them.
+    ///
+    /// # Errors
+    /// When the configuration cannot be read, or the sandbox cannot be used here.
+    fn hidden(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>, Problem>;
+
+    /// What the validator would say, as docs/json.md tells it.
     ///
     /// # Errors
     /// When the configuration cannot be read.
-    fn check(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Problem>;
+    fn check(&self, sandbox: Option<&Sandbox>, asked: &Asked) -> Result<Value, Problem>;
 
     /// What the validator says of a command.
     ///
@@ -115,7 +131,7 @@ pub trait Session {
     ///
     /// # Errors
     /// When it does not run, or what came of it cannot be kept.
-    fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<RunReport, Problem>;
+    fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<Ran, Problem>;
 
     /// How many bytes of the disk the tenant's data takes: store, archive and workspaces.
     ///
@@ -168,7 +184,17 @@ pub struct Command {
     pub timeout: Option<Span>,
     /// How much memory it may have.
     pub memory: Option<ByteSize>,
-    /// How much it may have at most, whatever else says.
+    /// How many processors.
+    pub cpus: Option<f64>,
+    /// How many processes and threads.
+    pub pids: Option<u32>,
+    /// How much it may add to the workspace.
+    pub disk: Option<ByteSize>,
+    /// How many files each of its processes may have open.
+    pub open_files: Option<u64>,
+    /// How much it may write to its streams, both together.
+    pub max_output: Option<ByteSize>,
+    /// How much memory it may have at most, whatever else says.
     pub most_memory: Option<ByteSize>,
     /// How much it may add to the disk at most, whatever else says.
     pub most_disk: Option<ByteSize>,
@@ -207,6 +233,26 @@ pub struct Judged {
     pub reasons: Vec<String>,
     /// The hash of everything that an approval is bound to.
     pub hash: String,
+}
+
+/// What the validator is asked about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Asked {
+    /// A text for a shell.
+    Text(String),
+    /// A program and its arguments.
+    Words(Vec<String>),
+}
+
+/// What came of a command.
+#[derive(Debug, Clone)]
+pub struct Ran {
+    /// Itself.
+    pub report: RunReport,
+    /// Whether what came after it contained the sandbox.
+    pub contained: bool,
+    /// What an emergency after it did, as docs/json.md tells it; null when there was none.
+    pub emergency: Value,
 }
 
 /// A command to be run now.

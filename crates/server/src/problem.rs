@@ -160,20 +160,24 @@ impl Problem {
 /// The status of a kind of failure. What is refused so that nothing is lost is a conflict.
 fn status_of(kind: &str) -> StatusCode {
     match kind {
-        "no-sandbox" | "no-operation" | "no-snapshot" | "no-key" => StatusCode::NOT_FOUND,
+        "no-sandbox" | "no-operation" | "no-snapshot" | "no-key" | "no-such-path" => {
+            StatusCode::NOT_FOUND
+        }
         "bad-name" | "base" | "folder" | "root" | "profile" | "capability" | "config" => {
             StatusCode::UNPROCESSABLE_ENTITY
         }
-        "forbidden" => StatusCode::FORBIDDEN,
+        "forbidden" | "outside" | "closed" => StatusCode::FORBIDDEN,
+        "not-as-expected" => StatusCode::PRECONDITION_FAILED,
         "blocked" => StatusCode::BAD_REQUEST,
         "busy" => StatusCode::LOCKED,
         "too-large" => StatusCode::PAYLOAD_TOO_LARGE,
         "store-full" => StatusCode::INSUFFICIENT_STORAGE,
         "not-found" | "not-executable" | "unenforceable" => StatusCode::UNPROCESSABLE_ENTITY,
-        "exists" | "name-taken" | "nothing-to-undo" | "nothing-to-redo" | "nothing-to-commit"
-        | "on-top-of-setup" | "no-live-base" | "foreign-operation" | "not-undoable" | "depends"
-        | "conflict" | "suspended" | "illegal-transition" | "contained" | "unconfirmed"
-        | "not-approved" | "state-conflict" => StatusCode::CONFLICT,
+        "exists" | "no-file" | "no-folder" | "not-empty" | "links" | "name-taken"
+        | "nothing-to-undo" | "nothing-to-redo" | "nothing-to-commit" | "on-top-of-setup"
+        | "no-live-base" | "foreign-operation" | "not-undoable" | "depends" | "conflict"
+        | "suspended" | "illegal-transition" | "contained" | "unconfirmed" | "not-approved"
+        | "state-conflict" => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

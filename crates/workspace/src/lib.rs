@@ -8,12 +8,14 @@
 mod access;
 mod copy;
 mod diff;
+mod edit;
 mod evidence;
 pub mod fault;
 mod kept;
 mod layer;
 mod likeness;
 mod live;
+mod looking;
 mod manifest;
 mod node;
 mod overlay;

@@ -141,6 +141,11 @@ impl View {
         Self { base, layers, directories: RefCell::default() }
     }
 
+    /// What lies below all layers.
+    pub(crate) fn base(&self) -> &Path {
+        &self.base
+    }
+
     /// What is at `path`.
     ///
     /// # Errors

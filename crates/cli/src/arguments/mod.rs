@@ -56,6 +56,13 @@ pub(crate) struct Arguments {
     #[arg(long, global = true)]
     pub(crate) json: bool,
 
+    /// Do it at this service instead: http://HOST:PORT, https://HOST or unix:///PATH/service.sock
+    ///
+    /// CTRLZ_SERVER says the same for all commands. The token stands in CTRLZ_TOKEN, or in the file
+    /// that CTRLZ_TOKEN_FILE names. See docs/service.md.
+    #[arg(long, global = true, value_name = "URL")]
+    pub(crate) server: Option<String>,
+
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -77,7 +84,8 @@ impl Arguments {
         let matches =
             RunArguments::augment_args(grammar).arg(json).try_get_matches_from(words).ok()?;
         let arguments = RunArguments::from_arg_matches(&matches).ok()?;
-        Some(Self { json: matches.get_flag("json"), command: Command::Run(arguments) })
+        let json = matches.get_flag("json");
+        Some(Self { json, server: None, command: Command::Run(arguments) })
     }
 }
 
@@ -353,6 +361,17 @@ impl From<Conflict> for ConflictStrategy {
     }
 }
 
+impl From<ConflictStrategy> for Conflict {
+    fn from(strategy: ConflictStrategy) -> Self {
+        match strategy {
+            ConflictStrategy::Fail => Self::Fail,
+            ConflictStrategy::Theirs => Self::Theirs,
+            ConflictStrategy::Ours => Self::Ours,
+            ConflictStrategy::KeepBoth => Self::KeepBoth,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct UndoArguments {
     #[command(flatten)]
@@ -378,9 +397,10 @@ pub(crate) struct RedoArguments {
 pub(crate) struct NewArguments {
     /// Its name
     pub(crate) name: SandboxName,
-    /// The folder that it starts from
-    #[arg(long, value_name = "FOLDER", default_value = ".")]
-    pub(crate) base: PathBuf,
+    /// The folder that it starts from: this one when left out; at a service an absolute path there, or
+    /// an empty folder of its own
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) base: Option<PathBuf>,
     /// The root: `host`, `overlay`, a folder, a tar file, or an image as podman and docker save
     /// it, with `:NAME` behind it where there are several
     #[arg(long, value_name = "ROOT")]

@@ -36,6 +36,9 @@ pub(crate) struct ExecArguments {
     pub(crate) sandbox: SandboxName,
     #[command(flatten)]
     pub(crate) how: CommandArguments,
+    /// At a service: the confirmation that somebody approved for this command
+    #[arg(long, value_name = "ID")]
+    pub(crate) confirmation: Option<String>,
     /// The command and its arguments
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub(crate) command: Vec<OsString>,

@@ -76,9 +76,10 @@ pub(crate) struct TokenArguments {
 pub(crate) enum TokenAction {
     /// Make a token, and print it: it is told this once
     New {
-        /// The tenant, which is made when there is none of that name
-        #[arg(long, default_value = "default")]
-        tenant: TenantName,
+        /// The tenant, which is made when there is none of that name; `default`, or at a service the token's own, when
+        /// left out
+        #[arg(long)]
+        tenant: Option<TenantName>,
         /// viewer, operator, approver or admin
         #[arg(long, default_value = "operator")]
         role: Role,
@@ -91,16 +92,16 @@ pub(crate) enum TokenAction {
     },
     /// List a tenant's tokens, without their secrets
     Ls {
-        /// The tenant
-        #[arg(long, default_value = "default")]
-        tenant: TenantName,
+        /// The tenant; `default`, or at a service the token's own, when left out
+        #[arg(long)]
+        tenant: Option<TenantName>,
     },
     /// Revoke a token: it is not taken any more
     Revoke {
         /// What `ctrlz token ls` calls it
         id: String,
-        /// The tenant
-        #[arg(long, default_value = "default")]
-        tenant: TenantName,
+        /// The tenant; `default`, or at a service the token's own, when left out
+        #[arg(long)]
+        tenant: Option<TenantName>,
     },
 }

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::path::Path;
 
 use ctrlz_store::audit::{Bundle, Notary, Verified, Verifier, compare, verify};
+use serde::Deserialize;
 
 use super::export;
 use crate::Answer;
@@ -95,53 +96,74 @@ fn told(bundle: &Bundle, key: Option<&Verifier>, all: Option<&Verified>, json: b
         shown.signed_to = all.signed_to;
         shown.by.clone_from(&all.by);
     }
-    let unsigned = unsigned(&shown);
-    if json {
-        show::print_json(&[
-            ("log", show::to_json(&bundle.start.source)?),
-            ("first", show::to_json(&shown.first)?),
-            ("last", show::to_json(&shown.last)?),
-            ("signed_to", show::to_json(&shown.signed_to)?),
-            ("unsigned", unsigned.map_or(0, |(from, to)| to - from + 1).into()),
-            ("key", show::to_json(&shown.by)?),
-        ]);
-        return show::done();
-    }
-    let (Some(first), Some(last)) = (shown.first, shown.last) else {
-        println!("no events");
-        return show::done();
+    let before = bundle.start.before;
+    let is_begin = before > 0 && all.is_some_and(|all| all.first == shown.first);
+    let log = Shown {
+        log: bundle.start.source.clone(),
+        first: shown.first,
+        last: shown.last,
+        signed_to: shown.signed_to,
+        key: shown.by,
     };
-    println!("events {first} to {last} of {} are one chain", plain(&bundle.start.source));
-    if bundle.start.before > 0 && all.is_some_and(|all| all.first == shown.first) {
-        println!(
-            "  it begins after event {}: nothing is shown of those before",
-            bundle.start.before
-        );
-    }
-    match (&shown.by, shown.signed_to) {
-        (_, 0) => {}
-        (Some(by), to) if to >= last => println!("  all of it is signed by {by}"),
-        (Some(by), to) => println!("  signed by {by} up to event {to}"),
-        (None, to) => {
-            println!(
-                "  checkpoints up to event {to} fit, but whose they are was not checked: --key"
-            );
-        }
-    }
-    if let Some((from, to)) = unsigned {
-        println!(
-            "  no signature covers events {from} to {to}: whoever can write to the store can have \
-             written them anew; `ctrlz audit sign` signs what is there now"
-        );
-    }
-    show::done()
+    log.tell(is_begin.then_some(before), json)
 }
 
-/// The events, from and to, that no checkpoint covers.
-fn unsigned(shown: &Verified) -> Option<(i64, i64)> {
-    let (first, last) = (shown.first?, shown.last?);
-    let from = first.max(shown.signed_to.saturating_add(1));
-    (from <= last).then_some((from, last))
+/// What was shown of a log.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Shown {
+    log: String,
+    first: Option<i64>,
+    last: Option<i64>,
+    signed_to: i64,
+    key: Option<String>,
+}
+
+impl Shown {
+    /// Tells it; `before` is how many events are not in it any more.
+    pub(crate) fn tell(&self, before: Option<i64>, json: bool) -> Answer {
+        let unsigned = self.unsigned();
+        if json {
+            show::print_json(&[
+                ("log", show::to_json(&self.log)?),
+                ("first", show::to_json(&self.first)?),
+                ("last", show::to_json(&self.last)?),
+                ("signed_to", show::to_json(&self.signed_to)?),
+                ("unsigned", unsigned.map_or(0, |(from, to)| to - from + 1).into()),
+                ("key", show::to_json(&self.key)?),
+            ]);
+            return show::done();
+        }
+        let (Some(first), Some(last)) = (self.first, self.last) else {
+            println!("no events");
+            return show::done();
+        };
+        println!("events {first} to {last} of {} are one chain", plain(&self.log));
+        if let Some(before) = before {
+            println!("  it begins after event {before}: nothing is shown of those before");
+        }
+        match (&self.key, self.signed_to) {
+            (_, 0) => {}
+            (Some(by), to) if to >= last => println!("  all of it is signed by {by}"),
+            (Some(by), to) => println!("  signed by {by} up to event {to}"),
+            (None, to) => println!(
+                "  checkpoints up to event {to} fit, but whose they are was not checked: --key"
+            ),
+        }
+        if let Some((from, to)) = unsigned {
+            println!(
+                "  no signature covers events {from} to {to}: whoever can write to the store can \
+                 have written them anew; `ctrlz audit sign` signs what is there now"
+            );
+        }
+        show::done()
+    }
+
+    /// The events, from and to, that no checkpoint covers.
+    fn unsigned(&self) -> Option<(i64, i64)> {
+        let (first, last) = (self.first?, self.last?);
+        let from = first.max(self.signed_to.saturating_add(1));
+        (from <= last).then_some((from, last))
+    }
 }
 
 fn export_log(file: Option<&Path>, from: Option<i64>, to: Option<i64>, json: bool) -> Answer {
@@ -153,13 +175,16 @@ fn export_log(file: Option<&Path>, from: Option<i64>, to: Option<i64>, json: boo
             .sign(context.store(), now())
             .map_err(|error| Failure::caused(OWN_FAILURE, "audit", &error))?;
     }
-    let bundle = bundle(&context, &notary, from, to)?;
-    let text = bundle.text();
+    tell_export(&bundle(&context, &notary, from, to)?.text(), file, json)
+}
+
+pub(crate) fn tell_export(text: &str, file: Option<&Path>, json: bool) -> Answer {
     let Some(file) = file else {
-        export::print(&text)?;
+        export::print(text)?;
         return show::done();
     };
-    export::write(&text, file)?;
+    let bundle = Bundle::parse(text).map_err(|e| Failure::caused(NOT_GOOD, "tampered", &e))?;
+    export::write(text, file)?;
     if json {
         show::print_json(&[("events", show::to_json(&bundle.events.len())?)]);
     } else {
@@ -177,6 +202,10 @@ fn sign(json: bool) -> Answer {
     let Some(note) = note else {
         return Err(Failure::new(REFUSED, "nothing", "the event log is empty"));
     };
+    tell_note(&note, json)
+}
+
+pub(crate) fn tell_note(note: &str, json: bool) -> Answer {
     if json {
         show::print_json(&[("note", show::to_json(&note)?)]);
     } else {
@@ -193,8 +222,12 @@ fn key(json: bool) -> Answer {
         let failure = Failure::new(REFUSED, "nothing", "nothing was signed yet");
         return Err(failure.hint("`ctrlz audit sign` makes a key and signs the event log"));
     };
+    tell_key(&verifier.to_string(), json)
+}
+
+pub(crate) fn tell_key(verifier: &str, json: bool) -> Answer {
     if json {
-        show::print_json(&[("key", show::to_json(&verifier.to_string())?)]);
+        show::print_json(&[("key", show::to_json(&verifier)?)]);
     } else {
         println!("{verifier}");
     }

@@ -1,6 +1,11 @@
 //! `ctrlz diff`.
 
+use std::path::{Path, PathBuf};
+
+use ctrlz_core::changeset::Changeset;
+use ctrlz_core::name::SandboxName;
 use ctrlz_core::path::RelPath;
+use ctrlz_core::sandbox::Sandbox;
 
 use crate::Answer;
 use crate::arguments::DiffArguments;
@@ -30,34 +35,46 @@ pub(crate) fn diff(arguments: &DiffArguments, json: bool) -> Answer {
     if !paths.is_empty() {
         changeset.changes.retain(|change| paths.iter().any(|path| change.path.is_within(path)));
     }
+    if arguments.patch && !json {
+        print_patch(&changeset, Style::stdout());
+        return show::done();
+    }
+    tell(&sandbox.name, &changeset, json)
+}
+
+pub(crate) fn tell(name: &SandboxName, changeset: &Changeset, json: bool) -> Answer {
     let counts = changeset.counts();
     if json {
         show::print_json(&[
-            ("sandbox", show::to_json(&sandbox.name)?),
+            ("sandbox", show::to_json(name)?),
             ("counts", show::to_json(&counts)?),
             ("changes", show::to_json(&changeset.changes)?),
         ]);
         return show::done();
     }
     let style = Style::stdout();
-    if arguments.patch {
-        print_patch(&changeset, style);
-    } else {
-        print_tree(&changeset, style);
-        println!("{}", style.bold(&counts_in_words(&counts)));
-    }
+    print_tree(changeset, style);
+    println!("{}", style.bold(&counts_in_words(&counts)));
     show::done()
 }
 
 /// Paths that the user named, relative to the workspace: from the working folder when it lies in
 /// the workspace, else from the workspace's root.
 pub(super) fn workspace_paths(
-    paths: &[std::path::PathBuf],
-    sandbox: &ctrlz_core::sandbox::Sandbox,
+    paths: &[PathBuf],
+    sandbox: &Sandbox,
 ) -> Result<Vec<RelPath>, Failure> {
     let base = sandbox.mount_point();
     let here = crate::places::working_folder()?;
-    let start = if here.starts_with(base) { here } else { base.to_owned() };
+    paths_from(if here.starts_with(base) { &here } else { base }, paths, base)
+}
+
+/// Paths from `start` on, relative to the workspace that is seen at `base`.
+pub(crate) fn paths_from(
+    start: &Path,
+    paths: &[PathBuf],
+    base: &Path,
+) -> Result<Vec<RelPath>, Failure> {
     paths
         .iter()
         .map(|path| {

@@ -23,12 +23,60 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What all types begin with.
 const PREFIX: &str = "io.github.ctrlz.";
 
+/// A log of events, here or at a service.
+pub(crate) trait Log {
+    /// Events behind `after`, at most `limit`, the oldest first.
+    fn events(&self, after: i64, limit: u32) -> Result<Vec<LoggedEvent>, Failure>;
+
+    /// The number of the newest one.
+    fn last(&self) -> Result<i64, Failure>;
+
+    /// The events behind `after` as they happen, until `tell` says that nobody wants more.
+    fn follow(
+        &self,
+        after: i64,
+        tell: &mut dyn FnMut(&LoggedEvent) -> Result<bool, Failure>,
+    ) -> Result<(), Failure>;
+}
+
+impl Log for &dyn Store {
+    fn events(&self, after: i64, limit: u32) -> Result<Vec<LoggedEvent>, Failure> {
+        Ok((*self).events(after, limit)?)
+    }
+
+    fn last(&self) -> Result<i64, Failure> {
+        Ok(self.log_head()?.last)
+    }
+
+    fn follow(
+        &self,
+        mut after: i64,
+        tell: &mut dyn FnMut(&LoggedEvent) -> Result<bool, Failure>,
+    ) -> Result<(), Failure> {
+        loop {
+            let page = (*self).events(after, PAGE)?;
+            if page.is_empty() {
+                std::thread::sleep(PAUSE);
+            }
+            for logged in page {
+                after = logged.number;
+                if !tell(&logged)? {
+                    return Ok(());
+                }
+            }
+        }
+    }
+}
+
 pub(crate) fn events(arguments: &EventsArguments, json: bool) -> Answer {
     let context = Context::open()?;
-    let store = context.store();
-    let (found, mut last) = match arguments.after {
-        Some(after) => oldest(store, arguments, after)?,
-        None => newest(store, arguments)?,
+    tell(&context.store(), arguments, json)
+}
+
+pub(crate) fn tell(log: &dyn Log, arguments: &EventsArguments, json: bool) -> Answer {
+    let (found, last) = match arguments.after {
+        Some(after) => oldest(log, arguments, after)?,
+        None => newest(log, arguments)?,
     };
     let mut printed = Printed { json: json && arguments.follow, failed: false };
     if json && !arguments.follow {
@@ -40,30 +88,26 @@ pub(crate) fn events(arguments: &EventsArguments, json: bool) -> Answer {
     if found.is_empty() && !arguments.follow {
         println!("no events");
     }
-    while arguments.follow && !printed.failed {
-        let page = store.events(last, PAGE)?;
-        if page.is_empty() {
-            std::thread::sleep(PAUSE);
-        }
-        for logged in page {
-            last = logged.number;
-            if let Some((event, value)) = matching(&logged, arguments)? {
+    if arguments.follow && !printed.failed {
+        log.follow(last, &mut |logged| {
+            if let Some((event, value)) = matching(logged, arguments)? {
                 printed.print(&event, &value);
             }
-        }
+            Ok(!printed.failed)
+        })?;
     }
     show::done()
 }
 
 /// Matching events after `after`, and up to where was looked.
 fn oldest(
-    store: &dyn Store,
+    log: &dyn Log,
     arguments: &EventsArguments,
     after: i64,
 ) -> Result<(Vec<(Event, Value)>, i64), Failure> {
     let (mut found, mut last) = (Vec::new(), after.max(0));
     loop {
-        let page = store.events(last, PAGE)?;
+        let page = log.events(last, PAGE)?;
         if page.is_empty() {
             return Ok((found, last));
         }
@@ -79,15 +123,15 @@ fn oldest(
 
 /// The newest matching events, and the number of the last event.
 fn newest(
-    store: &dyn Store,
+    log: &dyn Log,
     arguments: &EventsArguments,
 ) -> Result<(Vec<(Event, Value)>, i64), Failure> {
-    let last = store.log_head()?.last;
+    let last = log.last()?;
     let (mut found, mut before) = (Vec::new(), last);
     while before > 0 && found.len() < arguments.limit as usize {
         let after = before.saturating_sub(i64::from(PAGE)).max(0);
         let size = u32::try_from(before - after).unwrap_or(PAGE);
-        for logged in store.events(after, size)?.iter().rev() {
+        for logged in log.events(after, size)?.iter().rev() {
             found.extend(matching(logged, arguments)?);
         }
         before = after;

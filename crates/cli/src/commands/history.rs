@@ -1,6 +1,8 @@
 //! `ctrlz log` and `ctrlz show`.
 
+use ctrlz_core::changeset::Changeset;
 use ctrlz_core::lifecycle::Lifecycle;
+use ctrlz_core::name::SandboxName;
 use ctrlz_core::operation::{Exit, Operation, Status};
 use ctrlz_core::verdict_record::{Approval, VerdictRecord};
 use ctrlz_engine::{EngineError, LifeReport};
@@ -14,9 +16,13 @@ pub(crate) fn log(arguments: &LogArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let sandbox = context.sandbox(arguments.sandbox.sandbox.as_ref())?;
     let operations = context.store().operations(sandbox.id, arguments.limit)?;
+    tell_log(&sandbox.name, &operations, json)
+}
+
+pub(crate) fn tell_log(name: &SandboxName, operations: &[Operation], json: bool) -> Answer {
     if json {
         show::print_json(&[
-            ("sandbox", show::to_json(&sandbox.name)?),
+            ("sandbox", show::to_json(name)?),
             ("operations", show::to_json(&operations)?),
         ]);
         return show::done();
@@ -93,20 +99,55 @@ pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
             Err(error) => Err(error.into()),
         })?;
     let life = context.with_core(WhenBusy::Wait, |core| Ok(core.life_of(&sandbox)?))?;
-    if json {
-        show::print_json(&[
-            ("sandbox", show::to_json(&sandbox.name)?),
-            ("lifecycle", show::to_json(&life)?),
-            ("operation", show::to_json(&operation)?),
-            ("changes", show::to_json(&changeset.map(|changeset| changeset.changes))?),
-        ]);
-        return show::done();
+    let patch = |changeset: &Changeset| print_patch(changeset, Style::stdout());
+    let shown = Shown { sandbox: sandbox.name, lifecycle: life, operation, changeset };
+    shown.tell(arguments.patch.then_some(&patch), json)
+}
+
+/// An operation, and what it changed.
+pub(crate) struct Shown {
+    pub(crate) sandbox: SandboxName,
+    pub(crate) lifecycle: LifeReport,
+    pub(crate) operation: Operation,
+    /// What it changed; nothing when retention let that go.
+    pub(crate) changeset: Option<Changeset>,
+}
+
+impl Shown {
+    /// Tells it; `patch` prints changed lines instead of a tree.
+    pub(crate) fn tell(self, patch: Option<&dyn Fn(&Changeset)>, json: bool) -> Answer {
+        if json {
+            show::print_json(&[
+                ("sandbox", show::to_json(&self.sandbox)?),
+                ("lifecycle", show::to_json(&self.lifecycle)?),
+                ("operation", show::to_json(&self.operation)?),
+                ("changes", show::to_json(&self.changeset.map(|changeset| changeset.changes))?),
+            ]);
+            return show::done();
+        }
+        let style = Style::stdout();
+        print_about(&self, style);
+        match (&self.changeset, patch) {
+            (None, _) => {
+                let lost = "let go by retention: it cannot be undone, nor its changes be shown";
+                println!("  files     {lost}");
+            }
+            (Some(changeset), Some(print)) => print(changeset),
+            (Some(changeset), None) => {
+                print_tree(changeset, style);
+                println!("{}", style.bold(&counts_in_words(&changeset.counts())));
+            }
+        }
+        show::done()
     }
-    let style = Style::stdout();
+}
+
+fn print_about(shown: &Shown, style: Style) {
+    let operation = &shown.operation;
     println!("{} {}", style.bold(&operation.id.to_string()), plain(&operation.request.title));
-    println!("  sandbox   {} ({})", sandbox.name, in_words(&life));
+    println!("  sandbox   {} ({})", shown.sandbox, in_words(&shown.lifecycle));
     println!("  kind      {}", operation.request.kind.word());
-    println!("  result    {}", result(&operation));
+    println!("  result    {}", result(operation));
     if let Some(error) = &operation.outcome.error {
         println!("  error     {error}");
     }
@@ -123,15 +164,4 @@ pub(crate) fn show(arguments: &ShowArguments, json: bool) -> Answer {
         }
         println!("  enforced  {}", command.enforced.join(" "));
     }
-    let Some(changeset) = changeset else {
-        println!("  files     let go by retention: it cannot be undone, nor its changes be shown");
-        return show::done();
-    };
-    if arguments.patch {
-        print_patch(&changeset, style);
-    } else {
-        print_tree(&changeset, style);
-        println!("{}", style.bold(&counts_in_words(&changeset.counts())));
-    }
-    crate::show::done()
 }

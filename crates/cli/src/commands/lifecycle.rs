@@ -15,15 +15,19 @@ pub(crate) fn suspend(arguments: &SuspendArguments, json: bool) -> Answer {
     let sandbox = context.sandbox(Some(&arguments.sandbox))?;
     let reason = redact(arguments.reason.as_deref().unwrap_or_default()).into_owned();
     let moved = context.with_core(WhenBusy::Wait, |core| Ok(core.suspend(&sandbox, &reason)?))?;
+    tell_suspended(&sandbox.name, &moved, json)
+}
+
+pub(crate) fn tell_suspended(name: &SandboxName, moved: &Moved, json: bool) -> Answer {
     if json {
-        return print_json(&sandbox.name, &moved);
+        return print_json(name, moved);
     }
     let what = match (moved.process, &moved.by) {
         (Some(pid), Some(by)) => format!("process {pid} and what it started is frozen ({by})"),
         _ => "nothing ran in it".to_owned(),
     };
-    println!("{} is suspended: {}", sandbox.name, plain(&what));
-    println!("  nothing begins in it until `ctrlz resume {}`", sandbox.name);
+    println!("{name} is suspended: {}", plain(&what));
+    println!("  nothing begins in it until `ctrlz resume {name}`");
     show::done()
 }
 
@@ -31,15 +35,19 @@ pub(crate) fn resume(arguments: &ResumeArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let sandbox = context.sandbox(Some(&arguments.sandbox))?;
     let moved = context.with_core(WhenBusy::Wait, |core| Ok(core.resume(&sandbox)?))?;
+    tell_resumed(&sandbox.name, &moved, json)
+}
+
+pub(crate) fn tell_resumed(name: &SandboxName, moved: &Moved, json: bool) -> Answer {
     if json {
-        return print_json(&sandbox.name, &moved);
+        return print_json(name, moved);
     }
     let what = match (moved.process, moved.recovered) {
         (Some(pid), _) => format!("process {pid} and what it started goes on"),
         (None, true) => "what ran in it is gone, and what it had begun was taken back".to_owned(),
         (None, false) => "nothing ran in it".to_owned(),
     };
-    println!("{} is resumed: {what}", sandbox.name);
+    println!("{name} is resumed: {what}");
     show::done()
 }
 

@@ -1,12 +1,15 @@
 //! `ctrlz new`, `ls`, `rm` and `fork`.
 
+use std::path::Path;
+
 use ctrlz_config::Flags;
 use ctrlz_core::lifecycle::Lifecycle;
-use ctrlz_core::sandbox::Root;
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::store::StoreError;
 use ctrlz_engine::{EngineError, NewNamed};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::end::Waiter;
 use super::{environment, setup};
@@ -18,7 +21,7 @@ use crate::show::{self, print_table};
 use crate::{places, root};
 
 pub(crate) fn new(arguments: &NewArguments, json: bool) -> Answer {
-    let base = places::canonical(&arguments.base)?;
+    let base = places::canonical(arguments.base.as_deref().unwrap_or(Path::new(".")))?;
     let choice = root::choose(arguments.root.as_deref(), &base)?;
     let context = Context::open()?;
     let new = NewNamed { name: arguments.name.clone(), choice };
@@ -32,63 +35,76 @@ pub(crate) fn new(arguments: &NewArguments, json: bool) -> Answer {
         environment::require_of_new((&context, core), &sandbox, &config)?;
         Ok(sandbox)
     })?;
+    tell_new(&sandbox, json)
+}
+
+pub(crate) fn tell_new(sandbox: &Sandbox, json: bool) -> Answer {
     if json {
-        show::print_json(&[("sandbox", show::to_json(&sandbox)?)]);
+        show::print_json(&[("sandbox", show::to_json(sandbox)?)]);
     } else {
         println!("{}: a sandbox on {}", sandbox.name, sandbox.base.display());
     }
     show::done()
 }
 
+/// A sandbox in the list.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Listed {
+    #[serde(flatten)]
+    sandbox: Sandbox,
+    lifecycle: Lifecycle,
+    /// Whether it has no changes that were not committed.
+    clean: bool,
+}
+
 pub(crate) fn list(json: bool) -> Answer {
     let context = Context::open()?;
-    let sandboxes = context.store().sandboxes()?;
-    let lives: Vec<Lifecycle> = context.with_core(WhenBusy::Wait, |core| {
-        let lives = sandboxes.iter().map(|one| core.life_of(one).map(|life| life.lifecycle));
+    let listed: Vec<Listed> = context.with_core(WhenBusy::Wait, |core| {
         // One that is being removed meanwhile is gone.
         let gone =
             |error: &EngineError| matches!(error, EngineError::Store(StoreError::NoSandbox(_)));
-        lives
-            .map(|life| match life {
-                Err(error) if gone(&error) => Ok(Lifecycle::Destroyed),
-                life => Ok(life?),
-            })
-            .collect()
+        let look = |sandbox: Sandbox| {
+            let lifecycle = match core.life_of(&sandbox) {
+                Err(error) if gone(&error) => Lifecycle::Destroyed,
+                life => life?.lifecycle,
+            };
+            let clean = core.is_clean(&sandbox).unwrap_or_default();
+            Ok(Listed { sandbox, lifecycle, clean })
+        };
+        context.store().sandboxes()?.into_iter().map(look).collect()
     })?;
+    tell_list(&listed, json)
+}
+
+pub(crate) fn tell_list(listed: &[Listed], json: bool) -> Answer {
     if json {
-        let list: Result<Vec<Value>, Failure> =
-            sandboxes.iter().zip(&lives).map(|(one, life)| show::with_life(one, *life)).collect();
-        show::print_json(&[("sandboxes", list?.into())]);
+        show::print_json(&[("sandboxes", show::to_json(&listed)?)]);
         return show::done();
     }
-    let rows: Vec<Vec<String>> = context.with_core(WhenBusy::Wait, |core| {
-        sandboxes
-            .iter()
-            .zip(&lives)
-            .filter(|(_, life)| **life != Lifecycle::Destroyed)
-            .map(|(sandbox, life)| {
-                let clean = core.is_clean(sandbox).unwrap_or_default();
-                let status = match life {
-                    Lifecycle::Suspended => "suspended",
-                    _ if sandbox.guard.contained.is_some() => "contained",
-                    Lifecycle::Ready if clean => "clean",
-                    Lifecycle::Ready => "uncommitted",
-                    life => life.word(),
-                };
-                let place = match &sandbox.root {
-                    Root::Image { source, .. } => source.display().to_string(),
-                    _ => sandbox.base.display().to_string(),
-                };
-                Ok(vec![
-                    sandbox.name.to_string(),
-                    status.to_owned(),
-                    sandbox.root.word().to_owned(),
-                    place,
-                    sandbox.used.rfc3339(),
-                ])
-            })
-            .collect()
-    })?;
+    let rows: Vec<Vec<String>> = listed
+        .iter()
+        .filter(|listed| listed.lifecycle != Lifecycle::Destroyed)
+        .map(|Listed { sandbox, lifecycle, clean }| {
+            let status = match lifecycle {
+                Lifecycle::Suspended => "suspended",
+                _ if sandbox.guard.contained.is_some() => "contained",
+                Lifecycle::Ready if *clean => "clean",
+                Lifecycle::Ready => "uncommitted",
+                life => life.word(),
+            };
+            let place = match &sandbox.root {
+                Root::Image { source, .. } => source.display().to_string(),
+                _ => sandbox.base.display().to_string(),
+            };
+            vec![
+                sandbox.name.to_string(),
+                status.to_owned(),
+                sandbox.root.word().to_owned(),
+                place,
+                sandbox.used.rfc3339(),
+            ]
+        })
+        .collect();
     print_table(&["NAME", "STATUS", "ROOT", "BASE", "USED"], &rows, "there are no sandboxes");
     show::done()
 }
@@ -105,13 +121,14 @@ pub(crate) fn remove(arguments: &RemoveArguments, json: bool) -> Answer {
             _ => freed,
         })
     })?;
+    tell_removed(&sandbox.name, freed, json)
+}
+
+pub(crate) fn tell_removed(name: &SandboxName, freed: u64, json: bool) -> Answer {
     if json {
-        show::print_json(&[
-            ("sandbox", show::to_json(&sandbox.name)?),
-            ("freed_bytes", freed.into()),
-        ]);
+        show::print_json(&[("sandbox", show::to_json(name)?), ("freed_bytes", freed.into())]);
     } else {
-        println!("removed {} ({} freed)", sandbox.name, ByteSize(freed));
+        println!("removed {name} ({} freed)", ByteSize(freed));
     }
     show::done()
 }
@@ -121,10 +138,14 @@ pub(crate) fn fork(arguments: ForkArguments, json: bool) -> Answer {
     let source = context.sandbox(Some(&arguments.sandbox))?;
     let sandbox =
         context.with_core(WhenBusy::Wait, |core| Ok(core.fork(&source, arguments.name)?))?;
+    tell_fork(&source.name, &sandbox, json)
+}
+
+pub(crate) fn tell_fork(source: &SandboxName, sandbox: &Sandbox, json: bool) -> Answer {
     if json {
-        show::print_json(&[("sandbox", show::to_json(&sandbox)?)]);
+        show::print_json(&[("sandbox", show::to_json(sandbox)?)]);
     } else {
-        println!("{}: a copy of {}", sandbox.name, source.name);
+        println!("{}: a copy of {source}", sandbox.name);
     }
     show::done()
 }

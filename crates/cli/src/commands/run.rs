@@ -7,15 +7,20 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use ctrlz_config::{Capability, Config, Flags, Limit, Profile};
+use ctrlz_core::changeset::ChangeCounts;
+use ctrlz_core::id::OperationId;
 use ctrlz_core::limits::LimitKind;
-use ctrlz_core::operation::{Exit, Stopped};
+use ctrlz_core::monitor::Anomaly;
+use ctrlz_core::name::SandboxName;
+use ctrlz_core::operation::{CommandReport, Exit, Stopped};
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::store::Store;
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_engine::{RunReport, RunRequest, SandboxCore};
 use ctrlz_isolation::native::NativeDriver;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::emergency::Aftermath;
 use super::task::Task;
 use super::{
     archive, automatic, environment, gc, known_good, past, probe, setup, signing, unusual,
@@ -72,6 +77,10 @@ pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) 
 }
 
 pub(crate) fn exec(arguments: ExecArguments, isolation: NativeDriver, json: bool) -> Answer {
+    if arguments.confirmation.is_some() {
+        let message = "--confirmation is for what somebody approved at a service";
+        return Err(Failure::new(OWN_FAILURE, "usage", message).hint("here --yes approves it"));
+    }
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
     let sandbox = context.sandbox(Some(&arguments.sandbox))?;
     let here = places::working_folder()?;
@@ -139,47 +148,31 @@ fn carry_out(
     let result = archived.and_then(|()| Ok(core.run(sandbox, request)?));
     drop(output);
     let report = result?;
+    let mut ran = Ran::of(&report);
     if !json {
-        summarize(sandbox, &report, task.how.summary);
+        ran.summarize(sandbox, task.how.summary);
     }
     unusual::tell_trouble(report.unwatched.as_deref());
     let aftermath = known_good::after((context, core), sandbox, task.config, &report);
+    ran.contained |= aftermath.contained;
+    ran.emergency = show::to_json(&aftermath.recovered)?;
     if json {
-        print_json(sandbox, &report, &aftermath)?;
+        ran.print_json(&sandbox.name)?;
     }
     automatic::after(core, sandbox, task.config);
     gc::now_and_then(context, core, report.operation);
     signing::after(context, task.config);
-    // Who goes on after a commit must not go on when what is unusual was kept from it.
-    let is_held_back = report.contained || report.rolled_back.is_some();
-    if is_to_commit && is_held_back && report.command.exit.is_success() {
-        return Ok(REFUSED);
-    }
-    Ok(end_as(&report))
-}
-
-/// Ends as the command did: with its code, or by its signal.
-fn end_as(report: &RunReport) -> u8 {
-    if report.command.stopped == Some(Stopped::Limit(LimitKind::Timeout)) {
-        return TIMED_OUT;
-    }
-    match report.command.exit {
-        Exit::Code(code) => u8::try_from(code).unwrap_or(OWN_FAILURE),
-        Exit::Signal(signal) => {
-            if report.command.stopped.is_none() {
-                ctrlz_sys::signal::die_of(signal);
-            }
-            u8::try_from(128 + signal).unwrap_or(OWN_FAILURE)
-        }
-    }
+    // What came after it is told, and changes nothing about how it ended.
+    ran.contained = report.contained;
+    Ok(ran.end_as(is_to_commit))
 }
 
 /// With `--json`, standard output carries the object alone; the command's output goes to standard
 /// error.
-pub(super) struct Redirected(std::os::fd::OwnedFd);
+pub(crate) struct Redirected(std::os::fd::OwnedFd);
 
 impl Redirected {
-    pub(super) fn begin() -> Result<Self, Failure> {
+    pub(crate) fn begin() -> Result<Self, Failure> {
         let failed = |error: rustix::io::Errno| Failure::caused(OWN_FAILURE, "output", &error);
         let saved = rustix::io::fcntl_dupfd_cloexec(rustix::stdio::stdout(), 3).map_err(failed)?;
         rustix::stdio::dup2_stdout(rustix::stdio::stderr()).map_err(failed)?;
@@ -193,38 +186,102 @@ impl Drop for Redirected {
     }
 }
 
-fn print_json(sandbox: &Sandbox, report: &RunReport, aftermath: &Aftermath) -> Result<(), Failure> {
-    let commit = report.commit.as_ref().map(
-        |commit| serde_json::json!({ "operation": commit.operation, "counts": commit.counts }),
-    );
-    show::print_json(&[
-        ("sandbox", show::to_json(&sandbox.name)?),
-        ("operation", show::to_json(&report.operation)?),
-        ("command", show::to_json(&report.command)?),
-        ("counts", show::to_json(&report.counts)?),
-        ("taken_back", show::to_json(&report.taken_back)?),
-        ("commit", show::to_json(&commit)?),
-        ("anomalies", unusual::to_json(&report.anomalies)?),
-        ("rolled_back", show::to_json(&report.rolled_back)?),
-        ("contained", (report.contained || aftermath.contained).into()),
-        ("emergency", show::to_json(&aftermath.recovered)?),
-    ]);
-    Ok(())
+/// A commit that followed a command.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct CommittedBy {
+    operation: OperationId,
+    counts: ChangeCounts,
 }
 
-fn summarize(sandbox: &Sandbox, report: &RunReport, when: SummaryWhen) {
-    let noteworthy = report.command.network_attempts > 0
-        || report.command.stopped.is_some()
-        || report.taken_back
-        || !report.anomalies.is_empty();
-    let show = match when {
-        SummaryWhen::Always => true,
-        SummaryWhen::Never => false,
-        SummaryWhen::Auto => std::io::stderr().is_terminal() || noteworthy,
-    };
-    if !show {
-        return;
+/// What came of a command.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Ran {
+    operation: OperationId,
+    command: CommandReport,
+    counts: ChangeCounts,
+    taken_back: bool,
+    commit: Option<CommittedBy>,
+    anomalies: Vec<Anomaly>,
+    rolled_back: Option<OperationId>,
+    contained: bool,
+    /// What an emergency after it did.
+    #[serde(default)]
+    emergency: Value,
+}
+
+impl Ran {
+    fn of(report: &RunReport) -> Self {
+        let commit = report.commit.as_ref();
+        Self {
+            operation: report.operation,
+            command: report.command.clone(),
+            counts: report.counts,
+            taken_back: report.taken_back,
+            commit: commit
+                .map(|done| CommittedBy { operation: done.operation, counts: done.counts }),
+            anomalies: report.anomalies.clone(),
+            rolled_back: report.rolled_back,
+            contained: report.contained,
+            emergency: Value::Null,
+        }
     }
+
+    /// Ends as the command did: with its code, or by its signal.
+    pub(crate) fn end_as(&self, is_to_commit: bool) -> u8 {
+        // Who goes on after a commit must not go on when what is unusual was kept from it.
+        let is_contained = self.contained && self.commit.is_none();
+        let is_held_back = is_contained || self.rolled_back.is_some();
+        if is_to_commit && is_held_back && self.command.exit.is_success() {
+            return REFUSED;
+        }
+        if self.command.stopped == Some(Stopped::Limit(LimitKind::Timeout)) {
+            return TIMED_OUT;
+        }
+        match self.command.exit {
+            Exit::Code(code) => u8::try_from(code).unwrap_or(OWN_FAILURE),
+            Exit::Signal(signal) => {
+                if self.command.stopped.is_none() {
+                    ctrlz_sys::signal::die_of(signal);
+                }
+                u8::try_from(128 + signal).unwrap_or(OWN_FAILURE)
+            }
+        }
+    }
+
+    pub(crate) fn print_json(&self, sandbox: &SandboxName) -> Result<(), Failure> {
+        show::print_json(&[
+            ("sandbox", show::to_json(sandbox)?),
+            ("operation", show::to_json(&self.operation)?),
+            ("command", show::to_json(&self.command)?),
+            ("counts", show::to_json(&self.counts)?),
+            ("taken_back", show::to_json(&self.taken_back)?),
+            ("commit", show::to_json(&self.commit)?),
+            ("anomalies", unusual::to_json(&self.anomalies)?),
+            ("rolled_back", show::to_json(&self.rolled_back)?),
+            ("contained", self.contained.into()),
+            ("emergency", self.emergency.clone()),
+        ]);
+        Ok(())
+    }
+
+    /// Tells it on standard error, when somebody sees it or something stood in its way.
+    pub(crate) fn summarize(&self, sandbox: &Sandbox, when: SummaryWhen) {
+        let noteworthy = self.command.network_attempts > 0
+            || self.command.stopped.is_some()
+            || self.taken_back
+            || !self.anomalies.is_empty();
+        let show = match when {
+            SummaryWhen::Always => true,
+            SummaryWhen::Never => false,
+            SummaryWhen::Auto => std::io::stderr().is_terminal() || noteworthy,
+        };
+        if show {
+            summary(self, sandbox);
+        }
+    }
+}
+
+fn summary(report: &Ran, sandbox: &Sandbox) {
     let style = Style::stderr();
     let name = if sandbox.folder.is_some() { String::new() } else { format!(" {}", sandbox.name) };
     let changes = counts_in_words(&report.counts);
@@ -254,7 +311,7 @@ fn summarize(sandbox: &Sandbox, report: &RunReport, when: SummaryWhen) {
         }
         None => {}
     }
-    unusual::summarize(sandbox, report, style);
+    unusual::summarize(sandbox, (&report.anomalies, report.contained), style);
     if report.command.network_attempts > 0 {
         let text = "  the network was off, and the command tried it; allow it with --net host";
         eprintln!("{}", style.yellow(text));

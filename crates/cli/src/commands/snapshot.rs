@@ -1,6 +1,7 @@
 //! `ctrlz snapshot` and `ctrlz snapshots`.
 
 use ctrlz_core::id::SnapshotId;
+use ctrlz_core::name::SandboxName;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope, Tag};
 use ctrlz_core::time::Timestamp;
@@ -33,15 +34,20 @@ pub(crate) fn snapshot(arguments: SnapshotArguments, json: bool) -> Answer {
         gc::now_and_then(&context, core, snapshot.operation);
         Ok(snapshot)
     })?;
+    tell(&sandbox.name, &snapshot, json)
+}
+
+pub(crate) fn tell(sandbox: &SandboxName, snapshot: &Snapshot, json: bool) -> Answer {
     if json {
-        show::print_json(&[("snapshot", show::to_json(&snapshot)?)]);
+        show::print_json(&[("snapshot", show::to_json(snapshot)?)]);
     } else {
-        println!("{} of {}", snapshot.id, sandbox.name);
+        println!("{} of {sandbox}", snapshot.id);
     }
     show::done()
 }
 
-fn tag(id: SnapshotId, changes: &[TagChange], json: bool) -> Answer {
+/// The tags to put on, and those to take off.
+pub(crate) fn sorted(changes: &[TagChange]) -> (Vec<Tag>, Vec<Tag>) {
     let (mut add, mut remove) = (Vec::new(), Vec::new());
     for change in changes {
         match change {
@@ -49,12 +55,20 @@ fn tag(id: SnapshotId, changes: &[TagChange], json: bool) -> Answer {
             TagChange::Remove(tag) => remove.push(tag.clone()),
         }
     }
+    (add, remove)
+}
+
+fn tag(id: SnapshotId, changes: &[TagChange], json: bool) -> Answer {
+    let (add, remove) = sorted(changes);
     let context = Context::open()?;
-    let snapshot = context.store().tag_snapshot(id, &add, &remove)?;
+    tell_tags(&context.store().tag_snapshot(id, &add, &remove)?, json)
+}
+
+pub(crate) fn tell_tags(snapshot: &Snapshot, json: bool) -> Answer {
     if json {
-        show::print_json(&[("snapshot", show::to_json(&snapshot)?)]);
+        show::print_json(&[("snapshot", show::to_json(snapshot)?)]);
     } else {
-        println!("{}: {}", snapshot.id, words(&snapshot));
+        println!("{}: {}", snapshot.id, words(snapshot));
     }
     show::done()
 }
@@ -62,6 +76,10 @@ fn tag(id: SnapshotId, changes: &[TagChange], json: bool) -> Answer {
 fn remove(id: SnapshotId, force: bool, json: bool) -> Answer {
     let context = Context::open()?;
     let freed = context.with_core(WhenBusy::Wait, |core| Ok(core.remove_snapshot(id, force)?))?;
+    tell_removed(id, freed, json)
+}
+
+pub(crate) fn tell_removed(id: SnapshotId, freed: u64, json: bool) -> Answer {
     if json {
         show::print_json(&[("snapshot", show::to_json(&id)?), ("freed_bytes", freed.into())]);
     } else {
@@ -73,7 +91,15 @@ fn remove(id: SnapshotId, force: bool, json: bool) -> Answer {
 pub(crate) fn list(arguments: &SnapshotsArguments, json: bool) -> Answer {
     let context = Context::open()?;
     let sandbox = context.sandbox(arguments.sandbox.sandbox.as_ref())?;
-    let mut snapshots = context.store().snapshots(sandbox.id)?;
+    tell_list(context.store().snapshots(sandbox.id)?, arguments, json)
+}
+
+/// Tells of those that are asked for.
+pub(crate) fn tell_list(
+    mut snapshots: Vec<Snapshot>,
+    arguments: &SnapshotsArguments,
+    json: bool,
+) -> Answer {
     let wanted = Wanted::of(arguments)?;
     snapshots.retain(|snapshot| wanted.is(snapshot));
     if json {

@@ -32,7 +32,7 @@ pub(crate) fn redo(arguments: &RedoArguments, json: bool) -> Answer {
     tell(&sandbox, &report, "redone", json)
 }
 
-fn tell(sandbox: &Sandbox, report: &UndoReport, word: &str, json: bool) -> Answer {
+pub(crate) fn tell(sandbox: &Sandbox, report: &UndoReport, word: &str, json: bool) -> Answer {
     if json {
         show::print_json(&[
             ("sandbox", show::to_json(&sandbox.name)?),

@@ -2,7 +2,6 @@
 
 use ctrlz_core::monitor::Anomaly;
 use ctrlz_core::sandbox::Sandbox;
-use ctrlz_engine::RunReport;
 use serde_json::Value;
 
 use crate::failure::Failure;
@@ -21,11 +20,15 @@ pub(super) fn to_json(anomalies: &[Anomaly]) -> Result<Value, Failure> {
 }
 
 /// The lines below a command's summary.
-pub(super) fn summarize(sandbox: &Sandbox, report: &RunReport, style: Style) {
-    for anomaly in &report.anomalies {
+pub(super) fn summarize(
+    sandbox: &Sandbox,
+    (anomalies, contained): (&[Anomaly], bool),
+    style: Style,
+) {
+    for anomaly in anomalies {
         eprintln!("{}", style.yellow(&format!("  unusual: {anomaly}")));
     }
-    if report.contained {
+    if contained {
         let name = &sandbox.name;
         let text = format!(
             "  contained: nothing runs in it with a network until `ctrlz release {name}`, and \
@@ -36,7 +39,7 @@ pub(super) fn summarize(sandbox: &Sandbox, report: &RunReport, style: Style) {
 }
 
 /// Tells what went wrong with watching a command, which did it no harm.
-pub(super) fn tell_trouble(trouble: Option<&str>) {
+pub(crate) fn tell_trouble(trouble: Option<&str>) {
     if let Some(trouble) = trouble {
         eprintln!("ctrlz: not all that the command used was noted: {}", plain(trouble));
         eprintln!("  hint: the command and its changes are not affected; see docs/monitoring.md");

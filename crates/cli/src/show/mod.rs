@@ -15,17 +15,15 @@ pub(crate) use changes::{counts_in_words, print_tree};
 pub(crate) use effects::print_effects;
 pub(crate) use excerpt::print_excerpts;
 pub(crate) use outline::Read;
-pub(crate) use patch::{print_patch, print_text_diff};
+pub(crate) use patch::{patch_text, print_painted, print_patch, print_text_diff};
 pub(crate) use plain::plain;
 pub(crate) use style::Style;
 pub(crate) use table::{columns, print_table};
-pub(crate) use verdict::{print_conclusion, print_verdict, rules, verdict_fields};
+pub(crate) use verdict::{ToldVerdict, print_conclusion, print_verdict, rules, verdict_fields};
 pub(crate) use visible::visible;
 
 use std::path::Path;
 
-use ctrlz_core::lifecycle::Lifecycle;
-use ctrlz_core::sandbox::Sandbox;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -60,15 +58,6 @@ pub(crate) fn to_json(value: &impl Serialize) -> Result<Value, Failure> {
 pub(crate) fn path_to_json(path: &Path) -> Result<Value, Failure> {
     ctrlz_core::path::host::serialize(path, serde_json::value::Serializer)
         .map_err(|error| Failure::caused(OWN_FAILURE, "json", &error))
-}
-
-/// A sandbox as JSON, with the state that it is seen to be in.
-pub(crate) fn with_life(sandbox: &Sandbox, lifecycle: Lifecycle) -> Result<Value, Failure> {
-    let mut value = to_json(sandbox)?;
-    if let Value::Object(fields) = &mut value {
-        fields.insert("lifecycle".to_owned(), to_json(&lifecycle)?);
-    }
-    Ok(value)
 }
 
 /// Success.

@@ -13,18 +13,53 @@ const LARGEST: u64 = 4 << 20;
 
 /// Prints a unified diff of every changed file that is text.
 pub(crate) fn print_patch(changeset: &Changeset, style: Style) {
-    for change in &changeset.changes {
-        let is_file =
-            |m: &Option<Metadata>| m.as_ref().is_some_and(|m| m.file_type == FileType::File);
-        if change.kind != ChangeKind::MetadataChanged
-            && (is_file(&change.before) || is_file(&change.after))
-        {
-            print_one(change, style);
+    patches(changeset).for_each(|patch| print_painted(&patch, style));
+}
+
+/// The same as text, without colours; nothing when it has more than `most` bytes.
+pub(crate) fn patch_text(changeset: &Changeset, most: usize) -> Option<String> {
+    let mut text = String::new();
+    for patch in patches(changeset) {
+        text.push_str(&patch);
+        if text.len() > most {
+            return None;
         }
+    }
+    Some(text)
+}
+
+/// Prints a patch that is there as text.
+pub(crate) fn print_painted(patch: &str, style: Style) {
+    for line in patch.lines() {
+        let painted = match line.as_bytes().first() {
+            Some(b'+') => style.green(line),
+            Some(b'-') => style.red(line),
+            Some(b'@') => style.dim(line),
+            Some(b' ' | b'\\') | None => line.to_owned(),
+            Some(_) => style.bold(line),
+        };
+        println!("{painted}");
     }
 }
 
-fn print_one(change: &Change, style: Style) {
+/// Prints a unified diff of one file of text, which is new where there is no old one.
+pub(crate) fn print_text_diff(path: &str, old: Option<&str>, new: &str, style: Style) {
+    let path = plain(path);
+    let before = if old.is_some() { path.as_str() } else { "/dev/null" };
+    print_painted(&unified(old.unwrap_or_default(), new, (before, &path)), style);
+}
+
+/// What changed in each file, a line without a sign before it for what cannot be compared.
+fn patches(changeset: &Changeset) -> impl Iterator<Item = String> {
+    let is_file = |m: &Option<Metadata>| m.as_ref().is_some_and(|m| m.file_type == FileType::File);
+    let with_contents = changeset.changes.iter().filter(move |change| {
+        change.kind != ChangeKind::MetadataChanged
+            && (is_file(&change.before) || is_file(&change.after))
+    });
+    with_contents.map(one)
+}
+
+fn one(change: &Change) -> String {
     let too_large = [&change.before, &change.after]
         .into_iter()
         .flatten()
@@ -33,36 +68,19 @@ fn print_one(change: &Change, style: Style) {
     let new = content(change.new_content.as_deref(), too_large);
     let path = plain(&change.path.to_string());
     let (Some(old), Some(new)) = (old, new) else {
-        println!("{}", style.bold(&format!("{path}: not text, or larger than 4 MiB")));
-        return;
+        return format!("{path}: not text, or larger than 4 MiB\n");
     };
     let (a, b) = match change.kind {
         ChangeKind::Added => ("/dev/null".to_owned(), format!("b/{path}")),
         ChangeKind::Deleted => (format!("a/{path}"), "/dev/null".to_owned()),
         _ => (format!("a/{path}"), format!("b/{path}")),
     };
-    print_unified(&old, &new, (&a, &b), style);
+    unified(&old, &new, (&a, &b))
 }
 
-/// Prints a unified diff of one file of text, which is new where there is no old one.
-pub(crate) fn print_text_diff(path: &str, old: Option<&str>, new: &str, style: Style) {
-    let path = plain(path);
-    let before = if old.is_some() { path.as_str() } else { "/dev/null" };
-    print_unified(old.unwrap_or_default(), new, (before, &path), style);
-}
-
-fn print_unified(old: &str, new: &str, (a, b): (&str, &str), style: Style) {
+fn unified(old: &str, new: &str, (a, b): (&str, &str)) -> String {
     let diff = TextDiff::from_lines(old, new);
-    let unified = diff.unified_diff().context_radius(3).header(a, b).to_string();
-    for line in unified.lines() {
-        let painted = match line.as_bytes().first() {
-            Some(b'+') => style.green(line),
-            Some(b'-') => style.red(line),
-            Some(b'@') => style.dim(line),
-            _ => line.to_owned(),
-        };
-        println!("{painted}");
-    }
+    diff.unified_diff().context_radius(3).header(a, b).to_string()
 }
 
 /// The text of a file, empty without one; `None` when it is not text or cannot be read.

@@ -1,11 +1,12 @@
 //! A verdict, for people in a few lines and for programs in whole.
 
-use ctrlz_core::verdict::Risk;
-use ctrlz_policy::{Coverage, Finding, Verdict, redact};
+use ctrlz_core::verdict::{Decision, Risk};
+use ctrlz_policy::{Finding, Verdict, redact};
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::{Style, to_json, visible};
-use crate::failure::Failure;
+use crate::failure::{Failure, OWN_FAILURE};
 
 /// The rules that matched, the gravest first, each once.
 pub(crate) fn rules(verdict: &Verdict) -> Vec<&str> {
@@ -44,29 +45,80 @@ fn without_secrets(value: Value) -> Value {
     }
 }
 
-/// A paragraph for each finding, and a line that says what follows.
-pub(crate) fn print_verdict(verdict: &Verdict, style: Style) {
-    for finding in &verdict.findings {
-        let subject = shown_subject(finding);
-        let about = if subject.is_empty() { String::new() } else { format!(" ({subject})") };
-        let risk = in_colour(finding.risk, finding.risk.name(), style);
-        println!("{risk}: {}{about}", finding.reason);
-        println!("  {}", style.dim(&format!("[{}] instead: {}", finding.rule, finding.hint)));
+/// What people are told of a verdict.
+#[derive(Debug, Deserialize)]
+pub(crate) struct ToldVerdict {
+    risk: Risk,
+    pub(crate) decision: Decision,
+    score: u8,
+    findings: Vec<ToldFinding>,
+    coverage: ToldCoverage,
+}
+
+#[derive(Debug, Deserialize)]
+struct ToldFinding {
+    rule: String,
+    risk: Risk,
+    subject: String,
+    reason: String,
+    hint: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct ToldCoverage {
+    held: Vec<ToldCovered>,
+    beyond_undo: Vec<ToldCovered>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ToldCovered {
+    effect: String,
+    target: String,
+    reason: String,
+}
+
+impl ToldVerdict {
+    /// A paragraph for each finding, and a line that says what follows.
+    pub(crate) fn print(&self, style: Style) {
+        for finding in &self.findings {
+            let subject = visible(&redact(&finding.subject));
+            let about = if subject.is_empty() { String::new() } else { format!(" ({subject})") };
+            let risk = in_colour(finding.risk, finding.risk.name(), style);
+            println!("{risk}: {}{about}", finding.reason);
+            println!("  {}", style.dim(&format!("[{}] instead: {}", finding.rule, finding.hint)));
+        }
+        let ToldCoverage { held, beyond_undo } = &self.coverage;
+        for (word, list) in [("cannot be undone", beyond_undo), ("the sandbox holds it back", held)]
+        {
+            for ToldCovered { effect, target, reason } in list {
+                let about = if target.is_empty() { String::new() } else { format!(" ({target})") };
+                println!("{word}: {}", visible(&format!("{effect}{about}: {reason}")));
+            }
+        }
+        let Self { risk, decision, score, .. } = self;
+        let text = format!("risk {risk}, decision {decision}, score {score} of 100");
+        println!("{}", in_colour(*risk, &text, style));
     }
-    print_conclusion(verdict, style);
+}
+
+/// A paragraph for each finding, and a line that says what follows.
+pub(crate) fn print_verdict(verdict: &Verdict, style: Style) -> Result<(), Failure> {
+    told(verdict).map(|told| told.print(style))
 }
 
 /// `risk critical, decision block, score 92 of 100`
-pub(crate) fn print_conclusion(verdict: &Verdict, style: Style) {
-    let Verdict { risk, decision, score, .. } = verdict;
-    let Coverage { held, beyond_undo } = &verdict.coverage;
-    for (word, list) in [("cannot be undone", beyond_undo), ("the sandbox holds it back", held)] {
-        for one in list {
-            println!("{word}: {}", visible(&one.to_string()));
-        }
-    }
-    let text = format!("risk {risk}, decision {decision}, score {score} of 100");
-    println!("{}", in_colour(*risk, &text, style));
+pub(crate) fn print_conclusion(verdict: &Verdict, style: Style) -> Result<(), Failure> {
+    let told = told(verdict)?;
+    ToldVerdict { findings: Vec::new(), ..told }.print(style);
+    Ok(())
+}
+
+/// What a program is told of a verdict, people are told, too.
+fn told(verdict: &Verdict) -> Result<ToldVerdict, Failure> {
+    let fields = verdict_fields(verdict)?;
+    let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    serde_json::from_value(Value::Object(fields))
+        .map_err(|error| Failure::caused(OWN_FAILURE, "json", &error))
 }
 
 /// What a finding is about, fit for a terminal.

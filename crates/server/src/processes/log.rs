@@ -1,7 +1,9 @@
 //! What a command wrote, as far back as is kept.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
@@ -9,6 +11,9 @@ use tokio::sync::watch;
 /// How much is kept of one command's output. Of a longer one the beginning is dropped, and whoever
 /// reads learns how much.
 const MOST: usize = 1 << 20;
+
+/// How long a command waits for somebody to go on following its output.
+const UNHEARD: Duration = Duration::from_secs(60);
 
 /// Which stream something was written to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,15 +68,51 @@ pub(crate) struct Log {
     kept: Mutex<Kept>,
     /// How many bytes were written; nobody can add more once it is closed.
     end: watch::Sender<u64>,
+    /// Up to where it was told to those who follow it.
+    told: watch::Sender<u64>,
+    /// Whether who writes waits for those who follow, and for how long.
+    is_held: AtomicBool,
+    patience: Duration,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self { kept: Mutex::default(), end: watch::Sender::new(0) }
+        let (end, told) = (watch::Sender::new(0), watch::Sender::new(0));
+        let is_held = AtomicBool::new(false);
+        Self { kept: Mutex::default(), end, told, is_held, patience: UNHEARD }
     }
 }
 
 impl Log {
+    /// One for which a command waits that writes faster than it is followed, as at a pipe.
+    pub(crate) fn held(is_held: bool) -> Self {
+        Self { is_held: AtomicBool::new(is_held), ..Self::default() }
+    }
+
+    /// Notes up to where it was told.
+    pub(crate) fn note_told(&self, offset: u64) {
+        self.told.send_if_modified(|told| {
+            let is_more = offset > *told;
+            *told = (*told).max(offset);
+            is_more
+        });
+    }
+
+    /// Waits until there is room for what was not told yet. When nobody follows for a while, nothing is
+    /// held any more.
+    pub(crate) async fn room(&self) {
+        let mut told = self.told.subscribe();
+        while self.is_held.load(Ordering::Relaxed) {
+            let behind = self.kept().end.saturating_sub(*told.borrow_and_update());
+            if behind < MOST as u64 / 2 {
+                return;
+            }
+            if tokio::time::timeout(self.patience, told.changed()).await.is_err() {
+                self.is_held.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+
     fn kept(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -169,5 +210,20 @@ mod tests {
         assert_eq!(kept.iter().map(|piece| piece.bytes.len()).sum::<usize>(), MOST);
         assert_eq!(kept[0].offset, (40 << 16) - MOST as u64);
         assert!(!log.tail(Stream::Output, usize::MAX).1);
+    }
+
+    #[tokio::test]
+    async fn who_writes_waits_for_who_follows_unless_nobody_does() {
+        let log = Log { patience: Duration::from_millis(1), ..Log::held(true) };
+        let piece = Bytes::from(vec![b'x'; MOST / 2]);
+        log.room().await;
+        log.add(Stream::Output, piece.clone());
+        log.note_told(1);
+        log.room().await;
+        assert!(log.is_held.load(Ordering::Relaxed), "somebody follows");
+        log.add(Stream::Output, piece);
+        // Nobody follows any more.
+        log.room().await;
+        assert!(!log.is_held.load(Ordering::Relaxed));
     }
 }

@@ -92,6 +92,7 @@ async fn read(mut from: pipe::Receiver, stream: Stream, log: &Log) {
     // A pipe cannot fail otherwise than by ending; a terminal fails when the other side has.
     while let Ok(length @ 1..) = from.read(&mut piece).await {
         log.add(stream, Bytes::copy_from_slice(piece.get(..length).unwrap_or_default()));
+        log.room().await;
     }
 }
 

@@ -12,9 +12,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use ctrlz_core::store::LoggedEvent;
 use futures_util::{Stream, StreamExt as _};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use super::extract::Query;
 use super::views::Page;
@@ -39,11 +39,20 @@ pub(super) struct After {
     limit: Option<u32>,
 }
 
+/// Events, the oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct EventPage {
+    #[serde(flatten)]
+    page: Page<Value>,
+    /// The number of the newest event in the log.
+    last: i64,
+}
+
 /// The events, as CloudEvents 1.0. With `Accept: text/event-stream` they come as they happen, the
 /// event's id being its number.
 #[utoipa::path(get, path = "/v1/events", tag = "events", params(After),
     security(("token" = ["viewer"])),
-    responses((status = 200, body = Page<Object>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, body = EventPage), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn list(
     State(service): State<Arc<Service>>,
     Looking(caller): Looking,
@@ -67,6 +76,7 @@ pub(super) async fn list(
         let follower = follow(&service, &caller).await?;
         return Ok(stream((service, caller), follower, from).into_response());
     }
+    let last = head(&service, &caller).await?;
     let found = read(&service, &caller, from.unwrap_or(0), limit).await?;
     let next = (found.len() == limit as usize).then(|| found.last()).flatten();
     let next = next.map(|last| last.number.to_string());
@@ -74,7 +84,8 @@ pub(super) async fn list(
         serde_json::from_str::<Value>(&event.text)
             .map_err(|error| Problem::internal(format!("event {}: {error}", event.number)))
     });
-    Ok(Json(Page { items: items.collect::<Result<_, _>>()?, next }).into_response())
+    let items = items.collect::<Result<Vec<_>, _>>()?;
+    Ok(Json(EventPage { page: Page { items, next }, last }).into_response())
 }
 
 async fn read(

@@ -15,11 +15,11 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::extract::{Body, Path, parse};
-use super::views::Done;
+use super::views::{Done, Validation, to_json};
 use crate::auth::{Acting, Caller};
 use crate::metrics::Timing;
 use crate::problem::Problem;
-use crate::service::Service;
+use crate::service::{Service, on_core};
 
 /// Does something to the sandbox of that name, timed as an operation of that kind.
 async fn act(
@@ -60,15 +60,29 @@ pub(crate) struct Committing {
     /// `keep-both`, as `ctrlz commit --conflict` takes it.
     #[schema(value_type = String)]
     pub(crate) conflict: ConflictStrategy,
+    /// Tell what would be done, and do nothing.
+    pub(crate) dry_run: bool,
 }
 
-/// Commits, for whoever may act.
+/// Commits, for whoever may act; or tells what would be done.
 pub(crate) async fn commit_it(
     (service, caller): (&Arc<Service>, &Caller),
     name: String,
     committing: Committing,
 ) -> Result<Done, Problem> {
     let options = CommitOptions { paths: paths(&committing.paths)?, strategy: committing.conflict };
+    if committing.dry_run {
+        let plan = service.with(caller, move |session| {
+            let (sandbox, plan) = on_core(session, |core| {
+                let sandbox = core.store().sandbox_named(&name)?;
+                let plan = core.plan_commit(&sandbox, &options)?;
+                Ok((sandbox, plan))
+            })?;
+            let conflicts = Some(to_json(&plan.conflicts)?);
+            Ok(Done { conflicts, ..Done::dry_run(&sandbox, &plan.changeset)? })
+        });
+        return plan.await;
+    }
     act(service, caller, "commit", name, move |core, sandbox| {
         let done = core.commit(sandbox, &options)?;
         Ok(Done::of(sandbox, Some(done.operation), Some(&done.counts)))
@@ -186,9 +200,18 @@ pub(crate) struct Returning {
     /// Only these paths and what lies below them; everything, the state included, when it is empty.
     #[serde(default)]
     pub(crate) paths: Vec<String>,
+    /// Tell what would change, and do nothing.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
+    /// Read every file of the snapshot first, not only what tells of its layers.
+    #[serde(default)]
+    pub(crate) verify: bool,
+    /// Run the health checks of the configuration afterwards.
+    #[serde(default)]
+    pub(crate) check: bool,
 }
 
-/// Rolls back, for whoever may act.
+/// Rolls back, for whoever may act; or tells what would change.
 pub(crate) async fn rollback_it(
     (service, caller): (&Arc<Service>, &Caller),
     name: String,
@@ -199,13 +222,42 @@ pub(crate) async fn rollback_it(
         (None, Some(operation)) => RollbackTarget::Before(parse(operation)?),
         _ => return Err(Problem::bad_request("a rollback has `snapshot` or `before`")),
     };
-    let options = RollbackOptions { paths: paths(&returning.paths)?, thorough: false };
-    act(service, caller, "rollback", name, move |core, sandbox| {
-        let done = core.rollback(sandbox, target, &options)?;
-        let left_behind = Some(done.left_behind.to_string());
-        Ok(Done { left_behind, ..Done::of(sandbox, Some(done.operation), done.counts.as_ref()) })
-    })
-    .await
+    let options = RollbackOptions { paths: paths(&returning.paths)?, thorough: returning.verify };
+    if returning.dry_run {
+        let plan = service.with(caller, move |session| {
+            let (sandbox, changeset) = on_core(session, |core| {
+                let sandbox = core.store().sandbox_named(&name)?;
+                let changeset = core.plan_rollback(&sandbox, target, &options)?;
+                Ok((sandbox, changeset))
+            })?;
+            Done::dry_run(&sandbox, &changeset)
+        });
+        return plan.await;
+    }
+    let timing = Timing::begin(service, "rollback");
+    let _alone = service.sandboxes.alone(&caller.tenant, &name).await;
+    let done = service.with(caller, move |session| {
+        let (sandbox, done) = on_core(session, |core| {
+            let sandbox = core.store().sandbox_named(&name)?;
+            let done = core.rollback(&sandbox, target, &options)?;
+            Ok((sandbox, done))
+        })?;
+        let checks = if returning.check { session.check_health(&sandbox)? } else { Vec::new() };
+        let validation = Validation {
+            validated: if returning.verify { "files" } else { "layers" },
+            intact: done.intact,
+            from_archive: done.mended,
+            checks: to_json(&checks)?,
+        };
+        Ok(Done {
+            left_behind: Some(done.left_behind.to_string()),
+            validation: Some(validation),
+            ..Done::of(&sandbox, Some(done.operation), done.counts.as_ref())
+        })
+    });
+    let done = done.await;
+    timing.end(done.is_ok());
+    done
 }
 
 /// Returns to a snapshot, or to the point before an operation. What is left behind is kept as a

@@ -7,6 +7,7 @@ pub(crate) mod confirmations;
 pub(crate) mod diff;
 mod events;
 mod extract;
+pub(crate) mod files;
 pub(crate) mod history;
 mod meta;
 pub(crate) mod operations;
@@ -42,6 +43,9 @@ pub(crate) const LARGEST: usize = 4 << 20;
 /// The largest value, and the largest piece of input.
 const LARGEST_VALUE: usize = 17 << 20;
 
+/// The header by which a client knows that it is answered by a service of ctrlz, and by which one.
+const VERSION: HeaderName = HeaderName::from_static("ctrlz-version");
+
 /// The calls with what documents them.
 pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
@@ -52,6 +56,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(sandboxes::resume))
         .routes(routes!(operations::list, operations::run))
         .routes(routes!(operations::get))
+        .routes(routes!(diff::of_operation))
         .routes(routes!(seed::execute))
         .routes(routes!(processes::list))
         .routes(routes!(processes::get))
@@ -68,6 +73,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(history::rollback))
         .routes(routes!(snapshots::list, snapshots::create))
         .routes(routes!(snapshots::get, snapshots::remove))
+        .routes(routes!(snapshots::tag))
         .routes(routes!(state::list))
         .routes(routes!(state::history))
         .routes(routes!(events::list))
@@ -96,6 +102,10 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
 fn with_values() -> OpenApiRouter<Arc<Service>> {
     OpenApiRouter::new()
         .routes(routes!(processes::input))
+        .routes(routes!(files::get, files::put, files::remove))
+        .routes(routes!(files::make_folder))
+        .routes(routes!(files::rename))
+        .routes(routes!(files::watch::watch))
         .routes(routes!(state::get, state::put, state::remove))
         .layer(DefaultBodyLimit::max(LARGEST_VALUE))
 }
@@ -144,6 +154,7 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     };
     service.metrics.request(&method, response.status().as_u16());
     let headers = response.headers_mut();
+    headers.insert(VERSION, HeaderValue::from_static(service.parts.version));
     if let Some(id) = id {
         headers.insert(HeaderName::from_static("x-request-id"), id);
     }

@@ -10,6 +10,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::Network;
+use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 use ctrlz_core::workspace::ConflictStrategy;
 use serde::Deserialize;
@@ -48,6 +49,9 @@ pub(crate) struct NewOperation {
     /// A terminal of that size for all three streams, as `GET /v1/processes/{process}/attach` uses it.
     /// Its input is open. `TERM` is `xterm-256color` unless `env` says another.
     pub(crate) terminal: Option<TerminalSize>,
+    /// Let the command wait, as at a pipe, while whoever follows its output is far behind; else the
+    /// beginning of what was not told yet is dropped. It goes on when nobody follows for a minute.
+    pub(crate) hold_output: bool,
     /// `none` or `host`; the configuration's when it is left out.
     #[schema(value_type = Option<String>)]
     pub(crate) network: Option<Network>,
@@ -55,9 +59,22 @@ pub(crate) struct NewOperation {
     pub(crate) timeout: Option<f64>,
     /// How many bytes of memory it may have.
     pub(crate) memory: Option<u64>,
+    /// How many processors it may have.
+    pub(crate) cpus: Option<f64>,
+    /// How many processes and threads.
+    pub(crate) pids: Option<u32>,
+    /// How many bytes it may add to the workspace.
+    pub(crate) disk: Option<u64>,
+    /// How many files each of its processes may have open.
+    pub(crate) open_files: Option<u64>,
+    /// How many bytes it may write to its streams, both together.
+    pub(crate) max_output: Option<u64>,
     /// Commit to the folder that the sandbox started from when it succeeds, and take its changes back
     /// when it fails.
     pub(crate) commit: bool,
+    /// With `commit`: what to do with files that somebody else changed meanwhile.
+    #[schema(value_type = String)]
+    pub(crate) conflict: ConflictStrategy,
     /// Take its changes back when it fails.
     pub(crate) take_back: bool,
     /// Keep a named snapshot of the point before it.
@@ -102,9 +119,17 @@ impl NewOperation {
                 .map(Span)
                 .ok_or_else(|| Problem::bad_request("`timeout` must be seconds, more than 0"))
         });
-        let memory = self.memory.map(ctrlz_core::size::ByteSize);
-        if memory.is_some_and(|memory| memory.0 == 0) {
-            return Err(Problem::bad_request("`memory` must be bytes, more than 0"));
+        let size = |name: &str, bytes: Option<u64>| match bytes {
+            Some(0) => Err(Problem::bad_request(format!("`{name}` must be bytes, more than 0"))),
+            bytes => Ok(bytes.map(ByteSize)),
+        };
+        let memory = size("memory", self.memory)?;
+        let (disk, max_output) = (size("disk", self.disk)?, size("max_output", self.max_output)?);
+        if self.cpus.is_some_and(|cpus| !(cpus.is_finite() && cpus > 0.0)) {
+            return Err(Problem::bad_request("`cpus` must be a number above 0"));
+        }
+        if self.pids == Some(0) || self.open_files.is_some_and(|files| files < 8) {
+            return Err(Problem::bad_request("`pids` must be 1 or more, `open_files` 8 or more"));
         }
         let mut env = self.env;
         if self.terminal.is_some() {
@@ -126,15 +151,21 @@ impl NewOperation {
             network: self.network,
             timeout: timeout.transpose()?,
             memory,
+            cpus: self.cpus,
+            pids: self.pids,
+            disk,
+            open_files: self.open_files,
+            max_output,
             most_memory: None,
             most_disk: None,
-            commit: self.commit.then(ConflictStrategy::default),
+            commit: self.commit.then_some(self.conflict),
             take_back: self.take_back,
             snapshot: self.snapshot,
             input,
             terminal: self.terminal,
         };
-        Ok(Ask { sandbox, command, confirmation: self.confirmation })
+        let (confirmation, hold_output) = (self.confirmation, self.hold_output);
+        Ok(Ask { sandbox, command, confirmation, hold_output })
     }
 }
 

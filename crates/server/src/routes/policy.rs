@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::extract::Body;
 use crate::auth::{Caller, Looking};
+use crate::port::Asked;
 use crate::problem::Problem;
 use crate::service::{Service, on_core};
 
@@ -17,8 +18,10 @@ use crate::service::{Service, on_core};
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Question {
-    /// A text for a shell.
-    pub(crate) command: String,
+    /// A text for a shell; or `argv`.
+    pub(crate) command: Option<String>,
+    /// A program and its arguments, which no shell reads.
+    pub(crate) argv: Option<Vec<String>>,
     /// The name of the sandbox in which it would run.
     pub(crate) sandbox: Option<String>,
 }
@@ -28,12 +31,17 @@ pub(crate) async fn verdict_on(
     (service, caller): (&Arc<Service>, &Caller),
     question: Question,
 ) -> Result<Value, Problem> {
+    let asked = match (question.command, question.argv) {
+        (Some(text), None) => Asked::Text(text),
+        (None, Some(words)) if !words.is_empty() => Asked::Words(words),
+        _ => return Err(Problem::bad_request("a question has `command` or `argv`")),
+    };
     let verdict = service.with(caller, move |session| {
         let sandbox = match &question.sandbox {
             None => None,
             Some(name) => Some(on_core(session, |core| Ok(core.store().sandbox_named(name)?))?),
         };
-        session.check(sandbox.as_ref(), &question.command)
+        session.check(sandbox.as_ref(), &asked)
     });
     verdict.await
 }

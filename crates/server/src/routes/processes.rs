@@ -164,6 +164,7 @@ pub(super) fn stream(
         loop {
             if let Some(piece) = pieces.next() {
                 offset = piece.offset + piece.bytes.len() as u64;
+                process.log.note_told(offset);
                 let event = piece_event(&piece, offset);
                 let state = (process, (written, ended), offset, pieces, is_over);
                 return Some((Ok(event), (who, state)));

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use ctrlz_core::lifecycle::Lifecycle;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
-use ctrlz_engine::EngineError;
+use ctrlz_engine::{EngineError, Moved};
 use serde::{Deserialize, Serialize};
 use tokio::sync::MutexGuard;
 use utoipa::{IntoParams, ToSchema};
@@ -56,12 +56,15 @@ impl Paging {
     }
 }
 
-/// A page of a tenant's sandboxes, by name, each with the state of its life, and where the next one
-/// begins; for whoever may look.
+/// A sandbox, the state of its life, and whether it is clean.
+type Looked = (Sandbox, (Lifecycle, bool));
+
+/// A page of a tenant's sandboxes, by name, each with the state of its life and whether it is clean, and where
+/// the next one begins; for whoever may look.
 pub(crate) async fn page_of(
     (service, caller): (&Arc<Service>, &Caller),
     paging: Paging,
-) -> Result<(Vec<(Sandbox, Lifecycle)>, Option<String>), Problem> {
+) -> Result<(Vec<Looked>, Option<String>), Problem> {
     let limit = paging.limit()?;
     let found = service.with_core(caller, move |core| {
         let mut all = core.store().sandboxes()?;
@@ -71,7 +74,7 @@ pub(crate) async fn page_of(
         all.truncate(limit);
         let next = all.last().filter(|_| more).map(|last| last.name.to_string());
         let living = all.into_iter().map(|one| {
-            let life = core.life_of(&one)?.lifecycle;
+            let life = LivingSandbox::look(core, &one)?;
             Ok((one, life))
         });
         Ok((living.collect::<Result<Vec<_>, EngineError>>()?, next))
@@ -89,7 +92,7 @@ pub(super) async fn list(
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<LivingSandbox>>, Problem> {
     let (all, next) = page_of((&service, &caller), paging).await?;
-    let items = all.iter().map(|(one, life)| LivingSandbox::of(one, *life));
+    let items = all.into_iter().map(|(one, life)| LivingSandbox::of(&one, life));
     Ok(Json(Page { items: items.collect::<Result<_, _>>()?, next }))
 }
 
@@ -185,7 +188,7 @@ pub(super) async fn get(
 ) -> Result<Json<LivingSandbox>, Problem> {
     let found = service.with_core(&caller, move |core| {
         let found = core.store().sandbox_named(&name)?;
-        let life = core.life_of(&found)?.lifecycle;
+        let life = LivingSandbox::look(core, &found)?;
         Ok((found, life))
     });
     let (found, life) = found.await?;
@@ -284,24 +287,43 @@ pub(super) struct LifeChanged {
     to: Lifecycle,
     /// Process 1 of what was frozen, or goes on.
     process: Option<u32>,
+    /// How it was frozen.
+    by: Option<String>,
+    /// Whether something that a crash had left was finished or taken back.
+    recovered: bool,
+}
+
+impl LifeChanged {
+    fn of(sandbox: String, moved: Moved) -> Json<Self> {
+        let Moved { from, to, process, by, recovered } = moved;
+        Json(Self { sandbox, from, to, process, by, recovered })
+    }
+}
+
+/// How to suspend.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Suspending {
+    /// Why, for those who meet it later.
+    reason: Option<String>,
 }
 
 /// Freezes a sandbox: what runs in it stops, and nothing new begins.
 #[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/suspend", tag = "sandboxes",
-    params(("sandbox" = String, Path, description = "its name")),
+    params(("sandbox" = String, Path, description = "its name"), Suspending),
     security(("token" = ["operator"])),
     responses((status = 200, body = LifeChanged), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn suspend(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
     Path(name): Path<String>,
+    Query(suspending): Query<Suspending>,
 ) -> Result<Json<LifeChanged>, Problem> {
     let sandbox = name.clone();
-    let moved = service.with_core(&caller, move |core| {
-        core.suspend(&core.store().sandbox_named(&name)?, "asked for over the network")
-    });
-    let moved = moved.await?;
-    Ok(Json(LifeChanged { sandbox, from: moved.from, to: moved.to, process: moved.process }))
+    let reason = suspending.reason.unwrap_or_else(|| "asked for over the network".to_owned());
+    let moved = service
+        .with_core(&caller, move |core| core.suspend(&core.store().sandbox_named(&name)?, &reason));
+    Ok(LifeChanged::of(sandbox, moved.await?))
 }
 
 /// Lets a suspended sandbox go on.
@@ -318,5 +340,5 @@ pub(super) async fn resume(
     let moved = service
         .with_core(&caller, move |core| core.resume(&core.store().sandbox_named(&name)?))
         .await?;
-    Ok(Json(LifeChanged { sandbox, from: moved.from, to: moved.to, process: moved.process }))
+    Ok(LifeChanged::of(sandbox, moved))
 }

@@ -72,7 +72,7 @@ pub(super) async fn execute(
         ..Command::default()
     };
     let sandbox = sandbox_id.clone();
-    let ask = Ask { sandbox: sandbox_id, command, confirmation };
+    let ask = Ask { sandbox: sandbox_id, command, confirmation, hold_output: false };
     let process = start(&service, &caller, ask).await?;
     let result = match &*process.wait().await {
         Ok(result) => result.clone(),

@@ -132,6 +132,36 @@ pub(super) async fn get(
     Ok(Json(SnapshotView::of(&found)?))
 }
 
+/// Tags to put on a snapshot and to take off.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tagging {
+    /// To put on.
+    add: Vec<String>,
+    /// To take off.
+    remove: Vec<String>,
+}
+
+/// Changes the tags of a snapshot.
+#[utoipa::path(post, path = "/v1/snapshots/{snapshot}/tags", tag = "snapshots",
+    params(("snapshot" = String, Path, description = "its id")), request_body = Tagging,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = SnapshotView), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn tag(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(id): Path<String>,
+    Body(tagging): Body<Tagging>,
+) -> Result<Json<SnapshotView>, Problem> {
+    let id: SnapshotId = parse(&id)?;
+    let tags =
+        |words: &[String]| words.iter().map(|tag| parse(tag)).collect::<Result<Vec<Tag>, _>>();
+    let (add, remove) = (tags(&tagging.add)?, tags(&tagging.remove)?);
+    let tagged =
+        service.with_core(&caller, move |core| Ok(core.store().tag_snapshot(id, &add, &remove)?));
+    Ok(Json(SnapshotView::of(&tagged.await?)?))
+}
+
 /// How to remove a snapshot.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]

@@ -1,11 +1,12 @@
 //! What calls answer: the objects of docs/json.md.
 
-use ctrlz_core::changeset::ChangeCounts;
+use ctrlz_core::changeset::{ChangeCounts, Changeset};
 use ctrlz_core::id::OperationId;
 use ctrlz_core::lifecycle::Lifecycle;
 use ctrlz_core::operation::Operation;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::Snapshot;
+use ctrlz_engine::{EngineError, SandboxCore};
 use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
@@ -93,11 +94,24 @@ pub(crate) struct LivingSandbox {
     /// `init`, `ready`, `running`, `suspended`, `resumed` or `failed`.
     #[schema(value_type = String)]
     lifecycle: Lifecycle,
+    /// Whether it has no changes that were not committed.
+    clean: bool,
 }
 
 impl LivingSandbox {
-    pub(crate) fn of(sandbox: &Sandbox, lifecycle: Lifecycle) -> Result<Self, Problem> {
-        Ok(Self { sandbox: SandboxView::of(sandbox)?, lifecycle })
+    /// What is seen of it now.
+    pub(crate) fn look(
+        core: &SandboxCore<'_>,
+        sandbox: &Sandbox,
+    ) -> Result<(Lifecycle, bool), EngineError> {
+        Ok((core.life_of(sandbox)?.lifecycle, core.is_clean(sandbox).unwrap_or_default()))
+    }
+
+    pub(crate) fn of(
+        sandbox: &Sandbox,
+        (lifecycle, clean): (Lifecycle, bool),
+    ) -> Result<Self, Problem> {
+        Ok(Self { sandbox: SandboxView::of(sandbox)?, lifecycle, clean })
     }
 }
 
@@ -187,11 +201,48 @@ pub(crate) struct Done {
     /// The snapshot that holds what it left behind.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) left_behind: Option<String>,
-    /// What changed.
+    /// What changed, or with `dry_run` would.
     pub(crate) counts: Option<Counts>,
+    /// That nothing was done.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) dry_run: bool,
+    /// What would change, by path.
+    #[schema(value_type = Option<Vec<Object>>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) changes: Option<Value>,
+    /// What somebody else changed, and so would not be committed.
+    #[schema(value_type = Option<Vec<Object>>)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) conflicts: Option<Value>,
+    /// What a rollback looked at.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub(crate) validation: Option<Validation>,
+}
+
+/// What a rollback looked at, before and afterwards.
+#[derive(Debug, Serialize, ToSchema, JsonSchema)]
+pub(crate) struct Validation {
+    /// `layers`, or `files` when every file was read.
+    pub(crate) validated: &'static str,
+    /// Whether what the sandbox stands on now is whole.
+    pub(crate) intact: bool,
+    /// What was missing or damaged, and came from an archive.
+    pub(crate) from_archive: Vec<String>,
+    /// What the health checks said, when they were asked for.
+    #[schema(value_type = Vec<Object>)]
+    pub(crate) checks: Value,
 }
 
 impl Done {
+    /// What an operation on a sandbox would change.
+    pub(crate) fn dry_run(sandbox: &Sandbox, changeset: &Changeset) -> Result<Self, Problem> {
+        Ok(Self {
+            dry_run: true,
+            changes: Some(to_json(&changeset.changes)?),
+            ..Self::of(sandbox, None, Some(&changeset.counts()))
+        })
+    }
+
     /// What an operation on a sandbox changed.
     pub(crate) fn of(
         sandbox: &Sandbox,
@@ -204,6 +255,10 @@ impl Done {
             target: None,
             left_behind: None,
             counts: counts.map(Counts::of),
+            dry_run: false,
+            changes: None,
+            conflicts: None,
+            validation: None,
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod base;
 pub mod changes;
 pub mod commit;
 pub mod conflict;
+pub mod edits;
 mod fixture;
 pub mod kinds;
 pub mod mending;
@@ -76,6 +77,10 @@ macro_rules! workspace_contract_tests {
             sealing::a_head_says_where_it_writes
             sealing::only_a_commit_touches_the_live_base
             sealing::a_foreign_tree_is_refused
+            edits::an_edit_leaves_what_a_command_would_have_left
+            edits::a_written_file_keeps_what_is_its_own
+            edits::an_edit_that_fails_leaves_nothing
+            edits::a_look_shows_what_a_mount_shows
             changes::every_kind_of_change_is_reported
             changes::changes_lie_between_any_two_trees
             changes::a_change_tells_before_and_after

@@ -10,14 +10,15 @@ use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::{
-    CommitPlan, CommitRequest, Committed, ConflictStrategy, Head, RecoveredCommit, Sealed,
-    WithoutError, WorkspaceCapabilities, WorkspaceDriver, WorkspaceError,
+    CommitPlan, CommitRequest, Committed, ConflictStrategy, Edit, Head, RecoveredCommit, Sealed,
+    TreeView, WithoutError, WorkspaceCapabilities, WorkspaceDriver, WorkspaceError,
 };
 use rustix::fs::FlockOperation;
 
 use super::store::Store;
 use super::tree::{CopyTree, DRIVER};
 use super::{arrival, collect, commit, head, mend, origin, paths, revert, verify};
+use crate::edit::Editor;
 use crate::kept::newest_commit;
 use crate::node::failed;
 
@@ -83,6 +84,17 @@ impl WorkspaceDriver for CopyDriver {
     fn begin(&self, sandbox: SandboxId, tree: &Tree) -> Result<Head, WorkspaceError> {
         self.announce()?;
         head::begin(&self.store, sandbox, tree)
+    }
+
+    fn view(&self, tree: &Tree) -> Result<Box<dyn TreeView>, WorkspaceError> {
+        let tree = CopyTree::parse(tree)?;
+        let copy = self.store.load_tree(&tree)?;
+        Ok(Box::new(self.store.view_of(&tree.base, copy.as_ref())?))
+    }
+
+    fn edit(&self, head: &Head, edits: &[Edit]) -> Result<(), WorkspaceError> {
+        let staging = self.store.head(head.sandbox).join("edit");
+        Editor { root: &head.written, below: None, staging }.apply(edits)
     }
 
     fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {

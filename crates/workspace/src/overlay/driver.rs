@@ -12,8 +12,8 @@ use ctrlz_core::id::{OperationId, SandboxId};
 use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::{
-    CommitPlan, CommitRequest, Committed, ConflictStrategy, Head, RecoveredCommit, Sealed,
-    WithoutError, WorkspaceCapabilities, WorkspaceDriver, WorkspaceError,
+    CommitPlan, CommitRequest, Committed, ConflictStrategy, Edit, Head, RecoveredCommit, Sealed,
+    TreeView, WithoutError, WorkspaceCapabilities, WorkspaceDriver, WorkspaceError,
 };
 use rustix::fs::FlockOperation;
 
@@ -24,6 +24,7 @@ use super::{
     verify, without,
 };
 use crate::diff::changes;
+use crate::edit::Editor;
 use crate::kept::newest_commit;
 use crate::node::{failed, remove_tree};
 use crate::view::quick_version;
@@ -108,6 +109,17 @@ impl WorkspaceDriver for OverlayDriver {
 
     fn tidy(&self, sandbox: SandboxId) {
         head::tidy(&self.store, sandbox);
+    }
+
+    fn view(&self, tree: &Tree) -> Result<Box<dyn TreeView>, WorkspaceError> {
+        Ok(Box::new(self.store.view(&OverlayTree::parse(tree)?)?))
+    }
+
+    fn edit(&self, head: &Head, edits: &[Edit]) -> Result<(), WorkspaceError> {
+        let below = self.store.view(&OverlayTree::parse(&head.tree)?)?;
+        // What a crash leaves there goes with what the mounts leave there.
+        let staging = self.store.head(head.sandbox).join("work").join("edit");
+        Editor { root: &head.written, below: Some(&below), staging }.apply(edits)
     }
 
     fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {

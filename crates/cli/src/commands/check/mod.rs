@@ -54,9 +54,9 @@ pub(crate) fn check(arguments: &CheckArguments, json: bool) -> Answer {
         let (findings, effects) = (&verdict.findings, &verdict.effects);
         Read { text, findings, effects }.print(&kind.outline(text), style);
         print_effects(&verdict.effects, style);
-        print_conclusion(verdict, style);
+        print_conclusion(verdict, style)?;
     } else {
-        print_verdict(&judged.verdict, Style::stdout());
+        print_verdict(&judged.verdict, Style::stdout())?;
     }
     Ok(judging::exit_code(judged.verdict.decision))
 }

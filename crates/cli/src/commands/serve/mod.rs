@@ -12,7 +12,7 @@ mod session;
 mod systemd;
 mod telemetry;
 mod tls;
-mod token;
+pub(crate) mod token;
 mod upkeep;
 
 use std::path::{Path, PathBuf};

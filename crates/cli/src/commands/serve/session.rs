@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ctrlz_config::Config;
 use ctrlz_core::actor::Actor;
+use ctrlz_core::changeset::Changeset;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::{IsolationError, Network};
 use ctrlz_core::name::SandboxName;
@@ -17,9 +18,11 @@ use ctrlz_core::state_store::SealedValue;
 use ctrlz_core::tenancy::TenantName;
 use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::VerdictRecord;
-use ctrlz_engine::{BaseChoice, EngineError, NewNamed, RunReport, SandboxCore, StateChange};
+use ctrlz_engine::{
+    BaseChoice, EngineError, HealthResult, NewNamed, RunRequest, SandboxCore, StateChange,
+};
 use ctrlz_policy::{Validator, Verdict};
-use ctrlz_server::{Base, Command, Errand, Judged, Order, Problem, Session};
+use ctrlz_server::{Asked, Base, Command, Errand, Judged, Order, Problem, Ran, Session};
 use serde_json::Value;
 
 use super::pool::Lease;
@@ -27,10 +30,10 @@ use super::problem;
 use crate::arguments::CommandArguments;
 use crate::commands::run::configuration;
 use crate::commands::task::Task;
-use crate::commands::{approval, archive, automatic, gc, known_good, policy};
+use crate::commands::{approval, archive, automatic, gc, known_good, past, policy};
 use crate::context::WhenBusy;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
-use crate::{judging, root, show, state_key};
+use crate::{judging, root, secrets, show, state_key};
 
 /// Where the folders of sandboxes lie that start from nothing: beside the store, which is no place for
 /// what users write.
@@ -66,6 +69,9 @@ impl Desk<'_> {
         how.workdir.clone_from(&command.workdir);
         how.timeout = command.timeout;
         how.memory = command.memory;
+        (how.cpus, how.pids, how.open_files) = (command.cpus, command.pids, command.open_files);
+        (how.disk, how.max_output) = (command.disk, command.max_output);
+        how.conflict = command.commit.unwrap_or_default().into();
         (how.commit, how.no_commit) = (command.commit.is_some(), command.commit.is_none());
         (how.snapshot, how.no_snapshot) = (command.snapshot, false);
         let variable = |(name, value): &(OsString, OsString)| {
@@ -150,23 +156,28 @@ impl Desk<'_> {
         Task { argv, config, how, fresh: false, store: Some(&self.context) }
     }
 
-    fn run_(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<RunReport, Failure> {
+    fn run_(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<Ran, Failure> {
         let prepared = self.prepared(sandbox, order.command)?;
         let task = self.task(&prepared);
         let mut request = task.request(&self.context, sandbox, Some(order.verdict))?;
         request.streams = order.streams;
         request.take_back = order.command.take_back;
-        // The stores and workspaces of all, and not this tenant's alone.
-        request.hidden.extend([self.all.to_owned(), workspaces(self.all)]);
+        self.seclude(&mut request);
         let context = &self.context;
         self.core_(|core| {
             archive::before((context, core), sandbox, &request)?;
             let report = core.run_watched(sandbox, request, order.progress).map_err(of_workdir)?;
-            known_good::after((context, core), sandbox, &prepared.config, &report);
+            let aftermath = known_good::after((context, core), sandbox, &prepared.config, &report);
             automatic::after(core, sandbox, &prepared.config);
             gc::now_and_then(context, core, report.operation);
-            Ok(report)
+            let emergency = show::to_json(&aftermath.recovered)?;
+            Ok(Ran { report, contained: aftermath.contained, emergency })
         })
+    }
+
+    /// Hides the stores and workspaces of all, and not this tenant's alone.
+    fn seclude(&self, request: &mut RunRequest) {
+        request.hidden.extend([self.all.to_owned(), workspaces(self.all)]);
     }
 
     fn create_(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Problem> {
@@ -327,15 +338,39 @@ impl Desk<'_> {
         Ok(Some((entry, value)))
     }
 
-    fn check_(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Failure> {
+    fn check_health_(&self, sandbox: &Sandbox) -> Result<Vec<HealthResult>, Failure> {
+        own_files_alone(&sandbox.root)?;
+        let mut config = configuration(&CommandArguments::plain()?, &self.folder_of(sandbox))?;
+        if !self.tenant.is_owner() {
+            config.hidden.extend_from_slice(self.foreign);
+        }
+        let mut checks = known_good::checks(&self.context, sandbox, &config)?;
+        for check in &mut checks {
+            self.seclude(check);
+        }
+        self.core_(|core| known_good::run(core, sandbox, &checks))
+    }
+
+    fn check_(&self, sandbox: Option<&Sandbox>, asked: &Asked) -> Result<Value, Failure> {
         let folder = sandbox.map_or_else(|| PathBuf::from("/"), |sandbox| self.folder_of(sandbox));
         let config = configuration(&CommandArguments::plain()?, &folder)?;
         let context = match sandbox {
-            Some(one) => approval::context(&one.root, &one.base, one.mount_point(), &config),
+            Some(one) => ctrlz_policy::Context {
+                history: past::history(self.context.store(), one)?,
+                ..approval::context(&one.root, &one.base, one.mount_point(), &config)
+            },
             None => judging::in_folder(&folder),
         };
         let (packs, _) = policy::packs_in(&folder, Some(&config))?;
-        let verdict = Validator::with_packs(context, packs).command(text.as_bytes());
+        let validator = Validator::with_packs(context, packs);
+        let verdict = match asked {
+            Asked::Text(text) => validator.command(text.as_bytes()),
+            Asked::Words(words) => {
+                let words: Vec<Vec<u8>> =
+                    words.iter().map(|word| word.clone().into_bytes()).collect();
+                validator.arguments(&words)
+            }
+        };
         let fields = show::verdict_fields(&verdict)?;
         Ok(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
     }
@@ -434,15 +469,31 @@ impl Session for Desk<'_> {
         self.state_(sandbox, key, version).map_err(problem)
     }
 
-    fn check(&self, sandbox: Option<&Sandbox>, text: &str) -> Result<Value, Problem> {
-        self.check_(sandbox, text).map_err(problem)
+    fn patch(&self, changeset: &Changeset, most: usize) -> Option<String> {
+        show::patch_text(changeset, most)
+    }
+
+    fn check_health(&self, sandbox: &Sandbox) -> Result<Vec<HealthResult>, Problem> {
+        self.check_health_(sandbox).map_err(problem)
+    }
+
+    fn hidden(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>, Problem> {
+        let prepared = self.prepared(sandbox, &Command::default()).map_err(problem)?;
+        let mut hidden = secrets::existing(&prepared.config.hidden, &self.context.directory);
+        let own = [self.all.to_owned(), workspaces(self.all)];
+        hidden.extend(own.iter().filter_map(|path| path.canonicalize().ok()));
+        Ok(hidden)
+    }
+
+    fn check(&self, sandbox: Option<&Sandbox>, asked: &Asked) -> Result<Value, Problem> {
+        self.check_(sandbox, asked).map_err(problem)
     }
 
     fn judge(&self, sandbox: &Sandbox, command: &Command) -> Result<Judged, Problem> {
         self.judge_(sandbox, command).map_err(problem)
     }
 
-    fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<RunReport, Problem> {
+    fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<Ran, Problem> {
         self.run_(sandbox, order).map_err(problem)
     }
 

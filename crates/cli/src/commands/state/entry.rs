@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use ctrlz_config::KeySource;
+use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::state::{Expected, MAX_VALUE, StateEntry, StateKey};
 use ctrlz_core::state_store::SealedValue;
@@ -23,8 +24,7 @@ pub(super) fn get(
     json: bool,
 ) -> Answer {
     let Some(entry) = context.store().get(sandbox.id, key, version)? else {
-        let message = format!("there is no value of `{key}` in sandbox `{}`", sandbox.name);
-        return Err(Failure::new(REFUSED, "no-value", message));
+        return Err(no_value(key, &sandbox.name));
     };
     let stored = entry.value.clone().unwrap_or_default();
     let value = match entry.sealed {
@@ -41,12 +41,21 @@ pub(super) fn get(
             })?
         }
     };
+    tell_value(&entry, value, json)
+}
+
+pub(crate) fn no_value(key: &StateKey, sandbox: &SandboxName) -> Failure {
+    let message = format!("there is no value of `{key}` in sandbox `{sandbox}`");
+    Failure::new(REFUSED, "no-value", message)
+}
+
+pub(crate) fn tell_value(entry: &StateEntry, value: Vec<u8>, json: bool) -> Answer {
     if json {
         let value = match String::from_utf8(value) {
             Ok(text) => serde_json::json!(text),
             Err(error) => serde_json::json!({ "bytes": error.into_bytes() }),
         };
-        show::print_json(&[("entry", show::to_json(&entry)?), ("value", value)]);
+        show::print_json(&[("entry", show::to_json(entry)?), ("value", value)]);
         return show::done();
     }
     let written = std::io::stdout().write_all(&value);
@@ -109,7 +118,7 @@ pub(super) fn delete(
 }
 
 /// Reads one byte more than is allowed, so that the store can refuse it by its size.
-fn read_value(key: &StateKey) -> Result<Vec<u8>, Failure> {
+pub(crate) fn read_value(key: &StateKey) -> Result<Vec<u8>, Failure> {
     let mut value = Vec::new();
     std::io::stdin()
         .take(MAX_VALUE as u64 + 1)
@@ -133,6 +142,10 @@ fn write(
     };
     let version = context
         .with_core(WhenBusy::Wait, |core| Ok(core.put_state(sandbox, key, change, expected)?))?;
+    tell_written(key, version, json)
+}
+
+pub(crate) fn tell_written(key: &StateKey, version: u64, json: bool) -> Answer {
     if json {
         show::print_json(&[("key", show::to_json(key)?), ("version", version.into())]);
     } else {
@@ -141,7 +154,7 @@ fn write(
     show::done()
 }
 
-pub(super) fn list(entries: &[StateEntry], json: bool) -> Answer {
+pub(crate) fn list(entries: &[StateEntry], json: bool) -> Answer {
     if json {
         show::print_json(&[("entries", show::to_json(&entries)?)]);
         return show::done();

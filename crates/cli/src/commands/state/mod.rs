@@ -1,6 +1,6 @@
 //! `ctrlz state`.
 
-mod entry;
+pub(crate) mod entry;
 mod file;
 mod moment;
 mod rotate;
@@ -98,6 +98,6 @@ impl Chosen<'_> {
     }
 }
 
-fn parse(key: &str) -> Result<StateKey, Failure> {
+pub(crate) fn parse(key: &str) -> Result<StateKey, Failure> {
     key.parse().map_err(|error| Failure::caused(OWN_FAILURE, "state-key", &error))
 }

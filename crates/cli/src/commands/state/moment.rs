@@ -34,10 +34,15 @@ pub(super) fn version(
         }
         return Ok(Some(operation.before.state_version));
     }
-    let Some(moment) = Timestamp::parse_rfc3339(at) else {
+    let moment = moment(at)?;
+    context.with_core(WhenBusy::Wait, |core| Ok(Some(core.state_version_at(sandbox, moment)?)))
+}
+
+/// A time that `--at` names.
+fn moment(at: &str) -> Result<Timestamp, Failure> {
+    Timestamp::parse_rfc3339(at).ok_or_else(|| {
         let message = format!("`{}` is no snapshot, operation or time", at.escape_debug());
         let failure = Failure::new(OWN_FAILURE, "when", message);
-        return Err(failure.hint("such as `snap-3`, `op-7` or `2026-01-31T12:00:00Z`"));
-    };
-    context.with_core(WhenBusy::Wait, |core| Ok(Some(core.state_version_at(sandbox, moment)?)))
+        failure.hint("such as `snap-3`, `op-7` or `2026-01-31T12:00:00Z`")
+    })
 }

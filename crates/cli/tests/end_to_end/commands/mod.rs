@@ -23,6 +23,7 @@ mod monitoring;
 mod policy;
 mod probe;
 mod random_lives;
+mod remote;
 mod retention;
 mod roots;
 mod run;

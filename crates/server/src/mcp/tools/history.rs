@@ -175,7 +175,7 @@ impl Tool for Commit {
 
     async fn call(call: &Call, input: ToCommit) -> Came<Done> {
         let ToCommit { sandbox, paths, conflict } = input;
-        let committing = Committing { paths, conflict: conflict.into() };
+        let committing = Committing { paths, conflict: conflict.into(), dry_run: false };
         Ok(commit_it(call.who(), sandbox, committing).await?)
     }
 }
@@ -241,7 +241,8 @@ impl Tool for Rollback {
 
     async fn call(call: &Call, input: ToReturn) -> Came<Done> {
         let ToReturn { sandbox, snapshot, before, paths } = input;
-        let returning = Returning { snapshot, before, paths };
+        let (dry_run, verify, check) = (false, false, false);
+        let returning = Returning { snapshot, before, paths, dry_run, verify, check };
         Ok(rollback_it(call.who(), sandbox, returning).await?)
     }
 }

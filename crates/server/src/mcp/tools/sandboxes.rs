@@ -142,6 +142,8 @@ pub(in crate::mcp) struct Listed {
     folder: String,
     /// `init`, `ready`, `running`, `suspended`, `resumed` or `failed`.
     lifecycle: String,
+    /// Whether it has no changes that were not committed.
+    clean: bool,
     /// When it was made (RFC 3339).
     created: String,
     /// When it was last used (RFC 3339).
@@ -181,11 +183,12 @@ impl Tool for List {
     async fn call(call: &Call, input: Pages) -> Came<Sandboxes> {
         let paging = Paging { limit: input.limit, cursor: input.cursor };
         let (found, next) = page_of(call.who(), paging).await?;
-        let listed = found.iter().map(|(one, life)| {
+        let listed = found.iter().map(|(one, (life, clean))| {
             Ok(Listed {
                 sandbox: one.name.to_string(),
                 folder: one.base.to_string_lossy().into_owned(),
                 lifecycle: word(life)?,
+                clean: *clean,
                 created: one.created.rfc3339(),
                 used: one.used.rfc3339(),
             })

@@ -190,8 +190,8 @@ fn a_shell_is_used_at_a_terminal() {
     shell.type_("one\n");
     shell.shows("one\r\none");
     shell.type_("\x1a");
-    shell.type_("jobs; fg; echo over-$((2+2))\n");
     shell.shows("Stopped");
+    shell.type_("fg; echo over-$((2+2))\n");
     shell.say(json!({ "type": "end-of-input" }));
     shell.shows("over-4");
     shell.type_("exit 3\n");

@@ -6,13 +6,14 @@ mod attach;
 mod authorisation;
 mod container;
 mod events;
+mod files;
 mod lives;
 mod processes;
 mod repeated;
 mod systemd;
 mod telemetry;
 mod tenants;
-mod tls;
+pub(super) mod tls;
 mod upkeep;
 
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -64,7 +65,7 @@ impl Service {
     }
 
     #[track_caller]
-    fn begin(mut command: Command) -> Self {
+    pub(super) fn begin(mut command: Command) -> Self {
         let mut process = command.stdout(Stdio::piped()).spawn().expect("a service");
         let mut line = String::new();
         let out = process.stdout.as_mut().expect("its output");
@@ -88,7 +89,7 @@ impl Service {
         self.with(&self.admin)
     }
 
-    fn signal(&self, signal: Signal) {
+    pub(super) fn signal(&self, signal: Signal) {
         let pid = Pid::from_child(&self.process);
         kill_process(pid, signal).expect("it runs");
     }
@@ -202,6 +203,26 @@ impl Client<'_> {
         let id = begun.json()["process"].as_str().expect("an id").to_owned();
         assert_eq!(begun.header("location"), format!("/v1/processes/{id}"));
         id
+    }
+
+    /// The process that runs in a sandbox.
+    #[track_caller]
+    pub(super) fn running(&self, sandbox: &str) -> String {
+        let found = self.get(&format!("/v1/processes?sandbox={sandbox}")).is(200).json();
+        found["items"][0]["id"].as_str().expect("a process").to_owned()
+    }
+
+    /// Gives a process all that it reads, and waits for its end.
+    #[track_caller]
+    pub(super) fn feed(&self, process: &str, input: &[u8]) {
+        let path = format!("/v1/processes/{process}/input?end=true");
+        self.send("POST", &path, &[], input).is(204);
+        self.post(&format!("/v1/processes/{process}/wait"), &json!({})).is(200);
+    }
+
+    #[track_caller]
+    pub(super) fn approve(&self, confirmation: &str) {
+        self.post(&format!("/v1/confirmations/{confirmation}/approve"), &json!({})).is(204);
     }
 
     /// Another token of a tenant.

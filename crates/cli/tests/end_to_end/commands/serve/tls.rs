@@ -11,10 +11,10 @@ use super::Service;
 use crate::support::Scene;
 
 /// An authority whose certificates are put into a folder.
-struct Authority(CertifiedIssuer<'static, KeyPair>);
+pub(in crate::commands) struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
-    fn new(name: &str) -> Self {
+    pub(in crate::commands) fn new(name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::<String>::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name.push(rcgen::DnType::CommonName, name);
@@ -22,13 +22,18 @@ impl Authority {
         Self(CertifiedIssuer::self_signed(params, key).expect("an authority"))
     }
 
-    fn issue(&self, folder: &Path) {
+    pub(in crate::commands) fn issue(&self, folder: &Path) {
         let params = CertificateParams::new(vec!["127.0.0.1".to_owned()]).expect("an address");
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.0).expect("signed");
         std::fs::write(folder.join("cert.pem"), certificate.pem()).expect("written");
         std::fs::write(folder.join("key.pem"), key.serialize_pem()).expect("written");
         expose(folder, 0o600);
+    }
+
+    /// Its own certificate.
+    pub(in crate::commands) fn pem(&self) -> String {
+        self.0.pem()
     }
 
     /// A client that trusts it.

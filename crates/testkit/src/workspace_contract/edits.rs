@@ -1,0 +1,159 @@
+//! Changes that no command makes, and looking into trees without a mount.
+
+use std::io::Read as _;
+
+use ctrlz_core::changeset::FileType;
+use ctrlz_core::snapshot::Tree;
+use ctrlz_core::workspace::{Edit, TreeView};
+
+use super::fixture::{Fixture, MakeDriver, SANDBOX};
+use super::view::{View, assert_same, rel};
+
+const BASE: &str =
+    "umask 022; printf one >a; mkdir -p d/sub e; printf two >d/b; printf three >d/sub/c
+    ln -s d/b link; chmod 750 a; touch -d 2001-01-01 a d/b d d/sub";
+
+fn write(path: &str, content: &str, mode: Option<u32>) -> Edit {
+    Edit::Write { path: rel(path), content: content.into(), mode }
+}
+
+fn folder(path: &str, mode: Option<u32>) -> Edit {
+    Edit::MakeFolder { path: rel(path), mode }
+}
+
+fn remove(path: &str) -> Edit {
+    Edit::Remove { path: rel(path) }
+}
+
+fn rename(from: &str, to: &str) -> Edit {
+    Edit::Move { from: rel(from), to: rel(to) }
+}
+
+fn edit(f: &Fixture<'_>, tree: &Tree, edits: &[Edit]) -> Tree {
+    let head = f.begin(SANDBOX, tree);
+    f.driver.edit(&head, edits).expect("edit");
+    f.driver.seal(&head).expect("seal").tree
+}
+
+/// Without times, which nobody can make the same twice.
+fn timeless(mut view: View) -> View {
+    for entry in view.entries.values_mut() {
+        entry.mtime = None;
+    }
+    view
+}
+
+/// Each edit leaves what a command would have left, on the base and on other layers.
+pub fn an_edit_leaves_what_a_command_would_have_left(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(make, BASE) else { return };
+    let fresh = f.create();
+    let worked =
+        f.step(&fresh, "printf more >d/b; rm -r e; mkdir new; printf x >new/x; rm d/sub/c");
+    for tree in [&fresh, &worked] {
+        for (edits, script) in [
+            (vec![write("n", "new", None)], "printf new >n"),
+            (vec![write("a", "", None)], ": >a"),
+            (vec![write("a", "changed", Some(0o600))], "printf changed >a; chmod 600 a"),
+            (vec![write("d/sub/deep", "x", None)], "printf x >d/sub/deep"),
+            (
+                vec![folder("f", None), folder("f/g", Some(0o711)), write("f/g/h", "h", None)],
+                "mkdir -p f/g; chmod 711 f/g; printf h >f/g/h",
+            ),
+            (vec![remove("a")], "rm a"),
+            (vec![remove("d")], "rm -r d"),
+            (vec![remove("d"), folder("d", None)], "rm -r d; mkdir d"),
+            (vec![remove("a"), write("a", "again", None)], "rm a; printf again >a"),
+            (vec![remove("link")], "rm link"),
+            (vec![rename("a", "d/sub/a")], "mv a d/sub/a"),
+            (vec![rename("a", "d/b")], "mv a d/b"),
+            (vec![rename("link", "other")], "mv link other"),
+            (vec![rename("a", "t"), rename("t", "u")], "mv a u"),
+        ] {
+            let edited = edit(&f, tree, &edits);
+            let expected = f.step(tree, &format!("umask 022; {script}"));
+            assert_same(script, &timeless(f.read(&expected)), &timeless(f.read(&edited)));
+            assert_eq!(f.changes(tree, &edited), f.changes(tree, &expected), "{script}");
+            // Undone by another step, it is gone without a trace.
+            let back = f.driver.without(tree, &edited, std::slice::from_ref(&edited));
+            let back = back.expect("without").expect("nothing depends on it");
+            f.assert_reads(script, &back, &f.read(tree));
+        }
+    }
+    assert_eq!(f.live().text("a"), "one", "the base is as it was");
+}
+
+/// A file that is written anew keeps what is its own, and another name of it its bytes.
+pub fn a_written_file_keeps_what_is_its_own(make: MakeDriver<'_>) {
+    let Some(f) =
+        Fixture::new(make, "printf one >a; ln a b; chmod 4751 a; setfattr -n user.x -v y a")
+    else {
+        return;
+    };
+    let tree = edit(&f, &f.create(), &[write("a", "two", None)]);
+    let seen = f.read(&tree);
+    let entry = seen.get("a").expect("there");
+    // Whoever writes takes this bit away.
+    assert_eq!((seen.text("a"), entry.mode & 0o7777), ("two", 0o751));
+    let attribute = entry.attributes.get(std::ffi::OsStr::new("user.x"));
+    assert_eq!(attribute.map(Vec::as_slice), Some(b"y".as_slice()));
+    assert_eq!(seen.text("b"), "one");
+}
+
+/// What fails leaves the tree as it was, and the head can be begun anew.
+pub fn an_edit_that_fails_leaves_nothing(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(make, BASE) else { return };
+    let tree = f.create();
+    let before = f.read(&tree);
+    for edits in [
+        vec![write("n", "x", None), write("none/n", "x", None)],
+        vec![write("n", "x", None), folder("d/b/x", None)],
+        vec![remove("a"), rename("a", "z")],
+    ] {
+        let head = f.begin(SANDBOX, &tree);
+        assert!(f.driver.edit(&head, &edits).is_err(), "{edits:?}");
+        f.driver.abandon(SANDBOX).expect("abandon");
+        f.assert_reads("the tree", &tree, &before);
+    }
+    f.assert_reads("an empty edit", &edit(&f, &tree, &[]), &before);
+}
+
+/// A look into a tree shows what a mount shows, and leads nowhere else.
+pub fn a_look_shows_what_a_mount_shows(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(make, BASE) else { return };
+    let fresh = f.create();
+    let worked =
+        f.step(&fresh, "printf more >d/b; rm -r e; mkdir -p new/n; printf x >new/n/x; rm d/sub/c");
+    for tree in [&fresh, &worked] {
+        let mounted = f.read(tree);
+        let view = f.driver.view(tree).expect("view");
+        let mut count = 0;
+        look(&*view, &rel(""), &mounted, &mut count);
+        assert_eq!(count + 1, mounted.entries.len());
+        assert!(view.entry(&rel("none")).expect("entry").is_none());
+        assert!(view.children(&rel("none")).expect("children").is_empty());
+        for no_file in ["d", "link", "none", "d/b/x"] {
+            assert!(view.open(&rel(no_file)).is_err(), "{no_file}");
+        }
+        assert!(view.target(&rel("a")).is_err());
+    }
+}
+
+fn look(view: &dyn TreeView, at: &ctrlz_core::path::RelPath, mounted: &View, count: &mut usize) {
+    for (name, about) in view.children(at).expect("children") {
+        let path = at.child(&name);
+        let seen = mounted.entries.get(&path).expect("the mount shows it");
+        assert_eq!((about.file_type, about.mode), (seen.file_type, seen.mode & 0o7777), "{path}");
+        assert_eq!(view.entry(&path).expect("entry"), Some(about.clone()), "{path}");
+        *count += 1;
+        match about.file_type {
+            FileType::Directory => look(view, &path, mounted, count),
+            FileType::Symlink => assert_eq!(view.target(&path).expect("target"), "d/b"),
+            _ => {
+                let mut text = String::new();
+                let file = std::fs::File::from(view.open(&path).expect("open"));
+                { file }.read_to_string(&mut text).expect("read");
+                assert_eq!(text, mounted.text(&path.to_string()), "{path}");
+            }
+        }
+    }
+}
