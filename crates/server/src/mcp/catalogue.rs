@@ -3,13 +3,16 @@
 use std::sync::LazyLock;
 
 use super::tool::Entry;
-use super::tools::{history, run, sandboxes, snapshots};
+use super::tools::{files, history, run, sandboxes, snapshots};
 
 /// All tools, in the order in which clients are told of them.
 pub(super) static ALL: LazyLock<Vec<Entry>> = LazyLock::new(|| {
     vec![
         Entry::of::<sandboxes::Create>(),
         Entry::of::<run::Exec>(),
+        Entry::of::<files::Read>(),
+        Entry::of::<files::Write>(),
+        Entry::of::<files::List>(),
         Entry::of::<history::Diff>(),
         Entry::of::<snapshots::Take>(),
         Entry::of::<snapshots::List>(),
@@ -60,6 +63,9 @@ mod tests {
         let expected = [
             "sandbox_create",
             "sandbox_exec",
+            "sandbox_fs_read",
+            "sandbox_fs_write",
+            "sandbox_fs_list",
             "sandbox_diff",
             "sandbox_snapshot",
             "sandbox_list_snapshots",

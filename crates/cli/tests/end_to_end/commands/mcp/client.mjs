@@ -39,7 +39,7 @@ async function connected(asks = true) {
   await client.connect(wire());
   // From here on the SDK compares results with the tools' schemas.
   const { tools } = await client.listTools();
-  assert.equal(tools.length, 12);
+  assert.equal(tools.length, 15);
   return client;
 }
 
@@ -66,8 +66,12 @@ async function aWholeLife(client) {
   const sandbox = "life";
   const run = (script, more = {}) => called(client, "exec", { sandbox, script, ...more });
   assert.equal((await called(client, "create", { sandbox })).sandbox, sandbox);
-  const ran = await run("echo one > a; echo two > b; echo told");
-  assert.deepEqual([ran.exit_code, ran.stdout, ran.counts.added], [0, "told\n", 2]);
+  await called(client, "fs_write", { sandbox, path: "a", content: "one\n" });
+  const ran = await run("cat a; echo two > b; echo told");
+  assert.deepEqual([ran.exit_code, ran.stdout, ran.counts.added], [0, "one\ntold\n", 1]);
+  assert.equal((await called(client, "fs_read", { sandbox, path: "b" })).content, "two\n");
+  const { entries } = await called(client, "fs_list", { sandbox });
+  assert.deepEqual(entries.map((one) => one.name), ["a", "b"]);
   const { changes } = await called(client, "diff", { sandbox });
   assert.deepEqual(changes.map((one) => one.path), ["a", "b"]);
   const { snapshot } = await called(client, "snapshot", { sandbox, message: "good" });

@@ -70,9 +70,15 @@ async def a_whole_life(agent, user):
     made = await called(agent, "create", sandbox="life")
     assert made["sandbox"] == "life", made
     run = lambda script, **more: called(agent, "exec", sandbox="life", script=script, **more)
-    ran = await run("echo one > a; echo two > b; echo told; echo wrong >&2")
-    assert (ran["exit_code"], ran["stdout"], ran["stderr"]) == (0, "told\n", "wrong\n"), ran
-    assert ran["counts"]["added"] == 2, ran
+    wrote = await called(agent, "fs_write", sandbox="life", path="a", content="one\n")
+    assert wrote["counts"]["added"] == 1, wrote
+    ran = await run("cat a; echo two > b; echo told; echo wrong >&2")
+    assert (ran["exit_code"], ran["stdout"], ran["stderr"]) == (0, "one\ntold\n", "wrong\n"), ran
+    assert ran["counts"]["added"] == 1, ran
+    read = await called(agent, "fs_read", sandbox="life", path="b")
+    assert (read["content"], read["encoding"], read["next"]) == ("two\n", "text", None), read
+    names = (await called(agent, "fs_list", sandbox="life"))["entries"]
+    assert [(one["name"], one["kind"]) for one in names] == [("a", "file"), ("b", "file")], names
     diff = await called(agent, "diff", sandbox="life")
     assert [one["path"] for one in diff["changes"]] == ["a", "b"], diff
     kept = await called(agent, "snapshot", sandbox="life", message="good", tags=["keep"])
@@ -99,6 +105,8 @@ async def what_fails_is_told(agent, user):
     assert (await refused(agent, "exec", sandbox="life"))["kind"] == "bad-request"
     assert (await refused(agent, "exec", nonsense=1))["kind"] == "bad-request"
     assert (await refused(agent, "undo", sandbox="copy", operation="op-999999"))["kind"]
+    assert (await refused(agent, "fs_read", sandbox="life", path="no"))["kind"] == "no-such-path"
+    assert (await refused(agent, "fs_read", sandbox="life", path="../.."))["kind"] == "outside"
     blocked = await refused(agent, "exec", sandbox="life", script="rm -rf /")
     assert blocked["kind"] == "blocked" and blocked["risk"] == "critical", blocked
     judged = await called(agent, "check", command="rm -rf /", sandbox="life")
@@ -178,7 +186,7 @@ async def another_ends_it(agent, user):
     assert ended[0].structured_content["exit_code"] in (137, 143), ended
 
 
-COUNT = 12
+COUNT = 15
 
 
 async def main():

@@ -86,17 +86,25 @@ fn each_tool_needs_what_the_call_that_does_the_same_needs() {
     let service = Service::start(&scene);
     let admin = service.admin();
     admin.sandbox("web");
+    admin.run("web", "echo one > file");
     let token = |role| admin.token("default", role);
     let (viewer, operator, approver) = (token("viewer"), token("operator"), token("approver"));
     let begin = |token| Agent::begin(service.with(token), &json!({ "elicitation": {} }));
     for token in [&viewer, &approver] {
         let agent = begin(token);
         assert_eq!(agent.call("list", &json!({}))["sandboxes"][0]["sandbox"], "web");
-        assert_eq!(agent.call("diff", &json!({ "sandbox": "web" }))["changes"], json!([]));
+        assert_eq!(agent.call("diff", &json!({ "sandbox": "web" }))["counts"]["added"], 1);
+        let file = json!({ "sandbox": "web", "path": "file" });
+        assert_eq!(agent.call("fs_read", &file)["content"], "one\n");
+        assert_eq!(
+            agent.call("fs_list", &json!({ "sandbox": "web" }))["entries"][0]["name"],
+            "file"
+        );
         assert_eq!(agent.call("check", &json!({ "command": "ls" }))["decision"], "allow");
         for (tool, arguments) in [
             ("create", json!({ "sandbox": "own" })),
             ("exec", json!({ "sandbox": "web", "script": "true" })),
+            ("fs_write", json!({ "sandbox": "web", "path": "file", "content": "" })),
             ("snapshot", json!({ "sandbox": "web" })),
             ("rollback", json!({ "sandbox": "web", "before": "op-1" })),
             ("undo", json!({ "sandbox": "web" })),
@@ -176,6 +184,8 @@ fn of_another_tenant_nothing_is_there() {
     for (tool, arguments) in [
         ("exec", json!({ "sandbox": "web", "script": "true" })),
         ("diff", json!({ "sandbox": "web" })),
+        ("fs_list", json!({ "sandbox": "web" })),
+        ("fs_write", json!({ "sandbox": "web", "path": "a", "content": "" })),
         ("kill", json!({ "sandbox": "web" })),
         ("fork", json!({ "sandbox": "web", "name": "own" })),
         ("list_snapshots", json!({ "sandbox": "web" })),
@@ -213,6 +223,7 @@ fn what_is_no_message_is_refused_and_nothing_is_lost() {
     for wrong in [&b"{ no json"[..], b"[]", b"{}", b"", b"\xff\xfe", b"{\"jsonrpc\": \"1.0\"}"] {
         assert!((400..500).contains(&send(wrong)), "{wrong:?}");
     }
+    // Of a much longer one the rest is not read, and the client may find the connection closed.
     assert_eq!(send(&vec![b' '; (4 << 20) + 1]), 413);
     let list = request(2, "tools/list", &json!({}));
     agent.send(&list, &[("mcp-protocol-version", "1999-01-01")]).is(400);

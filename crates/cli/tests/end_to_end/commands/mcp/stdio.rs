@@ -45,6 +45,66 @@ fn a_sandbox_starts_from_the_folder_in_which_the_server_was_started() {
 }
 
 #[test]
+fn files_are_read_in_pieces_and_written_as_any_bytes() {
+    let scene = Scene::with(r"mkdir d; printf 'abc\303\244x' > d/text; printf '\377\000' > bytes");
+    let mut agent = Agent::begin(&scene);
+    agent.call("create", &json!({ "sandbox": "web" }));
+    let mut read = |path: &str, offset: u64, limit: u64| {
+        let part = json!({ "sandbox": "web", "path": path, "offset": offset, "limit": limit });
+        let read = agent.call("fs_read", &part);
+        [&read["content"], &read["encoding"], &read["next"]].map(Value::clone)
+    };
+    // No letter is cut in two.
+    assert_eq!(read("d/text", 0, 4), [json!("abc"), json!("text"), json!(3)]);
+    assert_eq!(read("d/text", 3, 4), [json!("äx"), json!("text"), Value::Null]);
+    assert_eq!(read("d/text", 99, 4), [json!(""), json!("text"), Value::Null]);
+    assert_eq!(read("bytes", 0, 9), [json!("/wA="), json!("base64"), Value::Null]);
+    let bytes = json!({ "sandbox": "web", "path": "new/deep", "content": "/wA=",
+        "encoding": "base64", "mode": "0750" });
+    let wrote = agent.call("fs_write", &bytes);
+    let ran = agent.call(
+        "exec",
+        &json!({ "sandbox": "web",
+        "script": "od -An -tx1 new/deep; stat -c %a new/deep; echo more >> d/text" }),
+    );
+    assert_eq!(ran["stdout"], " ff 00\n750\n", "{ran}");
+    let listed = agent.call("fs_list", &json!({ "sandbox": "web", "limit": 2 }));
+    assert_eq!(listed["entries"][0]["name"], "bytes", "{listed}");
+    let rest = json!({ "sandbox": "web", "limit": 2, "cursor": listed["next"] });
+    assert_eq!(agent.call("fs_list", &rest)["entries"][0]["name"], "new");
+    // It is a step like any other.
+    agent.call("undo", &json!({ "sandbox": "web", "operation": wrote["operation"] }));
+    let gone = json!({ "sandbox": "web", "path": "new/deep" });
+    assert_eq!(agent.fails("fs_read", &gone)["kind"], "no-such-path");
+    for (tool, arguments, kind) in [
+        ("fs_read", json!({ "sandbox": "web", "path": "d" }), "no-file"),
+        ("fs_list", json!({ "sandbox": "web", "path": "bytes" }), "no-folder"),
+        ("fs_read", json!({ "sandbox": "web", "path": "" }), "bad-request"),
+        ("fs_read", json!({ "sandbox": "web", "path": "bytes", "limit": 0 }), "bad-request"),
+        ("fs_list", json!({ "sandbox": "web", "cursor": "%" }), "bad-request"),
+        (
+            "fs_write",
+            json!({ "sandbox": "web", "path": "a/b/c", "content": "", "parents": false }),
+            "no-such-path",
+        ),
+        (
+            "fs_write",
+            json!({ "sandbox": "web", "path": "a", "content": "", "mode": "9" }),
+            "bad-request",
+        ),
+        (
+            "fs_write",
+            json!({ "sandbox": "web", "path": "a", "content": "?", "encoding": "base64" }),
+            "bad-request",
+        ),
+        ("fs_write", json!({ "sandbox": "web", "path": "/etc/passwd", "content": "" }), "outside"),
+    ] {
+        assert_eq!(agent.fails(tool, &arguments)["kind"], kind, "{tool} {arguments}");
+    }
+    agent.leave();
+}
+
+#[test]
 fn a_service_may_use_the_same_store_at_the_same_time() {
     let scene = Scene::new();
     let service = Service::start(&scene);
