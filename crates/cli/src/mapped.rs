@@ -146,6 +146,8 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::Sinks(_)
         | Command::Daemon(_)
         | Command::Serve(_)
+        | Command::Mcp(_)
+        | Command::Approve(_)
         | Command::Token(_)
         | Command::Health(_)
         | Command::Stats(_)

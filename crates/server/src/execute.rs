@@ -39,7 +39,7 @@ const TITLE: usize = 4096;
 const TOLD: usize = 256 << 10;
 
 /// What a client asks for.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Ask {
     pub(crate) sandbox: String,
     pub(crate) command: Command,
@@ -220,12 +220,17 @@ fn ask_for_approval(
     };
     service.parts.registry.ask(&confirmation).map_err(internal)?;
     let id = confirmation.id;
+    let approve = match caller.local {
+        Some(_) => format!("you approve it with `ctrlz approve {id}` at a terminal"),
+        None => {
+            format!("somebody with the right to approve sends POST /v1/confirmations/{id}/approve")
+        }
+    };
     Ok(refused("unconfirmed", "not confirmed: its risk is high", judged)
         .with("confirmation", id.clone())
         .with("expires", confirmation.expires.rfc3339())
         .hint(format!(
-            "nothing ran; somebody with the right to approve sends POST /v1/confirmations/{id}/approve, \
-             then send this again with \"confirmation\": \"{id}\""
+            "nothing ran; {approve}, then send this again with \"confirmation\": \"{id}\""
         )))
 }
 

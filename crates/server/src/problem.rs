@@ -70,6 +70,13 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, &format!("no-{what}"), title)
     }
 
+    /// Nothing new begins any more.
+    #[must_use]
+    pub(crate) fn stopping() -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the service is stopping")
+            .retry_after(5)
+    }
+
     /// The service itself failed.
     #[must_use]
     pub fn internal(title: impl Into<String>) -> Self {
@@ -120,6 +127,26 @@ impl Problem {
     #[must_use]
     pub fn kind(&self) -> &str {
         &self.kind
+    }
+
+    /// What can be done about it, if that is known.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.hint.as_deref()
+    }
+
+    /// Why, a reason each.
+    pub(crate) fn reasons(&self) -> &[String] {
+        &self.details
+    }
+
+    /// What else belongs to it, by name.
+    pub(crate) fn more(&self, name: &str) -> Option<&Value> {
+        self.more.get(name)
+    }
+
+    /// What happened, in one line.
+    pub(crate) fn title(&self) -> &str {
+        &self.title
     }
 
     /// What happened, and why, in one line.

@@ -1,6 +1,7 @@
 //! Commands that run, or ran: what they write, how they end. They belong to no request: who asked
 //! for one may go and come again.
 
+mod end;
 mod log;
 mod pump;
 mod signals;
@@ -17,6 +18,7 @@ use ctrlz_core::time::Timestamp;
 use serde_json::Value;
 use tokio::sync::watch;
 
+pub(crate) use end::{GRACE, end};
 pub(crate) use log::{Log, Piece, Stream};
 pub(crate) use pump::{Ends, pipes};
 pub(crate) use signals::number as signal_number;

@@ -14,6 +14,7 @@ use crate::auth::Caller;
 use crate::disk::Disk;
 use crate::errand::Errand;
 use crate::listen::Tls;
+use crate::mcp::Sessions;
 use crate::metrics::Metrics;
 use crate::port::{Backend, Session};
 use crate::problem::Problem;
@@ -41,6 +42,8 @@ pub struct Parts {
     pub tls: Option<Arc<Tls>>,
     /// Where traces of operations go.
     pub traces: Option<Arc<Traces>>,
+    /// The names of hosts by which it is reached, besides those of the loopback.
+    pub hosts: Vec<String>,
 }
 
 impl std::fmt::Debug for Parts {
@@ -59,6 +62,7 @@ pub struct Service {
     pub(crate) disk: Disk,
     pub(crate) tidings: Tidings,
     pub(crate) metrics: Metrics,
+    pub(crate) mcp: Arc<Sessions>,
     /// Held while a tenant's sandboxes are counted and one more is made.
     pub(crate) making: tokio::sync::Mutex<()>,
     /// Each errand is a process, and may need much memory.
@@ -83,6 +87,7 @@ impl Service {
             disk: Disk::default(),
             tidings: Tidings::default(),
             metrics,
+            mcp: Arc::default(),
             making,
             errands: Arc::new(Semaphore::new(ERRANDS)),
             attached: attach::room(),

@@ -2,6 +2,7 @@
 
 mod agents;
 mod binaries;
+mod mcp;
 mod npm;
 mod outcome;
 mod python;
@@ -70,7 +71,8 @@ pub(crate) fn test(filter: &[String]) -> Answer {
     let Some(built) = steps.step("build the tests", binaries::build) else {
         return conclude(&steps, &skips, None);
     };
-    let servers = storage::servers(&built.target, &mut skips);
+    let mut servers = storage::servers(&built.target, &mut skips);
+    servers.extend(steps.step("SDKs of agents", || mcp::sdks(&built.target)).into_iter().flatten());
     let mut counts = Counts::default();
     let mut run = |steps: &mut Steps, skips: &mut skips::Skips, name: &str, who: &As<'_>| {
         let suite = Suite { built: &built, servers: &servers, who, filter };

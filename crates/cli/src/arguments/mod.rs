@@ -36,7 +36,9 @@ pub(crate) use hook::{
 pub(crate) use monitor::{SortBy, StatsArguments, TopArguments};
 pub(crate) use policy::{PolicyAction, PolicyArguments, Tool};
 pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
-pub(crate) use serve::{ServeArguments, TlsArguments, TokenAction, TokenArguments};
+pub(crate) use serve::{
+    ApproveArguments, McpArguments, ServeArguments, TlsArguments, TokenAction, TokenArguments,
+};
 pub(crate) use snapshots::{
     GcArguments, SnapshotAction, SnapshotArguments, SnapshotsArguments, TagChange,
 };
@@ -186,6 +188,14 @@ pub(crate) enum Command {
     Sinks(SinksArguments),
     /// Offer all of this over the network, to many users
     Serve(ServeArguments),
+    /// Offer sandboxes to an agent over standard input and output (Model Context Protocol)
+    ///
+    /// An MCP client starts it: see docs/mcp.md for how to add it to one.
+    Mcp(McpArguments),
+    /// Let an operation run, once, that waits for a confirmation
+    ///
+    /// It is asked on the terminal.
+    Approve(ApproveArguments),
     /// Make, list and revoke the tokens with which the service is used
     Token(TokenArguments),
     /// Do in the background what commands do by the way, until a signal ends it

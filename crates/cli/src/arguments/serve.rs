@@ -22,6 +22,9 @@ pub(crate) struct ServeArguments {
     /// Leave the background tasks of the stores to daemons that somebody else runs
     #[arg(long)]
     pub(crate) no_daemons: bool,
+    /// A name by which clients reach it, besides localhost and addresses: MCP refuses others
+    #[arg(long = "host", value_name = "NAME")]
+    pub(crate) hosts: Vec<String>,
     #[command(flatten)]
     pub(crate) tls: TlsArguments,
     /// What is logged on standard error: off, error, info or debug [or CTRLZ_LOG; info when neither is given]
@@ -41,6 +44,24 @@ pub(crate) struct TlsArguments {
     /// Serve only clients with a certificate that one of these authorities signed [or CTRLZ_TLS_CLIENT_CA]
     #[arg(long, value_name = "FILE")]
     pub(crate) tls_client_ca: Option<PathBuf>,
+}
+
+/// `ctrlz mcp`
+#[derive(Debug, Args)]
+pub(crate) struct McpArguments {
+    /// The folder that new sandboxes start from
+    #[arg(long, value_name = "FOLDER", default_value = ".")]
+    pub(crate) folder: PathBuf,
+}
+
+/// `ctrlz approve`
+#[derive(Debug, Args)]
+pub(crate) struct ApproveArguments {
+    /// What an agent was told; what waits is listed when it is left out
+    pub(crate) confirmation: Option<String>,
+    /// The tenant
+    #[arg(long, default_value = "default")]
+    pub(crate) tenant: TenantName,
 }
 
 /// `ctrlz token`

@@ -100,6 +100,8 @@ fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
         Command::Resume(arguments) => lifecycle::resume(&arguments, json),
         Command::Fork(arguments) => manage::fork(arguments, json),
         Command::Serve(arguments) => serve::serve(&arguments, json),
+        Command::Mcp(arguments) => serve::mcp(&arguments),
+        Command::Approve(arguments) => serve::approve(&arguments, json),
         Command::Token(arguments) => serve::token(&arguments, json),
         Command::Snapshot(arguments) => snapshot::snapshot(arguments, json),
         Command::Snapshots(arguments) => snapshot::list(&arguments, json),

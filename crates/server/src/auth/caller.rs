@@ -16,12 +16,14 @@ use crate::service::Service;
 /// Who calls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Caller {
-    /// The id of the token.
+    /// The id of the token; of a local user, a word for them.
     pub(crate) token: String,
     /// Whose it is.
     pub(crate) tenant: TenantName,
     /// What it lets do.
     pub(crate) role: Role,
+    /// The user of this host who asks without a token, since the store is theirs.
+    pub(crate) local: Option<Actor>,
 }
 
 impl Caller {
@@ -35,9 +37,16 @@ impl Caller {
         Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", title))
     }
 
+    /// The user to whom the service's own store belongs.
+    pub(crate) fn local(user: Actor) -> Self {
+        let token = format!("user-{}", user.id);
+        Self { token, tenant: TenantName::owner(), role: Role::Admin, local: Some(user) }
+    }
+
     /// As the journal knows it.
     pub(crate) fn actor(&self) -> Actor {
-        Actor { kind: ActorKind::ApiKey, id: self.token.clone() }
+        let token = || Actor { kind: ActorKind::ApiKey, id: self.token.clone() };
+        self.local.clone().unwrap_or_else(token)
     }
 }
 
@@ -157,5 +166,5 @@ async fn caller(
     if let Some(why) = bearer::is_over(&token, service.now()) {
         return Err(unauthorized(&format!("the token is not valid: {why}")));
     }
-    Ok(Caller { token: token.id, tenant: token.tenant, role: token.role })
+    Ok(Caller { token: token.id, tenant: token.tenant, role: token.role, local: None })
 }

@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
+use crate::processes::{GRACE, end};
 use crate::routes::attach::ATTACHED;
 use crate::service::Service;
 
 /// How long operations may go on after the service was asked to stop.
 const DRAIN: Duration = Duration::from_secs(30);
-/// How long those that do not end may take to end once they are told to.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Waits until no operation runs any more, and those who are attached to one have learnt of its end.
 pub(super) async fn drain(service: &Service) {
@@ -26,22 +25,7 @@ async fn end_operations(service: &Service) {
             process.wait().await;
         }
     };
-    if tokio::time::timeout(DRAIN, ended).await.is_ok() {
-        return;
-    }
-    for signal in [15, 9] {
-        let running = service.processes.running();
-        for process in &running {
-            // One that has ended meanwhile needs none.
-            let _ = process.signal(signal);
-        }
-        let ended = async {
-            for process in &running {
-                process.wait().await;
-            }
-        };
-        if tokio::time::timeout(GRACE, ended).await.is_ok() {
-            return;
-        }
+    if tokio::time::timeout(DRAIN, ended).await.is_err() {
+        end(&service.processes.running()).await;
     }
 }

@@ -39,6 +39,7 @@ pub async fn serve(
     tracing::info!(running = service.processes.running().len(), "stopping");
     service.begin_to_drain();
     drain(&service).await;
+    service.mcp.close().await;
     answer.end().await;
     tracing::info!("stopped");
 }

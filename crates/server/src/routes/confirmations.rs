@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::extract::Path;
 use super::views::{Page, to_json};
-use crate::auth::{Approving, Looking};
+use crate::auth::{Approving, Caller, Looking};
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -28,6 +28,22 @@ pub(super) async fn list(
     Ok(Json(Page { items, next: None }))
 }
 
+/// Approves, for whoever may.
+pub(crate) async fn approve_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    id: &str,
+) -> Result<(), Problem> {
+    let (tenant, by, now) = (caller.tenant.clone(), caller.token.clone(), service.now());
+    let asked = id.to_owned();
+    let approved =
+        service.registry(move |registry| registry.approve(&tenant, &asked, &by, now)).await?;
+    match approved {
+        true => Ok(()),
+        false => Err(Problem::not_found("confirmation", id)
+            .hint("it may have expired, or been approved before")),
+    }
+}
+
 /// Approves an operation. The approval is for that operation as it was asked, once, and expires.
 #[utoipa::path(post, path = "/v1/confirmations/{confirmation}/approve", tag = "confirmations",
     params(("confirmation" = String, Path, description = "its id")),
@@ -38,13 +54,6 @@ pub(super) async fn approve(
     Approving(caller): Approving,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Problem> {
-    let (tenant, by, now) = (caller.tenant.clone(), caller.token.clone(), service.now());
-    let asked = id.clone();
-    let approved =
-        service.registry(move |registry| registry.approve(&tenant, &asked, &by, now)).await?;
-    match approved {
-        true => Ok(StatusCode::NO_CONTENT),
-        false => Err(Problem::not_found("confirmation", &id)
-            .hint("it may have expired, or been approved before")),
-    }
+    approve_it((&service, &caller), &id).await?;
+    Ok(StatusCode::NO_CONTENT)
 }

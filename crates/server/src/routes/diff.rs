@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Path, Query, parse};
 use super::views::{Counts, OperationView, to_json};
-use crate::auth::Looking;
+use crate::auth::{Caller, Looking};
 use crate::port::Session;
 use crate::problem::Problem;
 use crate::service::{Service, on_core};
@@ -98,6 +98,17 @@ pub(super) struct Diff {
     /// The changed lines of text files, as unified diffs; when they were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     patch: Option<String>,
+}
+
+/// The changes of a sandbox since it was made or committed, for whoever may look.
+pub(crate) async fn changes_of(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: String,
+) -> Result<Changeset, Problem> {
+    let found = service.with_core(caller, move |core| {
+        Span::Uncommitted.changes(core, &core.store().sandbox_named(&name)?)
+    });
+    found.await
 }
 
 /// What a sandbox changed since it was made or committed, or between other points.

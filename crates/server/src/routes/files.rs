@@ -23,7 +23,8 @@ use ctrlz_engine::{EngineError, FileError, Files, Spot};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use self::asked::{Asked, encoded, wrong};
+pub(crate) use self::asked::{Asked, decoded, mode};
+use self::asked::{encoded, wrong};
 use self::content::{Content, is_one_of};
 use super::extract::Path;
 use super::views::{Done, Page, to_json};
@@ -37,26 +38,26 @@ const PAGE: u32 = 100;
 
 /// A file, or another thing that has a path.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Entry {
+pub(crate) struct Entry {
     /// Its name; what is no UTF-8 in it is replaced.
-    name: String,
+    pub(crate) name: String,
     /// Its path from the workspace on, as `path` of a query takes it.
-    path: String,
+    pub(crate) path: String,
     /// `file`, `directory`, `symlink`, `fifo`, `socket`, `block-device` or `char-device`.
-    kind: String,
+    pub(crate) kind: String,
     /// How many bytes are in it.
-    size: u64,
+    pub(crate) size: u64,
     /// Its permissions, in octal.
-    mode: String,
+    pub(crate) mode: String,
     /// Its owner, as the service's host has it.
-    uid: u32,
+    pub(crate) uid: u32,
     /// Its group.
-    gid: u32,
+    pub(crate) gid: u32,
     /// When it was last written, in nanoseconds since 1970.
-    mtime: i64,
+    pub(crate) mtime: i64,
     /// Where it leads, for a link; what is no UTF-8 in it is replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
+    pub(crate) target: Option<String>,
 }
 
 impl Entry {
@@ -81,7 +82,7 @@ impl Entry {
 }
 
 /// What is at a path.
-enum Found {
+pub(crate) enum Found {
     Content(File),
     Entry(Entry),
     Folder(Page<Entry>),
@@ -108,13 +109,7 @@ pub(super) async fn get(
     asked: Asked,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let path = asked.path()?;
-    let found = service.with(&caller, move |session| {
-        let sandbox = on_core(session, |core| Ok(core.store().sandbox_named(&name)?))?;
-        let hidden = session.hidden(&sandbox)?;
-        on_core(session, |core| core.files(&sandbox, &hidden, |files| look(files, &path, &asked)))
-    });
-    match found.await? {
+    match find((&service, &caller), name, asked).await? {
         Found::Entry(entry) => Ok(Json(entry).into_response()),
         Found::Folder(page) => Ok(Json(page).into_response()),
         Found::Content(file) => {
@@ -124,6 +119,21 @@ pub(super) async fn get(
             content.answer(&headers)
         }
     }
+}
+
+/// What is at a path of a sandbox, for whoever may look.
+pub(crate) async fn find(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: String,
+    asked: Asked,
+) -> Result<Found, Problem> {
+    let path = asked.path()?;
+    let found = service.with(caller, move |session| {
+        let sandbox = on_core(session, |core| Ok(core.store().sandbox_named(&name)?))?;
+        let hidden = session.hidden(&sandbox)?;
+        on_core(session, |core| core.files(&sandbox, &hidden, |files| look(files, &path, &asked)))
+    });
+    found.await
 }
 
 fn look(files: &Files<'_>, path: &FsPath, asked: &Asked) -> Result<Found, EngineError> {
@@ -224,6 +234,33 @@ fn expect(files: &Files<'_>, spot: &Spot, asked: &HeaderMap) -> Result<(), Engin
     if is_refused { Err(unexpected().into()) } else { Ok(()) }
 }
 
+/// Writes a file when what is there is as expected, for whoever may act.
+pub(crate) async fn write_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: String,
+    asked: Asked,
+    (content, expected): (Vec<u8>, HeaderMap),
+) -> Result<Done, Problem> {
+    let path = asked.path()?;
+    let title = format!("{} ({} bytes)", title("write", &path), content.len());
+    let adds = Some(content.len() as u64);
+    let done = change(service, caller, (name, title), adds, move |files| {
+        let (missing, spot) = files.find_new(&path)?;
+        match spot.entry.as_ref().map(|entry| entry.file_type) {
+            None | Some(FileType::File) if !spot.path.is_root() => {}
+            None | Some(FileType::File | FileType::Directory) => {
+                return Err(FileError::Folder(path).into());
+            }
+            Some(_) => return Err(FileError::NoFile(path).into()),
+        }
+        expect(files, &spot, &expected)?;
+        let mut edits = folders(missing, asked.parents)?;
+        edits.push(Edit::Write { path: spot.path, content, mode: asked.mode });
+        Ok(edits)
+    });
+    done.await
+}
+
 /// Writes a file: the body is all of it, up to 17 MiB. Links are followed. A file that is there keeps its
 /// owner, and its mode when `mode` does not say another. `If-Match` and `If-None-Match` (`*`: nothing is
 /// there) are looked at once nothing else is done to the sandbox. It is an operation: `undo` brings back what
@@ -252,24 +289,8 @@ pub(super) async fn put(
         };
         Problem::new(rejection.status(), kind, rejection.body_text())
     })?;
-    let path = asked.path()?;
-    let title = format!("{} ({} bytes)", title("write", &path), body.len());
-    let adds = Some(body.len() as u64);
-    let done = change(&service, &caller, (name, title), adds, move |files| {
-        let (missing, spot) = files.find_new(&path)?;
-        match spot.entry.as_ref().map(|entry| entry.file_type) {
-            None | Some(FileType::File) if !spot.path.is_root() => {}
-            None | Some(FileType::File | FileType::Directory) => {
-                return Err(FileError::Folder(path).into());
-            }
-            Some(_) => return Err(FileError::NoFile(path).into()),
-        }
-        expect(files, &spot, &headers)?;
-        let mut edits = folders(missing, asked.parents)?;
-        edits.push(Edit::Write { path: spot.path, content: body.into(), mode: asked.mode });
-        Ok(edits)
-    });
-    Ok(Json(done.await?).into_response())
+    let written = write_it((&service, &caller), name, asked, (body.into(), headers)).await?;
+    Ok(Json(written).into_response())
 }
 
 /// Removes a file, a link, or a folder; one that has something in it with `recursive=true`.

@@ -28,13 +28,13 @@ async fn act(
     kind: &'static str,
     name: String,
     act: impl FnOnce(&SandboxCore<'_>, &Sandbox) -> Result<Done, EngineError> + Send + 'static,
-) -> Result<Json<Done>, Problem> {
+) -> Result<Done, Problem> {
     let timing = Timing::begin(service, kind);
     let _alone = service.sandboxes.alone(&caller.tenant, &name).await;
     let done =
         service.with_core(caller, move |core| act(core, &core.store().sandbox_named(&name)?)).await;
     timing.end(done.is_ok());
-    Ok(Json(done?))
+    done
 }
 
 /// What an undo or a redo did.
@@ -53,15 +53,41 @@ fn paths(paths: &[String]) -> Result<Vec<RelPath>, Problem> {
 /// What to commit.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Committing {
+pub(crate) struct Committing {
     /// Only these paths and what lies below them; all when it is empty.
-    paths: Vec<String>,
+    pub(crate) paths: Vec<String>,
     /// What to do with files that somebody else changed meanwhile: `fail`, `theirs`, `ours` or
     /// `keep-both`, as `ctrlz commit --conflict` takes it.
     #[schema(value_type = String)]
-    conflict: ConflictStrategy,
+    pub(crate) conflict: ConflictStrategy,
     /// Tell what would be done, and do nothing.
-    dry_run: bool,
+    pub(crate) dry_run: bool,
+}
+
+/// Commits, for whoever may act; or tells what would be done.
+pub(crate) async fn commit_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: String,
+    committing: Committing,
+) -> Result<Done, Problem> {
+    let options = CommitOptions { paths: paths(&committing.paths)?, strategy: committing.conflict };
+    if committing.dry_run {
+        let plan = service.with(caller, move |session| {
+            let (sandbox, plan) = on_core(session, |core| {
+                let sandbox = core.store().sandbox_named(&name)?;
+                let plan = core.plan_commit(&sandbox, &options)?;
+                Ok((sandbox, plan))
+            })?;
+            let conflicts = Some(to_json(&plan.conflicts)?);
+            Ok(Done { conflicts, ..Done::dry_run(&sandbox, &plan.changeset)? })
+        });
+        return plan.await;
+    }
+    act(service, caller, "commit", name, move |core, sandbox| {
+        let done = core.commit(sandbox, &options)?;
+        Ok(Done::of(sandbox, Some(done.operation), Some(&done.counts)))
+    })
+    .await
 }
 
 /// Brings a sandbox's changes to the folder that it started from.
@@ -75,24 +101,7 @@ pub(super) async fn commit(
     Path(name): Path<String>,
     Body(committing): Body<Committing>,
 ) -> Result<Json<Done>, Problem> {
-    let options = CommitOptions { paths: paths(&committing.paths)?, strategy: committing.conflict };
-    if committing.dry_run {
-        let plan = service.with(&caller, move |session| {
-            let (sandbox, plan) = on_core(session, |core| {
-                let sandbox = core.store().sandbox_named(&name)?;
-                let plan = core.plan_commit(&sandbox, &options)?;
-                Ok((sandbox, plan))
-            })?;
-            let conflicts = Some(to_json(&plan.conflicts)?);
-            Ok(Done { conflicts, ..Done::dry_run(&sandbox, &plan.changeset)? })
-        });
-        return Ok(Json(plan.await?));
-    }
-    act(&service, &caller, "commit", name, move |core, sandbox| {
-        let done = core.commit(sandbox, &options)?;
-        Ok(Done::of(sandbox, Some(done.operation), Some(&done.counts)))
-    })
-    .await
+    commit_it((&service, &caller), name, committing).await.map(Json)
 }
 
 /// Throws away what is not committed.
@@ -110,17 +119,32 @@ pub(super) async fn discard(
         Ok(Done::of(sandbox, None, Some(&counts)))
     })
     .await
+    .map(Json)
 }
 
 /// What to take back.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Undoing {
+pub(crate) struct Undoing {
     /// This operation alone, while later ones stay; the last one when it is left out.
-    operation: Option<String>,
+    pub(crate) operation: Option<String>,
     /// For a commit that is taken back: what to do with files that somebody else changed since.
     #[schema(value_type = String)]
-    conflict: ConflictStrategy,
+    pub(crate) conflict: ConflictStrategy,
+}
+
+/// Undoes, for whoever may act.
+pub(crate) async fn undo_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: String,
+    undoing: Undoing,
+) -> Result<Done, Problem> {
+    let operation: Option<OperationId> = undoing.operation.as_deref().map(parse).transpose()?;
+    act(service, caller, "undo", name, move |core, sandbox| {
+        let done = core.undo(sandbox, operation, undoing.conflict)?;
+        Ok(of_undo(sandbox, &done))
+    })
+    .await
 }
 
 /// Takes back the last operation, whatever it was, or one in the middle.
@@ -134,12 +158,7 @@ pub(super) async fn undo(
     Path(name): Path<String>,
     Body(undoing): Body<Undoing>,
 ) -> Result<Json<Done>, Problem> {
-    let operation: Option<OperationId> = undoing.operation.as_deref().map(parse).transpose()?;
-    act(&service, &caller, "undo", name, move |core, sandbox| {
-        let done = core.undo(sandbox, operation, undoing.conflict)?;
-        Ok(of_undo(sandbox, &done))
-    })
-    .await
+    undo_it((&service, &caller), name, undoing).await.map(Json)
 }
 
 /// How to bring back.
@@ -167,42 +186,37 @@ pub(super) async fn redo(
         Ok(of_undo(sandbox, &done))
     })
     .await
+    .map(Json)
 }
 
 /// Where to return to.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Returning {
+pub(crate) struct Returning {
     /// A snapshot.
-    snapshot: Option<String>,
+    pub(crate) snapshot: Option<String>,
     /// The point before this operation.
-    before: Option<String>,
+    pub(crate) before: Option<String>,
     /// Only these paths and what lies below them; everything, the state included, when it is empty.
     #[serde(default)]
-    paths: Vec<String>,
+    pub(crate) paths: Vec<String>,
     /// Tell what would change, and do nothing.
     #[serde(default)]
-    dry_run: bool,
+    pub(crate) dry_run: bool,
     /// Read every file of the snapshot first, not only what tells of its layers.
     #[serde(default)]
-    verify: bool,
+    pub(crate) verify: bool,
     /// Run the health checks of the configuration afterwards.
     #[serde(default)]
-    check: bool,
+    pub(crate) check: bool,
 }
 
-/// Returns to a snapshot, or to the point before an operation. What is left behind is kept as a
-/// snapshot.
-#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/rollback", tag = "history",
-    params(("sandbox" = String, Path, description = "its name")), request_body = Returning,
-    security(("token" = ["operator"])),
-    responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
-pub(super) async fn rollback(
-    State(service): State<Arc<Service>>,
-    Acting(caller): Acting,
-    Path(name): Path<String>,
-    Body(returning): Body<Returning>,
-) -> Result<Json<Done>, Problem> {
+/// Rolls back, for whoever may act; or tells what would change.
+pub(crate) async fn rollback_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: String,
+    returning: Returning,
+) -> Result<Done, Problem> {
     let target = match (&returning.snapshot, &returning.before) {
         (Some(snapshot), None) => RollbackTarget::Snapshot(parse(snapshot)?),
         (None, Some(operation)) => RollbackTarget::Before(parse(operation)?),
@@ -210,7 +224,7 @@ pub(super) async fn rollback(
     };
     let options = RollbackOptions { paths: paths(&returning.paths)?, thorough: returning.verify };
     if returning.dry_run {
-        let plan = service.with(&caller, move |session| {
+        let plan = service.with(caller, move |session| {
             let (sandbox, changeset) = on_core(session, |core| {
                 let sandbox = core.store().sandbox_named(&name)?;
                 let changeset = core.plan_rollback(&sandbox, target, &options)?;
@@ -218,11 +232,11 @@ pub(super) async fn rollback(
             })?;
             Done::dry_run(&sandbox, &changeset)
         });
-        return Ok(Json(plan.await?));
+        return plan.await;
     }
-    let timing = Timing::begin(&service, "rollback");
+    let timing = Timing::begin(service, "rollback");
     let _alone = service.sandboxes.alone(&caller.tenant, &name).await;
-    let done = service.with(&caller, move |session| {
+    let done = service.with(caller, move |session| {
         let (sandbox, done) = on_core(session, |core| {
             let sandbox = core.store().sandbox_named(&name)?;
             let done = core.rollback(&sandbox, target, &options)?;
@@ -243,5 +257,20 @@ pub(super) async fn rollback(
     });
     let done = done.await;
     timing.end(done.is_ok());
-    Ok(Json(done?))
+    done
+}
+
+/// Returns to a snapshot, or to the point before an operation. What is left behind is kept as a
+/// snapshot.
+#[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/rollback", tag = "history",
+    params(("sandbox" = String, Path, description = "its name")), request_body = Returning,
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Done), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn rollback(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(name): Path<String>,
+    Body(returning): Body<Returning>,
+) -> Result<Json<Done>, Problem> {
+    rollback_it((&service, &caller), name, returning).await.map(Json)
 }

@@ -3,19 +3,19 @@
 mod archive;
 pub(crate) mod attach;
 mod audit;
-mod confirmations;
-mod diff;
+pub(crate) mod confirmations;
+pub(crate) mod diff;
 mod events;
 mod extract;
-mod files;
-mod history;
+pub(crate) mod files;
+pub(crate) mod history;
 mod meta;
-mod operations;
-mod policy;
+pub(crate) mod operations;
+pub(crate) mod policy;
 mod processes;
-mod sandboxes;
+pub(crate) mod sandboxes;
 mod seed;
-mod snapshots;
+pub(crate) mod snapshots;
 mod state;
 mod stats;
 mod tenants;
@@ -34,6 +34,7 @@ use utoipa_axum::routes;
 
 use crate::auth::authenticate;
 use crate::idempotency::once;
+use crate::mcp;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::telemetry::{Current, note, with};
@@ -96,6 +97,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(tokens::revoke))
         .routes(routes!(tenants::list))
         .routes(routes!(tenants::put, tenants::remove))
+        .routes(routes!(mcp::get, mcp::post, mcp::delete))
         .merge(with_values())
 }
 
@@ -150,11 +152,7 @@ async fn around(State(service): State<Arc<Service>>, request: Request, next: Nex
     let current = Current::new(&word, request.headers(), service.parts.traces.is_some());
     let noted = note(&request, &word);
     let mut response = match service.is_draining() && method != axum::http::Method::GET {
-        true => {
-            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "draining", "the service is stopping")
-                .retry_after(5)
-                .into_response()
-        }
+        true => Problem::stopping().into_response(),
         false => with(current, next.run(request)).await,
     };
     service.metrics.request(&method, response.status().as_u16());

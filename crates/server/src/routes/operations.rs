@@ -31,63 +31,64 @@ use crate::service::Service;
 /// A command to run. Either `argv` or `script` is needed.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct NewOperation {
+pub(crate) struct NewOperation {
     /// The program and its arguments.
-    argv: Option<Vec<String>>,
+    pub(crate) argv: Option<Vec<String>>,
     /// A script for `/bin/sh -c`.
-    script: Option<String>,
+    pub(crate) script: Option<String>,
     /// Variables besides those that the configuration lets through.
     #[schema(value_type = Object)]
-    env: std::collections::BTreeMap<String, String>,
+    pub(crate) env: std::collections::BTreeMap<String, String>,
     /// The working directory inside.
     #[schema(value_type = Option<String>)]
-    workdir: Option<PathBuf>,
+    pub(crate) workdir: Option<PathBuf>,
     /// What the command reads; nothing when it is left out.
-    stdin: Option<String>,
+    pub(crate) stdin: Option<String>,
     /// Leave its input open, for `POST /v1/processes/{process}/input`.
-    open_stdin: bool,
+    pub(crate) open_stdin: bool,
     /// A terminal of that size for all three streams, as `GET /v1/processes/{process}/attach` uses it.
     /// Its input is open. `TERM` is `xterm-256color` unless `env` says another.
-    terminal: Option<TerminalSize>,
+    pub(crate) terminal: Option<TerminalSize>,
     /// Let the command wait, as at a pipe, while whoever follows its output is far behind; else the
     /// beginning of what was not told yet is dropped. It goes on when nobody follows for a minute.
-    hold_output: bool,
+    pub(crate) hold_output: bool,
     /// `none` or `host`; the configuration's when it is left out.
     #[schema(value_type = Option<String>)]
-    network: Option<Network>,
+    pub(crate) network: Option<Network>,
     /// How many seconds it may take.
-    timeout: Option<f64>,
+    pub(crate) timeout: Option<f64>,
     /// How many bytes of memory it may have.
-    memory: Option<u64>,
+    pub(crate) memory: Option<u64>,
     /// How many processors it may have.
-    cpus: Option<f64>,
+    pub(crate) cpus: Option<f64>,
     /// How many processes and threads.
-    pids: Option<u32>,
+    pub(crate) pids: Option<u32>,
     /// How many bytes it may add to the workspace.
-    disk: Option<u64>,
+    pub(crate) disk: Option<u64>,
     /// How many files each of its processes may have open.
-    open_files: Option<u64>,
+    pub(crate) open_files: Option<u64>,
     /// How many bytes it may write to its streams, both together.
-    max_output: Option<u64>,
+    pub(crate) max_output: Option<u64>,
     /// Commit to the folder that the sandbox started from when it succeeds, and take its changes back
     /// when it fails.
-    commit: bool,
+    pub(crate) commit: bool,
     /// With `commit`: what to do with files that somebody else changed meanwhile.
     #[schema(value_type = String)]
-    conflict: ConflictStrategy,
+    pub(crate) conflict: ConflictStrategy,
     /// Take its changes back when it fails.
-    take_back: bool,
+    pub(crate) take_back: bool,
     /// Keep a named snapshot of the point before it.
-    snapshot: bool,
+    pub(crate) snapshot: bool,
     /// The id of an approved confirmation.
-    confirmation: Option<String>,
+    pub(crate) confirmation: Option<String>,
 }
 
 /// From here on Linux takes no word (`MAX_ARG_STRLEN`).
 const WORD: usize = 128 << 10;
 
 impl NewOperation {
-    fn ask(self, sandbox: String) -> Result<Ask, Problem> {
+    /// What is asked for, when all of it can be.
+    pub(crate) fn ask(self, sandbox: String) -> Result<Ask, Problem> {
         let argv = match (self.argv, self.script) {
             (Some(argv), None) => argv,
             (None, Some(script)) => vec!["/bin/sh".to_owned(), "-c".to_owned(), script],

@@ -9,7 +9,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::extract::Body;
-use crate::auth::Looking;
+use crate::auth::{Caller, Looking};
 use crate::port::Asked;
 use crate::problem::Problem;
 use crate::service::{Service, on_core};
@@ -17,13 +17,33 @@ use crate::service::{Service, on_core};
 /// What is to be judged.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Question {
+pub(crate) struct Question {
     /// A text for a shell; or `argv`.
-    command: Option<String>,
+    pub(crate) command: Option<String>,
     /// A program and its arguments, which no shell reads.
-    argv: Option<Vec<String>>,
+    pub(crate) argv: Option<Vec<String>>,
     /// The name of the sandbox in which it would run.
-    sandbox: Option<String>,
+    pub(crate) sandbox: Option<String>,
+}
+
+/// The verdict on a command, for whoever may look.
+pub(crate) async fn verdict_on(
+    (service, caller): (&Arc<Service>, &Caller),
+    question: Question,
+) -> Result<Value, Problem> {
+    let asked = match (question.command, question.argv) {
+        (Some(text), None) => Asked::Text(text),
+        (None, Some(words)) if !words.is_empty() => Asked::Words(words),
+        _ => return Err(Problem::bad_request("a question has `command` or `argv`")),
+    };
+    let verdict = service.with(caller, move |session| {
+        let sandbox = match &question.sandbox {
+            None => None,
+            Some(name) => Some(on_core(session, |core| Ok(core.store().sandbox_named(name)?))?),
+        };
+        session.check(sandbox.as_ref(), &asked)
+    });
+    verdict.await
 }
 
 /// Judges a command. Nothing runs. The answer is a verdict of docs/json.md.
@@ -35,17 +55,5 @@ pub(super) async fn check(
     Looking(caller): Looking,
     Body(question): Body<Question>,
 ) -> Result<Json<Value>, Problem> {
-    let asked = match (question.command, question.argv) {
-        (Some(text), None) => Asked::Text(text),
-        (None, Some(words)) if !words.is_empty() => Asked::Words(words),
-        _ => return Err(Problem::bad_request("a question has `command` or `argv`")),
-    };
-    let verdict = service.with(&caller, move |session| {
-        let sandbox = match &question.sandbox {
-            None => None,
-            Some(name) => Some(on_core(session, |core| Ok(core.store().sandbox_named(name)?))?),
-        };
-        session.check(sandbox.as_ref(), &asked)
-    });
-    Ok(Json(verdict.await?))
+    verdict_on((&service, &caller), question).await.map(Json)
 }

@@ -7,9 +7,10 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ctrlz_core::lifecycle::Lifecycle;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
-use ctrlz_engine::Moved;
+use ctrlz_engine::{EngineError, Moved};
 use serde::{Deserialize, Serialize};
 use tokio::sync::MutexGuard;
 use utoipa::{IntoParams, ToSchema};
@@ -39,11 +40,11 @@ pub(super) struct NewSandbox {
 /// What page of a list.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(super) struct Paging {
+pub(crate) struct Paging {
     /// How many on a page, 1 to 1000; 100 when it is not said.
-    pub(super) limit: Option<u32>,
+    pub(crate) limit: Option<u32>,
     /// Where the page begins: `next` of the page before.
-    pub(super) cursor: Option<String>,
+    pub(crate) cursor: Option<String>,
 }
 
 impl Paging {
@@ -55,6 +56,32 @@ impl Paging {
     }
 }
 
+/// A sandbox, the state of its life, and whether it is clean.
+type Looked = (Sandbox, (Lifecycle, bool));
+
+/// A page of a tenant's sandboxes, by name, each with the state of its life and whether it is clean, and where
+/// the next one begins; for whoever may look.
+pub(crate) async fn page_of(
+    (service, caller): (&Arc<Service>, &Caller),
+    paging: Paging,
+) -> Result<(Vec<Looked>, Option<String>), Problem> {
+    let limit = paging.limit()?;
+    let found = service.with_core(caller, move |core| {
+        let mut all = core.store().sandboxes()?;
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.retain(|one| paging.cursor.as_deref().is_none_or(|after| one.name.as_str() > after));
+        let more = all.len() > limit;
+        all.truncate(limit);
+        let next = all.last().filter(|_| more).map(|last| last.name.to_string());
+        let living = all.into_iter().map(|one| {
+            let life = LivingSandbox::look(core, &one)?;
+            Ok((one, life))
+        });
+        Ok((living.collect::<Result<Vec<_>, EngineError>>()?, next))
+    });
+    found.await
+}
+
 /// The sandboxes, by name.
 #[utoipa::path(get, path = "/v1/sandboxes", tag = "sandboxes", params(Paging),
     security(("token" = ["viewer"])),
@@ -64,21 +91,31 @@ pub(super) async fn list(
     Looking(caller): Looking,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<LivingSandbox>>, Problem> {
-    let limit = paging.limit()?;
-    let found = service.with_core(&caller, move |core| {
-        let mut all = core.store().sandboxes()?;
-        all.sort_by(|a, b| a.name.cmp(&b.name));
-        all.retain(|one| paging.cursor.as_deref().is_none_or(|after| one.name.as_str() > after));
-        let next = all.len() > limit;
-        all.truncate(limit);
-        let lives = all.iter().map(|one| LivingSandbox::look(core, one));
-        let lives = lives.collect::<Result<Vec<_>, _>>()?;
-        Ok((all, lives, next))
-    });
-    let (all, lives, more) = found.await?;
-    let next = all.last().filter(|_| more).map(|last| last.name.to_string());
-    let items = all.iter().zip(lives).map(|(one, life)| LivingSandbox::of(one, life));
+    let (all, next) = page_of((&service, &caller), paging).await?;
+    let items = all.into_iter().map(|(one, life)| LivingSandbox::of(&one, life));
     Ok(Json(Page { items: items.collect::<Result<_, _>>()?, next }))
+}
+
+/// Makes a sandbox, for whoever may act.
+pub(crate) async fn make_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    name: &str,
+    base: Base,
+) -> Result<Sandbox, Problem> {
+    let name: SandboxName = parse(name)?;
+    if let Base::Folder(path) | Base::Image(path) = &base
+        && !path.is_absolute()
+    {
+        return Err(Problem::bad_request("what a sandbox starts from must be an absolute path"));
+    }
+    if base != Base::Empty && !caller.tenant.is_owner() {
+        let title = "only sandboxes of the tenant `default` start from files of the service's host";
+        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", title));
+    }
+    let timing = Timing::begin(service, "create");
+    let made = one_more(service, caller, move |session| session.create(&name, &base)).await;
+    timing.end(made.is_ok());
+    made
 }
 
 /// Makes a sandbox. Without `base` and `image` it starts from an empty folder of its own.
@@ -90,7 +127,6 @@ pub(super) async fn create(
     Acting(caller): Acting,
     Body(new): Body<NewSandbox>,
 ) -> Result<Response, Problem> {
-    let name: SandboxName = parse(&new.name)?;
     let base = match (new.base, new.image) {
         (None, None) => Base::Empty,
         (Some(folder), None) => Base::Folder(folder),
@@ -99,19 +135,8 @@ pub(super) async fn create(
             return Err(Problem::bad_request("a sandbox starts from `base` or from `image`"));
         }
     };
-    if let Base::Folder(path) | Base::Image(path) = &base
-        && !path.is_absolute()
-    {
-        return Err(Problem::bad_request("what a sandbox starts from must be an absolute path"));
-    }
-    if base != Base::Empty && !caller.tenant.is_owner() {
-        let title = "only sandboxes of the tenant `default` start from files of the service's host";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", title));
-    }
-    let timing = Timing::begin(&service, "create");
-    let made = one_more(&service, &caller, move |session| session.create(&name, &base)).await;
-    timing.end(made.is_ok());
-    created(&SandboxView::of(&made?)?, &format!("/v1/sandboxes/{}", new.name))
+    let made = make_it((&service, &caller), &new.name, base).await?;
+    created(&SandboxView::of(&made)?, &format!("/v1/sandboxes/{}", new.name))
 }
 
 /// Makes a sandbox when the tenant may have one more.
@@ -218,6 +243,22 @@ pub(super) struct Named {
     name: String,
 }
 
+/// Copies a sandbox, for whoever may act.
+pub(crate) async fn fork_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    source: String,
+    name: &str,
+) -> Result<Sandbox, Problem> {
+    let name: SandboxName = parse(name)?;
+    let timing = Timing::begin(service, "fork");
+    let made = one_more(service, caller, move |session| {
+        on_core(session, |core| core.fork(&core.store().sandbox_named(&source)?, name))
+    })
+    .await;
+    timing.end(made.is_ok());
+    made
+}
+
 /// Copies a sandbox as it stands, its state included.
 #[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/fork", tag = "sandboxes",
     params(("sandbox" = String, Path, description = "its name")), request_body = Named,
@@ -229,14 +270,8 @@ pub(super) async fn fork(
     Path(source): Path<String>,
     Body(named): Body<Named>,
 ) -> Result<Response, Problem> {
-    let name: SandboxName = parse(&named.name)?;
-    let timing = Timing::begin(&service, "fork");
-    let made = one_more(&service, &caller, move |session| {
-        on_core(session, |core| core.fork(&core.store().sandbox_named(&source)?, name))
-    })
-    .await;
-    timing.end(made.is_ok());
-    created(&SandboxView::of(&made?)?, &format!("/v1/sandboxes/{}", named.name))
+    let made = fork_it((&service, &caller), source, &named.name).await?;
+    created(&SandboxView::of(&made)?, &format!("/v1/sandboxes/{}", named.name))
 }
 
 /// How a sandbox's life went on.
@@ -246,10 +281,10 @@ pub(super) struct LifeChanged {
     sandbox: String,
     /// What it was.
     #[schema(value_type = String)]
-    from: ctrlz_core::lifecycle::Lifecycle,
+    from: Lifecycle,
     /// What it is.
     #[schema(value_type = String)]
-    to: ctrlz_core::lifecycle::Lifecycle,
+    to: Lifecycle,
     /// Process 1 of what was frozen, or goes on.
     process: Option<u32>,
     /// How it was frozen.

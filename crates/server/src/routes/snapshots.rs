@@ -19,6 +19,27 @@ use crate::metrics::Timing;
 use crate::problem::Problem;
 use crate::service::Service;
 
+/// A page of a sandbox's snapshots, the newest first, and where the next one begins; for whoever may
+/// look.
+pub(crate) async fn page_of(
+    (service, caller): (&Arc<Service>, &Caller),
+    sandbox: String,
+    paging: &Paging,
+) -> Result<(Vec<Snapshot>, Option<String>), Problem> {
+    let limit = paging.limit()?;
+    let before: Option<SnapshotId> = paging.cursor.as_deref().map(parse).transpose()?;
+    let found = service.with_core(caller, move |core| {
+        Ok(core.store().snapshots(core.store().sandbox_named(&sandbox)?.id)?)
+    });
+    let mut all = found.await?;
+    all.sort_by_key(|one| std::cmp::Reverse(one.id));
+    all.retain(|one| before.is_none_or(|before| one.id < before));
+    let more = all.len() > limit;
+    all.truncate(limit);
+    let next = all.last().filter(|_| more).map(|last| last.id.to_string());
+    Ok((all, next))
+}
+
 /// The snapshots of a sandbox, the newest first.
 #[utoipa::path(get, path = "/v1/sandboxes/{sandbox}/snapshots", tag = "snapshots",
     params(("sandbox" = String, Path, description = "its name"), Paging),
@@ -30,17 +51,7 @@ pub(super) async fn list(
     Path(sandbox): Path<String>,
     Query(paging): Query<Paging>,
 ) -> Result<Json<Page<SnapshotView>>, Problem> {
-    let limit = paging.limit()?;
-    let before: Option<SnapshotId> = paging.cursor.as_deref().map(parse).transpose()?;
-    let found = service.with_core(&caller, move |core| {
-        Ok(core.store().snapshots(core.store().sandbox_named(&sandbox)?.id)?)
-    });
-    let mut all = found.await?;
-    all.sort_by_key(|one| std::cmp::Reverse(one.id));
-    all.retain(|one| before.is_none_or(|before| one.id < before));
-    let more = all.len() > limit;
-    all.truncate(limit);
-    let next = all.last().filter(|_| more).map(|last| last.id.to_string());
+    let (all, next) = page_of((&service, &caller), sandbox, &paging).await?;
     let items = all.iter().map(SnapshotView::of).collect::<Result<_, _>>()?;
     Ok(Json(Page { items, next }))
 }
@@ -48,14 +59,35 @@ pub(super) async fn list(
 /// A snapshot to be taken.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, default)]
-pub(super) struct Taking {
+pub(crate) struct Taking {
     /// What it is taken for.
-    message: String,
+    pub(crate) message: String,
     /// Tags; with `keep` or `manual` retention leaves it alone.
-    tags: Vec<String>,
+    pub(crate) tags: Vec<String>,
     /// `full`, `incremental` or `state-only`.
     #[schema(value_type = Option<String>)]
-    scope: Option<SnapshotScope>,
+    pub(crate) scope: Option<SnapshotScope>,
+}
+
+/// Takes a snapshot, for whoever may act.
+pub(crate) async fn take_it(
+    (service, caller): (&Arc<Service>, &Caller),
+    sandbox: String,
+    taking: Taking,
+) -> Result<Snapshot, Problem> {
+    let tags =
+        taking.tags.iter().map(|tag| parse::<Tag>(tag)).collect::<Result<BTreeSet<_>, _>>()?;
+    let mut new = NewSnapshot::of(SnapshotKind::Manual, &taking.message);
+    new.tags.extend(tags);
+    new.scope = taking.scope.unwrap_or(new.scope);
+    let timing = Timing::begin(service, "snapshot");
+    let taken = service
+        .with_core(caller, move |core| core.snapshot(&core.store().sandbox_named(&sandbox)?, &new))
+        .await;
+    timing.end(taken.is_ok());
+    let taken = taken?;
+    measure(service, caller, &taken);
+    Ok(taken)
 }
 
 /// Keeps the point where a sandbox stands.
@@ -69,18 +101,7 @@ pub(super) async fn create(
     Path(sandbox): Path<String>,
     Body(taking): Body<Taking>,
 ) -> Result<Response, Problem> {
-    let tags =
-        taking.tags.iter().map(|tag| parse::<Tag>(tag)).collect::<Result<BTreeSet<_>, _>>()?;
-    let mut new = NewSnapshot::of(SnapshotKind::Manual, &taking.message);
-    new.tags.extend(tags);
-    new.scope = taking.scope.unwrap_or(new.scope);
-    let timing = Timing::begin(&service, "snapshot");
-    let taken = service
-        .with_core(&caller, move |core| core.snapshot(&core.store().sandbox_named(&sandbox)?, &new))
-        .await;
-    timing.end(taken.is_ok());
-    let taken = taken?;
-    measure(&service, &caller, &taken);
+    let taken = take_it((&service, &caller), sandbox, taking).await?;
     created(&SnapshotView::of(&taken)?, &format!("/v1/snapshots/{}", taken.id))
 }
 

@@ -7,6 +7,7 @@ use ctrlz_core::operation::Operation;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::snapshot::Snapshot;
 use ctrlz_engine::{EngineError, SandboxCore};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
@@ -31,6 +32,11 @@ macro_rules! view {
             }
         }
     };
+}
+
+/// The word that a value is in JSON.
+pub(crate) fn word(value: &impl Serialize) -> Result<String, Problem> {
+    Ok(to_json(value)?.as_str().unwrap_or_default().to_owned())
 }
 
 /// A field of a view.
@@ -163,12 +169,16 @@ view! {
 }
 
 /// Numbers of entries.
-#[derive(Debug, Serialize, serde::Deserialize, ToSchema)]
+#[derive(Debug, Serialize, serde::Deserialize, ToSchema, JsonSchema)]
 pub(crate) struct Counts {
-    added: u64,
-    modified: u64,
-    deleted: u64,
-    metadata: u64,
+    /// Entries added.
+    pub(crate) added: u64,
+    /// Entries whose content or type changed.
+    pub(crate) modified: u64,
+    /// Entries deleted.
+    pub(crate) deleted: u64,
+    /// Entries of which only metadata changed.
+    pub(crate) metadata: u64,
 }
 
 impl Counts {
@@ -179,7 +189,7 @@ impl Counts {
 }
 
 /// What an operation on a sandbox did.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema, JsonSchema)]
 pub(crate) struct Done {
     /// The sandbox's name.
     pub(crate) sandbox: String,
@@ -212,7 +222,7 @@ pub(crate) struct Done {
 }
 
 /// What a rollback looked at, before and afterwards.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema, JsonSchema)]
 pub(crate) struct Validation {
     /// `layers`, or `files` when every file was read.
     pub(crate) validated: &'static str,

@@ -1,10 +1,12 @@
-//! `ctrlz serve` and `ctrlz token`.
+//! `ctrlz serve`, `ctrlz mcp`, `ctrlz approve` and `ctrlz token`.
 
+mod approve;
 mod backend;
 mod disk;
 mod errand;
 mod foreign;
 mod listening;
+mod mcp;
 mod pool;
 mod session;
 mod systemd;
@@ -13,17 +15,19 @@ mod tls;
 pub(crate) mod token;
 mod upkeep;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use ctrlz_core::tenancy::Registry as _;
 use ctrlz_isolation::launcher::{self, LauncherDriver};
-use ctrlz_server::{Parts, Problem, Service};
+use ctrlz_server::{Level, Logging, Parts, Problem, Service, Tls, Traces};
 use ctrlz_store::SqliteRegistry;
 use tokio::signal::unix::{SignalKind, signal};
 
+pub(crate) use self::approve::approve;
 use self::backend::Stores;
+pub(crate) use self::mcp::mcp;
 pub(crate) use self::token::token;
 use self::upkeep::{Upkeep, Used};
 use super::{known_good, probe};
@@ -39,52 +43,19 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
     let directory = places::store()?;
     let tls = tls::tls(&arguments.tls)?;
     let places = listening::places(arguments, &directory, passed, tls.is_some())?;
-    // While there is one thread: what a sandbox promises is tried once, which clones namespaces.
-    {
-        let context = Context::open()?;
-        context.check_ownership()?;
-        probe::require(&context, &known_good::configuration_without_project()?)?;
-    }
-    let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "serve", &error);
-    // From here on somebody else launches, and nothing is relative to where the service was started.
-    let mut command = Command::new("/proc/self/exe");
-    command.arg(launcher::ARGUMENT);
-    for variable in systemd::VARIABLES {
-        command.env_remove(variable);
-    }
-    let driver = LauncherDriver::start(command)
-        .map_err(|error| Failure::caused(OWN_FAILURE, "launcher", &error))?;
-    // From here on there are more threads.
-    let logging = telemetry::log(arguments.log)?;
-    let traces = telemetry::traces()?;
-    std::env::set_current_dir("/").map_err(failed)?;
-    let registry = registry(&directory)?;
-    let registry = Arc::new(registry);
-    let used = Used::of(&directory);
-    let daemons = (!arguments.no_daemons).then(|| Upkeep::start(used.clone()));
-    let daemons = daemons.transpose().map_err(failed)?;
-    let service = Service::new(Parts {
-        backend: Arc::new(Stores::new(directory, Arc::new(driver), used)),
-        registry: Arc::<SqliteRegistry>::clone(&registry),
-        now: clock::now,
-        version: env!("CARGO_PKG_VERSION"),
+    let how = How {
+        hosts: arguments.hosts.clone(),
         tls: tls.clone(),
-        traces: traces.clone(),
-    });
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(failed)?;
+        daemons: !arguments.no_daemons,
+        log: (arguments.log, Level::Info),
+    };
+    let Wired { service, registry, daemons, traces, logging } = wired(directory, how)?;
+    let runtime = runtime()?;
     let served = runtime.block_on(async {
         let listeners = listening::listen(places, tls.as_ref()).await?;
         let bounds = listeners.iter().map(|one| one.bound().map(|bound| bound.to_string()));
         let bounds = bounds.collect::<Result<Vec<_>, _>>().map_err(failed)?;
-        let mut end = [
-            signal(SignalKind::terminate()).map_err(failed)?,
-            signal(SignalKind::interrupt()).map_err(failed)?,
-        ];
-        let [terminate, interrupt] = &mut end;
+        let end = stopped()?;
         let again = signal(SignalKind::hangup()).map_err(failed)?;
         // Not before it is sure that somebody sees it.
         let first = ctrlz_server::first_token(&*registry, clock::now()).map_err(told)?;
@@ -95,16 +66,12 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         tokio::spawn(async move { watchdog.watchdog().await });
         tokio::spawn(tls::reload(tls, again, reload, bounds));
         let stop = async {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
+            end.await;
             manager.stopping();
         };
         ctrlz_server::serve(Arc::clone(&service), listeners, stop).await;
         Ok::<(), Failure>(())
     });
-    // After the last operation, so that what happened in it is sent on, too.
     drop(daemons);
     if let Some(traces) = traces {
         traces.end();
@@ -112,6 +79,85 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
     drop(logging);
     served?;
     show::done()
+}
+
+fn failed(error: std::io::Error) -> Failure {
+    Failure::caused(OWN_FAILURE, "serve", &error)
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(2).enable_all().build().map_err(failed)
+}
+
+/// Waits, from now on, for a signal that asks this process to end.
+fn stopped() -> Result<impl Future<Output = ()>, Failure> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// A service over the stores of this user, and what belongs to it.
+struct Wired {
+    service: Arc<Service>,
+    /// Who may use it.
+    registry: Arc<SqliteRegistry>,
+    /// To be dropped after the last operation, so that what happened in it is sent on, too.
+    daemons: Option<Upkeep>,
+    traces: Option<Arc<Traces>>,
+    logging: Logging,
+}
+
+/// How a service is to be.
+struct How {
+    /// The names by which it is reached.
+    hosts: Vec<String>,
+    tls: Option<Arc<Tls>>,
+    /// Whether it has daemons.
+    daemons: bool,
+    /// What it logs, and what when nobody says.
+    log: (Option<Level>, Level),
+}
+
+/// The service over the stores in `directory`, with the launcher.
+fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
+    // While there is one thread: what a sandbox promises is tried once, which clones namespaces.
+    {
+        let context = Context::open()?;
+        context.check_ownership()?;
+        probe::require(&context, &known_good::configuration_without_project()?)?;
+    }
+    // From here on somebody else launches, and nothing is relative to where the service was started.
+    let mut command = Command::new("/proc/self/exe");
+    command.arg(launcher::ARGUMENT);
+    for variable in systemd::VARIABLES {
+        command.env_remove(variable);
+    }
+    let driver = LauncherDriver::start(command)
+        .map_err(|error| Failure::caused(OWN_FAILURE, "launcher", &error))?;
+    // From here on there are more threads.
+    let logging = telemetry::log(how.log)?;
+    let traces = telemetry::traces()?;
+    std::env::set_current_dir("/").map_err(failed)?;
+    let registry = registry(&directory)?;
+    let registry = Arc::new(registry);
+    let used = Used::of(&directory);
+    let daemons = how.daemons.then(|| Upkeep::start(used.clone())).transpose().map_err(failed)?;
+    let service = Service::new(Parts {
+        backend: Arc::new(Stores::new(directory, Arc::new(driver), used)),
+        registry: Arc::<SqliteRegistry>::clone(&registry),
+        now: clock::now,
+        version: env!("CARGO_PKG_VERSION"),
+        tls: how.tls,
+        traces: traces.clone(),
+        hosts: how.hosts,
+    });
+    Ok(Wired { service, registry, daemons, traces, logging })
 }
 
 fn announce(bounds: &[String], token: Option<&str>, json: bool) {

@@ -7,12 +7,12 @@ use ctrlz_server::{Form, Level, Logging, Traces};
 
 use crate::failure::{Failure, OWN_FAILURE};
 
-/// Begins to log: as text where a person reads it.
-pub(super) fn log(level: Option<Level>) -> Result<Logging, Failure> {
+/// Begins to log, as text where a person reads it: what an argument says, else the environment, else what is usual.
+pub(super) fn log((level, usual): (Option<Level>, Level)) -> Result<Logging, Failure> {
     let set = std::env::var("CTRLZ_LOG").ok().filter(|value| !value.is_empty());
     let level = match (level, set) {
         (Some(level), _) => level,
-        (None, None) => Level::Info,
+        (None, None) => usual,
         (None, Some(word)) => word
             .parse()
             .map_err(|error| Failure::new(OWN_FAILURE, "usage", format!("CTRLZ_LOG: {error}")))?,

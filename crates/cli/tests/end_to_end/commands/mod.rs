@@ -18,6 +18,7 @@ mod launcher;
 mod lifecycle;
 mod limits;
 mod manage;
+mod mcp;
 mod monitoring;
 mod policy;
 mod probe;

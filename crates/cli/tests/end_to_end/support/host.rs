@@ -38,15 +38,17 @@ pub(crate) fn python_with(scene: &Scene, program: &str, arguments: &[&str]) -> O
     Outcome::of(&mut scene.program(interpreter(), all))
 }
 
-/// Defines `answer`, which runs `ctrlz run` with flags on a terminal of its own, calls `meanwhile`
+/// Defines `ask`, which runs `ctrlz` with words on a terminal of its own, calls `meanwhile`
 /// with what was written when it asks for a confirmation, then types the reply; the exit code and
-/// all that was written come back.
+/// all that was written come back. `answer` does that with `ctrlz run`, flags and a command.
 const AT_A_TERMINAL: &str = r"
 import os, pty, select, time
 def answer(reply, flags, command, meanwhile=lambda seen: None):
+    return ask(reply, ['run', *flags, '--', *command], meanwhile)
+def ask(reply, words, meanwhile=lambda seen: None):
     pid, fd = pty.fork()
     if pid == 0:
-        os.execv(os.environ['CTRLZ'], ['ctrlz', 'run', *flags, '--', *command])
+        os.execv(os.environ['CTRLZ'], ['ctrlz', *words])
     seen, answered = b'', False
     limit = time.monotonic() + 60
     while time.monotonic() < limit:

@@ -11,17 +11,17 @@ use crate::problem::Problem;
 
 /// The query of a call.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(in crate::routes) struct Asked {
-    pub(super) path: Option<PathBuf>,
-    pub(super) from: Option<PathBuf>,
-    pub(super) to: Option<PathBuf>,
-    pub(super) mode: Option<u32>,
-    pub(super) stat: bool,
-    pub(super) parents: bool,
-    pub(super) recursive: bool,
-    pub(super) overwrite: bool,
-    pub(super) limit: Option<u32>,
-    pub(super) cursor: Option<OsString>,
+pub(crate) struct Asked {
+    pub(crate) path: Option<PathBuf>,
+    pub(crate) from: Option<PathBuf>,
+    pub(crate) to: Option<PathBuf>,
+    pub(crate) mode: Option<u32>,
+    pub(crate) stat: bool,
+    pub(crate) parents: bool,
+    pub(crate) recursive: bool,
+    pub(crate) overwrite: bool,
+    pub(crate) limit: Option<u32>,
+    pub(crate) cursor: Option<OsString>,
 }
 
 impl Asked {
@@ -47,8 +47,7 @@ impl Asked {
                 "from" => asked.from = path()?,
                 "to" => asked.to = path()?,
                 "mode" => {
-                    let mode = u32::from_str_radix(text(), 8).ok().filter(|mode| *mode <= 0o7777);
-                    let mode = mode.ok_or_else(|| wrong(name, "is octal, such as 0644"))?;
+                    let mode = mode(text()).ok_or_else(|| wrong(name, "is octal, such as 0644"))?;
                     asked.mode = Some(mode);
                 }
                 "stat" => asked.stat = flag()?,
@@ -84,8 +83,13 @@ pub(super) fn wrong(name: &str, how: &str) -> Problem {
     Problem::bad_request(format!("`{name}` of the query {how}"))
 }
 
+/// Permissions in octal.
+pub(crate) fn mode(text: &str) -> Option<u32> {
+    u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= 0o7777)
+}
+
 /// The bytes of a part of a query.
-fn decoded(text: &str) -> Option<Vec<u8>> {
+pub(crate) fn decoded(text: &str) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

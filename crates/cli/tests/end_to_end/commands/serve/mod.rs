@@ -34,26 +34,26 @@ pub(super) struct Service {
 }
 
 /// An answer.
-struct Answer {
-    status: u16,
+pub(super) struct Answer {
+    pub(super) status: u16,
     headers: ureq::http::HeaderMap,
-    text: String,
+    pub(super) text: String,
 }
 
 impl Answer {
     #[track_caller]
-    fn json(&self) -> Value {
+    pub(super) fn json(&self) -> Value {
         serde_json::from_str(&self.text).unwrap_or_else(|error| panic!("{error}: {}", self.text))
     }
 
     /// Expects that status.
     #[track_caller]
-    fn is(self, status: u16) -> Self {
+    pub(super) fn is(self, status: u16) -> Self {
         assert_eq!(self.status, status, "{}", self.text);
         self
     }
 
-    fn header(&self, name: &str) -> &str {
+    pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
@@ -81,7 +81,7 @@ impl Service {
     }
 
     /// A client with that token.
-    fn with<'s>(&'s self, token: &'s str) -> Client<'s> {
+    pub(super) fn with<'s>(&'s self, token: &'s str) -> Client<'s> {
         Client { service: self, token }
     }
 
@@ -100,7 +100,7 @@ impl Service {
     }
 
     /// Asks it to stop, and waits for that.
-    fn stop(mut self) -> String {
+    pub(super) fn stop(mut self) -> String {
         self.signal(Signal::TERM);
         let mut told = String::new();
         if let Some(errors) = &mut self.process.stderr {
@@ -134,7 +134,13 @@ impl Client<'_> {
     }
 
     #[track_caller]
-    fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {
+    pub(super) fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Answer {
         let request = ureq::http::Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.service.address))
@@ -150,48 +156,48 @@ impl Client<'_> {
     }
 
     #[track_caller]
-    fn get(&self, path: &str) -> Answer {
+    pub(super) fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], b"")
     }
 
     #[track_caller]
-    fn delete(&self, path: &str) -> Answer {
+    pub(super) fn delete(&self, path: &str) -> Answer {
         self.send("DELETE", path, &[], b"")
     }
 
     #[track_caller]
-    fn post(&self, path: &str, body: &Value) -> Answer {
+    pub(super) fn post(&self, path: &str, body: &Value) -> Answer {
         self.post_with(path, body, &[])
     }
 
     #[track_caller]
-    fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
+    pub(super) fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> Answer {
         let headers = [&[("content-type", "application/json")], headers].concat();
         self.send("POST", path, &headers, body.to_string().as_bytes())
     }
 
     #[track_caller]
-    fn put(&self, path: &str, body: &Value) -> Answer {
+    pub(super) fn put(&self, path: &str, body: &Value) -> Answer {
         let kind = [("content-type", "application/json")];
         self.send("PUT", path, &kind, body.to_string().as_bytes())
     }
 
     /// Makes a sandbox that starts from nothing.
     #[track_caller]
-    fn sandbox(&self, name: &str) {
+    pub(super) fn sandbox(&self, name: &str) {
         self.post("/v1/sandboxes", &json!({ "name": name })).is(201);
     }
 
     /// Runs a script, which is let run; answers what came of it.
     #[track_caller]
-    fn run(&self, sandbox: &str, script: &str) -> Value {
+    pub(super) fn run(&self, sandbox: &str, script: &str) -> Value {
         let path = format!("/v1/sandboxes/{sandbox}/operations");
         self.post(&path, &json!({ "script": script })).is(200).json()
     }
 
     /// Lets a script run and comes back at once; answers the process's id.
     #[track_caller]
-    fn begin(&self, sandbox: &str, operation: &Value) -> String {
+    pub(super) fn begin(&self, sandbox: &str, operation: &Value) -> String {
         let path = format!("/v1/sandboxes/{sandbox}/operations");
         let begun = self.post_with(&path, operation, &[("prefer", "respond-async")]).is(202);
         let id = begun.json()["process"].as_str().expect("an id").to_owned();

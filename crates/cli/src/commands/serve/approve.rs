@@ -1,0 +1,79 @@
+//! `ctrlz approve`: a yes at a terminal to what an agent asked for.
+
+use ctrlz_core::store::StoreError;
+use ctrlz_core::tenancy::{Confirmation, Registry as _};
+
+use super::registry;
+use crate::Answer;
+use crate::arguments::ApproveArguments;
+use crate::confirm;
+use crate::context::Context;
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::show::{self, plain, print_table};
+use crate::{actor, clock, places};
+
+pub(crate) fn approve(arguments: &ApproveArguments, json: bool) -> Answer {
+    let failed = |error: StoreError| Failure::caused(OWN_FAILURE, "registry", &error);
+    // Whoever may write to the store may approve; that it is theirs alone is looked at first.
+    Context::open()?.check_ownership()?;
+    let registry = registry(&places::store()?)?;
+    let tenant = &arguments.tenant;
+    let mut waiting = registry.confirmations(tenant, clock::now()).map_err(failed)?;
+    waiting.retain(|one| one.approved_by.is_none());
+    let Some(id) = &arguments.confirmation else { return list(&waiting, json) };
+    let missing = || {
+        let message = format!("nothing waits for a confirmation `{id}`");
+        Failure::new(REFUSED, "no-confirmation", message)
+            .hint("it may have expired, or been approved before; `ctrlz approve` lists what waits")
+    };
+    let asked = waiting.iter().find(|one| one.id == *id).ok_or_else(missing)?;
+    tell(asked);
+    match confirm::ask("let it run once?") {
+        Some(true) => {}
+        Some(false) => return Err(Failure::new(REFUSED, "unconfirmed", "nobody said yes")),
+        None => {
+            let message = "an approval is given at a terminal, and there is none";
+            return Err(Failure::new(REFUSED, "unconfirmed", message)
+                .hint("POST /v1/confirmations/ID/approve needs none"));
+        }
+    }
+    let by = format!("user-{}", actor::current().id);
+    if !registry.approve(tenant, id, &by, clock::now()).map_err(failed)? {
+        return Err(missing());
+    }
+    if json {
+        show::print_json(&[("confirmation", id.clone().into())]);
+    } else {
+        println!(
+            "{id} is approved: what asked for it may run it once, until {}",
+            asked.expires.rfc3339()
+        );
+    }
+    show::done()
+}
+
+fn tell(asked: &Confirmation) {
+    eprintln!("in the sandbox `{}`, asked by {}:", asked.sandbox, plain(&asked.asked_by));
+    eprintln!("  {}", plain(&asked.title));
+    for reason in &asked.reasons {
+        eprintln!("- {}", plain(reason));
+    }
+}
+
+fn list(waiting: &[Confirmation], json: bool) -> Answer {
+    if json {
+        show::print_json(&[("confirmations", show::to_json(&waiting)?)]);
+        return show::done();
+    }
+    let row = |one: &Confirmation| {
+        let title = plain(&one.title).to_string();
+        vec![one.id.clone(), one.sandbox.clone(), one.expires.rfc3339(), title]
+    };
+    let rows: Vec<Vec<String>> = waiting.iter().map(row).collect();
+    print_table(
+        &["ID", "SANDBOX", "EXPIRES", "COMMAND"],
+        &rows,
+        "nothing waits for a confirmation",
+    );
+    show::done()
+}
