@@ -15,7 +15,7 @@ use crate::routes;
     title = "ctrlz",
     description = "Runs anything as a transaction: checked before it runs, isolated while it runs, \
         graded by what it did, and undone. Errors are problem details (RFC 9457). The scope of a \
-        call's `token` is the least role that it needs.",
+        call's `token` is the least role that it needs; with `default` behind it, in that tenant alone.",
 ))]
 struct Whole;
 
@@ -44,13 +44,15 @@ pub(crate) fn page(version: &str) -> String {
         for (method, call) in methods.as_object().into_iter().flatten() {
             let text = |name: &str| call.get(name).and_then(Value::as_str).unwrap_or_default();
             let words = [text("summary"), text("description")].join(" ");
-            let role = call.pointer("/security/0/token/0").and_then(Value::as_str);
+            let scopes = call.pointer("/security/0/token").and_then(Value::as_array);
+            let scopes = scopes.into_iter().flatten().filter_map(Value::as_str);
+            let role = scopes.collect::<Vec<_>>().join(" of ");
             let _ = write!(
                 calls,
                 "<h3><code>{} {}</code> <small>{}</small></h3><p>{}</p>",
                 escaped(&method.to_uppercase()),
                 escaped(path),
-                escaped(role.unwrap_or("anybody")),
+                escaped(if role.is_empty() { "anybody" } else { &role }),
                 escaped(words.trim()),
             );
         }

@@ -52,7 +52,8 @@ pub(super) struct Health {
 }
 
 /// What is wrong with the host and the store, for the tenant whose host it is.
-#[utoipa::path(get, path = "/v1/health", tag = "health", security(("token" = ["viewer"])),
+#[utoipa::path(get, path = "/v1/health", tag = "health",
+    security(("token" = ["viewer", "default"])),
     responses((status = 200, body = Health), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn health(
     State(service): State<Arc<Service>>,
