@@ -207,11 +207,13 @@ pub(crate) fn has(program: &str) -> bool {
 
 /// Runs a program; its output when it succeeds.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> Vec<u8> {
-    let output = Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap_or_else(|error| panic!("{program}: {error}"));
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(Stdio::null());
+    if program == "skopeo" {
+        // Else it looks for logins in /run/containers, which is closed where root ever ran podman.
+        command.env("XDG_RUNTIME_DIR", std::env::temp_dir());
+    }
+    let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{program} {arguments:?}: {}: {errors}", output.status);
     output.stdout
