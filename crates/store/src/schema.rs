@@ -4,12 +4,16 @@
 //! must, and there are only those indices that a frequent question needs.
 
 /// The newest format that this code reads and writes, in the file's `user_version`.
-pub(crate) const FORMAT: i64 = 3;
+pub(crate) const FORMAT: i64 = 4;
 
 /// How each older format becomes the next one: `UPGRADES[0]` makes a 2 of a 1. A database that was
 /// upgraded has the same columns as a new one, if in another order.
-pub(crate) const UPGRADES: &[&[&str]] =
-    &[&["ALTER TABLE operations ADD COLUMN verdict TEXT"], &[EVENTS, LIVES, STATE_WRITES]];
+pub(crate) const UPGRADES: &[&[&str]] = &[
+    &["ALTER TABLE operations ADD COLUMN verdict TEXT"],
+    &[EVENTS, LIVES, STATE_WRITES],
+    // Operations may be of the kind `write`, which older ones cannot read.
+    &[],
+];
 
 /// What says how long snapshots live, and how sandboxes are guarded.
 const LIVES: &str = "
