@@ -45,7 +45,7 @@ pub(super) fn rows(scene: &Scene, rounds: Rounds) -> Answer<Vec<Row>> {
     let mut rows = vec![one_client(scene, player, &service, rounds)?];
     rows.push(many_clients(&service, rounds)?);
     rows.push(from_nothing(&service, rounds)?);
-    let what = "memory of the service and its launcher, before the first request (Rss)";
+    let what = "memory of the service, its launcher and its daemon, before the first request (Rss)";
     rows.push(Row::absolute(what, idle / 1024.0, "MiB", 40.0));
     let before = service.resident()?;
     let mut client = service.client()?;
@@ -84,14 +84,21 @@ impl Service {
         Client::connect(&self.address, &self.token)
     }
 
-    /// What the service and its launcher have in memory, in KiB.
+    /// What the service, its launcher and its daemon have in memory, in KiB.
     fn resident(&self) -> Answer<f64> {
         let pid = self.process.id();
-        let children = format!("/proc/{pid}/task/{pid}/children");
-        let text =
-            fs::read_to_string(&children).map_err(Failure::io("read", Path::new(&children)))?;
+        let mut pids = vec![pid.to_string()];
+        let tasks = format!("/proc/{pid}/task");
+        // Each thread has children of its own.
+        for task in fs::read_dir(&tasks).map_err(Failure::io("read", Path::new(&tasks)))?.flatten()
+        {
+            let children = task.path().join("children");
+            // A thread that has ended meanwhile has none.
+            let text = fs::read_to_string(children).unwrap_or_default();
+            pids.extend(text.split_whitespace().map(str::to_owned));
+        }
         let mut total = 0.0;
-        for pid in text.split_whitespace().chain([pid.to_string().as_str()]) {
+        for pid in pids {
             let file = format!("/proc/{pid}/smaps_rollup");
             let text = fs::read_to_string(&file).map_err(Failure::io("read", Path::new(&file)))?;
             total += super::memory::kibibytes(&text, "Rss:");
