@@ -102,8 +102,12 @@ impl Attached {
 
     #[track_caller]
     fn until(&mut self, wanted: impl Fn(&Self) -> bool) {
+        let begun = std::time::Instant::now();
         while !wanted(self) {
             assert!(self.take(), "it closed; {:?} {}", self.told, self.text());
+            // Pings come for ever.
+            let waits = begun.elapsed() < Duration::from_secs(120);
+            assert!(waits, "it never comes; {:?} {}", self.told, self.text());
         }
     }
 
@@ -192,6 +196,9 @@ fn a_shell_is_used_at_a_terminal() {
     shell.type_("\x1a");
     shell.shows("Stopped");
     shell.type_("fg; echo over-$((2+2))\n");
+    // It reads again before its input ends.
+    shell.type_("two\n");
+    shell.shows("two\r\ntwo");
     shell.say(json!({ "type": "end-of-input" }));
     shell.shows("over-4");
     shell.type_("exit 3\n");
