@@ -39,10 +39,9 @@ SEED = "6"
 
 @pytest.fixture
 def service(tmp_path: Path) -> Iterator[Service]:
-    made = Service(tmp_path)
-    made.start()
-    yield made
-    made.stop()
+    with Service(tmp_path) as made:
+        yield made
+        made.stop()
 
 
 def settings(service: Service) -> str:

@@ -18,19 +18,16 @@ _numbers = itertools.count(1)
 
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    made = Service(tmp_path_factory.mktemp("service"))
-    made.start()
-    yield made
-    made.stop()
+    with Service(tmp_path_factory.mktemp("service")) as made:
+        yield made
+        made.stop()
 
 
 @pytest.fixture
 def mortal(tmp_path: Path) -> Iterator[Service]:
     """A service of the test's own, to be killed."""
-    made = Service(tmp_path)
-    made.start()
-    yield made
-    made.kill()
+    with Service(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

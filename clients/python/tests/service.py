@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from pathlib import Path
 
@@ -31,12 +32,22 @@ class Service:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.home = folder / "home"
-        self.socket = folder / "service.sock"
+        # A Unix socket's path has 107 bytes at most, and pytest's folders can be longer.
+        self._short = tempfile.TemporaryDirectory(prefix="ctrlz-", dir="/tmp")
+        self.socket = Path(self._short.name) / "service.sock"
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.unix = f"unix://{self.socket}"
         self.token = ""
         self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Service:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self._short.cleanup()
 
     def start(self) -> None:
         binary = os.environ["CTRLZ_BINARY"]

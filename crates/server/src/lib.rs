@@ -15,6 +15,7 @@ mod idempotency;
 mod listen;
 mod mcp;
 mod metrics;
+mod observed;
 mod openapi;
 mod port;
 mod problem;

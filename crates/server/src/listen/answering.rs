@@ -15,8 +15,9 @@ use hyper::{Request, Response};
 use tower::ServiceExt as _;
 
 use super::activity::Activity;
-use super::body::{Answered, Paced};
+use super::body::Paced;
 use super::limits::Limits;
+use crate::observed::Observed;
 use crate::problem::Problem;
 
 /// For how long a client should come with TLS alone, once it has: a year.
@@ -55,7 +56,7 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
             if has_tls {
                 response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, STRICT);
             }
-            Ok(response.map(|body| Body::new(Answered { body, under_way })))
+            Ok(response.map(|body| Observed::body(body, under_way)))
         })
     }
 }

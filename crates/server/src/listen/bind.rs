@@ -54,6 +54,9 @@ impl std::fmt::Display for Bound {
     }
 }
 
+/// How long the path of a Unix socket may be, in bytes (unix(7): `sun_path` less its closing zero).
+const LONGEST_SOCKET: usize = 107;
+
 impl Listener {
     /// Listens at `bound`; what comes over TCP is spoken to with `tls`, if there is one. A socket that
     /// nobody listens at any more is replaced.
@@ -66,6 +69,12 @@ impl Listener {
                 Ok(Self::Tcp(TcpListener::bind(address).await?, tls.cloned()))
             }
             Bound::Unix(path) => {
+                let length = path.as_os_str().len();
+                if length > LONGEST_SOCKET {
+                    return Err(std::io::Error::other(format!(
+                        "the kernel takes at most {LONGEST_SOCKET} bytes for a Unix socket's path, and this one has {length}: choose a shorter one"
+                    )));
+                }
                 if std::os::unix::net::UnixStream::connect(path).is_ok() {
                     return Err(std::io::Error::other("another service listens there"));
                 }

@@ -7,13 +7,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::BoxError;
-use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::time::{Instant, Sleep};
 
 use super::activity::UnderWay;
 use super::limits::Limits;
+use crate::observed::Observer;
 
 /// The body of a request, which has to come at some pace.
 pub(super) struct Paced<B> {
@@ -83,33 +83,13 @@ impl<B: HttpBody<Data = Bytes, Error: Into<BoxError>> + Unpin> HttpBody for Pace
     }
 }
 
-/// The body of an answer: the request is under way until it is gone.
-pub(super) struct Answered {
-    pub(super) body: Body,
-    pub(super) under_way: UnderWay,
-}
-
-impl HttpBody for Answered {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        self.under_way.may_go_on();
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(_))) = &polled {
-            self.under_way.hands_over();
-        }
-        polled
+/// The request is under way until its answer is gone.
+impl Observer for UnderWay {
+    fn asked(&mut self) {
+        self.may_go_on();
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    fn handed_over(&mut self, _piece: &Frame<Bytes>) {
+        self.hands_over();
     }
 }

@@ -1,15 +1,11 @@
 //! MCP over HTTP (streamable HTTP), for clients with tokens.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use rmcp::transport::streamable_http_server::{StreamableHttpServerConfig, StreamableHttpService};
 use tower::ServiceExt as _;
 
@@ -17,6 +13,7 @@ use super::guard;
 use super::server::Server;
 use super::sessions::Using;
 use crate::auth::{Caller, Looking};
+use crate::observed::{Observed, Observer};
 use crate::problem::Problem;
 use crate::routes::LARGEST;
 use crate::service::Service;
@@ -102,31 +99,8 @@ async fn answer(service: &Arc<Service>, caller: &Caller, request: Request) -> Re
     {
         service.mcp.add(service, caller, made.to_owned()).await;
     }
-    response.map(|body| Body::new(Held { body: Body::new(body), _using: using }))
+    response.map(|body| Observed::body(Body::new(body), using))
 }
 
-/// A body that uses a session until all of it is sent, or nobody wants it any more.
-struct Held {
-    body: Body,
-    _using: Option<Using>,
-}
-
-impl HttpBody for Held {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        Pin::new(&mut self.body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
+/// An answer uses its session until it is gone.
+impl Observer for Option<Using> {}

@@ -1,8 +1,6 @@
 //! One line for each request.
 
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use axum::body::Body;
@@ -10,9 +8,10 @@ use axum::extract::MatchedPath;
 use axum::http::{Method, Request};
 use axum::response::Response;
 use bytes::Bytes;
-use hyper::body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Frame;
 
 use crate::auth::Caller;
+use crate::observed::{Observed, Observer};
 
 /// How much of an error's words is logged, in bytes.
 const WORDS: usize = 1024;
@@ -50,9 +49,8 @@ pub(crate) fn note(
             let caller = response.extensions().get::<Caller>().cloned();
             let told = response.extensions().get::<Told>().cloned();
             let status = response.status().as_u16();
-            response.map(|body| {
-                Body::new(Counted { body, line: Line { asked, caller, told, status, bytes: 0 } })
-            })
+            let line = Line { asked, caller, told, status, bytes: 0 };
+            response.map(|body| Observed::body(body, line))
         }
     }
 }
@@ -125,33 +123,9 @@ fn escaped(words: &str) -> String {
     text
 }
 
-/// A body whose bytes are counted.
-struct Counted {
-    body: Body,
-    line: Line,
-}
-
-impl HttpBody for Counted {
-    type Data = Bytes;
-    type Error = axum::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(context);
-        if let Poll::Ready(Some(Ok(frame))) = &polled {
-            self.line.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+impl Observer for Line {
+    fn handed_over(&mut self, piece: &Frame<Bytes>) {
+        self.bytes += piece.data_ref().map_or(0, |data| data.len() as u64);
     }
 }
 

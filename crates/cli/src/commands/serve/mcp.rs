@@ -16,7 +16,7 @@ pub(crate) fn mcp(arguments: &McpArguments) -> Answer {
     // Clients show what is on standard error to nobody, or to everybody.
     let log = (None, Level::Error);
     let how = How { hosts: Vec::new(), tls: None, daemons: true, log };
-    let Wired { service, daemons, traces, logging, .. } = wired(places::store()?, how)?;
+    let Wired { service, background, .. } = wired(places::store()?, how)?;
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         let (input, output) = (tokio::io::stdin(), tokio::io::stdout());
@@ -26,11 +26,7 @@ pub(crate) fn mcp(arguments: &McpArguments) -> Answer {
     });
     // A read of standard input that nobody answers holds up nothing.
     runtime.shutdown_background();
-    drop(daemons);
-    if let Some(traces) = traces {
-        traces.end();
-    }
-    drop(logging);
+    background.end();
     served?;
     show::done()
 }

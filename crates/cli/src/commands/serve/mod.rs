@@ -49,7 +49,7 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         daemons: !arguments.no_daemons,
         log: (arguments.log, Level::Info),
     };
-    let Wired { service, registry, daemons, traces, logging } = wired(directory, how)?;
+    let Wired { service, registry, background } = wired(directory, how)?;
     let runtime = runtime()?;
     let served = runtime.block_on(async {
         let listeners = listening::listen(places, tls.as_ref()).await?;
@@ -72,11 +72,7 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         ctrlz_server::serve(Arc::clone(&service), listeners, stop).await;
         Ok::<(), Failure>(())
     });
-    drop(daemons);
-    if let Some(traces) = traces {
-        traces.end();
-    }
-    drop(logging);
+    background.end();
     served?;
     show::done()
 }
@@ -107,10 +103,25 @@ struct Wired {
     service: Arc<Service>,
     /// Who may use it.
     registry: Arc<SqliteRegistry>,
-    /// To be dropped after the last operation, so that what happened in it is sent on, too.
+    background: Background,
+}
+
+/// What goes on beside a service, until after its last operation.
+struct Background {
+    /// So that what happened in the last operation is sent on, too.
     daemons: Option<Upkeep>,
     traces: Option<Arc<Traces>>,
     logging: Logging,
+}
+
+impl Background {
+    fn end(self) {
+        drop(self.daemons);
+        if let Some(traces) = self.traces {
+            traces.end();
+        }
+        drop(self.logging);
+    }
 }
 
 /// How a service is to be.
@@ -157,7 +168,7 @@ fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
         traces: traces.clone(),
         hosts: how.hosts,
     });
-    Ok(Wired { service, registry, daemons, traces, logging })
+    Ok(Wired { service, registry, background: Background { daemons, traces, logging } })
 }
 
 fn announce(bounds: &[String], token: Option<&str>, json: bool) {

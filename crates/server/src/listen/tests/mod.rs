@@ -134,6 +134,24 @@ impl Drop for Stage {
     }
 }
 
+#[test]
+fn a_path_that_is_too_long_for_a_socket_is_named_as_such() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.expect("a runtime");
+    let bind = |length: usize| {
+        let name = "s".repeat(length - folder.path().as_os_str().len() - 1);
+        let bound = Bound::Unix(folder.path().join(name));
+        runtime
+            .block_on(Listener::bind(&bound, None))
+            .map(|_| ())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(bind(107), Ok(()));
+    let refused = bind(108).expect_err("too long");
+    assert!(refused.contains("at most 107 bytes") && refused.contains("has 108"), "{refused}");
+}
+
 /// What comes until the service ends the connection. That it does not is a failure.
 #[track_caller]
 fn rest(stream: &mut impl std::io::Read) -> String {
