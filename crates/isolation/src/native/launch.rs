@@ -152,7 +152,7 @@ pub(super) fn prepare(
     let timeout = limits.timeout.map(|span| span.0);
     // It began before the asker asked, perhaps long before.
     let is_old = !is_new && asker.is_some();
-    let sockets = (is_old && outlook.host_root).then(sockets::of_host);
+    let sockets = (asker.is_some() && outlook.host_root).then(sockets::of_host);
     let task = Task::new(launch, sockets, rlimits(&limits, &groups), processors.is_some());
     let streams = match &ends {
         Some([output, error]) => vec![stdin(), output.as_fd(), error.as_fd()],

@@ -143,7 +143,9 @@ fn run(start: Start, channel: &Channel) -> Result<(), StepError> {
     }
     if let RootView::Host { workspace_at } = &task.root {
         // Those of the beginning, unless that was long ago.
-        let mut sockets = task.sockets.take().unwrap_or(ready.sockets);
+        let missing = || io::Error::other("nobody told of them");
+        let sockets = task.sockets.take().or(ready.sockets).ok_or_else(missing);
+        let mut sockets = sockets.step(|| "hide the sockets of the host".into())?;
         // An overlay does not lead to the sockets below it, so those inside need no cover.
         sockets.retain(|path| !path.starts_with(workspace_at));
         task.hidden.append(&mut sockets);

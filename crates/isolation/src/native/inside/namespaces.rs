@@ -9,7 +9,7 @@ use ctrlz_core::isolation::Network;
 use ctrlz_sys::clone::{Namespaces, enter_new};
 
 use super::user_namespace::UserNamespace;
-use super::{Start, Step, StepError, limits, network, privileges};
+use super::{Session, Start, Step, StepError, limits, network, privileges};
 use crate::native::control::{Channel, Order};
 use crate::native::identity::Identity;
 use crate::native::protection::{Protection, Protections};
@@ -21,8 +21,8 @@ pub(super) struct Ready {
     pub(super) in_force: Protections,
     /// The user namespace to be entered when the root is.
     pub(super) user: Option<UserNamespace>,
-    /// Socket files of the host on which something listens.
-    pub(super) sockets: Vec<PathBuf>,
+    /// Socket files of the host on which something listens; `None` when the task brings them.
+    pub(super) sockets: Option<Vec<PathBuf>>,
 }
 
 /// `None` when the launcher is gone.
@@ -42,8 +42,9 @@ pub(super) fn enter(start: &Start, channel: &Channel) -> Result<Option<Ready>, S
             privileges::become_root_inside().step(|| "become root inside".into())?;
         }
     }
-    // Those of the network namespace that is left next.
-    let sockets = if start.outlook.host_root { sockets::of_host() } else { Vec::new() };
+    // Those of the network namespace that is left next. Whoever begins in advance asks again anyway.
+    let asks = start.outlook.host_root && start.session == Session::Launchers;
+    let sockets = asks.then(sockets::of_host);
     let own_network =
         wanted.has(Protection::NetworkNamespace) && start.outlook.network == Network::None;
     enter_new(Namespaces {
