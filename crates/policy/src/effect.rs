@@ -12,14 +12,14 @@ use crate::source_range::SourceRange;
 pub(crate) const UNKNOWN: u8 = 0;
 
 /// One thing that a command would do.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Effect {
     /// What is done.
     pub kind: EffectKind,
     /// To what.
     pub target: Target,
     /// How.
-    #[serde(skip_serializing_if = "Qualities::is_empty")]
+    #[serde(default, skip_serializing_if = "Qualities::is_empty")]
     pub qualities: Qualities,
     /// The words that ask for it.
     pub range: SourceRange,
@@ -105,7 +105,7 @@ pub enum EffectKind {
 }
 
 /// What an effect is done to.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// Nothing that has a name.
@@ -233,6 +233,15 @@ impl Qualities {
 impl Serialize for Qualities {
     fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
         s.collect_seq(self.names())
+    }
+}
+
+/// Words that are none of these are passed over.
+impl<'de> Deserialize<'de> for Qualities {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let words = Vec::<String>::deserialize(deserializer)?;
+        let known = words.iter().filter_map(|word| Self::named(word));
+        Ok(known.fold(Self::NONE, Self::with))
     }
 }
 

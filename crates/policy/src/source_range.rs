@@ -1,9 +1,11 @@
 //! Where in the judged text something stands.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// A range of bytes of the text that is judged: from `start` up to, not including, `end`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct SourceRange {
     /// The first byte.
     pub start: usize,

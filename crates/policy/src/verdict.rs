@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use ctrlz_core::verdict::{Decision, Risk};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::coverage::Coverage;
 use crate::effect::{Effect, EffectKind};
@@ -45,7 +45,7 @@ pub enum SnapshotDemand {
 }
 
 /// One reason for a verdict.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// The rule's id.
     pub rule: Cow<'static, str>,
@@ -60,10 +60,10 @@ pub struct Finding {
     /// What it is about: a path, a program, an excerpt without secrets.
     pub subject: String,
     /// The effect that it is about, if it is about one.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<EffectKind>,
     /// The program that it is about, if that is known.
-    #[serde(skip_serializing_if = "String::is_empty")]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub program: String,
     /// How many programs had been called when its effect was met.
     #[serde(skip)]
@@ -75,7 +75,7 @@ pub struct Finding {
 }
 
 /// The stages of validation.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stage {
     /// The bytes themselves.

@@ -34,6 +34,8 @@ pub enum Errand {
         what: Pushed,
         /// How much of them; what they were taken for when it is left out.
         scope: Option<SnapshotScope>,
+        /// Take files that cannot be read for absent.
+        skip_unreadable: bool,
     },
     /// Bring a snapshot back from the archive.
     Pull {
@@ -51,11 +53,17 @@ pub enum Errand {
     Collect {
         /// Only tell what would go.
         dry_run: bool,
+        /// Also what was written within the last day.
+        now: bool,
     },
     /// Read what is archived and compare it with its digests.
     Verify {
         /// The snapshots' names; all of them when it is empty.
         names: Vec<String>,
+        /// Read only about this share of the layers, more than 0 and at most 1.
+        sample: Option<f64>,
+        /// Remove damaged blobs.
+        discard: bool,
     },
     /// Restore archived snapshots for a moment and compare them.
     Drill {

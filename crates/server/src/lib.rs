@@ -33,7 +33,9 @@ pub use errand::{Errand, Pushed};
 pub use first_token::{first_token, new_token};
 pub use listen::{Bound, Listener, Tls, TlsError, TlsFiles, serve};
 pub use mcp::{Stdio, serve_stdio};
-pub use port::{Asked, Backend, Base, Check, Command, Judged, Order, Ran, Session, TerminalSize};
+pub use port::{
+    Asked, Backend, Base, Check, Command, Judged, NewValue, Order, Ran, Session, TerminalSize,
+};
 pub use problem::Problem;
 pub use service::{Parts, Service};
 pub use telemetry::{Form, Level, Logging, TraceError, Traces, log};

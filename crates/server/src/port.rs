@@ -87,9 +87,16 @@ pub trait Session {
         &self,
         sandbox: &Sandbox,
         key: &StateKey,
-        value: Option<&[u8]>,
+        value: NewValue<'_>,
         expected: Expected,
     ) -> Result<u64, Problem>;
+
+    /// The version of the state at a snapshot (`snap-3`), before an operation (`op-7`), or at a time of
+    /// RFC 3339.
+    ///
+    /// # Errors
+    /// When the text names none of these, or one of another sandbox.
+    fn state_version(&self, sandbox: &Sandbox, at: &str) -> Result<u64, Problem>;
 
     /// A value of the state as of a version, decrypted, with its entry.
     ///
@@ -170,6 +177,17 @@ pub trait Session {
         judged: &Judged,
         reason: &str,
     ) -> Result<OperationId, Problem>;
+}
+
+/// What becomes of a value of the state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewValue<'a> {
+    /// Nothing: it is deleted.
+    Deleted,
+    /// These bytes; the configuration, or what they replace, says whether they are encrypted.
+    Written(&'a [u8]),
+    /// These bytes, encrypted.
+    Sensitive(&'a [u8]),
 }
 
 /// What a new sandbox starts from.
@@ -256,6 +274,13 @@ pub enum Asked {
     Text(String),
     /// A program and its arguments.
     Words(Vec<String>),
+    /// A program in a language, by its name.
+    Program {
+        /// The language, such as `python`.
+        language: String,
+        /// Its text.
+        text: String,
+    },
 }
 
 /// What came of a command.

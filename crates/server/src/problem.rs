@@ -168,16 +168,16 @@ fn status_of(kind: &str) -> StatusCode {
         }
         "forbidden" | "outside" | "closed" => StatusCode::FORBIDDEN,
         "not-as-expected" => StatusCode::PRECONDITION_FAILED,
-        "blocked" => StatusCode::BAD_REQUEST,
+        "blocked" | "when" | "id" | "input" => StatusCode::BAD_REQUEST,
         "busy" => StatusCode::LOCKED,
         "too-large" => StatusCode::PAYLOAD_TOO_LARGE,
         "store-full" => StatusCode::INSUFFICIENT_STORAGE,
         "not-found" | "not-executable" | "unenforceable" => StatusCode::UNPROCESSABLE_ENTITY,
         "exists" | "no-file" | "no-folder" | "not-empty" | "links" | "name-taken"
         | "nothing-to-undo" | "nothing-to-redo" | "nothing-to-commit" | "on-top-of-setup"
-        | "no-live-base" | "foreign-operation" | "not-undoable" | "depends" | "conflict"
-        | "suspended" | "illegal-transition" | "contained" | "unconfirmed" | "not-approved"
-        | "state-conflict" => StatusCode::CONFLICT,
+        | "no-live-base" | "foreign-operation" | "foreign-snapshot" | "not-undoable"
+        | "depends" | "conflict" | "suspended" | "illegal-transition" | "contained"
+        | "unconfirmed" | "not-approved" | "state-conflict" => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

@@ -84,6 +84,9 @@ pub(crate) struct Destination {
     /// The folder that the sandbox is of, when it is not where it was
     #[arg(long, value_name = "FOLDER", conflicts_with = "to")]
     pub(crate) base: Option<PathBuf>,
+    /// With --base: the folder is empty, and is filled with what the sandbox began with
+    #[arg(long, hide = true, requires = "base")]
+    pub(crate) anew: bool,
     /// Begin in a process that may handle files of many owners
     #[arg(long, hide = true)]
     pub(crate) many_owners: bool,

@@ -59,9 +59,9 @@ pub(crate) struct McpArguments {
 pub(crate) struct ApproveArguments {
     /// What an agent was told; what waits is listed when it is left out
     pub(crate) confirmation: Option<String>,
-    /// The tenant
-    #[arg(long, default_value = "default")]
-    pub(crate) tenant: TenantName,
+    /// The tenant; `default` when left out. At a service it is the token's
+    #[arg(long)]
+    pub(crate) tenant: Option<TenantName>,
 }
 
 /// `ctrlz token`

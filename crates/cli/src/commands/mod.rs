@@ -1,11 +1,11 @@
 //! One file a command.
 
 mod approval;
-mod archive;
+pub(crate) mod archive;
 pub(crate) mod audit;
 mod automatic;
 mod captured;
-mod check;
+pub(crate) mod check;
 pub(crate) mod commit;
 mod config;
 mod contents;

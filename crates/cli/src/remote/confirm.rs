@@ -42,8 +42,8 @@ pub(super) async fn confirmed(
     match client.ask_told(Call::new(Method::POST, path).once()?).await? {
         Ok(_) => Ok(()),
         Err(refused) if refused.kind == "forbidden" => Err(failure(format!(
-            "nothing ran; this token may not approve it: once somebody who may has sent POST \
-             /v1/confirmations/{id}/approve, run it again with --confirmation {id}"
+            "nothing ran; this token may not approve it: once somebody who may has done so by `ctrlz \
+             approve {id}`, run it again with --confirmation {id}"
         ))),
         Err(refused) => Err(refused.into_failure()),
     }

@@ -1,6 +1,8 @@
 //! The command line at a service: what is asked goes over the network, and is told as if it had been
 //! done here.
 
+mod approve;
+mod archive;
 mod audit;
 mod check;
 mod client;
@@ -75,6 +77,12 @@ pub(crate) fn execute(url: &str, arguments: &Arguments) -> Answer {
         Command::State(arguments) => state::state(client, arguments, json),
         Command::Events(arguments) => events::tell(client, arguments, json),
         Command::Check(arguments) => check::check(client, arguments, json),
+        Command::Push(arguments) => archive::push(client, arguments, json),
+        Command::Pull(arguments) => archive::pull(client, arguments, json),
+        Command::Archive(arguments) => archive::archive(client, arguments, json),
+        Command::Verify(arguments) => archive::verify(client, arguments, json),
+        Command::Drill(arguments) => archive::drill(client, arguments, json),
+        Command::Approve(arguments) => approve::approve(client, arguments, json),
         Command::Audit(arguments) => audit::audit(client, arguments, json),
         Command::Stats(arguments) => stats::stats(client, arguments, json),
         Command::Health(arguments) => stats::health(client, arguments, json),
@@ -120,15 +128,9 @@ fn refusal(command: &Command) -> Option<Failure> {
             "it looks at processes of this host",
             "GET /metrics tells what runs at the service",
         ),
-        Command::Push(_) | Command::Pull(_) | Command::Archive(_) | Command::Verify(_) => (
-            "archiving",
-            "the command line does not tell of archives elsewhere",
-            "the service's calls do: /v1/archive, see docs/service.md",
-        ),
         Command::Export(_) | Command::Import(_) => {
             ("this", "it reads or writes a file of this host", HERE)
         }
-        Command::Drill(_) => ("`ctrlz drill`", "it restores to this host", HERE),
         Command::Release(_) => (
             "`ctrlz release`",
             "who takes a containment off looks at the host first",

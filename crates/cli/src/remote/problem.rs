@@ -43,6 +43,11 @@ impl Refusal {
         Self { status: status.as_u16(), version, ..found }
     }
 
+    /// Whether what was sent is at fault, and nothing else.
+    pub(super) fn is_of_body(&self) -> bool {
+        matches!(self.status, 400 | 413 | 422)
+    }
+
     pub(super) fn is_under_way(&self) -> bool {
         self.status == 409 && self.kind == "idempotency-key"
     }

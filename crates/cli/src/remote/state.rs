@@ -1,20 +1,17 @@
 //! `state` at a service.
 
-use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::name::SandboxName;
-use ctrlz_core::operation::Operation;
-use ctrlz_core::snapshot::Snapshot;
 use ctrlz_core::state::{StateEntry, StateKey};
 use hyper::Method;
 use serde::Deserialize;
 
 use super::client::{Call, Client, query, segment};
+use super::not_remote;
 use super::sandboxes::{named, path};
-use super::{NOT_REMOTE, not_remote};
 use crate::Answer;
 use crate::arguments::{StateAction, StateArguments};
 use crate::commands::state::{entry, parse};
-use crate::failure::{Failure, OWN_FAILURE, REFUSED};
+use crate::failure::Failure;
 
 #[derive(Deserialize)]
 struct Written {
@@ -27,46 +24,41 @@ struct Page {
 }
 
 pub(super) fn state(client: &Client, arguments: &StateArguments, json: bool) -> Answer {
-    if arguments.global || arguments.with_key.is_some() {
-        let message = "a service has no state without a sandbox, and opens values with its own key";
-        return Err(Failure::new(REFUSED, NOT_REMOTE, message)
-            .hint("leave --global and --with-key out, or do it where the store lies"));
+    if arguments.with_key.is_some() {
+        return Err(not_remote("`ctrlz state --with-key`", "it opens values with its own key")
+            .hint("leave --with-key out, or do it where the store lies"));
     }
-    let name = || named(arguments.sandbox.as_ref());
+    let namespace = || match arguments.global {
+        true => Ok(Namespace(None)),
+        false => named(arguments.sandbox.as_ref()).map(|name| Namespace(Some(name))),
+    };
     match &arguments.action {
         StateAction::Get { key, version, at } => {
-            let (name, key) = (name()?, parse(key)?);
-            let version = as_of(client, name, *version, at.as_deref())?;
-            get(client, name, &key, version, json)
+            let (namespace, key) = (namespace()?, parse(key)?);
+            get(client, &namespace, &key, &as_of(*version, at.as_deref()), json)
         }
-        StateAction::Put { sensitive: true, .. } => Err(not_remote(
-            "`ctrlz state put --sensitive`",
-            "its configuration says what is encrypted",
-        )
-        .hint("`state.sensitive` of the service's configuration names keys")),
-        StateAction::Put { key, value, expect, .. } => {
-            let (name, key) = (name()?, parse(key)?);
+        StateAction::Put { key, value, expect, sensitive } => {
+            let (namespace, key) = (namespace()?, parse(key)?);
             let value = match value {
                 Some(text) => text.as_bytes().to_vec(),
                 None => entry::read_value(&key)?,
             };
-            let call = Call::new(Method::PUT, of(name, &key, "")).bytes(value);
+            let how = if *sensitive { "?sensitive=true" } else { "" };
+            let call = Call::new(Method::PUT, namespace.of(&key, how)).bytes(value);
             write(client, call, &key, *expect, json)
         }
         StateAction::Delete { key, expect } => {
-            let (name, key) = (name()?, parse(key)?);
-            write(client, Call::new(Method::DELETE, of(name, &key, "")), &key, *expect, json)
+            let (namespace, key) = (namespace()?, parse(key)?);
+            let call = Call::new(Method::DELETE, namespace.of(&key, ""));
+            write(client, call, &key, *expect, json)
         }
         StateAction::List { version, at } => {
-            let name = name()?;
-            let version = as_of(client, name, *version, at.as_deref())?;
-            let fields: Vec<_> =
-                version.map(|version| ("version", version.to_string())).into_iter().collect();
-            let page: Page = client.get(&path(name, &format!("/state{}", query(&fields))))?;
+            let as_of = as_of(*version, at.as_deref());
+            let page: Page = client.get(&namespace()?.all(&as_of))?;
             entry::list(&page.items, json)
         }
         StateAction::History { key } => {
-            let page: Page = client.get(&of(name()?, &parse(key)?, "/history"))?;
+            let page: Page = client.get(&namespace()?.of(&parse(key)?, "/history"))?;
             entry::list(&page.items, json)
         }
         StateAction::Rotate { .. }
@@ -81,30 +73,45 @@ pub(super) fn state(client: &Client, arguments: &StateArguments, json: bool) -> 
     }
 }
 
-fn of(name: &SandboxName, key: &StateKey, rest: &str) -> String {
-    path(name, &format!("/state/{}{rest}", segment(key.as_str())))
+/// Values of a sandbox, or of none.
+struct Namespace<'a>(Option<&'a SandboxName>);
+
+impl Namespace<'_> {
+    fn all(&self, rest: &str) -> String {
+        match self.0 {
+            Some(name) => path(name, &format!("/state{rest}")),
+            None => format!("/v1/state{rest}"),
+        }
+    }
+
+    fn of(&self, key: &StateKey, rest: &str) -> String {
+        self.all(&format!("/{}{rest}", segment(key.as_str())))
+    }
+
+    fn no_value(&self, key: &StateKey) -> Failure {
+        let global = SandboxName::of_no_sandbox();
+        entry::no_value(key, self.0.unwrap_or(&global))
+    }
 }
 
 fn get(
     client: &Client,
-    name: &SandboxName,
+    namespace: &Namespace<'_>,
     key: &StateKey,
-    version: Option<u64>,
+    as_of: &str,
     json: bool,
 ) -> Answer {
-    let version: Vec<_> =
-        version.map(|version| ("version", version.to_string())).into_iter().collect();
-    let call = Call::new(Method::GET, of(name, key, &query(&version)));
+    let call = Call::new(Method::GET, namespace.of(key, as_of));
     let answer = match client.wait(client.ask_told(call))? {
         Ok(answer) => answer,
-        Err(refusal) if refusal.kind == "no-value" => return Err(entry::no_value(key, name)),
+        Err(refusal) if refusal.kind == "no-value" => return Err(namespace.no_value(key)),
         Err(refusal) => return Err(refusal.into_failure()),
     };
     // What it is beside its value, tells its history.
     let tag = answer.etag.as_deref().unwrap_or_default().trim_matches('"').parse::<u64>().ok();
-    let page: Page = client.get(&of(name, key, "/history"))?;
+    let page: Page = client.get(&namespace.of(key, "/history"))?;
     let entry = page.items.iter().find(|entry| Some(entry.version) == tag);
-    let entry = entry.ok_or_else(|| entry::no_value(key, name))?;
+    let entry = entry.ok_or_else(|| namespace.no_value(key))?;
     entry::tell_value(entry, answer.body.to_vec(), json)
 }
 
@@ -118,37 +125,9 @@ fn write(client: &Client, call: Call, key: &StateKey, expect: Option<u64>, json:
     entry::tell_written(key, written.version, json)
 }
 
-/// The version that `--version` or `--at` names.
-fn as_of(
-    client: &Client,
-    name: &SandboxName,
-    version: Option<u64>,
-    at: Option<&str>,
-) -> Result<Option<u64>, Failure> {
-    let Some(at) = at else { return Ok(version) };
-    let id = |error: ctrlz_core::id::IdError| Failure::caused(OWN_FAILURE, "id", &error);
-    let own = super::sandboxes::sandbox(client, name)?.id;
-    let foreign = |what: String| {
-        let message = format!("{what} is not one of sandbox `{name}`");
-        Failure::new(OWN_FAILURE, "when", message)
-    };
-    if at.starts_with("snap-") {
-        let id: SnapshotId = at.parse().map_err(id)?;
-        let found: Snapshot = client.get(&format!("/v1/snapshots/{}", segment(&id.to_string())))?;
-        let is_own = found.sandbox == own;
-        return is_own
-            .then_some(Some(found.point.state_version))
-            .ok_or_else(|| foreign(id.to_string()));
-    }
-    if at.starts_with("op-") {
-        let id: OperationId = at.parse().map_err(id)?;
-        let found: Operation =
-            client.get(&format!("/v1/operations/{}", segment(&id.to_string())))?;
-        let is_own = found.request.sandbox == own;
-        return is_own
-            .then_some(Some(found.before.state_version))
-            .ok_or_else(|| foreign(id.to_string()));
-    }
-    Err(not_remote("`--at` with a time", "it knows versions by snapshots and operations")
-        .hint("such as `--at snap-3` or `--at op-7`; `ctrlz log` tells when they were"))
+/// The version that `--version` or `--at` names, as a query.
+fn as_of(version: Option<u64>, at: Option<&str>) -> String {
+    let version = version.map(|version| ("version", version.to_string()));
+    let at = at.map(|at| ("at", at.to_owned()));
+    query(&version.into_iter().chain(at).collect::<Vec<_>>())
 }

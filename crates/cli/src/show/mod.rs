@@ -19,7 +19,7 @@ pub(crate) use patch::{patch_text, print_painted, print_patch, print_text_diff};
 pub(crate) use plain::plain;
 pub(crate) use style::Style;
 pub(crate) use table::{columns, print_table};
-pub(crate) use verdict::{ToldVerdict, print_conclusion, print_verdict, rules, verdict_fields};
+pub(crate) use verdict::{ToldVerdict, print_verdict, rules, told_verdict, verdict_fields};
 pub(crate) use visible::visible;
 
 use std::path::Path;

@@ -78,6 +78,11 @@ struct ToldCovered {
 }
 
 impl ToldVerdict {
+    /// The same without the findings: `risk critical, decision block, score 92 of 100`.
+    pub(crate) fn print_conclusion(self, style: Style) {
+        Self { findings: Vec::new(), ..self }.print(style);
+    }
+
     /// A paragraph for each finding, and a line that says what follows.
     pub(crate) fn print(&self, style: Style) {
         for finding in &self.findings {
@@ -103,18 +108,11 @@ impl ToldVerdict {
 
 /// A paragraph for each finding, and a line that says what follows.
 pub(crate) fn print_verdict(verdict: &Verdict, style: Style) -> Result<(), Failure> {
-    told(verdict).map(|told| told.print(style))
-}
-
-/// `risk critical, decision block, score 92 of 100`
-pub(crate) fn print_conclusion(verdict: &Verdict, style: Style) -> Result<(), Failure> {
-    let told = told(verdict)?;
-    ToldVerdict { findings: Vec::new(), ..told }.print(style);
-    Ok(())
+    told_verdict(verdict).map(|told| told.print(style))
 }
 
 /// What a program is told of a verdict, people are told, too.
-fn told(verdict: &Verdict) -> Result<ToldVerdict, Failure> {
+pub(crate) fn told_verdict(verdict: &Verdict) -> Result<ToldVerdict, Failure> {
     let fields = verdict_fields(verdict)?;
     let fields = fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     serde_json::from_value(Value::Object(fields))

@@ -43,6 +43,9 @@ pub(super) struct Pushing {
     /// `full`, `incremental` or `state-only`.
     #[schema(value_type = Option<String>)]
     scope: Option<SnapshotScope>,
+    /// Take files that cannot be read for absent, and tell them.
+    #[serde(default)]
+    skip_unreadable: bool,
 }
 
 /// Archives snapshots, in the archive of the tenant's store and in its copies.
@@ -64,7 +67,8 @@ pub(super) async fn push(
         None if !pushing.snapshots.is_empty() => Pushed::Snapshots(ids()?),
         _ => return Err(Problem::bad_request("a push has `sandbox` or `snapshots`")),
     };
-    Ok(Json(service.errand(&caller, Errand::Push { what, scope: pushing.scope }).await?))
+    let Pushing { scope, skip_unreadable, .. } = pushing;
+    Ok(Json(service.errand(&caller, Errand::Push { what, scope, skip_unreadable }).await?))
 }
 
 /// The name of a sandbox that is there.
@@ -132,6 +136,8 @@ pub(super) async fn remove(
 pub(super) struct Collecting {
     /// Only tell what would go.
     dry_run: bool,
+    /// Also what was written within the last day and belongs to no snapshot.
+    now: bool,
 }
 
 /// Removes from the archive what no snapshot in it needs.
@@ -141,21 +147,38 @@ pub(super) struct Collecting {
 pub(super) async fn collect(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
-    Body(Collecting { dry_run }): Body<Collecting>,
+    Body(Collecting { dry_run, now }): Body<Collecting>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(service.errand(&caller, Errand::Collect { dry_run }).await?))
+    Ok(Json(service.errand(&caller, Errand::Collect { dry_run, now }).await?))
+}
+
+/// What to verify.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Verifying {
+    /// Names of snapshots; all of them when there are none.
+    names: Vec<String>,
+    /// Read only about this share of the layers, others each day: more than 0 and at most 1.
+    #[schema(minimum = 0.0, maximum = 1.0)]
+    sample: Option<f64>,
+    /// Remove damaged blobs, so that the next push brings them again.
+    discard: bool,
 }
 
 /// Reads what is archived and compares it with its digests: all of it, or the snapshots of those names.
-#[utoipa::path(post, path = "/v1/archive/verify", tag = "archive", request_body = Names,
+#[utoipa::path(post, path = "/v1/archive/verify", tag = "archive", request_body = Verifying,
     security(("token" = ["operator"])),
     responses((status = 200, body = Object, description = "as `ctrlz verify --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn verify(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
-    Body(Names { names }): Body<Names>,
+    Body(Verifying { names, sample, discard }): Body<Verifying>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(service.errand(&caller, Errand::Verify { names: bounded(&names)? }).await?))
+    if sample.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
+        return Err(Problem::bad_request("`sample` is a share: more than 0 and at most 1"));
+    }
+    let names = bounded(&names)?;
+    Ok(Json(service.errand(&caller, Errand::Verify { names, sample, discard }).await?))
 }
 
 /// Restores archived snapshots for a moment and compares them file by file: the newest of each

@@ -79,6 +79,8 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(stats::stats))
         .routes(routes!(stats::health))
         .routes(routes!(state::history))
+        .routes(routes!(state::list_global))
+        .routes(routes!(state::history_global))
         .routes(routes!(events::list))
         .routes(routes!(policy::check))
         .routes(routes!(audit::verify))
@@ -110,6 +112,7 @@ fn with_values() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(files::rename))
         .routes(routes!(files::watch::watch))
         .routes(routes!(state::get, state::put, state::remove))
+        .routes(routes!(state::get_global, state::put_global, state::remove_global))
         .layer(DefaultBodyLimit::max(LARGEST_VALUE))
 }
 

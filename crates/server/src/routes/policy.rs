@@ -20,6 +20,8 @@ use crate::service::{Service, on_core};
 pub(crate) struct Question {
     /// A text for a shell; or `argv`.
     pub(crate) command: Option<String>,
+    /// The language that `command` is written in, such as `python`; the shell when it is left out.
+    pub(crate) language: Option<String>,
     /// A program and its arguments, which no shell reads.
     pub(crate) argv: Option<Vec<String>>,
     /// The name of the sandbox in which it would run.
@@ -31,10 +33,14 @@ pub(crate) async fn verdict_on(
     (service, caller): (&Arc<Service>, &Caller),
     question: Question,
 ) -> Result<Value, Problem> {
-    let asked = match (question.command, question.argv) {
-        (Some(text), None) => Asked::Text(text),
-        (None, Some(words)) if !words.is_empty() => Asked::Words(words),
-        _ => return Err(Problem::bad_request("a question has `command` or `argv`")),
+    let asked = match (question.command, question.argv, question.language) {
+        (Some(text), None, None) => Asked::Text(text),
+        (Some(text), None, Some(language)) => Asked::Program { language, text },
+        (None, Some(words), None) if !words.is_empty() => Asked::Words(words),
+        _ => {
+            let title = "a question has `command`, also with `language`, or `argv`";
+            return Err(Problem::bad_request(title));
+        }
     };
     let verdict = service.with(caller, move |session| {
         let sandbox = match &question.sandbox {

@@ -1,4 +1,4 @@
-//! The state of a sandbox: versioned values.
+//! State: versioned values, of a sandbox or of none.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::state::{Expected, StateKey};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -15,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Path, Query, parse};
 use super::views::{Page, to_json};
 use crate::auth::{Acting, Caller, Looking};
-use crate::port::Session;
+use crate::port::{NewValue, Session};
 use crate::problem::Problem;
 use crate::service::{Service, on_core};
 
@@ -25,6 +26,55 @@ use crate::service::{Service, on_core};
 pub(super) struct AsOf {
     /// As of this version of the state; as it is now when it is left out.
     version: Option<u64>,
+    /// As of a snapshot (`snap-3`), before an operation (`op-7`), or at a time
+    /// (`2026-01-31T12:00:00Z`), instead.
+    at: Option<String>,
+}
+
+impl AsOf {
+    fn version(&self, session: &dyn Session, sandbox: &Sandbox) -> Result<Option<u64>, Problem> {
+        match (&self.version, &self.at) {
+            (Some(_), Some(_)) => Err(Problem::bad_request("there can be `version` or `at`")),
+            (version, None) => Ok(*version),
+            (None, Some(at)) => session.state_version(sandbox, at).map(Some),
+        }
+    }
+}
+
+/// How a value is written.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Writing {
+    /// Encrypt the value, and those that replace it until the key is deleted.
+    #[serde(default)]
+    sensitive: bool,
+}
+
+/// Whose values are meant: those of the sandbox of that name, or those of none.
+#[derive(Debug)]
+pub(super) struct Namespace(Option<String>);
+
+impl Namespace {
+    fn find(&self, session: &dyn Session) -> Result<Sandbox, Problem> {
+        on_core(session, |core| match &self.0 {
+            Some(name) => Ok(core.store().sandbox_named(name)?),
+            None => Ok(core.store().global()?),
+        })
+    }
+}
+
+async fn entries(
+    (service, caller): (&Arc<Service>, &Caller),
+    namespace: Namespace,
+    as_of: AsOf,
+) -> Result<Json<Page<Value>>, Problem> {
+    let found = service.with(caller, move |session| {
+        let sandbox = namespace.find(session)?;
+        let version = as_of.version(session, &sandbox)?;
+        on_core(session, |core| Ok(core.store().list(sandbox.id, version)?))
+    });
+    let items = found.await?.iter().map(to_json).collect::<Result<_, _>>()?;
+    Ok(Json(Page { items, next: None }))
 }
 
 /// The values' entries, by key.
@@ -38,17 +88,41 @@ pub(super) async fn list(
     Path(sandbox): Path<String>,
     Query(as_of): Query<AsOf>,
 ) -> Result<Json<Page<Value>>, Problem> {
-    let found = service.with_core(&caller, move |core| {
-        let id = core.store().sandbox_named(&sandbox)?.id;
-        Ok(core.store().list(id, as_of.version)?)
-    });
-    let items = found.await?.iter().map(to_json).collect::<Result<_, _>>()?;
-    Ok(Json(Page { items, next: None }))
+    entries((&service, &caller), Namespace(Some(sandbox)), as_of).await
+}
+
+/// The entries of the values that belong to no sandbox, by key.
+#[utoipa::path(get, path = "/v1/state", tag = "state", params(AsOf),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = Page<Object>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn list_global(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Query(as_of): Query<AsOf>,
+) -> Result<Json<Page<Value>>, Problem> {
+    entries((&service, &caller), Namespace(None), as_of).await
 }
 
 fn etag(version: u64) -> Result<HeaderValue, Problem> {
     HeaderValue::from_str(&format!("\"{version}\""))
         .map_err(|error| Problem::internal(error.to_string()))
+}
+
+async fn value(
+    (service, caller): (&Arc<Service>, &Caller),
+    (namespace, key): (Namespace, String),
+    as_of: AsOf,
+) -> Result<Response, Problem> {
+    let parsed: StateKey = parse(&key)?;
+    let found = service.with(caller, move |session| {
+        let sandbox = namespace.find(session)?;
+        let version = as_of.version(session, &sandbox)?;
+        session.state(&sandbox, &parsed, version)
+    });
+    let (entry, value) = found.await?.ok_or_else(|| Problem::not_found("value", &key))?;
+    let kind = HeaderValue::from_static("application/octet-stream");
+    Ok(([(header::CONTENT_TYPE, kind), (header::ETAG, etag(entry.version)?)], value)
+        .into_response())
 }
 
 /// A value, as it was written. `ETag` is its version.
@@ -64,15 +138,22 @@ pub(super) async fn get(
     Path((sandbox, key)): Path<(String, String)>,
     Query(as_of): Query<AsOf>,
 ) -> Result<Response, Problem> {
-    let parsed: StateKey = parse(&key)?;
-    let found = service.with(&caller, move |session| {
-        let found = on_core(session, |core| Ok(core.store().sandbox_named(&sandbox)?))?;
-        session.state(&found, &parsed, as_of.version)
-    });
-    let (entry, value) = found.await?.ok_or_else(|| Problem::not_found("value", &key))?;
-    let kind = HeaderValue::from_static("application/octet-stream");
-    Ok(([(header::CONTENT_TYPE, kind), (header::ETAG, etag(entry.version)?)], value)
-        .into_response())
+    value((&service, &caller), (Namespace(Some(sandbox)), key), as_of).await
+}
+
+/// A value that belongs to no sandbox, as it was written. `ETag` is its version.
+#[utoipa::path(get, path = "/v1/state/{key}", tag = "state",
+    params(("key" = String, Path, description = "the key"), AsOf),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = String, content_type = "application/octet-stream"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn get_global(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Path(key): Path<String>,
+    Query(as_of): Query<AsOf>,
+) -> Result<Response, Problem> {
+    value((&service, &caller), (Namespace(None), key), as_of).await
 }
 
 /// Which version a write expects: what `If-Match` or `If-None-Match: *` says.
@@ -101,17 +182,33 @@ pub(super) struct Written {
     version: u64,
 }
 
+/// What becomes of a value.
+enum Change {
+    Deleted,
+    Written { value: Bytes, sensitive: bool },
+}
+
+impl Change {
+    fn value(&self) -> NewValue<'_> {
+        match self {
+            Self::Deleted => NewValue::Deleted,
+            Self::Written { value, sensitive: false } => NewValue::Written(value),
+            Self::Written { value, sensitive: true } => NewValue::Sensitive(value),
+        }
+    }
+}
+
 async fn write(
     (service, caller): (&Arc<Service>, &Caller),
-    (sandbox, key): (String, String),
+    (namespace, key): (Namespace, String),
     headers: &HeaderMap,
-    value: Option<Bytes>,
+    change: Change,
 ) -> Result<Response, Problem> {
     let (parsed, expected): (StateKey, Expected) = (parse(&key)?, expected(headers)?);
-    let adds = value.is_some();
+    let adds = matches!(change, Change::Written { .. });
     let act = move |session: &dyn Session| {
-        let found = on_core(session, |core| Ok(core.store().sandbox_named(&sandbox)?))?;
-        session.put_state(&found, &parsed, value.as_deref(), expected)
+        let sandbox = namespace.find(session)?;
+        session.put_state(&sandbox, &parsed, change.value(), expected)
     };
     let written = match adds {
         true => service.adding(caller, act).await,
@@ -131,18 +228,38 @@ async fn write(
 /// `If-None-Match: *` only where there is none; else 412.
 #[utoipa::path(put, path = "/v1/sandboxes/{sandbox}/state/{key}", tag = "state",
     params(("sandbox" = String, Path, description = "its name"),
-        ("key" = String, Path, description = "the key")),
+        ("key" = String, Path, description = "the key"), Writing),
     request_body(content = String, content_type = "application/octet-stream"),
     security(("token" = ["operator"])),
     responses((status = 200, body = Written), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn put(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
-    Path(names): Path<(String, String)>,
+    Path((sandbox, key)): Path<(String, String)>,
+    Query(Writing { sensitive }): Query<Writing>,
     headers: HeaderMap,
-    body: Bytes,
+    value: Bytes,
 ) -> Result<Response, Problem> {
-    write((&service, &caller), names, &headers, Some(body)).await
+    let names = (Namespace(Some(sandbox)), key);
+    write((&service, &caller), names, &headers, Change::Written { value, sensitive }).await
+}
+
+/// Writes a value that belongs to no sandbox, as one of a sandbox is written.
+#[utoipa::path(put, path = "/v1/state/{key}", tag = "state",
+    params(("key" = String, Path, description = "the key"), Writing),
+    request_body(content = String, content_type = "application/octet-stream"),
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Written), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn put_global(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(key): Path<String>,
+    Query(Writing { sensitive }): Query<Writing>,
+    headers: HeaderMap,
+    value: Bytes,
+) -> Result<Response, Problem> {
+    let names = (Namespace(None), key);
+    write((&service, &caller), names, &headers, Change::Written { value, sensitive }).await
 }
 
 /// Deletes a value; its history stays. `If-Match` as for a write.
@@ -154,10 +271,39 @@ pub(super) async fn put(
 pub(super) async fn remove(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
-    Path(names): Path<(String, String)>,
+    Path((sandbox, key)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    write((&service, &caller), names, &headers, None).await
+    let names = (Namespace(Some(sandbox)), key);
+    write((&service, &caller), names, &headers, Change::Deleted).await
+}
+
+/// Deletes a value that belongs to no sandbox; its history stays. `If-Match` as for a write.
+#[utoipa::path(delete, path = "/v1/state/{key}", tag = "state",
+    params(("key" = String, Path, description = "the key")),
+    security(("token" = ["operator"])),
+    responses((status = 200, body = Written), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn remove_global(
+    State(service): State<Arc<Service>>,
+    Acting(caller): Acting,
+    Path(key): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    write((&service, &caller), (Namespace(None), key), &headers, Change::Deleted).await
+}
+
+async fn versions(
+    (service, caller): (&Arc<Service>, &Caller),
+    namespace: Namespace,
+    key: &str,
+) -> Result<Json<Page<Value>>, Problem> {
+    let key: StateKey = parse(key)?;
+    let found = service.with(caller, move |session| {
+        let sandbox = namespace.find(session)?;
+        on_core(session, |core| Ok(core.store().history(sandbox.id, &key)?))
+    });
+    let items = found.await?.iter().map(to_json).collect::<Result<_, _>>()?;
+    Ok(Json(Page { items, next: None }))
 }
 
 /// All versions of a value, the newest first, without the values.
@@ -171,11 +317,18 @@ pub(super) async fn history(
     Looking(caller): Looking,
     Path((sandbox, key)): Path<(String, String)>,
 ) -> Result<Json<Page<Value>>, Problem> {
-    let key: StateKey = parse(&key)?;
-    let found = service.with_core(&caller, move |core| {
-        let id = core.store().sandbox_named(&sandbox)?.id;
-        Ok(core.store().history(id, &key)?)
-    });
-    let items = found.await?.iter().map(to_json).collect::<Result<_, _>>()?;
-    Ok(Json(Page { items, next: None }))
+    versions((&service, &caller), Namespace(Some(sandbox)), &key).await
+}
+
+/// All versions of a value that belongs to no sandbox, the newest first, without the values.
+#[utoipa::path(get, path = "/v1/state/{key}/history", tag = "state",
+    params(("key" = String, Path, description = "the key")),
+    security(("token" = ["viewer"])),
+    responses((status = 200, body = Page<Object>), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+pub(super) async fn history_global(
+    State(service): State<Arc<Service>>,
+    Looking(caller): Looking,
+    Path(key): Path<String>,
+) -> Result<Json<Page<Value>>, Problem> {
+    versions((&service, &caller), Namespace(None), &key).await
 }

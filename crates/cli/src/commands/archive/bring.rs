@@ -22,8 +22,9 @@ use ctrlz_engine::{BaseChoice, Bring, LeftBySetup, SandboxCore};
 use ctrlz_store::state_file::Bundle;
 
 use super::owners::owners;
+use super::selected;
 use super::setting::absolute;
-use super::{losses, not_archived, selected, shown};
+use super::told::{Lost, tell_brought};
 use crate::Answer;
 use crate::arguments::Destination;
 use crate::context::{Context, WhenBusy};
@@ -53,18 +54,16 @@ pub(super) fn bring(
                 return Err(mapped::begin_again());
             }
             let Brought { sandbox, snapshot, lost } = into_store(context, source, whole, wanted)?;
+            let lost = lost.as_ref().map(Lost::from);
             if json {
                 show::print_json(&[
                     ("sandbox", show::to_json(&sandbox.name)?),
                     ("snapshot", show::to_json(&snapshot)?),
-                    ("not_archived", lost.as_ref().map(shown).into()),
+                    ("not_archived", show::to_json(&lost)?),
                 ]);
             } else {
-                println!(
-                    "{} is {} of {} now; `ctrlz rollback {} {}` returns to it",
-                    source.snapshot.name, snapshot.id, sandbox.name, sandbox.name, snapshot.id
-                );
-                not_archived(lost.as_ref());
+                let brought = (sandbox.name.as_str(), snapshot.id);
+                tell_brought(&source.snapshot.name, brought, lost.as_ref());
             }
             show::done()
         }
@@ -105,6 +104,7 @@ fn files(source: &Source<'_>, to: &Path, paths: &[PathBuf], json: bool) -> Answe
             .details(missing)
             .hint("they are relative to the folder; nothing was restored"));
     }
+    let (lost, earlier) = (Lost::from(&lost), record.losses.as_ref().map(Lost::from));
     if json {
         show::print_json(&[
             ("name", snapshot.name.clone().into()),
@@ -112,13 +112,15 @@ fn files(source: &Source<'_>, to: &Path, paths: &[PathBuf], json: bool) -> Answe
             ("files", counts.files.into()),
             ("directories", counts.directories.into()),
             ("bytes", counts.bytes.into()),
-            ("losses", shown(&lost)),
-            ("not_archived", record.losses.as_ref().map(shown).into()),
+            ("losses", show::to_json(&lost)?),
+            ("not_archived", show::to_json(&earlier)?),
         ]);
     } else {
         println!("{}: {} files in {}", snapshot.name, counts.files, to.display());
-        losses(&lost);
-        not_archived(record.losses.as_ref());
+        lost.tell();
+        if let Some(earlier) = earlier {
+            earlier.tell_earlier();
+        }
     }
     show::done()
 }
@@ -178,7 +180,7 @@ pub(super) fn into_store(
                 sandbox
             }
             Err(StoreError::NoSandbox(_)) => {
-                let made = bringing.make(context, core, (name, wanted.base.as_deref()))?;
+                let made = bringing.make(context, core, (name, wanted))?;
                 if record.sandbox.life.origin().is_some() && made.life.origin().is_none() {
                     // The record does not tell, or the layers were merged with others here.
                     eprintln!(
@@ -330,9 +332,13 @@ impl Bringing<'_> {
         &self,
         context: &Context,
         core: &SandboxCore<'_>,
-        (name, base): (&SandboxName, Option<&Path>),
+        (name, wanted): (&SandboxName, &Destination),
     ) -> Result<Sandbox, Failure> {
         let old = &self.record.sandbox;
+        let base = match wanted.base.as_deref() {
+            Some(base) if wanted.anew => self.fill(base)?,
+            base => base,
+        };
         if self.record.scope == SnapshotScope::StateOnly && base.is_none() && !old.base.is_dir() {
             return Err(no_folder(&old.base));
         }
@@ -348,6 +354,49 @@ impl Bringing<'_> {
         };
         let name = name.clone();
         core.receive_new((name, folder), &choice, self.left_by_setup(), self.parts())
+    }
+
+    /// Fills an empty folder with what the sandbox began with; answers it when it begins there.
+    fn fill<'b>(&self, base: &'b Path) -> Result<Option<&'b Path>, Failure> {
+        let Source { place, keys, snapshot } = self.source;
+        match (&self.record.sandbox.root, self.record.scope) {
+            // Its files are unpacked among the images.
+            (Root::Image { .. }, _) => return Ok(None),
+            (Root::Overlay, _) => {
+                let message = "it is of a sandbox with the root of its host, which has no folder";
+                return Err(Failure::new(REFUSED, "root", message)
+                    .hint("`ctrlz pull` where the store lies brings it back"));
+            }
+            (_, SnapshotScope::StateOnly) => return Ok(Some(base)),
+            (_, SnapshotScope::Incremental) => {
+                let message = format!(
+                    "{} has the changes alone, and not the folder that they are of",
+                    snapshot.name
+                );
+                return Err(Failure::new(REFUSED, "not-whole", message)
+                    .hint("it returns to its own sandbox while that is there"));
+            }
+            (_, SnapshotScope::Full) => {}
+        }
+        let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "folder", &error);
+        let mut beside = base.as_os_str().to_owned();
+        beside.push(".filled");
+        let beside = PathBuf::from(beside);
+        let ownership = owners(&self.record.sandbox);
+        let target = Target { ownership, devices: devices(), ..Target::new(beside.clone()) };
+        let filled = restore(place, snapshot, keys, target, &[Role::Base])
+            .map_err(Failure::from)
+            .and_then(|restored| refuse_losses(&restored.losses));
+        let moved = match filled {
+            // A tree that lies on no folder has none.
+            Ok(()) if !beside.exists() => Ok(()),
+            Ok(()) => std::fs::rename(&beside, base).map_err(failed),
+            Err(failure) => Err(failure),
+        };
+        if moved.is_err() && beside.exists() {
+            remove_tree(&beside)?;
+        }
+        moved.map(|()| Some(base))
     }
 
     fn left_by_setup(&self) -> Option<LeftBySetup> {

@@ -3,26 +3,24 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use ctrlz_archive::Losses;
 use ctrlz_archive::archiver::{Drilled, drill as drill_one};
 use ctrlz_archive::crypt::Keyring;
 use ctrlz_archive::place::Place;
 use ctrlz_archive::snapshot::{Listed, Listing, Snapshot, list};
 use ctrlz_archive::verify::{Verifying, discard, verify as verify_place};
-use ctrlz_archive::{ArchiveError, Losses};
-use ctrlz_core::size::ByteSize;
-use serde_json::{Value, json};
 
 use super::progress::Progress;
 use super::scratch::Scratch;
 use super::setting::Setting;
 use super::snapshot_name::parted;
-use super::{bring, checked, failure, losses, not_archived, shown};
+use super::told::{Drill, Drills, Incomplete, Verified};
+use super::{bring, checked, failure};
 use crate::Answer;
 use crate::arguments::{DrillArguments, VerifyArguments};
 use crate::clock;
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE};
-use crate::show::{self, plain};
 
 /// How long a removal of damaged blobs waits for others to end.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -56,64 +54,20 @@ pub(crate) fn verify(arguments: &VerifyArguments, json: bool) -> Answer {
         true => discard(place.as_ref(), &done.faults, PATIENCE)?,
         false => 0,
     };
-    let code = u8::from(!done.faults.is_empty());
-    if json {
-        let faults: Vec<Value> = done
-            .faults
-            .iter()
-            .map(|fault| {
-                json!({
-                    "names": fault.names,
-                    "blob": fault.blob.map(|digest| digest.to_string()),
-                    "error": fault.error.to_string(),
-                })
-            })
-            .collect();
-        show::print_json(&[
-            ("place", place.address().into()),
-            ("names", done.names.into()),
-            ("read_blobs", done.read.0.into()),
-            ("read_bytes", done.read.1.into()),
-            ("left_out_blobs", done.left_out.0.into()),
-            ("left_out_bytes", done.left_out.1.into()),
-            ("faults", faults.into()),
-            ("not_archived", done.losses.iter().map(lost_of).collect()),
-            ("discarded", removed.into()),
-        ]);
-        return Ok(code);
-    }
-    for fault in &done.faults {
-        // Without its key, nothing is known of it.
-        let word = match fault.error {
-            ArchiveError::Sealed { .. } | ArchiveError::Key { .. } => "NOT OPENED",
-            _ => "DAMAGED",
-        };
-        println!("{word}: {}: {}", fault.names.join(", "), plain(&fault.error.to_string()));
-    }
-    let (blobs, bytes) = done.read;
-    let bad = done.faults.len();
-    println!(
-        "{} snapshots: {blobs} blobs ({}) read, {}",
-        done.names,
-        ByteSize(bytes),
-        if bad == 0 { "all whole".to_owned() } else { format!("{bad} faults") }
-    );
-    for (name, lost) in &done.losses {
-        println!("{}: {} could not be archived", plain(name), lost.total);
-        not_archived(Some(lost));
-    }
-    if done.left_out.0 > 0 {
-        println!("  {} blobs ({}) left for other days", done.left_out.0, ByteSize(done.left_out.1));
-    }
-    if removed > 0 {
-        println!("  {removed} damaged blobs removed; `ctrlz push` brings them again");
-    }
-    Ok(code)
-}
-
-/// What could not be kept in the snapshot of that name.
-fn lost_of((name, lost): &(String, Losses)) -> Value {
-    json!({ "name": name, "losses": shown(lost) })
+    let incomplete =
+        |(name, lost): &(String, Losses)| Incomplete { name: name.clone(), losses: lost.into() };
+    let verified = Verified {
+        place: place.address(),
+        names: done.names,
+        read_blobs: done.read.0,
+        read_bytes: done.read.1,
+        left_out_blobs: done.left_out.0,
+        left_out_bytes: done.left_out.1,
+        faults: done.faults.iter().map(Into::into).collect(),
+        not_archived: done.losses.iter().map(incomplete).collect(),
+        discarded: removed,
+    };
+    verified.tell(json)
 }
 
 pub(crate) fn drill(arguments: &DrillArguments, json: bool) -> Answer {
@@ -131,16 +85,16 @@ pub(crate) fn drill(arguments: &DrillArguments, json: bool) -> Answer {
         names => names.to_vec(),
     };
     let scratch = Scratch::new(&setting)?;
-    let mut results = Vec::new();
-    let mut failed = false;
+    let mut told = Drills { place: place.address(), drills: Vec::new() };
+    let mut add = |drill: Drill| {
+        if !json {
+            drill.tell();
+        }
+        told.drills.push(drill);
+    };
     if arguments.names.is_empty() {
         for (name, error) in &listing.faults {
-            let unread = Err(Failure::caused(OWN_FAILURE, "archive-damaged", error));
-            failed = true;
-            match json {
-                true => results.push(as_json(name, &unread)),
-                false => tell(name, &unread),
-            }
+            add(drill_of(name, &Err(Failure::caused(OWN_FAILURE, "archive-damaged", error))));
         }
     }
     for name in &names {
@@ -148,19 +102,12 @@ pub(crate) fn drill(arguments: &DrillArguments, json: bool) -> Answer {
         if is_own {
             note(&setting, place.as_ref(), (&listing, name), &drilled);
         }
-        failed |= !matches!(&drilled, Ok(drilled) if is_whole(drilled));
-        if json {
-            results.push(as_json(name, &drilled));
-        } else {
-            tell(name, &drilled);
-        }
+        add(drill_of(name, &drilled));
     }
-    if json {
-        show::print_json(&[("place", place.address().into()), ("drills", results.into())]);
-    } else if names.is_empty() && listing.faults.is_empty() {
-        println!("no snapshots in the archive");
+    if json || told.drills.is_empty() {
+        return told.tell(json);
     }
-    Ok(u8::from(failed))
+    Ok(u8::from(!told.drills.iter().all(Drill::is_whole)))
 }
 
 /// Restores one snapshot to `scratch` and compares it.
@@ -239,52 +186,24 @@ fn newest(snapshots: &[Listed]) -> Vec<String> {
     newest.into_values().map(|(name, _)| name.to_owned()).collect()
 }
 
-fn tell(name: &str, drilled: &Result<Drilled, Failure>) {
-    let name = plain(name);
+fn drill_of(name: &str, drilled: &Result<Drilled, Failure>) -> Drill {
+    let name = name.to_owned();
     match drilled {
-        Err(failure) => println!("{name}: CANNOT BE RESTORED: {}", plain(failure.message())),
+        Err(failure) => Drill::Failed { name, whole: false, error: failure.message().to_owned() },
         Ok(drilled) => {
-            match &drilled.compared {
-                Some(compared) if compared.total == 0 => println!(
-                    "{name}: restored and compared: {} paths, {}, all as archived",
-                    compared.paths,
-                    ByteSize(compared.bytes)
-                ),
-                Some(compared) => {
-                    println!("{name}: restored, and DIFFERS at {} places", compared.total);
-                    for difference in compared.differences.iter().take(20) {
-                        println!("  {}", plain(&difference.to_string()));
-                    }
-                }
-                None => println!(
-                    "{name}: restored: {} entries; it has no listing to be compared with",
-                    drilled.restored.counts.entries()
-                ),
+            let compared = drilled.compared.as_ref();
+            let named = compared.iter().flat_map(|compared| &compared.differences);
+            Drill::Restored {
+                name,
+                whole: is_whole(drilled),
+                compared: compared.is_some(),
+                paths: compared.map(|compared| compared.paths),
+                bytes: compared.map(|compared| compared.bytes),
+                entries: drilled.restored.counts.entries(),
+                differing: compared.map_or(0, |compared| compared.total),
+                differences: named.map(ToString::to_string).collect(),
+                losses: (&drilled.restored.losses).into(),
             }
-            losses(&drilled.restored.losses);
-        }
-    }
-}
-
-fn as_json(name: &str, drilled: &Result<Drilled, Failure>) -> Value {
-    match drilled {
-        Err(failure) => json!({ "name": name, "whole": false, "error": failure.message() }),
-        Ok(drilled) => {
-            let differences: Vec<String> = drilled
-                .compared
-                .iter()
-                .flat_map(|compared| &compared.differences)
-                .map(ToString::to_string)
-                .collect();
-            json!({
-                "name": name,
-                "whole": is_whole(drilled),
-                "compared": drilled.compared.is_some(),
-                "paths": drilled.compared.as_ref().map(|compared| compared.paths),
-                "bytes": drilled.compared.as_ref().map(|compared| compared.bytes),
-                "differences": differences,
-                "losses": shown(&drilled.restored.losses),
-            })
         }
     }
 }

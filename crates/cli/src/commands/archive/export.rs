@@ -20,7 +20,7 @@ use super::failure::while_reading;
 use super::push::state_at;
 use super::scratch::Scratch;
 use super::setting::Setting;
-use super::{losses, shown};
+use super::told::Lost;
 use crate::Answer;
 use crate::arguments::{ExportArguments, ExportFormat};
 use crate::context::{Context, WhenBusy};
@@ -63,11 +63,11 @@ pub(crate) fn export(arguments: &ExportArguments, json: bool) -> Answer {
             ("snapshot", show::to_json(&snapshot.id)?),
             ("file", show::path_to_json(&arguments.output)?),
             ("bytes", size.into()),
-            ("losses", shown(&lost)),
+            ("losses", show::to_json(&Lost::from(&lost))?),
         ]);
     } else {
         println!("{} is in {} ({})", snapshot.id, arguments.output.display(), ByteSize(size));
-        losses(&lost);
+        Lost::from(&lost).tell();
     }
     show::done()
 }

@@ -6,18 +6,17 @@ use ctrlz_archive::archiver::Archiver;
 use ctrlz_archive::collect::{Collecting, collect as collect_place};
 use ctrlz_archive::layer::LayerOptions;
 use ctrlz_archive::snapshot::{Listed, list as list_place};
-use ctrlz_core::size::ByteSize;
 use ctrlz_core::workspace::WorkspaceDriver;
-use serde_json::{Value, json};
 
-use super::checked::{self, Automatic, Checks};
+use super::checked::{self, Checks};
 use super::setting::Setting;
+use super::told::{Collected, Contents, Entry, Removed, Unread};
 use super::yielding::Wanted;
 use crate::Answer;
 use crate::arguments::{FromArgument, KeyArguments};
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE};
-use crate::show::{self, plain, print_table};
+use crate::show::plain;
 
 pub(super) fn list(from: &FromArgument, given: &KeyArguments, json: bool) -> Answer {
     let context = Context::open()?;
@@ -36,60 +35,29 @@ pub(super) fn list(from: &FromArgument, given: &KeyArguments, json: bool) -> Ans
     };
     let mut snapshots = listing.snapshots;
     snapshots.sort_by(|a, b| (&a.created, &a.reference).cmp(&(&b.created, &b.reference)));
-    if json {
-        let snapshots: Vec<Value> = snapshots.iter().map(|one| as_json(one, &checks)).collect();
-        let faults: Vec<Value> = listing
-            .faults
-            .iter()
-            .map(|(name, error)| json!({ "name": name, "error": error.to_string() }))
-            .collect();
-        show::print_json(&[
-            ("place", place.address().into()),
-            ("snapshots", snapshots.into()),
-            ("faults", faults.into()),
-        ]);
-    } else {
-        let rows: Vec<Vec<String>> = snapshots.iter().map(|one| row(one, &checks)).collect();
-        let columns = ["NAME", "TAKEN", "SIZE", "ENCRYPTED", "AUTOMATIC"];
-        print_table(&columns, &rows, "no snapshots in the archive");
-        for (name, lost) in snapshots.iter().filter_map(lost_of) {
-            println!("{}: {lost} could not be archived; `ctrlz verify` tells what", plain(name));
-        }
-        for (name, error) in &listing.faults {
-            println!("{}: {}", plain(name), plain(&error.to_string()));
-        }
+    let unread = |(name, error): &(String, _)| {
+        let error: &ctrlz_archive::ArchiveError = error;
+        Unread { name: name.clone(), error: error.to_string() }
+    };
+    let contents = Contents {
+        place: place.address(),
+        snapshots: snapshots.iter().map(|one| entry(one, &checks)).collect(),
+        faults: listing.faults.iter().map(unread).collect(),
+    };
+    contents.tell(json)
+}
+
+fn entry(listed: &Listed, checks: &Checks) -> Entry {
+    Entry {
+        name: listed.name.clone(),
+        reference: listed.reference.clone(),
+        created: listed.created.clone(),
+        bytes: listed.size,
+        encrypted: listed.encrypted,
+        not_archived: listed.losses,
+        automatic: checks.automatic(&listed.reference).map(|why| why.word().to_owned()),
+        manifest: listed.descriptor.digest.to_string(),
     }
-    if listing.faults.is_empty() { show::done() } else { Ok(1) }
-}
-
-fn row(listed: &Listed, checks: &Checks) -> Vec<String> {
-    let name = listed.name.clone();
-    vec![
-        name.unwrap_or_else(|| format!("{} (no key for its name)", listed.reference)),
-        listed.created.clone().unwrap_or_else(|| "-".to_owned()),
-        ByteSize(listed.size).to_string(),
-        if listed.encrypted { "yes" } else { "no" }.to_owned(),
-        checks.automatic(&listed.reference).map_or("-", Automatic::word).to_owned(),
-    ]
-}
-
-/// Of a snapshot in which not all could be kept, its name and how many things are not.
-fn lost_of(listed: &Listed) -> Option<(&str, u64)> {
-    let lost = listed.losses.filter(|lost| *lost > 0)?;
-    Some((listed.name.as_deref().unwrap_or(&listed.reference), lost))
-}
-
-fn as_json(listed: &Listed, checks: &Checks) -> Value {
-    json!({
-        "name": listed.name,
-        "reference": listed.reference,
-        "created": listed.created,
-        "bytes": listed.size,
-        "encrypted": listed.encrypted,
-        "not_archived": listed.losses,
-        "automatic": checks.automatic(&listed.reference).map(Automatic::word),
-        "manifest": listed.descriptor.digest.to_string(),
-    })
 }
 
 pub(super) fn remove(
@@ -122,15 +90,7 @@ pub(super) fn remove(
     for reference in &references {
         place.withdraw(reference)?;
     }
-    if json {
-        show::print_json(&[("removed", names.to_vec().into())]);
-    } else {
-        for name in names {
-            println!("{} is no longer in the archive", plain(name));
-        }
-        println!("`ctrlz archive gc` gives back the space that nothing needs now");
-    }
-    show::done()
+    Removed { removed: names.to_vec() }.tell(json)
 }
 
 pub(super) fn collect(from: &FromArgument, (dry_run, now): (bool, bool), json: bool) -> Answer {
@@ -150,30 +110,14 @@ pub(super) fn collect(from: &FromArgument, (dry_run, now): (bool, bool), json: b
     if from.from.is_none() && !dry_run {
         forget(&context, &setting)?;
     }
-    if json {
-        let both = |(blobs, bytes): (u64, u64)| json!({ "blobs": blobs, "bytes": bytes });
-        show::print_json(&[
-            ("dry_run", dry_run.into()),
-            ("kept", both(done.kept)),
-            ("young", both(done.young)),
-            ("removed", both(done.removed)),
-            ("unfinished", both(done.unfinished)),
-        ]);
-        return show::done();
-    }
-    let would = if dry_run { "would be " } else { "" };
-    let (blobs, bytes) = done.removed;
-    println!("{blobs} blobs ({}) {would}removed", ByteSize(bytes));
-    if done.unfinished.0 > 0 {
-        let (files, bytes) = done.unfinished;
-        println!("{files} unfinished ones ({}) {would}removed", ByteSize(bytes));
-    }
-    println!("{} blobs ({}) are needed", done.kept.0, ByteSize(done.kept.1));
-    if done.young.0 > 0 {
-        let (blobs, bytes) = done.young;
-        println!("{blobs} blobs ({}) are too young to go; --now takes them", ByteSize(bytes));
-    }
-    show::done()
+    let collected = Collected {
+        dry_run,
+        kept: done.kept.into(),
+        young: done.young.into(),
+        removed: done.removed.into(),
+        unfinished: done.unfinished.into(),
+    };
+    collected.tell(json)
 }
 
 /// What was remembered of layers that are gone is of no use.

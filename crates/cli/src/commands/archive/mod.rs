@@ -22,20 +22,18 @@ mod rebuild;
 mod scratch;
 mod setting;
 mod snapshot_name;
+pub(crate) mod told;
 mod troubles;
 mod values;
 mod yielding;
 
 use std::path::{Path, PathBuf};
 
-use ctrlz_archive::Losses;
 use ctrlz_core::path::RelPath;
-use serde_json::{Value, json};
 
 use crate::Answer;
 use crate::arguments::{ArchiveAction, ArchiveArguments};
 use crate::failure::{Failure, OWN_FAILURE};
-use crate::show::plain;
 
 pub(crate) use apply::{Thinned, thin};
 pub(crate) use before::before;
@@ -48,6 +46,7 @@ pub(crate) use policy::{awaited, is_due as is_archive_due};
 pub(crate) use pull::pull;
 pub(crate) use push::push;
 pub(crate) use rebuild::rebuild;
+pub(crate) use snapshot_name::sandbox_of;
 pub(crate) use values::{ArchivedValues, values};
 pub(crate) use yielding::YIELDED;
 
@@ -59,34 +58,6 @@ pub(crate) fn archive(arguments: &ArchiveArguments, json: bool) -> Answer {
         ArchiveAction::Apply { of_daemon } => apply::apply(*of_daemon, json),
         ArchiveAction::Keys { action, from, keys } => keys::keys(action, from, keys, json),
     }
-}
-
-/// Tells what could not be kept.
-fn losses(losses: &Losses) {
-    told("not kept", losses);
-}
-
-/// Tells what could not be kept when it was archived.
-fn not_archived(losses: Option<&Losses>) {
-    if let Some(losses) = losses {
-        told("not archived", losses);
-    }
-}
-
-fn told(how: &str, losses: &Losses) {
-    for loss in &losses.first {
-        println!("  {how}: {}", plain(&loss.to_string()));
-    }
-    let more = losses.total.saturating_sub(losses.first.len() as u64);
-    if more > 0 {
-        println!("  {how}: {more} more");
-    }
-}
-
-/// The same as JSON.
-fn shown(losses: &Losses) -> Value {
-    let first: Vec<String> = losses.first.iter().map(ToString::to_string).collect();
-    json!({ "total": losses.total, "first": first })
 }
 
 /// Paths within a tree, as the user writes them.

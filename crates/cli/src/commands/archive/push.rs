@@ -5,35 +5,27 @@ use std::time::Duration;
 use ctrlz_archive::archiver::{Archived, Archiver, Subject};
 use ctrlz_archive::crypt::Keyring;
 use ctrlz_archive::place::{Directory, Expect, Place};
-use ctrlz_archive::transfer::{Event, Transfer, Transferred};
+use ctrlz_archive::transfer::{Event, Transfer};
 use ctrlz_core::event::{Happening, SnapshotArchived};
 use ctrlz_core::id::SnapshotId;
 use ctrlz_core::sandbox::{Root, Sandbox};
-use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope};
 use ctrlz_core::time::Timestamp;
 use ctrlz_engine::SandboxCore;
 use ctrlz_store::state_file::Bundle;
-use serde_json::{Value, json};
 
+use super::checked;
 use super::checked::Automatic;
 use super::failure::{IRREPLACEABLE, while_reading};
 use super::progress::Progress;
 use super::setting::Setting;
+use super::told::{Copied, Push, Pushed};
 use super::yielding::Wanted;
-use super::{checked, losses, shown};
 use crate::Answer;
 use crate::arguments::{ArchiveScope, PushArguments};
 use crate::context::{Context, WhenBusy};
 use crate::failure::{Failure, OWN_FAILURE};
 use crate::mapped;
-use crate::show::{self, plain};
-
-/// Where else a snapshot was sent, and what that came to.
-pub(super) struct Copied {
-    address: String,
-    transferred: Transferred,
-}
 
 pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
     let context = Context::open()?;
@@ -50,8 +42,7 @@ pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
         [] => &setting.config.copies,
         given => given,
     };
-    let mut told = Vec::new();
-    let mut all_sent = true;
+    let mut told = Push { snapshots: Vec::new() };
     for (sandbox, snapshot) in &snapshots {
         let pushing = Pushing {
             context: &context,
@@ -73,26 +64,25 @@ pub(crate) fn push(arguments: &PushArguments, json: bool) -> Answer {
             match copy(&setting, &place, reference, address, keys.as_ref()) {
                 Ok(copied) => {
                     checked::note(&setting, &place, |checks| checks.sent(reference, address));
-                    copies.push(Ok(copied));
+                    copies.push(copied);
                 }
-                Err(failure) => copies.push(Err((address.as_str(), failure.in_words()))),
+                Err(failure) => {
+                    let (place, error) = (address.clone(), failure.in_words());
+                    copies.push(Copied::Failed { place, error });
+                }
             }
         }
-        all_sent &= copies.iter().all(Result::is_ok);
-        if json {
-            told.push(as_json(snapshot, scope, archived, &copies));
-        } else {
-            tell(snapshot, scope, &place, archived, &copies);
+        let pushed = pushed(snapshot, &place, archived, copies);
+        if !json {
+            pushed.tell();
         }
+        told.snapshots.push(pushed);
     }
     if json {
-        show::print_json(&[("snapshots", told.into())]);
+        return told.tell(true);
     }
-    Ok(u8::from(!all_sent))
+    Ok(u8::from(!told.snapshots.iter().all(Pushed::is_sent)))
 }
-
-/// A copy, or its address and why there is none.
-type Sent<'a> = Result<Copied, (&'a str, String)>;
 
 /// A push under way.
 struct Pushing<'a> {
@@ -338,79 +328,36 @@ pub(super) fn copy(
     }
     let transfer = Transfer { expect, pause: Duration::from_millis(500), ..Transfer::default() };
     let transferred = transfer.image((from, reference), (to.as_ref(), reference), &told)?;
-    Ok(Copied { address: to.address(), transferred })
+    let (sent, there) = (transferred.sent, transferred.there);
+    Ok(Copied::Sent {
+        place: to.address(),
+        sent_blobs: sent.0,
+        sent_bytes: sent.1,
+        there_blobs: there.0,
+        there_bytes: there.1,
+    })
 }
 
-fn tell(
+fn pushed(
     snapshot: &Snapshot,
-    scope: SnapshotScope,
     place: &Directory,
     archived: &Archived,
-    copies: &[Sent<'_>],
-) {
-    let name = &archived.snapshot.name;
-    if archived.was_there {
-        println!("{} is in the archive already, as {name}", snapshot.id);
-    } else {
-        let (written, reused) = (archived.written, archived.reused);
-        println!(
-            "{} ({}) is archived as {name} in {}",
-            snapshot.id,
-            scope.word(),
-            place.path().display()
-        );
-        let there = match reused.0 {
-            0 => String::new(),
-            _ => format!("; {} in {} layers were there already", ByteSize(reused.1), reused.0),
-        };
-        println!("  {} in {} layers written{there}", ByteSize(written.1), written.0);
+    copies: Vec<Copied>,
+) -> Pushed {
+    Pushed {
+        snapshot: snapshot.id,
+        name: archived.snapshot.name.clone(),
+        reference: archived.snapshot.reference.clone(),
+        place: place.address(),
+        manifest: archived.snapshot.descriptor.digest.to_string(),
+        scope: archived.scope,
+        was_there: archived.was_there,
+        tree: archived.tree.map(|tree| tree.to_string()),
+        written_layers: archived.written.0,
+        written_bytes: archived.written.1,
+        reused_layers: archived.reused.0,
+        reused_bytes: archived.reused.1,
+        losses: (&archived.losses).into(),
+        copies,
     }
-    losses(&archived.losses);
-    for copy in copies {
-        match copy {
-            Ok(Copied { address, transferred: Transferred { sent, there } }) => println!(
-                "  sent to {address}: {} in {} blobs; {} were there already",
-                ByteSize(sent.1),
-                sent.0,
-                there.0
-            ),
-            Err((address, why)) => println!("  NOT SENT to {}: {}", plain(address), plain(why)),
-        }
-    }
-}
-
-fn as_json(
-    snapshot: &Snapshot,
-    scope: SnapshotScope,
-    archived: &Archived,
-    copies: &[Sent<'_>],
-) -> Value {
-    let copies: Vec<Value> = copies
-        .iter()
-        .map(|copy| match copy {
-            Err((address, why)) => json!({ "place": address, "error": why }),
-            Ok(copied) => json!({
-                "place": copied.address,
-                "sent_blobs": copied.transferred.sent.0,
-                "sent_bytes": copied.transferred.sent.1,
-                "there_blobs": copied.transferred.there.0,
-                "there_bytes": copied.transferred.there.1,
-            }),
-        })
-        .collect();
-    json!({
-        "snapshot": snapshot.id.to_string(),
-        "name": archived.snapshot.name,
-        "reference": archived.snapshot.reference,
-        "manifest": archived.snapshot.descriptor.digest.to_string(),
-        "scope": scope.word(),
-        "was_there": archived.was_there,
-        "tree": archived.tree.map(|tree| tree.to_string()),
-        "written_layers": archived.written.0,
-        "written_bytes": archived.written.1,
-        "reused_layers": archived.reused.0,
-        "reused_bytes": archived.reused.1,
-        "losses": shown(&archived.losses),
-        "copies": copies,
-    })
 }

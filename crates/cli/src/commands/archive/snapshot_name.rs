@@ -6,3 +6,8 @@ pub(super) fn parted(name: &str) -> (&str, Option<u64>) {
     let number = parted.and_then(|(_, number)| number.parse().ok());
     (parted.map_or(name, |(sandbox, _)| sandbox), number)
 }
+
+/// The name of the sandbox of which it is one.
+pub(crate) fn sandbox_of(name: &str) -> &str {
+    parted(name).0
+}

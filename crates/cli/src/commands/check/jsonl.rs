@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::os::fd::AsFd;
 
-use ctrlz_policy::{Validator, Verdict};
+use ctrlz_policy::Verdict;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde_json::{Map, Value, json};
 
@@ -16,8 +16,11 @@ use crate::show::{rules, to_json, verdict_fields};
 /// The longest line that is read. A longer one is answered with an error.
 const LONGEST_LINE: usize = 16 << 20;
 
+/// Judges a text in a language; answers the object for it, or why it cannot be judged.
+type Judge<'a> = dyn Fn(&str, &[u8]) -> Result<Result<Value, String>, Failure> + 'a;
+
 /// Answers every line of standard input. `language` is that of lines that name none.
-pub(super) fn answer(validator: &Validator, language: Option<LanguageWord>, whole: bool) -> Answer {
+pub(crate) fn answer(judge: &Judge<'_>, language: Option<LanguageWord>) -> Answer {
     let stdin = std::io::stdin();
     let mut lines = Lines { input: BufReader::with_capacity(64 << 10, stdin.lock()) };
     let mut output = BufWriter::with_capacity(64 << 10, std::io::stdout().lock());
@@ -38,12 +41,19 @@ pub(super) fn answer(validator: &Validator, language: Option<LanguageWord>, whol
         } else {
             Err(format!("it has more than {} MiB", LONGEST_LINE >> 20))
         };
-        let object = match question {
+        let judged = match &question {
             Ok(question) => {
                 let language =
                     question.language().or(language.map(LanguageWord::name)).unwrap_or("shell");
-                of_verdict(&validator.program(language, question.text()), whole)?
+                match judge(language, question.text()) {
+                    Ok(judged) => judged,
+                    Err(failure) => return written(output, &failure),
+                }
             }
+            Err(error) => Err(error.clone()),
+        };
+        let object = match judged {
+            Ok(object) => object,
             Err(error) => {
                 misunderstood += 1;
                 json!({ "error": format!("line {number}: {error}") })
@@ -74,7 +84,7 @@ fn written(mut output: impl Write, failure: &Failure) -> Answer {
     Ok(failure.code)
 }
 
-fn of_verdict(verdict: &Verdict, whole: bool) -> Result<Value, Failure> {
+pub(super) fn of_verdict(verdict: &Verdict, whole: bool) -> Result<Value, Failure> {
     if !whole {
         return Ok(json!({
             "risk": verdict.risk,

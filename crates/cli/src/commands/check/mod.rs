@@ -4,7 +4,9 @@ mod jsonl;
 mod question;
 mod script;
 
+pub(crate) use jsonl::answer;
 pub(in crate::commands) use script::language_of;
+pub(crate) use script::{Script, read};
 
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -12,14 +14,14 @@ use std::path::Path;
 use ctrlz_config::Flags;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Root;
-use ctrlz_policy::{Outline, SourceRange, Validator, Verdict, outline, redact};
+use ctrlz_policy::{Effect, Finding, Outline, SourceRange, Validator, Verdict, outline, redact};
 
 use super::{approval, past};
 use crate::arguments::CheckArguments;
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE};
 use crate::show::{
-    self, Read, Style, print_conclusion, print_effects, print_excerpts, print_verdict,
+    self, Read, Style, ToldVerdict, print_effects, print_excerpts, print_verdict, told_verdict,
     verdict_fields,
 };
 use crate::{Answer, judging, places};
@@ -36,7 +38,10 @@ pub(crate) fn check(arguments: &CheckArguments, json: bool) -> Answer {
     };
     let validator = Validator::with_packs(context, packs);
     if arguments.jsonl {
-        return jsonl::answer(&validator, arguments.lang, json);
+        let judge = |language: &str, text: &[u8]| {
+            jsonl::of_verdict(&validator.program(language, text), json).map(Ok)
+        };
+        return answer(&judge, arguments.lang);
     }
     let mut judged = judge(arguments, &validator)?;
     if arguments.sandbox.is_none() {
@@ -49,16 +54,25 @@ pub(crate) fn check(arguments: &CheckArguments, json: bool) -> Answer {
         show::print_json(&fields);
     } else if arguments.explain {
         let Judged { name, text, verdict, kind } = &judged;
-        let style = Style::stdout();
-        print_excerpts(name, text, &verdict.findings, style);
-        let (findings, effects) = (&verdict.findings, &verdict.effects);
-        Read { text, findings, effects }.print(&kind.outline(text), style);
-        print_effects(&verdict.effects, style);
-        print_conclusion(verdict, style)?;
+        let text = (name.as_str(), text.as_slice(), kind);
+        explain(text, (&verdict.findings, &verdict.effects), told_verdict(verdict)?);
     } else {
         print_verdict(&judged.verdict, Style::stdout())?;
     }
     Ok(judging::exit_code(judged.verdict.decision))
+}
+
+/// Shows a text with what was found in it, how it was read, and what it would do.
+pub(crate) fn explain(
+    (name, text, kind): (&str, &[u8], &TextKind),
+    (findings, effects): (&[Finding], &[Effect]),
+    verdict: ToldVerdict,
+) {
+    let style = Style::stdout();
+    print_excerpts(name, text, findings, style);
+    Read { text, findings, effects }.print(&kind.outline(text), style);
+    print_effects(effects, style);
+    verdict.print_conclusion(style);
 }
 
 /// The context of a command in a sandbox, by somebody who stands in `folder`.
@@ -88,7 +102,7 @@ struct Judged {
 }
 
 /// What a judged text is.
-enum TextKind {
+pub(crate) enum TextKind {
     /// A program of the shell.
     Shell,
     /// The words of one command, which no shell reads.
@@ -111,7 +125,12 @@ impl TextKind {
 
 fn judge(arguments: &CheckArguments, validator: &Validator) -> Result<Judged, Failure> {
     if let Some(file) = &arguments.file {
-        return script::judge(file, arguments.lang, validator);
+        let Script { name, text, language } = read(file, arguments.lang)?;
+        let (verdict, kind) = match language {
+            None => (validator.command(&text), TextKind::Shell),
+            Some(language) => (validator.program(language.name(), &text), TextKind::Program),
+        };
+        return Ok(Judged { name, text, verdict, kind });
     }
     let words: Vec<Vec<u8>> =
         arguments.command.iter().map(|word| word.as_bytes().to_vec()).collect();

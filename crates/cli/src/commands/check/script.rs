@@ -4,41 +4,41 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use ctrlz_policy::Validator;
-
-use super::{Judged, TextKind};
 use crate::arguments::LanguageWord;
 use crate::failure::{Failure, OWN_FAILURE};
 
 /// The longest file that is read.
 const LONGEST: u64 = 64 << 20;
 
-pub(super) fn judge(
-    file: &Path,
-    language: Option<LanguageWord>,
-    validator: &Validator,
-) -> Result<Judged, Failure> {
+/// A script that was read.
+pub(crate) struct Script {
+    /// What people know it by.
+    pub(crate) name: String,
+    pub(crate) text: Vec<u8>,
+    /// `None` for the shell.
+    pub(crate) language: Option<LanguageWord>,
+}
+
+/// Reads a script; its name or its first line tells the language that is not given.
+pub(crate) fn read(file: &Path, language: Option<LanguageWord>) -> Result<Script, Failure> {
     let from_stdin = file == Path::new("-");
     let name = if from_stdin { "<stdin>".to_owned() } else { file.display().to_string() };
     let failed = |error: std::io::Error| {
         Failure::new(OWN_FAILURE, "input", format!("cannot read {name}: {error}"))
     };
     let text =
-        if from_stdin { read(std::io::stdin().lock()) } else { File::open(file).and_then(read) };
+        if from_stdin { all(std::io::stdin().lock()) } else { File::open(file).and_then(all) };
     let text = text.map_err(failed)?;
     if text.len() as u64 > LONGEST {
         let message = format!("{name} has more than {} MiB", LONGEST >> 20);
         return Err(Failure::new(OWN_FAILURE, "input", message));
     }
     let language = language.or_else(|| language_of(file, &text));
-    let (verdict, kind) = match language {
-        None | Some(LanguageWord::Shell) => (validator.command(&text), TextKind::Shell),
-        Some(language) => (validator.program(language.name(), &text), TextKind::Program),
-    };
-    Ok(Judged { name, text, verdict, kind })
+    let language = language.filter(|language| !matches!(language, LanguageWord::Shell));
+    Ok(Script { name, text, language })
 }
 
-fn read(source: impl Read) -> std::io::Result<Vec<u8>> {
+fn all(source: impl Read) -> std::io::Result<Vec<u8>> {
     let mut text = Vec::new();
     source.take(LONGEST + 1).read_to_end(&mut text)?;
     Ok(text)

@@ -1,7 +1,7 @@
 //! `ctrlz approve`: a yes at a terminal to what an agent asked for.
 
 use ctrlz_core::store::StoreError;
-use ctrlz_core::tenancy::{Confirmation, Registry as _};
+use ctrlz_core::tenancy::{Confirmation, Registry as _, TenantName};
 
 use super::registry;
 use crate::Answer;
@@ -17,37 +17,50 @@ pub(crate) fn approve(arguments: &ApproveArguments, json: bool) -> Answer {
     // Whoever may write to the store may approve; that it is theirs alone is looked at first.
     Context::open()?.check_ownership()?;
     let registry = registry(&places::store()?)?;
-    let tenant = &arguments.tenant;
+    let tenant = &arguments.tenant.clone().unwrap_or_else(TenantName::owner);
     let mut waiting = registry.confirmations(tenant, clock::now()).map_err(failed)?;
     waiting.retain(|one| one.approved_by.is_none());
     let Some(id) = &arguments.confirmation else { return list(&waiting, json) };
-    let missing = || {
-        let message = format!("nothing waits for a confirmation `{id}`");
-        Failure::new(REFUSED, "no-confirmation", message)
-            .hint("it may have expired, or been approved before; `ctrlz approve` lists what waits")
-    };
-    let asked = waiting.iter().find(|one| one.id == *id).ok_or_else(missing)?;
-    tell(asked);
-    match confirm::ask("let it run once?") {
-        Some(true) => {}
-        Some(false) => return Err(Failure::new(REFUSED, "unconfirmed", "nobody said yes")),
-        None => {
-            let message = "an approval is given at a terminal, and there is none";
-            return Err(Failure::new(REFUSED, "unconfirmed", message)
-                .hint("POST /v1/confirmations/ID/approve needs none"));
-        }
-    }
+    let asked = asked_for(&waiting, id)?;
     let by = format!("user-{}", actor::current().id);
     if !registry.approve(tenant, id, &by, clock::now()).map_err(failed)? {
-        return Err(missing());
+        return Err(not_waiting(id));
     }
+    tell_approved(asked, json)
+}
+
+/// Nothing waits for an approval by that name.
+pub(crate) fn not_waiting(id: &str) -> Failure {
+    let message = format!("nothing waits for a confirmation `{id}`");
+    Failure::new(REFUSED, "no-confirmation", message)
+        .hint("it may have expired, or been approved before; `ctrlz approve` lists what waits")
+}
+
+/// What somebody at a terminal says yes to; errs when nobody does.
+pub(crate) fn asked_for<'a>(
+    waiting: &'a [Confirmation],
+    id: &str,
+) -> Result<&'a Confirmation, Failure> {
+    let asked = waiting.iter().find(|one| one.id == id).ok_or_else(|| not_waiting(id))?;
+    tell(asked);
+    match confirm::ask("let it run once?") {
+        Some(true) => Ok(asked),
+        Some(false) => Err(Failure::new(REFUSED, "unconfirmed", "nobody said yes")),
+        None => {
+            let message = "an approval is given at a terminal, and there is none";
+            Err(Failure::new(REFUSED, "unconfirmed", message)
+                .hint("POST /v1/confirmations/ID/approve needs none"))
+        }
+    }
+}
+
+pub(crate) fn tell_approved(asked: &Confirmation, json: bool) -> Answer {
+    let id = &asked.id;
     if json {
         show::print_json(&[("confirmation", id.clone().into())]);
     } else {
-        println!(
-            "{id} is approved: what asked for it may run it once, until {}",
-            asked.expires.rfc3339()
-        );
+        let until = asked.expires.rfc3339();
+        println!("{id} is approved: what asked for it may run it once, until {until}");
     }
     show::done()
 }
@@ -60,7 +73,7 @@ fn tell(asked: &Confirmation) {
     }
 }
 
-fn list(waiting: &[Confirmation], json: bool) -> Answer {
+pub(crate) fn list(waiting: &[Confirmation], json: bool) -> Answer {
     if json {
         show::print_json(&[("confirmations", show::to_json(&waiting)?)]);
         return show::done();

@@ -114,8 +114,11 @@ fn arguments(errand: &Errand, base: Option<&PathBuf>) -> Vec<OsString> {
             part(from, to).iter().for_each(|word| add(&[word]));
         }
         Errand::List => add(&["archive", "ls"]),
-        Errand::Push { what, scope } => {
+        Errand::Push { what, scope, skip_unreadable } => {
             add(&["push"]);
+            if *skip_unreadable {
+                add(&["--skip-unreadable"]);
+            }
             if let Some(scope) = scope {
                 add(&["--scope", scope.word()]);
             }
@@ -127,18 +130,27 @@ fn arguments(errand: &Errand, base: Option<&PathBuf>) -> Vec<OsString> {
         Errand::Pull { name, sandbox } => {
             add(&["pull", "--sandbox", sandbox.as_str()]);
             if let Some(base) = base {
-                words.extend(["--base".into(), base.clone().into_os_string()]);
+                words.extend(["--anew".into(), "--base".into(), base.clone().into_os_string()]);
             }
             words.extend(["--".into(), name.into()]);
         }
         Errand::Remove { names } => named(&mut words, &["archive", "rm"], names),
-        Errand::Collect { dry_run } => {
+        Errand::Collect { dry_run, now } => {
             add(&["archive", "gc"]);
             if *dry_run {
                 add(&["--dry-run"]);
             }
+            if *now {
+                add(&["--now"]);
+            }
         }
-        Errand::Verify { names } => named(&mut words, &["verify"], names),
+        Errand::Verify { names, sample, discard } => {
+            let sample = sample.map(|share| format!("--sample={}%", share * 100.0));
+            let mut command = vec!["verify"];
+            command.extend(sample.as_deref());
+            command.extend(discard.then_some("--discard"));
+            named(&mut words, &command, names);
+        }
         Errand::Drill { names } => named(&mut words, &["drill"], names),
     }
     words

@@ -1,6 +1,6 @@
 //! `ctrlz serve`, `ctrlz mcp`, `ctrlz approve` and `ctrlz token`.
 
-mod approve;
+pub(crate) mod approve;
 mod backend;
 mod disk;
 mod errand;

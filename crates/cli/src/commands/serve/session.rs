@@ -23,8 +23,8 @@ use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_engine::{
     BaseChoice, EngineError, HealthResult, NewNamed, RunRequest, SandboxCore, StateChange,
 };
-use ctrlz_policy::{Validator, Verdict};
-use ctrlz_server::{Asked, Base, Command, Errand, Judged, Order, Problem, Ran, Session};
+use ctrlz_policy::{LANGUAGES, Validator, Verdict, knows_language};
+use ctrlz_server::{Asked, Base, Command, Errand, Judged, NewValue, Order, Problem, Ran, Session};
 use serde_json::Value;
 
 use super::pool::Lease;
@@ -32,7 +32,9 @@ use super::problem;
 use crate::arguments::CommandArguments;
 use crate::commands::run::configuration;
 use crate::commands::task::Task;
-use crate::commands::{approval, archive, automatic, gc, health, known_good, past, policy, stats};
+use crate::commands::{
+    approval, archive, automatic, gc, health, known_good, past, policy, state, stats,
+};
 use crate::context::WhenBusy;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::{judging, root, secrets, show, state_key};
@@ -303,16 +305,20 @@ impl Desk<'_> {
         &self,
         sandbox: &Sandbox,
         key: &StateKey,
-        value: Option<&[u8]>,
+        value: NewValue<'_>,
         expected: Expected,
     ) -> Result<u64, Failure> {
         let put = |change| self.core_(|core| Ok(core.put_state(sandbox, key, change, expected)?));
-        let Some(value) = value else { return put(StateChange::Deleted) };
+        let (value, is_asked) = match value {
+            NewValue::Deleted => return put(StateChange::Deleted),
+            NewValue::Written(value) => (value, false),
+            NewValue::Sensitive(value) => (value, true),
+        };
         let newest = self.context.store().history(sandbox.id, key)?;
         let was_sealed = newest.first().is_some_and(|entry| entry.sealed.is_some());
         let config = configuration(&CommandArguments::plain()?, &self.folder_of(sandbox))?;
         let is_sensitive = config.sensitive.iter().any(|pattern| pattern.matches(key.as_str()));
-        if !(was_sealed || is_sensitive) || value.len() > MAX_VALUE {
+        if !(is_asked || was_sealed || is_sensitive) || value.len() > MAX_VALUE {
             return put(StateChange::Plain(value));
         }
         let secret = state_key::configured(None)?;
@@ -372,6 +378,12 @@ impl Desk<'_> {
                     words.iter().map(|word| word.clone().into_bytes()).collect();
                 validator.arguments(&words)
             }
+            Asked::Program { language, .. } if !knows_language(language) => {
+                let message = format!("`{language}` is no language that can be judged");
+                return Err(Failure::new(OWN_FAILURE, "input", message)
+                    .hint(format!("one of {}", LANGUAGES.join(", "))));
+            }
+            Asked::Program { language, text } => validator.program(language, text.as_bytes()),
         };
         let fields = show::verdict_fields(&verdict)?;
         Ok(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
@@ -456,10 +468,14 @@ impl Session for Desk<'_> {
         &self,
         sandbox: &Sandbox,
         key: &StateKey,
-        value: Option<&[u8]>,
+        value: NewValue<'_>,
         expected: Expected,
     ) -> Result<u64, Problem> {
         self.put_(sandbox, key, value, expected).map_err(problem)
+    }
+
+    fn state_version(&self, sandbox: &Sandbox, at: &str) -> Result<u64, Problem> {
+        state::version_at(&self.context, sandbox, at).map_err(problem)
     }
 
     fn state(

@@ -6,6 +6,8 @@ mod moment;
 mod rotate;
 mod upkeep;
 
+pub(crate) use moment::version_at;
+
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::state::StateKey;
 

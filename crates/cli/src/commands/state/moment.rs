@@ -15,7 +15,14 @@ pub(super) fn version(
     version: Option<u64>,
     at: Option<&str>,
 ) -> Result<Option<u64>, Failure> {
-    let Some(at) = at else { return Ok(version) };
+    match at {
+        None => Ok(version),
+        Some(at) => version_at(context, sandbox, at).map(Some),
+    }
+}
+
+/// The version that such a text names.
+pub(crate) fn version_at(context: &Context, sandbox: &Sandbox, at: &str) -> Result<u64, Failure> {
     let name = sandbox.name.to_string();
     let id = |error: ctrlz_core::id::IdError| Failure::caused(OWN_FAILURE, "id", &error);
     if at.starts_with("snap-") {
@@ -24,7 +31,7 @@ pub(super) fn version(
             let snapshot = snapshot.id;
             return Err(EngineError::ForeignSnapshot { snapshot, sandbox: name }.into());
         }
-        return Ok(Some(snapshot.point.state_version));
+        return Ok(snapshot.point.state_version);
     }
     if at.starts_with("op-") {
         let operation = context.store().operation(at.parse::<OperationId>().map_err(id)?)?;
@@ -32,10 +39,10 @@ pub(super) fn version(
             let operation = operation.id;
             return Err(EngineError::ForeignOperation { operation, sandbox: name }.into());
         }
-        return Ok(Some(operation.before.state_version));
+        return Ok(operation.before.state_version);
     }
     let moment = moment(at)?;
-    context.with_core(WhenBusy::Wait, |core| Ok(Some(core.state_version_at(sandbox, moment)?)))
+    context.with_core(WhenBusy::Wait, |core| Ok(core.state_version_at(sandbox, moment)?))
 }
 
 /// A time that `--at` names.

@@ -237,8 +237,12 @@ impl Tool for Check {
     type Output = Verdict;
 
     async fn call(call: &Call, input: Asked) -> Came<Verdict> {
-        let question =
-            Question { command: Some(input.command), argv: None, sandbox: input.sandbox };
+        let question = Question {
+            command: Some(input.command),
+            language: None,
+            argv: None,
+            sandbox: input.sandbox,
+        };
         let verdict = verdict_on(call.who(), question).await?;
         Ok(serde_json::from_value(verdict)
             .map_err(|error| Problem::internal(format!("the verdict: {error}")))?)

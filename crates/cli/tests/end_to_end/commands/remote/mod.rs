@@ -1,5 +1,6 @@
 //! The command line at a service: the same words, the same output.
 
+mod archives;
 mod encrypted;
 mod refused;
 mod running;

@@ -290,5 +290,4 @@ fn what_was_used_and_what_is_wrong_is_told() {
     let other = there.ok(&["token", "new", "--tenant", "acme", "--role", "admin"]);
     let mut command = there.ctrlz(&["health"]);
     Outcome::of(command.env("CTRLZ_TOKEN", other.trim())).code(123).says(&["default"]);
-    there.run(&["push", "--sandbox", "web"]).code(123).says(&["/v1/archive"]);
 }

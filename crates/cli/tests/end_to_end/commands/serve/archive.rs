@@ -11,6 +11,8 @@ fn what_is_archived_over_the_network_comes_back_when_its_sandbox_is_gone() {
     let service = Service::start(&scene);
     let client = service.admin();
     client.sandbox("web");
+    client.run("web", "echo kept > kept");
+    client.post("/v1/sandboxes/web/commit", &json!({})).is(200);
     client.run("web", "echo precious > file");
     let pushed = client.post("/v1/archive", &json!({ "sandbox": "web" })).is(200).json();
     let name = pushed["snapshots"][0]["name"].as_str().expect("a name").to_owned();
@@ -20,6 +22,10 @@ fn what_is_archived_over_the_network_comes_back_when_its_sandbox_is_gone() {
     let back = json!({ "name": name, "sandbox": "again" });
     client.post("/v1/archive/restore", &back).is(200);
     assert_eq!(client.run("again", "cat file")["stdout"], "precious\n");
+    // With what it had committed before, which is not among its changes.
+    assert_eq!(client.run("again", "cat kept")["stdout"], "kept\n");
+    let changed = client.get("/v1/sandboxes/again/diff").is(200).json();
+    assert_eq!(changed["counts"]["added"], 1, "{changed}");
     // It has a folder of its own, as any other, and goes with it.
     let here = client.get("/v1/sandboxes/again").is(200).json();
     let base = here["base"].as_str().expect("a folder");
