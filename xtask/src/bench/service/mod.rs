@@ -1,6 +1,7 @@
 //! The service on loopback: one client, many clients, what it takes while nobody asks for anything.
 
 mod http;
+mod journaled;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -12,6 +13,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use self::http::Client;
+use self::journaled::Journaled;
 use super::Rounds;
 use super::scene::{Player, Scene};
 use super::start::floor_alone;
@@ -40,10 +42,17 @@ impl Drop for Service {
 pub(super) fn rows(scene: &Scene, rounds: Rounds) -> Answer<Vec<Row>> {
     let players = scene.players()?;
     let Some(player) = players.first() else { return Ok(Vec::new()) };
-    let service = Service::start(scene, player)?;
+    let service = Service::start(scene, player, None)?;
     let idle = service.resident()?;
-    let mut rows = vec![one_client(scene, player, &service, rounds)?];
-    rows.push(many_clients(&service, rounds)?);
+    let mut rows = Vec::new();
+    rows.push(one_client((scene, player), (&service, ""), rounds)?);
+    rows.push(many_clients((&service, ""), rounds)?);
+    if let Some(place) = Journaled::make(scene)? {
+        let service = Service::start(scene, player, Some(&place))?;
+        let apart = (&service, ", store on ext4 with a journal");
+        rows.push(one_client((scene, player), apart, rounds)?);
+        rows.push(many_clients(apart, rounds)?);
+    }
     rows.push(from_nothing(&service, rounds)?);
     let what = "memory of the service, its launcher and its daemon, before the first request (Rss)";
     rows.push(Row::absolute(what, idle / 1024.0, "MiB", 40.0));
@@ -58,10 +67,15 @@ pub(super) fn rows(scene: &Scene, rounds: Rounds) -> Answer<Vec<Row>> {
 }
 
 impl Service {
-    fn start(scene: &Scene, player: &Player<'_>) -> Answer<Self> {
-        let mut command = Command::new(scene.binary("ctrlz"));
+    /// Starts one with its store in that place, or in the player's folder.
+    fn start(scene: &Scene, player: &Player<'_>, place: Option<&Journaled>) -> Answer<Self> {
+        let program = scene.binary("ctrlz");
+        let (mut command, home) = match place {
+            Some(place) => (place.command(program), place.folder.join("service")),
+            None => (Command::new(program), player.make("service")?),
+        };
         command.args(["serve", "--listen", "127.0.0.1:0", "--json"]);
-        command.env("CTRLZ_HOME", player.make("service")?);
+        command.env("CTRLZ_HOME", home);
         command.stdin(Stdio::null()).stdout(Stdio::piped());
         let failed = |source| Failure::Start { program: "ctrlz serve".to_owned(), source };
         let mut process = command.spawn().map_err(failed)?;
@@ -108,9 +122,8 @@ impl Service {
 }
 
 fn one_client(
-    scene: &Scene,
-    player: &Player<'_>,
-    service: &Service,
+    (scene, player): (&Scene, &Player<'_>),
+    (service, place): (&Service, &str),
     rounds: Rounds,
 ) -> Answer<Row> {
     let mut client = service.client()?;
@@ -124,12 +137,12 @@ fn one_client(
             times.push(client.run_true("ready")?);
         }
     }
-    let what = "`true` in a ready sandbox over HTTP, one connection";
-    Ok(Row::ratio(what, "the floor (xtask/bench/floor.c)", &times, &floor, 2.0))
+    let what = format!("`true` in a ready sandbox over HTTP, one connection{place}");
+    Ok(Row::ratio(&what, "the floor (xtask/bench/floor.c)", &times, &floor, 2.0))
 }
 
 /// The wall time of each operation, all clients together.
-fn many_clients(service: &Service, rounds: Rounds) -> Answer<Row> {
+fn many_clients((service, place): (&Service, &str), rounds: Rounds) -> Answer<Row> {
     let mut clients = Vec::new();
     for number in 0..CLIENTS {
         let (mut client, name) = (service.client()?, format!("busy-{number}"));
@@ -149,7 +162,7 @@ fn many_clients(service: &Service, rounds: Rounds) -> Answer<Row> {
         thread.join().map_err(|_| Failure::told("a client panicked"))??;
     }
     let took = begun.elapsed().as_secs_f64() * 1000.0 / (each * CLIENTS) as f64;
-    let what = format!("`true` over HTTP, {CLIENTS} connections: time for each operation");
+    let what = format!("`true` over HTTP, {CLIENTS} connections{place}: time for each operation");
     // 300 operations a second.
     Ok(Row::absolute(&what, took, "ms", 3.33))
 }
