@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
 use clap::{ArgAction, Args, FromArgMatches, ValueEnum};
 use ctrlz_core::isolation::Network;
@@ -159,11 +160,17 @@ pub(crate) enum SummaryWhen {
 impl CommandArguments {
     /// As if none were given.
     pub(crate) fn plain() -> Result<Self, Failure> {
+        // The service asks for them with every operation, and making the grammar takes longer than judging.
+        static PLAIN: OnceLock<CommandArguments> = OnceLock::new();
+        if let Some(plain) = PLAIN.get() {
+            return Ok(plain.clone());
+        }
         let grammar = Self::augment_args(clap::Command::new("plain").no_binary_name(true));
         let matches = grammar.try_get_matches_from(std::iter::empty::<OsString>());
-        matches
+        let plain = matches
             .and_then(|matches| Self::from_arg_matches(&matches))
-            .map_err(|error| Failure::caused(OWN_FAILURE, "arguments", &error))
+            .map_err(|error| Failure::caused(OWN_FAILURE, "arguments", &error))?;
+        Ok(PLAIN.get_or_init(|| plain).clone())
     }
 }
 

@@ -12,8 +12,8 @@ use ctrlz_core::actor::Actor;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// How many may be open and unused of one store, and of all.
-const OF_ONE: usize = 4;
+/// How many may be open and unused of one store, and of all: as many as calls come at once.
+const OF_ONE: usize = 32;
 const OF_ALL: usize = 64;
 /// For how long one may be unused.
 const UNUSED: Duration = Duration::from_secs(60);
