@@ -11,6 +11,10 @@ use tokio::sync::watch;
 /// How much is kept of one command's output. Of a longer one the beginning is dropped, and whoever
 /// reads learns how much.
 const MOST: usize = 1 << 20;
+/// Of how many pieces, since each takes room by itself, however short it is.
+const PIECES: usize = 8192;
+/// Up to this size what is written to one stream becomes one piece.
+const SMALL: usize = 1 << 10;
 
 /// How long a command waits for somebody to go on following its output.
 const UNHEARD: Duration = Duration::from_secs(60);
@@ -124,8 +128,14 @@ impl Log {
             let offset = kept.end;
             kept.end += bytes.len() as u64;
             kept.size += bytes.len();
-            kept.pieces.push_back(Piece { stream, offset, bytes });
-            while kept.size > MOST && kept.pieces.len() > 1 {
+            match kept.pieces.back_mut() {
+                Some(last) if last.stream == stream && last.bytes.len() + bytes.len() <= SMALL => {
+                    last.bytes = [&*last.bytes, &*bytes].concat().into();
+                }
+                _ => kept.pieces.push_back(Piece { stream, offset, bytes }),
+            }
+            let has_too_much = |kept: &Kept| kept.size > MOST || kept.pieces.len() > PIECES;
+            while has_too_much(&kept) && kept.pieces.len() > 1 {
                 let dropped = kept.pieces.pop_front();
                 kept.size -= dropped.map_or(0, |piece| piece.bytes.len());
             }
@@ -210,6 +220,25 @@ mod tests {
         assert_eq!(kept.iter().map(|piece| piece.bytes.len()).sum::<usize>(), MOST);
         assert_eq!(kept[0].offset, (40 << 16) - MOST as u64);
         assert!(!log.tail(Stream::Output, usize::MAX).1);
+    }
+
+    #[test]
+    fn what_is_written_byte_by_byte_takes_no_more_room() {
+        let log = Log::default();
+        for number in 0..MOST + 5 {
+            log.add(Stream::Output, Bytes::copy_from_slice(&[b'a' + (number % 26) as u8]));
+        }
+        let kept = log.from(0);
+        assert!(kept.len() <= MOST / SMALL + 1, "{} pieces", kept.len());
+        assert_eq!(text(&log.from((MOST + 2) as u64)).len(), 3);
+        assert!(log.size() > MOST - SMALL, "{}", log.size());
+        // Nor when it goes to both streams by turns.
+        for _ in 0..PIECES {
+            log.add(Stream::Output, Bytes::from_static(b"o"));
+            log.add(Stream::Error, Bytes::from_static(b"e"));
+        }
+        assert_eq!(log.from(0).len(), PIECES);
+        assert_eq!(*log.follow().borrow(), (MOST + 5 + 2 * PIECES) as u64);
     }
 
     #[tokio::test]
