@@ -149,14 +149,6 @@ impl Log {
         self.kept().size
     }
 
-    /// What was written from `offset` on, as far as it is kept.
-    pub(crate) fn from(&self, offset: u64) -> Vec<Piece> {
-        let kept = self.kept();
-        let first =
-            kept.pieces.partition_point(|piece| piece.offset + piece.bytes.len() as u64 <= offset);
-        kept.pieces.iter().skip(first).map(|piece| piece.behind(offset)).collect()
-    }
-
     /// The first piece of what was written from `offset` on, as far as it is kept.
     pub(crate) fn next(&self, offset: u64) -> Option<Piece> {
         let kept = self.kept();
@@ -187,6 +179,17 @@ impl Log {
 mod tests {
     use super::*;
 
+    /// What was written from `offset` on, as far as it is kept.
+    fn from(log: &Log, offset: u64) -> Vec<Piece> {
+        let mut at = offset;
+        let next = || {
+            let piece = log.next(at)?;
+            at = piece.offset + piece.bytes.len() as u64;
+            Some(piece)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
     fn text(pieces: &[Piece]) -> String {
         pieces.iter().map(|piece| String::from_utf8_lossy(&piece.bytes).into_owned()).collect()
     }
@@ -197,13 +200,13 @@ mod tests {
         log.add(Stream::Output, Bytes::from_static(b"one "));
         log.add(Stream::Error, Bytes::from_static(b"two "));
         log.add(Stream::Output, Bytes::from_static(b"three"));
-        assert_eq!(text(&log.from(0)), "one two three");
-        assert_eq!(text(&log.from(4)), "two three");
-        assert_eq!(text(&log.from(6)), "o three");
-        assert_eq!(log.from(6)[0].offset, 6);
+        assert_eq!(text(&from(&log, 0)), "one two three");
+        assert_eq!(text(&from(&log, 4)), "two three");
+        assert_eq!(text(&from(&log, 6)), "o three");
+        assert_eq!(from(&log, 6)[0].offset, 6);
         assert_eq!(text(&log.next(6).into_iter().collect::<Vec<_>>()), "o ");
         assert!(log.next(13).is_none());
-        assert!(log.from(13).is_empty() && log.from(99).is_empty());
+        assert!(from(&log, 13).is_empty() && from(&log, 99).is_empty());
         assert_eq!(log.tail(Stream::Output, 100), (b"one three".to_vec(), true));
         assert_eq!(log.tail(Stream::Output, 5), (b"three".to_vec(), false));
         assert_eq!(*log.follow().borrow(), 13);
@@ -216,7 +219,7 @@ mod tests {
         for _ in 0..40 {
             log.add(Stream::Output, piece.clone());
         }
-        let kept = log.from(0);
+        let kept = from(&log, 0);
         assert_eq!(kept.iter().map(|piece| piece.bytes.len()).sum::<usize>(), MOST);
         assert_eq!(kept[0].offset, (40 << 16) - MOST as u64);
         assert!(!log.tail(Stream::Output, usize::MAX).1);
@@ -228,16 +231,16 @@ mod tests {
         for number in 0..MOST + 5 {
             log.add(Stream::Output, Bytes::copy_from_slice(&[b'a' + (number % 26) as u8]));
         }
-        let kept = log.from(0);
+        let kept = from(&log, 0);
         assert!(kept.len() <= MOST / SMALL + 1, "{} pieces", kept.len());
-        assert_eq!(text(&log.from((MOST + 2) as u64)).len(), 3);
+        assert_eq!(text(&from(&log, (MOST + 2) as u64)).len(), 3);
         assert!(log.size() > MOST - SMALL, "{}", log.size());
         // Nor when it goes to both streams by turns.
         for _ in 0..PIECES {
             log.add(Stream::Output, Bytes::from_static(b"o"));
             log.add(Stream::Error, Bytes::from_static(b"e"));
         }
-        assert_eq!(log.from(0).len(), PIECES);
+        assert_eq!(from(&log, 0).len(), PIECES);
         assert_eq!(*log.follow().borrow(), (MOST + 5 + 2 * PIECES) as u64);
     }
 

@@ -160,12 +160,15 @@ pub(super) fn stream(
     offset: u64,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let watching = (process.log.follow(), process.ended.subscribe());
-    let state = (process, watching, offset, Vec::<Piece>::new().into_iter(), false);
+    let state = (process, watching, offset, false);
     let looked = Instant::now();
     let events =
         futures_util::stream::unfold((who, looked, state), async |(who, looked, state)| {
-            let (process, (mut written, mut ended), mut offset, mut pieces, mut is_over) = state;
+            let (process, (mut written, mut ended), offset, is_over) = state;
             let mut looked = looked;
+            if is_over {
+                return None;
+            }
             loop {
                 // However much there is to be told.
                 if looked.elapsed() >= LOOK {
@@ -174,27 +177,20 @@ pub(super) fn stream(
                     }
                     looked = Instant::now();
                 }
-                if let Some(piece) = pieces.next() {
-                    offset = piece.offset + piece.bytes.len() as u64;
-                    process.log.note_told(offset);
-                    let event = piece_event(&piece, offset);
-                    let state = (process, (written, ended), offset, pieces, is_over);
-                    return Some((Ok(event), (who, looked, state)));
-                }
-                if is_over {
-                    return None;
-                }
                 // In this order: all that was written before the end is in the log by the end.
                 let end = ended.borrow_and_update().clone();
                 written.borrow_and_update();
-                pieces = process.log.from(offset).into_iter();
-                if pieces.len() > 0 {
-                    continue;
+                // One at a time: what waits for a slow client is in the log, and not with each of them.
+                if let Some(piece) = process.log.next(offset) {
+                    let offset = piece.offset + piece.bytes.len() as u64;
+                    process.log.note_told(offset);
+                    let event = piece_event(&piece, offset);
+                    let state = (process, (written, ended), offset, false);
+                    return Some((Ok(event), (who, looked, state)));
                 }
                 if let Some(end) = end {
-                    is_over = true;
                     let event = end_event(&end);
-                    let state = (process, (written, ended), offset, pieces, is_over);
+                    let state = (process, (written, ended), offset, true);
                     return Some((Ok(event), (who, looked, state)));
                 }
                 tokio::select! {
