@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
+import threading
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 import ctrlz
+from ctrlz._async._connect import connect
 from ctrlz._capture import Capture
 from ctrlz._errors import error_of
 from ctrlz._models import path_of
 from ctrlz._request import Attempts, Server, command_body, configured, post, trust
 from ctrlz._sse import Decoder, ServerSentEvent
+from ctrlz._sync._connect import connect as connect_sync
 
 STREAM = b": hello\n\nid: 4\nevent: output\ndata: {\n data: not\ndata: }\n\nid: 9\n\r\ndata:x\r\n\r\n"
 
@@ -107,3 +113,37 @@ def test_commands_and_paths() -> None:
     assert command_body("x", env={}, commit=False, timeout=2.0) == {"script": "x", "timeout": 2.0}
     assert command_body(("a", "b"), stdin="") == {"argv": ["a", "b"]}
     assert path_of({"bytes": [110, 255]}) == "n\udcff" and path_of("ö") == "ö"
+
+
+def test_a_socket_takes_the_token_nowhere_else() -> None:
+    seen: list[tuple[str, bytes]] = []
+
+    def answering(name: str, answer: bytes) -> socket.socket:
+        listener = socket.create_server(("127.0.0.1", 0))
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = listener.accept()
+                except OSError:
+                    return
+                with client:
+                    seen.append((name, client.recv(65536)))
+                    client.sendall(answer)
+
+        threading.Thread(target=serve, daemon=True).start()
+        return listener
+
+    thief = answering("thief", b"HTTP/1.1 403 No\r\ncontent-length: 0\r\n\r\n")
+    elsewhere = f"ws://127.0.0.1:{thief.getsockname()[1]}/".encode()
+    answer = b"HTTP/1.1 302 Found\r\nlocation: " + elsewhere + b"\r\ncontent-length: 0\r\n\r\n"
+    service = answering("service", answer)
+    url = f"ws://127.0.0.1:{service.getsockname()[1]}/v1/processes/x/attach"
+    headers = {"Authorization": "Bearer ctrlz_secret"}
+    with pytest.raises(InvalidStatus):
+        asyncio.run(connect(url, unix=None, headers=headers, verify=True))
+    with pytest.raises(InvalidHandshake):
+        connect_sync(url, unix=None, headers=headers, verify=True)
+    thief.close()
+    service.close()
+    assert [name for name, request in seen if b"ctrlz_secret" in request] == ["service", "service"]

@@ -138,7 +138,7 @@ impl Failure {
             eprintln!("  {}", plain(detail));
         }
         if let Some(hint) = &self.hint {
-            eprintln!("  hint: {hint}");
+            eprintln!("  hint: {}", plain(hint));
         }
     }
 }

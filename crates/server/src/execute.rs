@@ -21,12 +21,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::auth::{self, Caller};
+use crate::held::Held;
 use crate::metrics::Timing;
 use crate::port::{Command, Judged, Order, Ran, Session};
 use crate::problem::Problem;
 use crate::processes::{Ended, Log, Process, Stream, pipes};
 use crate::quota::Admitted;
-use crate::service::{Service, blocking, on_core};
+use crate::service::{Service, blocking, on_core, unregistered};
 use crate::telemetry::{self, Current, Phase, Trace};
 
 /// How long an approval may be waited for, and used, in nanoseconds: ten minutes.
@@ -97,10 +98,13 @@ async fn admit(
         })
         .await?;
     let admitted = service.quota.admit(&caller.tenant, &quotas, Instant::now())?;
+    let input = command.input.as_ref().map_or(0, Vec::len);
+    // It is there twice: one goes to the command.
+    let held = service.memory.take(&caller.tenant, input.saturating_mul(2))?;
     trace.enter(Phase::Wait);
     trace.learn("ctrlz.risk", judged.record.risk.name());
     trace.learn("ctrlz.decision", judged.decision.name());
-    Ok((Begun { sandbox, command, judged, confirmation, hold_output }, admitted))
+    Ok((Begun { sandbox, command, judged, confirmation, hold_output, held }, admitted))
 }
 
 /// Errs when a command asks for more memory than it may have.
@@ -122,6 +126,8 @@ struct Begun {
     judged: Judged,
     confirmation: Option<String>,
     hold_output: bool,
+    /// What its input takes.
+    held: Held,
 }
 
 /// Errs when a command may not run, or not before somebody approved it.
@@ -165,7 +171,7 @@ fn approved(
     };
     let used =
         service.parts.registry.use_up(&caller.tenant, &id, &bound(&judged, command), service.now());
-    let by = used.map_err(|error| Problem::internal(ctrlz_engine::in_full(&error)))?;
+    let by = used.map_err(|error| unregistered(&error))?;
     if by.is_none() {
         let title = "the confirmation is not one that was approved for this operation as it is now, \
                      or it was used, or has expired";
@@ -197,7 +203,7 @@ fn ask_for_approval(
     judged: &Judged,
 ) -> Result<Problem, Problem> {
     let now = service.now();
-    let internal = |error: StoreError| Problem::internal(ctrlz_engine::in_full(&error));
+    let internal = |error: StoreError| unregistered(&error);
     let waiting = service.parts.registry.confirmations(&caller.tenant, now).map_err(internal)?;
     if waiting.len() >= WAITING {
         let title = format!("{WAITING} operations of this tenant wait for an approval already");
@@ -209,7 +215,7 @@ fn ask_for_approval(
         id: auth::word(16)?,
         tenant: caller.tenant.clone(),
         sandbox: sandbox.name.to_string(),
-        title: judged.title.chars().take(TITLE).collect(),
+        title: shortened(&judged.title),
         reasons: judged.reasons.clone(),
         hash: bound(judged, command),
         asked_by: caller.token.clone(),
@@ -234,6 +240,17 @@ fn ask_for_approval(
         )))
 }
 
+/// A title for whoever approves. What is left out is told: it would run as well.
+fn shortened(title: &str) -> String {
+    match title.char_indices().nth(TITLE) {
+        None => title.to_owned(),
+        Some((at, _)) => {
+            let (told, rest) = title.split_at(at);
+            format!("{told} … (and {} characters more, which are not shown)", rest.chars().count())
+        }
+    }
+}
+
 /// Runs what was judged, on a thread of its own.
 fn launch(
     service: &Arc<Service>,
@@ -242,7 +259,7 @@ fn launch(
     admitted: Admitted,
     (mut trace, current): (Trace, Current),
 ) -> Result<Arc<Process>, Problem> {
-    let Begun { sandbox, command, judged, confirmation, hold_output } = begun;
+    let Begun { sandbox, command, judged, confirmation, hold_output, held } = begun;
     let risk = judged.record.risk;
     let failed =
         |error: std::io::Error| Problem::internal(format!("cannot make its streams: {error}"));
@@ -285,7 +302,7 @@ fn launch(
         let ran = blocking(move || {
             let run = || {
                 // Given up when the command has ended.
-                let _held = (alone, turn?, admitted);
+                let _held = (alone, turn?, admitted, held);
                 if process.is_given_up.load(Ordering::Relaxed) {
                     return Err(Problem::of_kind("conflict", "it was ended before it began"));
                 }
@@ -428,5 +445,19 @@ fn exit_code(report: &RunReport) -> i64 {
         (Some(Stopped::Limit(LimitKind::Timeout)), _) => 124,
         (_, Exit::Code(code)) => code.into(),
         (_, Exit::Signal(signal)) => 128 + i64::from(signal),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_approves_a_long_command_is_told_that_there_is_more() {
+        assert_eq!(shortened("true"), "true");
+        let whole = "é".repeat(TITLE);
+        assert_eq!(shortened(&whole), whole);
+        let told = shortened(&format!("{whole}; rm"));
+        assert!(told.starts_with(&whole) && told.contains("4 characters more"), "{told}");
     }
 }

@@ -1,5 +1,6 @@
 //! The same request sent twice is carried out once: `Idempotency-Key`, as the IETF's draft has it.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
@@ -9,11 +10,13 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use ctrlz_core::tenancy::{Answered, Registry, Replay};
 use ctrlz_core::time::Timestamp;
+use futures_util::FutureExt as _;
 
-use crate::auth::Caller;
+use crate::auth::{self, Caller};
 use crate::problem::Problem;
 use crate::routes::LARGEST;
 use crate::service::Service;
+use crate::telemetry::{current, with};
 
 /// For how long an answer is given again, in nanoseconds: a day.
 const KEPT: i64 = 86_400_000_000_000;
@@ -66,40 +69,53 @@ async fn answered(
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let digest = digest(target, &body);
     let (token, key) = (caller.token.clone(), key.to_owned());
+    let service = Arc::clone(service);
+    let request = (Request::from_parts(parts, Body::from(body)), digest);
+    // It goes on when the client does not wait for it, so that the answer is there when it comes again.
+    let carried_out = carry_out(service, (token, key), request, next);
+    let answer = tokio::spawn(with(current(), carried_out));
+    answer.await.map_err(|error| Problem::internal(error.to_string()))?
+}
+
+/// Carries out a request that did not come before. From the moment at which its key is known it is answered,
+/// or the key is let go.
+async fn carry_out(
+    service: Arc<Service>,
+    (token, key): (String, String),
+    (request, digest): (Request, [u8; 32]),
+    next: Next,
+) -> Result<Response, Problem> {
     let now = service.now();
     let oldest = Timestamp(now.0.saturating_sub(KEPT));
-    let found = {
-        let (token, key) = (token.clone(), key.clone());
-        service
-            .registry(move |known| known.begin_answer((&token, &key), &digest, (now, oldest)))
-            .await?
-    };
+    let known = (token.clone(), key.clone());
+    let found = service
+        .registry(move |registry| {
+            registry.begin_answer((&known.0, &known.1), &digest, (now, oldest))
+        })
+        .await?;
     if let Some(replay) = found {
         return again(&digest, replay);
     }
-    let service = Arc::clone(service);
-    // It goes on when the client does not wait for it, so that the answer is there when it comes again.
-    let answer = tokio::spawn(async move {
-        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-        let (parts, body) = response.into_parts();
-        if !is_final(parts.status, &parts.headers) {
-            end(&service, (token, key), None).await?;
-            return Ok(Response::from_parts(parts, body));
-        }
-        let body = to_bytes(body, usize::MAX).await;
-        let body = body.map_err(|error| Problem::internal(error.to_string()))?;
-        let kept = match parts.extensions.get::<ToldOnce>() {
-            None => Kept {
-                status: parts.status.as_u16(),
-                headers: told(&parts.headers),
-                body: body.clone(),
-            },
-            Some(ToldOnce) => told_once()?,
-        };
-        end(&service, (token, key), Some(kept)).await?;
-        Ok(Response::from_parts(parts, Body::from(body)))
-    });
-    answer.await.map_err(|error| Problem::internal(error.to_string()))?
+    // One that breaks off in the middle is answered as well.
+    let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
+    let broken = |_| Problem::internal("the call ended in the middle").into_response();
+    let (parts, body) = response.unwrap_or_else(broken).into_parts();
+    if !is_final(parts.status, &parts.headers) {
+        end(&service, (token, key), None).await?;
+        return Ok(Response::from_parts(parts, body));
+    }
+    let body = to_bytes(body, usize::MAX).await;
+    let body = body.map_err(|error| Problem::internal(error.to_string()))?;
+    let kept = match parts.extensions.get::<ToldOnce>() {
+        None => Kept {
+            status: parts.status.as_u16(),
+            headers: told(&parts.headers),
+            body: body.clone(),
+        },
+        Some(ToldOnce) => told_once()?,
+    };
+    end(&service, (token, key), Some(kept)).await?;
+    Ok(Response::from_parts(parts, Body::from(body)))
 }
 
 /// Answers what the service before this one did not come to answer.
@@ -208,13 +224,9 @@ fn again(digest: &[u8; 32], replay: Replay) -> Result<Response, Problem> {
 }
 
 fn digest(target: &str, body: &[u8]) -> [u8; 32] {
-    let mut context = ring::digest::Context::new(&ring::digest::SHA256);
-    context.update(&(target.len() as u64).to_le_bytes());
-    context.update(target.as_bytes());
-    context.update(body);
-    let mut digest = [0; 32];
-    for (to, from) in digest.iter_mut().zip(context.finish().as_ref()) {
-        *to = *from;
-    }
-    digest
+    let mut digest = auth::Digest::default();
+    digest.add(&(target.len() as u64).to_le_bytes());
+    digest.add(target.as_bytes());
+    digest.add(body);
+    digest.end()
 }

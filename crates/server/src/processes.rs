@@ -91,6 +91,19 @@ struct Known {
     order: VecDeque<String>,
 }
 
+impl Known {
+    /// The oldest that has ended of the tenant whose shares are the most: a tenant that runs much forgets its own.
+    fn least_needed(&self, share: impl Fn(&Process) -> usize) -> Option<usize> {
+        let mut shares: BTreeMap<&TenantName, usize> = BTreeMap::new();
+        for one in self.by_id.values().filter(|one| one.has_ended()) {
+            *shares.entry(&one.tenant).or_default() += share(one);
+        }
+        let (most, _) = shares.into_iter().max_by_key(|(_, share)| *share)?;
+        let is_one = |one: &Arc<Process>| one.has_ended() && one.tenant == *most;
+        self.order.iter().position(|id| self.by_id.get(id).is_some_and(is_one))
+    }
+}
+
 impl Processes {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -102,10 +115,9 @@ impl Processes {
         known.order.push_back(process.id.clone());
         let mut kept: usize = known.by_id.values().map(|one| one.log.size()).sum();
         while known.by_id.len() > REMEMBERED || kept > KEPT {
-            let Known { by_id, order } = &mut *known;
-            let has_ended = |id: &String| by_id.get(id).is_none_or(|process| process.has_ended());
-            let Some(at) = order.iter().position(has_ended) else { break };
-            let gone = order.remove(at).and_then(|id| by_id.remove(&id));
+            let share = |one: &Process| if kept > KEPT { one.log.size() } else { 1 };
+            let Some(at) = known.least_needed(share) else { break };
+            let gone = known.order.remove(at).and_then(|id| known.by_id.remove(&id));
             kept -= gone.map_or(0, |one| one.log.size());
         }
     }
@@ -134,3 +146,47 @@ impl Processes {
 
 /// A descriptor that is closed when nothing more is to be said through it.
 pub(crate) type Closable = Mutex<Option<OwnedFd>>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn process(tenant: &str, id: &str, written: usize) -> Arc<Process> {
+        let (ends, _, _) = pipes(None).expect("pipes");
+        let process = Process {
+            id: id.to_owned(),
+            tenant: tenant.parse().expect("a name"),
+            sandbox: "box".to_owned(),
+            title: "true".to_owned(),
+            started: Timestamp(0),
+            operation: watch::Sender::new(None),
+            log: Log::default(),
+            ended: watch::Sender::new(Some(Arc::new(Ok(Value::Null)))),
+            has_terminal: false,
+            ends,
+            is_given_up: AtomicBool::new(false),
+        };
+        process.log.add(Stream::Output, vec![b'x'; written].into());
+        Arc::new(process)
+    }
+
+    #[tokio::test]
+    async fn what_a_tenant_runs_makes_nobody_else_s_forgotten() {
+        let processes = Processes::default();
+        let (quiet, loud) = ("quiet".parse().expect("a name"), "loud".parse().expect("a name"));
+        processes.add(&process("quiet", "first", 1 << 20));
+        for number in 0..REMEMBERED + 8 {
+            processes.add(&process("loud", &format!("small-{number}"), 1));
+        }
+        assert!(processes.get(&quiet, "first").is_ok());
+        assert!(processes.get(&loud, "small-0").is_err());
+        assert_eq!(processes.known().by_id.len(), REMEMBERED);
+        for number in 0..(KEPT >> 20) + 8 {
+            processes.add(&process("loud", &format!("large-{number}"), 1 << 20));
+        }
+        assert!(processes.get(&quiet, "first").is_ok());
+        assert!(processes.get(&loud, &format!("large-{}", (KEPT >> 20) + 7)).is_ok());
+        let kept: usize = processes.known().by_id.values().map(|one| one.log.size()).sum();
+        assert!(kept <= KEPT, "{kept}");
+    }
+}

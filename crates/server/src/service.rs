@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use axum::http::StatusCode;
 use ctrlz_core::store::StoreError;
 use ctrlz_core::tenancy::{Quotas, Registry};
 use ctrlz_core::time::Timestamp;
@@ -13,9 +14,11 @@ use tokio::sync::Semaphore;
 use crate::auth::Caller;
 use crate::disk::Disk;
 use crate::errand::Errand;
+use crate::held::Memory;
 use crate::listen::Tls;
 use crate::mcp::Sessions;
 use crate::metrics::Metrics;
+use crate::places::{Place, Places};
 use crate::port::{Backend, Session};
 use crate::problem::Problem;
 use crate::processes::Processes;
@@ -25,8 +28,15 @@ use crate::sandboxes::Sandboxes;
 use crate::telemetry::Traces;
 use crate::tidings::Tidings;
 
+/// How many streams of events one tenant may follow at once. Each is looked after now and then.
+const STREAMS: usize = 1024;
 /// How many errands are run at once; others wait.
 const ERRANDS: usize = 4;
+/// How many of them are one tenant's.
+const ERRANDS_OF_ONE: usize = 3;
+/// How many calls of one tenant may use its store at once; others wait. Some of them wait for a sandbox in which
+/// a command runs, each on a thread: all threads are more than this by far, so that others have some left.
+const CALLS: usize = 32;
 
 /// What a service is made of.
 pub struct Parts {
@@ -60,15 +70,22 @@ pub struct Service {
     pub(crate) quota: Quota,
     pub(crate) sandboxes: Sandboxes,
     pub(crate) disk: Disk,
+    pub(crate) memory: Memory,
     pub(crate) tidings: Tidings,
     pub(crate) metrics: Metrics,
     pub(crate) mcp: Arc<Sessions>,
     /// Held while a tenant's sandboxes are counted and one more is made.
-    pub(crate) making: tokio::sync::Mutex<()>,
+    pub(crate) making: Places,
+    /// Places for calls that use a tenant's store.
+    calls: Places,
     /// Each errand is a process, and may need much memory.
     errands: Arc<Semaphore>,
+    errands_of_one: Places,
     /// Places for clients that are attached to processes.
     pub(crate) attached: Arc<Semaphore>,
+    pub(crate) attached_of_one: Places,
+    /// Places for streams of events.
+    streams: Places,
     draining: AtomicBool,
 }
 
@@ -78,19 +95,23 @@ impl Service {
     pub fn new(parts: Parts) -> Arc<Self> {
         let processes = Processes::default();
         let (quota, metrics) = (Quota::default(), Metrics::default());
-        let making = tokio::sync::Mutex::default();
         Arc::new(Self {
             parts,
             processes,
             quota,
             sandboxes: Sandboxes::default(),
             disk: Disk::default(),
+            memory: Memory::default(),
             tidings: Tidings::default(),
             metrics,
             mcp: Arc::default(),
-            making,
+            making: Places::new(1),
+            calls: Places::new(CALLS),
             errands: Arc::new(Semaphore::new(ERRANDS)),
+            errands_of_one: Places::new(ERRANDS_OF_ONE),
             attached: attach::room(),
+            attached_of_one: Places::new(attach::ATTACHED_OF_ONE),
+            streams: Places::new(STREAMS),
             draining: AtomicBool::new(false),
         })
     }
@@ -109,13 +130,24 @@ impl Service {
         (self.parts.now)()
     }
 
+    /// A place for one more stream of events.
+    ///
+    /// # Errors
+    /// When the tenant follows as many as it may.
+    pub(crate) fn stream(&self, caller: &Caller) -> Result<Place, Problem> {
+        self.streams.try_take(&caller.tenant).ok_or_else(|| {
+            let title = format!("{STREAMS} streams of this tenant are followed already");
+            Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", title).retry_after(5)
+        })
+    }
+
     /// Asks the registry, on a thread that may block.
     pub(crate) async fn registry<T: Send + 'static>(
         self: &Arc<Self>,
         ask: impl FnOnce(&dyn Registry) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Problem> {
         let registry = Arc::clone(&self.parts.registry);
-        blocking(move || ask(&*registry).map_err(|error| Problem::internal(in_full(&error)))).await
+        blocking(move || ask(&*registry).map_err(|error| unregistered(&error))).await
     }
 
     /// Opens the caller's store and uses it, on a thread that may block.
@@ -125,13 +157,19 @@ impl Service {
         act: impl FnOnce(&dyn Session) -> Result<T, Problem> + Send + 'static,
     ) -> Result<T, Problem> {
         let (service, tenant, actor) = (Arc::clone(self), caller.tenant.clone(), caller.actor());
-        blocking(move || act(&*service.parts.backend.open(&tenant, actor)?)).await
+        let place = self.calls.take(&tenant).await;
+        blocking(move || {
+            // Given up when it is done, whoever waits for it.
+            let _place = place;
+            act(&*service.parts.backend.open(&tenant, actor)?)
+        })
+        .await
     }
 
     /// What the caller's tenant may use, on a thread that may block.
     pub(crate) fn quotas(&self, caller: &Caller) -> Result<Quotas, Problem> {
         let found = self.parts.registry.tenant(&caller.tenant);
-        let tenant = found.map_err(|error| Problem::internal(in_full(&error)))?;
+        let tenant = found.map_err(|error| unregistered(&error))?;
         Ok(tenant.map(|tenant| tenant.quotas).unwrap_or_default())
     }
 
@@ -156,7 +194,8 @@ impl Service {
         errand: Errand,
     ) -> Result<Vec<u8>, Problem> {
         let adds = matches!(errand, Errand::Push { .. } | Errand::Pull { .. });
-        let turn = Arc::clone(&self.errands).acquire_owned().await;
+        let place = self.errands_of_one.take(&caller.tenant).await;
+        let turn = (place, Arc::clone(&self.errands).acquire_owned().await);
         let act = move |session: &dyn Session| {
             // Given up when it is done, whoever waits for it.
             let _turn = turn;
@@ -185,6 +224,16 @@ impl Service {
         act: impl FnOnce(&SandboxCore<'_>) -> Result<T, EngineError> + Send + 'static,
     ) -> Result<T, Problem> {
         self.with(caller, move |session| on_core(session, act)).await
+    }
+}
+
+/// What the registry failed at.
+pub(crate) fn unregistered(error: &StoreError) -> Problem {
+    let words = in_full(error);
+    match words.contains("disk is full") {
+        false => Problem::internal(words),
+        true => Problem::of_kind("store-full", words)
+            .hint("make room on the disk of the service's store; nothing was done"),
     }
 }
 

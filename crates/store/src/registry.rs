@@ -5,6 +5,7 @@
 //! trying, and a slow digest would slow down every call alone.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +35,12 @@ const KIND: Kind = Kind {
     synchronous: "FULL",
 };
 
+/// How many answers of one token are kept, and how many bytes of them.
+const ANSWERS: i64 = 16_384;
+const ANSWERED: i64 = 64 << 20;
+/// After how many new ones it is looked for those to forget, which reads all of a token's.
+const FORGETTING: u64 = 64;
+
 /// Times are nanoseconds since 1970, bodies are JSON.
 const TABLES: &str = "
 CREATE TABLE tenants(name TEXT PRIMARY KEY, created INT, quotas TEXT) WITHOUT ROWID;
@@ -55,6 +62,8 @@ CREATE TABLE answers(
 pub struct SqliteRegistry {
     path: PathBuf,
     connection: Mutex<Connection>,
+    /// How many answers were begun.
+    begun: AtomicU64,
 }
 
 impl SqliteRegistry {
@@ -65,7 +74,7 @@ impl SqliteRegistry {
     pub fn open(directory: &Path, now: Timestamp) -> Result<Self, StoreError> {
         let path = directory.join(REGISTRY);
         let connection = Mutex::new(KIND.open(&path)?);
-        let registry = Self { path, connection };
+        let registry = Self { path, connection, begun: AtomicU64::default() };
         let owner = TenantName::owner();
         if registry.tenant(&owner)?.is_none() {
             let quotas = Quotas::default();
@@ -106,6 +115,22 @@ impl SqliteRegistry {
     ) -> Result<T, StoreError> {
         self.with(action, TransactionBehavior::Immediate, step)
     }
+}
+
+/// Forgets what is too old, and of this token what is beyond what is kept, the oldest first; but nothing that
+/// is still being carried out.
+fn forget_answers(tx: &Transaction<'_>, token: &str, oldest: Timestamp) -> Result<(), Fault> {
+    tx.execute("DELETE FROM answers WHERE created < ?", [oldest.0])?;
+    let sql = "DELETE FROM answers WHERE token = ?1 AND status IS NOT NULL AND key IN (
+             SELECT key FROM (
+                 SELECT key, row_number() OVER newest AS number,
+                     sum(ifnull(length(body), 0)) OVER newest AS bytes
+                 FROM answers WHERE token = ?1
+                 WINDOW newest AS (ORDER BY created DESC, key ROWS UNBOUNDED PRECEDING)
+             ) WHERE number > ?2 OR bytes > ?3
+         )";
+    tx.execute(sql, params![token, ANSWERS, ANSWERED])?;
+    Ok(())
 }
 
 fn to_json(what: &'static str, value: &impl Serialize) -> Result<String, Fault> {
@@ -305,12 +330,16 @@ impl Registry for SqliteRegistry {
         request: &[u8; 32],
         (now, oldest): (Timestamp, Timestamp),
     ) -> Result<Option<Replay>, StoreError> {
+        let is_time_to_forget =
+            self.begun.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGETTING);
         self.write("begin an answer", |tx| {
-            tx.execute("DELETE FROM answers WHERE created < ?", [oldest.0])?;
+            if is_time_to_forget {
+                forget_answers(tx, token, oldest)?;
+            }
             let sql = "SELECT request, status, body, headers FROM answers
-                 WHERE token = ? AND key = ?";
+                 WHERE token = ? AND key = ? AND created >= ?";
             let found = tx
-                .query_row(sql, [token, key], |row| {
+                .query_row(sql, params![token, key, oldest.0], |row| {
                     let body: Option<Vec<u8>> = row.get(2)?;
                     let headers: Option<String> = row.get(3)?;
                     Ok((row.get(0)?, row.get(1)?, body.unwrap_or_default(), headers))
@@ -318,7 +347,8 @@ impl Registry for SqliteRegistry {
                 .optional()?;
             let Some((found, status, body, headers)) = found else {
                 tx.execute(
-                    "INSERT INTO answers(token, key, request, created) VALUES(?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO answers(token, key, request, created)
+                     VALUES(?, ?, ?, ?)",
                     params![token, key, request, now.0],
                 )?;
                 return Ok(None);

@@ -134,6 +134,37 @@ fn of_two_that_begin_the_same_answer_one_gives_it() {
 }
 
 #[test]
+fn so_many_answers_of_a_token_are_kept_and_the_newest() {
+    let directory = tempfile::tempdir().expect("a folder");
+    let registry = open(directory.path());
+    let begin = |token: &str, key: &str, now: i64| {
+        let times = (Timestamp(now), Timestamp(0));
+        registry.begin_answer((token, key), &[1; 32], times).expect("begun")
+    };
+    let body = vec![b'x'; 1 << 20];
+    let answer = || Some(Answered { status: 200, headers: &[], body: &body });
+    begin("other", "key", 1);
+    registry.end_answer(("other", "key"), answer()).expect("kept");
+    begin("token", "under way", 1);
+    for number in 0..90 {
+        let key = number.to_string();
+        assert_eq!(begin("token", &key, 10 + number), None);
+        registry.end_answer(("token", &key), answer()).expect("kept");
+    }
+    // It is looked at them now and then.
+    for number in 0..64 {
+        begin("another", &number.to_string(), 200);
+    }
+    for number in 0..64 {
+        begin("token", &format!("again {number}"), 200);
+    }
+    assert_eq!(begin("token", "0", 300), None, "it was forgotten");
+    assert!(begin("token", "89", 300).is_some_and(|found| found.body == body));
+    assert!(begin("token", "under way", 300).is_some(), "it goes on");
+    assert!(begin("other", "key", 300).is_some(), "another's is another's");
+}
+
+#[test]
 fn another_programs_database_is_left_alone() {
     let directory = tempfile::tempdir().expect("a folder");
     let path = directory.path().join(REGISTRY);

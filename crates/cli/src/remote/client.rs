@@ -176,9 +176,11 @@ impl Client {
             let mut fields = vec![("limit", limit)];
             fields.extend(cursor.map(|cursor| ("cursor", cursor)));
             let page: Page<T> = self.get(&format!("{path}{}", query(&fields)))?;
+            let is_over = page.items.is_empty();
             all.extend(page.items);
             cursor = page.next;
-            if cursor.is_none() {
+            // Whoever answers with empty pages goes on for ever.
+            if cursor.is_none() || is_over {
                 break;
             }
         }

@@ -42,12 +42,34 @@ pub fn word(bytes: usize) -> Result<String, Problem> {
 
 /// The SHA-256 of some bytes.
 pub(crate) fn digest(bytes: &[u8]) -> [u8; 32] {
-    let found = ring::digest::digest(&ring::digest::SHA256, bytes);
-    let mut digest = [0; 32];
-    for (to, from) in digest.iter_mut().zip(found.as_ref()) {
-        *to = *from;
+    let mut digest = Digest::default();
+    digest.add(bytes);
+    digest.end()
+}
+
+/// The SHA-256 of bytes that come in pieces.
+pub(crate) struct Digest(ring::digest::Context);
+
+impl Default for Digest {
+    fn default() -> Self {
+        Self(ring::digest::Context::new(&ring::digest::SHA256))
     }
-    digest
+}
+
+impl Digest {
+    /// What comes next.
+    pub(crate) fn add(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of all that came.
+    pub(crate) fn end(self) -> [u8; 32] {
+        let mut digest = [0; 32];
+        for (to, from) in digest.iter_mut().zip(self.0.finish().as_ref()) {
+            *to = *from;
+        }
+        digest
+    }
 }
 
 /// The id and the secret of a token.

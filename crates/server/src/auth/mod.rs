@@ -4,7 +4,7 @@ mod bearer;
 mod caller;
 
 pub use bearer::word;
-pub(crate) use bearer::{digest, issue};
+pub(crate) use bearer::{Digest, digest, issue};
 pub(crate) use caller::{
     Acting, Approving, Caller, Looking, Managing, Owning, authenticate, is_still_let_in,
 };

@@ -11,6 +11,10 @@ use tokio::sync::watch;
 /// How much is kept of one command's output. Of a longer one the beginning is dropped, and whoever
 /// reads learns how much.
 const MOST: usize = 1 << 20;
+/// Of how many pieces, since each takes room by itself, however short it is.
+const PIECES: usize = 8192;
+/// Up to this size what is written to one stream becomes one piece.
+const SMALL: usize = 1 << 10;
 
 /// How long a command waits for somebody to go on following its output.
 const UNHEARD: Duration = Duration::from_secs(60);
@@ -124,8 +128,14 @@ impl Log {
             let offset = kept.end;
             kept.end += bytes.len() as u64;
             kept.size += bytes.len();
-            kept.pieces.push_back(Piece { stream, offset, bytes });
-            while kept.size > MOST && kept.pieces.len() > 1 {
+            match kept.pieces.back_mut() {
+                Some(last) if last.stream == stream && last.bytes.len() + bytes.len() <= SMALL => {
+                    last.bytes = [&*last.bytes, &*bytes].concat().into();
+                }
+                _ => kept.pieces.push_back(Piece { stream, offset, bytes }),
+            }
+            let has_too_much = |kept: &Kept| kept.size > MOST || kept.pieces.len() > PIECES;
+            while has_too_much(&kept) && kept.pieces.len() > 1 {
                 let dropped = kept.pieces.pop_front();
                 kept.size -= dropped.map_or(0, |piece| piece.bytes.len());
             }
@@ -137,14 +147,6 @@ impl Log {
     /// How many bytes are kept.
     pub(crate) fn size(&self) -> usize {
         self.kept().size
-    }
-
-    /// What was written from `offset` on, as far as it is kept.
-    pub(crate) fn from(&self, offset: u64) -> Vec<Piece> {
-        let kept = self.kept();
-        let first =
-            kept.pieces.partition_point(|piece| piece.offset + piece.bytes.len() as u64 <= offset);
-        kept.pieces.iter().skip(first).map(|piece| piece.behind(offset)).collect()
     }
 
     /// The first piece of what was written from `offset` on, as far as it is kept.
@@ -177,6 +179,17 @@ impl Log {
 mod tests {
     use super::*;
 
+    /// What was written from `offset` on, as far as it is kept.
+    fn from(log: &Log, offset: u64) -> Vec<Piece> {
+        let mut at = offset;
+        let next = || {
+            let piece = log.next(at)?;
+            at = piece.offset + piece.bytes.len() as u64;
+            Some(piece)
+        };
+        std::iter::from_fn(next).collect()
+    }
+
     fn text(pieces: &[Piece]) -> String {
         pieces.iter().map(|piece| String::from_utf8_lossy(&piece.bytes).into_owned()).collect()
     }
@@ -187,13 +200,13 @@ mod tests {
         log.add(Stream::Output, Bytes::from_static(b"one "));
         log.add(Stream::Error, Bytes::from_static(b"two "));
         log.add(Stream::Output, Bytes::from_static(b"three"));
-        assert_eq!(text(&log.from(0)), "one two three");
-        assert_eq!(text(&log.from(4)), "two three");
-        assert_eq!(text(&log.from(6)), "o three");
-        assert_eq!(log.from(6)[0].offset, 6);
+        assert_eq!(text(&from(&log, 0)), "one two three");
+        assert_eq!(text(&from(&log, 4)), "two three");
+        assert_eq!(text(&from(&log, 6)), "o three");
+        assert_eq!(from(&log, 6)[0].offset, 6);
         assert_eq!(text(&log.next(6).into_iter().collect::<Vec<_>>()), "o ");
         assert!(log.next(13).is_none());
-        assert!(log.from(13).is_empty() && log.from(99).is_empty());
+        assert!(from(&log, 13).is_empty() && from(&log, 99).is_empty());
         assert_eq!(log.tail(Stream::Output, 100), (b"one three".to_vec(), true));
         assert_eq!(log.tail(Stream::Output, 5), (b"three".to_vec(), false));
         assert_eq!(*log.follow().borrow(), 13);
@@ -206,10 +219,29 @@ mod tests {
         for _ in 0..40 {
             log.add(Stream::Output, piece.clone());
         }
-        let kept = log.from(0);
+        let kept = from(&log, 0);
         assert_eq!(kept.iter().map(|piece| piece.bytes.len()).sum::<usize>(), MOST);
         assert_eq!(kept[0].offset, (40 << 16) - MOST as u64);
         assert!(!log.tail(Stream::Output, usize::MAX).1);
+    }
+
+    #[test]
+    fn what_is_written_byte_by_byte_takes_no_more_room() {
+        let log = Log::default();
+        for number in 0..MOST + 5 {
+            log.add(Stream::Output, Bytes::copy_from_slice(&[b'a' + (number % 26) as u8]));
+        }
+        let kept = from(&log, 0);
+        assert!(kept.len() <= MOST / SMALL + 1, "{} pieces", kept.len());
+        assert_eq!(text(&from(&log, (MOST + 2) as u64)).len(), 3);
+        assert!(log.size() > MOST - SMALL, "{}", log.size());
+        // Nor when it goes to both streams by turns.
+        for _ in 0..PIECES {
+            log.add(Stream::Output, Bytes::from_static(b"o"));
+            log.add(Stream::Error, Bytes::from_static(b"e"));
+        }
+        assert_eq!(from(&log, 0).len(), PIECES);
+        assert_eq!(*log.follow().borrow(), (MOST + 5 + 2 * PIECES) as u64);
     }
 
     #[tokio::test]

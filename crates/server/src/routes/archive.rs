@@ -103,8 +103,13 @@ pub(super) async fn pull(
     let sandbox: SandboxName = parse(&sandbox)?;
     let name = bounded(&[name])?.remove(0);
     let is_there = known(&service, &caller, sandbox.as_str()).await.is_ok();
-    let _alone = if is_there { None } else { room(&service, &caller).await? };
-    Ok(Json(service.errand(&caller, Errand::Pull { name, sandbox }).await?))
+    // As for one that is made: whoever goes meanwhile changes nothing.
+    let pulled = tokio::spawn(async move {
+        let _alone = if is_there { None } else { room(&service, &caller).await? };
+        service.errand(&caller, Errand::Pull { name, sandbox }).await
+    });
+    let pulled = pulled.await.map_err(|error| Problem::internal(error.to_string()))?;
+    Ok(Json(pulled?))
 }
 
 /// Names of snapshots in the archive.

@@ -8,13 +8,14 @@ use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use futures_util::StreamExt as _;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use self::listen::Listening;
 use self::tell::Telling;
 use super::extract::{Body, Path, Query};
 use super::processes::From;
 use crate::auth::{Acting, Caller, Looking};
+use crate::places::Place;
 use crate::port::TerminalSize;
 use crate::problem::Problem;
 use crate::processes::Process;
@@ -23,8 +24,9 @@ use crate::service::Service;
 mod listen;
 mod tell;
 
-/// How many clients may be attached to processes at once.
+/// How many clients may be attached to processes at once, and how many of them to those of one tenant.
 pub(crate) const ATTACHED: u32 = 1024;
+pub(crate) const ATTACHED_OF_ONE: usize = 256;
 /// The largest message that is taken, in bytes. Larger ones end the connection.
 const LARGEST: usize = 64 << 10;
 /// What a message may have before it is not even read.
@@ -69,10 +71,14 @@ pub(super) async fn attach(
         Problem::new(StatusCode::UPGRADE_REQUIRED, "no-websocket", rejection.body_text())
             .hint("`GET /v1/processes/{process}/output` needs no WebSocket")
     })?;
-    let place = Arc::clone(&service.attached).try_acquire_owned().map_err(|_| {
-        let title = format!("{ATTACHED} clients are attached to processes already");
+    let busy = |most: usize| {
+        let title = format!("{most} clients are attached to processes already");
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", title).retry_after(5)
-    })?;
+    };
+    let of_one = service.attached_of_one.try_take(&caller.tenant);
+    let of_one = of_one.ok_or_else(|| busy(ATTACHED_OF_ONE))?;
+    let place = Arc::clone(&service.attached).try_acquire_owned();
+    let place = (of_one, place.map_err(|_| busy(ATTACHED as usize))?);
     let offset = from.offset.unwrap_or(0);
     let attached = Attached { service, caller, process };
     let upgrade = upgrade.max_message_size(UNREAD).max_frame_size(UNREAD);
@@ -100,7 +106,7 @@ async fn converse(
     attached: Attached,
     socket: WebSocket,
     offset: u64,
-    place: &Arc<tokio::sync::OwnedSemaphorePermit>,
+    place: &Arc<(Place, OwnedSemaphorePermit)>,
 ) {
     let (mut sink, mut stream) = socket.split();
     let (tell, told) = mpsc::channel(WAITING);

@@ -19,6 +19,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::Query;
 use super::views::Page;
 use crate::auth::{Caller, Looking, is_still_let_in};
+use crate::places::Place;
 use crate::problem::Problem;
 use crate::service::Service;
 use crate::tidings::{Follower, follow, head};
@@ -74,7 +75,8 @@ pub(super) async fn list(
             None => head(&service, &caller).await?,
         };
         let follower = follow(&service, &caller).await?;
-        return Ok(stream((service, caller), follower, from).into_response());
+        let place = service.stream(&caller)?;
+        return Ok(stream((service, caller, place), follower, from).into_response());
     }
     let last = head(&service, &caller).await?;
     let found = read(&service, &caller, from.unwrap_or(0), limit).await?;
@@ -98,21 +100,21 @@ async fn read(
 }
 
 fn stream(
-    (service, caller): (Arc<Service>, Caller),
+    (service, caller, place): (Arc<Service>, Caller, Place),
     follower: Follower,
     after: i64,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     // Tells no event, but where the stream begins: whoever loses it before the first event goes on there.
     let begin = Event::default().id(after.to_string());
     let begin = futures_util::stream::once(async { Ok(begin) });
-    let state = (service, caller, follower, after, VecDeque::<LoggedEvent>::new());
+    let state = ((service, place), caller, follower, after, VecDeque::<LoggedEvent>::new());
     let events = futures_util::stream::unfold(state, async |state| {
-        let (service, caller, mut follower, mut after, mut found) = state;
+        let ((service, place), caller, mut follower, mut after, mut found) = state;
         loop {
             if let Some(event) = found.pop_front() {
                 after = event.number;
                 let told = Event::default().id(after.to_string()).data(event.text);
-                return Some((Ok(told), (service, caller, follower, after, found)));
+                return Some((Ok(told), ((service, place), caller, follower, after, found)));
             }
             if service.is_draining() || !is_still_let_in(&service, &caller).await {
                 return None;

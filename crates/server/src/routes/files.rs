@@ -36,6 +36,9 @@ use crate::service::{Service, blocking, on_core};
 /// How many entries of a folder are on a page when nobody says.
 const PAGE: u32 = 100;
 
+/// How many folders that are missing are made at once.
+const FOLDERS: usize = 128;
+
 /// A file, or another thing that has a path.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Entry {
@@ -170,6 +173,8 @@ async fn change(
     let tenant = service.registry(move |registry| registry.tenant(&tenant)).await?;
     let quotas = tenant.map(|tenant| tenant.quotas).unwrap_or_default();
     let admitted = service.quota.admit(&caller.tenant, &quotas, Instant::now())?;
+    let bytes = usize::try_from(adds.unwrap_or_default()).unwrap_or(usize::MAX);
+    let held = service.memory.take(&caller.tenant, bytes)?;
     let (service, caller) = (Arc::clone(service), caller.clone());
     // It is carried out whoever waits for it.
     let done = tokio::spawn(async move {
@@ -178,7 +183,7 @@ async fn change(
         let turn = admitted.turn().await;
         let (disk, tenant) = (Arc::clone(&service), caller.tenant.clone());
         let done = service.with(&caller, move |session| {
-            let _held = (alone, turn?, admitted);
+            let _held = (alone, turn?, admitted, held);
             if let Some(adds) = adds
                 && let Some(room) = disk.disk.room(session, &tenant, &quotas)?
                 && room < adds
@@ -211,6 +216,10 @@ fn title(what: &str, path: &FsPath) -> String {
 fn folders(missing: Vec<RelPath>, parents: bool) -> Result<Vec<Edit>, EngineError> {
     match missing.first() {
         Some(first) if !parents => Err(FileError::Absent(first.as_path().to_owned()).into()),
+        // Each takes longer to be made the deeper it lies.
+        Some(first) if missing.len() > FOLDERS => {
+            Err(FileError::Name(first.as_path().to_owned()).into())
+        }
         _ => Ok(missing.into_iter().map(|path| Edit::MakeFolder { path, mode: None }).collect()),
     }
 }

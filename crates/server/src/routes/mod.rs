@@ -33,6 +33,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::auth::authenticate;
+use crate::held;
 use crate::idempotency::once;
 use crate::mcp;
 use crate::problem::Problem;
@@ -121,6 +122,7 @@ pub(crate) fn router(service: &Arc<Service>) -> Router {
     let (documented, _) = documented().split_for_parts();
     let guarded = documented
         .route_layer(middleware::from_fn_with_state(Arc::clone(service), once))
+        .route_layer(middleware::from_fn_with_state(Arc::clone(service), held::count))
         .route_layer(middleware::from_fn_with_state(Arc::clone(service), authenticate));
     guarded
         .merge(meta::router(service))

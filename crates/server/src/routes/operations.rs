@@ -86,6 +86,11 @@ pub(crate) struct NewOperation {
 /// From here on Linux takes no word (`MAX_ARG_STRLEN`).
 const WORD: usize = 128 << 10;
 
+/// More processors than any host has.
+const CPUS: f64 = 65536.0;
+/// More processes no kernel has (`PID_MAX_LIMIT`).
+const PIDS: u32 = 4_194_304;
+
 impl NewOperation {
     /// What is asked for, when all of it can be.
     pub(crate) fn ask(self, sandbox: String) -> Result<Ask, Problem> {
@@ -125,11 +130,14 @@ impl NewOperation {
         };
         let memory = size("memory", self.memory)?;
         let (disk, max_output) = (size("disk", self.disk)?, size("max_output", self.max_output)?);
-        if self.cpus.is_some_and(|cpus| !(cpus.is_finite() && cpus > 0.0)) {
-            return Err(Problem::bad_request("`cpus` must be a number above 0"));
+        if self.cpus.is_some_and(|cpus| !(cpus > 0.0 && cpus <= CPUS)) {
+            return Err(Problem::bad_request("`cpus` must be a number above 0, up to 65536"));
         }
-        if self.pids == Some(0) || self.open_files.is_some_and(|files| files < 8) {
-            return Err(Problem::bad_request("`pids` must be 1 or more, `open_files` 8 or more"));
+        if self.pids.is_some_and(|pids| !(1..=PIDS).contains(&pids)) {
+            return Err(Problem::bad_request("`pids` must be 1 to 4194304"));
+        }
+        if self.open_files.is_some_and(|files| files < 8) {
+            return Err(Problem::bad_request("`open_files` must be 8 or more"));
         }
         let mut env = self.env;
         if self.terminal.is_some() {
@@ -189,12 +197,14 @@ pub(super) async fn run(
     headers: HeaderMap,
     Body(new): Body<NewOperation>,
 ) -> Result<Response, Problem> {
+    let is_streamed = says(&headers, "accept", "text/event-stream");
+    let place = is_streamed.then(|| service.stream(&caller)).transpose()?;
     let process = start(&service, &caller, new.ask(sandbox)?).await?;
     if says(&headers, "prefer", "respond-async") {
         return accepted(&process);
     }
-    if says(&headers, "accept", "text/event-stream") {
-        return Ok(stream((service, caller), process, 0).into_response());
+    if let Some(place) = place {
+        return Ok(stream((service, caller, place), process, 0).into_response());
     }
     match &*process.wait().await {
         Ok(answer) => Ok(Json(answer.clone()).into_response()),
@@ -269,6 +279,28 @@ pub(super) fn outcome(answer: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limits_that_no_host_has_are_refused() {
+        let ask = |limits: Value| {
+            let mut asked = json!({ "script": "true" });
+            let fields = limits.as_object().expect("fields").clone();
+            asked.as_object_mut().expect("an object").extend(fields);
+            let new: NewOperation = serde_json::from_value(asked).expect("an operation");
+            new.ask("box".to_owned()).map(|_| ()).map_err(|problem| problem.status().as_u16())
+        };
+        assert_eq!(ask(json!({ "cpus": 0.5, "pids": 1, "open_files": 8 })), Ok(()));
+        assert_eq!(ask(json!({ "cpus": CPUS, "pids": PIDS })), Ok(()));
+        for wrong in [
+            json!({ "cpus": 0.0 }),
+            json!({ "cpus": 1e300 }),
+            json!({ "pids": 0 }),
+            json!({ "pids": PIDS + 1 }),
+            json!({ "open_files": 7 }),
+        ] {
+            assert_eq!(ask(wrong.clone()), Err(400), "{wrong}");
+        }
+    }
 
     #[test]
     fn what_was_stopped_or_taken_back_is_no_success_whatever_its_code() {

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::body::Bytes;
@@ -20,6 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Body, Path, Query};
 use super::views::{Page, to_json};
 use crate::auth::{Acting, Caller, Looking, is_still_let_in};
+use crate::places::Place;
 use crate::problem::Problem;
 use crate::processes::{Ended, Piece, Process};
 use crate::service::Service;
@@ -145,7 +146,8 @@ pub(super) async fn output(
     let process = service.processes.get(&caller.tenant, &id)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let offset = last.or(from.offset).unwrap_or(0);
-    Ok(stream((service, caller), process, offset).into_response())
+    let place = service.stream(&caller)?;
+    Ok(stream((service, caller, place), process, offset).into_response())
 }
 
 /// How often it is looked whether who listens may still do so.
@@ -153,49 +155,51 @@ const LOOK: Duration = Duration::from_secs(2);
 
 /// What a process wrote from `offset` on and writes until its end.
 pub(super) fn stream(
-    who: (Arc<Service>, Caller),
+    who: (Arc<Service>, Caller, Place),
     process: Arc<Process>,
     offset: u64,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let watching = (process.log.follow(), process.ended.subscribe());
-    let state = (process, watching, offset, Vec::<Piece>::new().into_iter(), false);
-    let events = futures_util::stream::unfold((who, state), async |(who, state)| {
-        let (process, (mut written, mut ended), mut offset, mut pieces, mut is_over) = state;
-        loop {
-            if let Some(piece) = pieces.next() {
-                offset = piece.offset + piece.bytes.len() as u64;
-                process.log.note_told(offset);
-                let event = piece_event(&piece, offset);
-                let state = (process, (written, ended), offset, pieces, is_over);
-                return Some((Ok(event), (who, state)));
-            }
+    let state = (process, watching, offset, false);
+    let looked = Instant::now();
+    let events =
+        futures_util::stream::unfold((who, looked, state), async |(who, looked, state)| {
+            let (process, (mut written, mut ended), offset, is_over) = state;
+            let mut looked = looked;
             if is_over {
                 return None;
             }
-            // In this order: all that was written before the end is in the log by the end.
-            let end = ended.borrow_and_update().clone();
-            written.borrow_and_update();
-            pieces = process.log.from(offset).into_iter();
-            if pieces.len() > 0 {
-                continue;
-            }
-            if let Some(end) = end {
-                is_over = true;
-                let event = end_event(&end);
-                let state = (process, (written, ended), offset, pieces, is_over);
-                return Some((Ok(event), (who, state)));
-            }
-            tokio::select! {
-                _ = written.changed() => {}
-                _ = ended.changed() => {}
-                () = tokio::time::sleep(LOOK) => {
+            loop {
+                // However much there is to be told.
+                if looked.elapsed() >= LOOK {
                     if !is_still_let_in(&who.0, &who.1).await {
                         return None;
                     }
+                    looked = Instant::now();
+                }
+                // In this order: all that was written before the end is in the log by the end.
+                let end = ended.borrow_and_update().clone();
+                written.borrow_and_update();
+                // One at a time: what waits for a slow client is in the log, and not with each of them.
+                if let Some(piece) = process.log.next(offset) {
+                    let offset = piece.offset + piece.bytes.len() as u64;
+                    process.log.note_told(offset);
+                    let event = piece_event(&piece, offset);
+                    let state = (process, (written, ended), offset, false);
+                    return Some((Ok(event), (who, looked, state)));
+                }
+                if let Some(end) = end {
+                    let event = end_event(&end);
+                    let state = (process, (written, ended), offset, true);
+                    return Some((Ok(event), (who, looked, state)));
+                }
+                tokio::select! {
+                    _ = written.changed() => {}
+                    _ = ended.changed() => {}
+                    () = tokio::time::sleep(LOOK) => {}
                 }
             }
-        }
-    });
+        });
     Sse::new(events).keep_alive(KeepAlive::default())
 }
 

@@ -12,13 +12,13 @@ use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_engine::{EngineError, Moved};
 use serde::{Deserialize, Serialize};
-use tokio::sync::MutexGuard;
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query, parse};
 use super::views::{LivingSandbox, Page, SandboxView};
 use crate::auth::{Acting, Caller, Looking};
 use crate::metrics::Timing;
+use crate::places::Place;
 use crate::port::{Base, Session};
 use crate::problem::Problem;
 use crate::service::{Service, on_core};
@@ -145,20 +145,25 @@ async fn one_more(
     caller: &Caller,
     make: impl FnOnce(&dyn Session) -> Result<Sandbox, Problem> + Send + 'static,
 ) -> Result<Sandbox, Problem> {
-    let _alone = room(service, caller).await?;
-    service.adding(caller, make).await
+    let (service, caller) = (Arc::clone(service), caller.clone());
+    // Whoever goes before it is made does not let another one be counted without it.
+    let made = tokio::spawn(async move {
+        let _alone = room(&service, &caller).await?;
+        service.adding(&caller, make).await
+    });
+    made.await.map_err(|error| Problem::internal(error.to_string()))?
 }
 
-/// Errs when the tenant may not have one more sandbox. While what it answers is held, nobody else makes
+/// Errs when the tenant may not have one more sandbox. While what it answers is held, nobody else of it makes
 /// one where sandboxes are counted.
-pub(super) async fn room<'s>(
-    service: &'s Arc<Service>,
+pub(super) async fn room(
+    service: &Arc<Service>,
     caller: &Caller,
-) -> Result<Option<MutexGuard<'s, ()>>, Problem> {
+) -> Result<Option<Place>, Problem> {
     let tenant = caller.tenant.clone();
     let tenant = service.registry(move |registry| registry.tenant(&tenant)).await?;
     let Some(most) = tenant.and_then(|tenant| tenant.quotas.sandboxes) else { return Ok(None) };
-    let alone = service.making.lock().await;
+    let alone = service.making.take(&caller.tenant).await;
     let there = service.with_core(caller, |core| Ok(core.store().sandboxes()?.len())).await?;
     if there >= most as usize {
         let title = format!("this tenant may have {most} sandboxes, and has them");

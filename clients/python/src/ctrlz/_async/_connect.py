@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+class _Direct(over_tcp):
+    """Goes where it is told alone: a service sends nobody elsewhere, and the token is for no other.
+
+    Before version 17 the library took the token along to whichever server an answer named.
+    """
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
+
+
 async def connect(
     url: str, *, unix: str | None, headers: Mapping[str, str], verify: bool | ssl.SSLContext
 ) -> Any:
@@ -21,4 +31,4 @@ async def connect(
     words = options(url, headers, verify)
     if unix is not None:
         return await over_unix(unix, url, **words)
-    return await over_tcp(url, proxy=None, **words)
+    return await _Direct(url, proxy=None, **words)

@@ -1,5 +1,6 @@
 //! `ctrlz serve`, `ctrlz mcp`, `ctrlz approve` and `ctrlz token`.
 
+mod alone;
 pub(crate) mod approve;
 mod backend;
 mod disk;
@@ -49,6 +50,7 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         daemons: !arguments.no_daemons,
         log: (arguments.log, Level::Info),
     };
+    let store = directory.clone();
     let Wired { service, registry, background } = wired(directory, how)?;
     let runtime = runtime()?;
     let served = runtime.block_on(async {
@@ -57,6 +59,7 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         let bounds = bounds.collect::<Result<Vec<_>, _>>().map_err(failed)?;
         let end = stopped()?;
         let again = signal(SignalKind::hangup()).map_err(failed)?;
+        let _alone = alone::hold(&store)?;
         // Not before it is sure that somebody sees it.
         let first = ctrlz_server::first_token(&*registry, clock::now()).map_err(told)?;
         announce(&bounds, first.as_deref(), json);
@@ -81,9 +84,12 @@ fn failed(error: std::io::Error) -> Failure {
     Failure::caused(OWN_FAILURE, "serve", &error)
 }
 
+/// How many threads may block: more than all operations that run at once and the calls of many tenants do.
+const THREADS: usize = 1024;
+
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    builder.worker_threads(2).enable_all().build().map_err(failed)
+    builder.worker_threads(2).max_blocking_threads(THREADS).enable_all().build().map_err(failed)
 }
 
 /// Waits, from now on, for a signal that asks this process to end.

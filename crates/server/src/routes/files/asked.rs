@@ -9,6 +9,9 @@ use axum::http::request::Parts;
 
 use crate::problem::Problem;
 
+/// The longest path, as Linux takes one (`PATH_MAX`).
+const LONGEST: usize = 4095;
+
 /// The query of a call.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Asked {
@@ -40,6 +43,7 @@ impl Asked {
             let path = || match bytes.as_slice() {
                 [] => Err(wrong(name, "is empty")),
                 bytes if bytes.contains(&0) => Err(wrong(name, "has a NUL")),
+                bytes if bytes.len() > LONGEST => Err(wrong(name, "has more than 4095 bytes")),
                 bytes => Ok(Some(PathBuf::from(OsString::from_vec(bytes.to_vec())))),
             };
             match name {
@@ -155,6 +159,8 @@ mod tests {
         ] {
             assert!(Asked::parse(wrong).is_err(), "{wrong}");
         }
+        assert!(Asked::parse(&format!("path={}", "a".repeat(LONGEST))).is_ok());
+        assert!(Asked::parse(&format!("path={}", "a".repeat(LONGEST + 1))).is_err());
         assert!(Asked::parse("").expect("nothing").path().is_err());
     }
 }

@@ -30,11 +30,7 @@ impl Content {
         let about = file.metadata()?;
         let size = about.len();
         let digest = match size <= HASHED {
-            true => {
-                let mut bytes = vec![0; usize::try_from(size).unwrap_or_default()];
-                file.read_exact_at(&mut bytes, 0)?;
-                auth::digest(&bytes)
-            }
+            true => digest(&file, size)?,
             // Not all of it is read for that.
             false => {
                 let times = [about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec()];
@@ -112,6 +108,21 @@ impl Content {
         });
         Body::from_stream(pieces)
     }
+}
+
+/// The SHA-256 of a file. It is read piece by piece: many may be looked into at once.
+fn digest(file: &File, size: u64) -> std::io::Result<[u8; 32]> {
+    let mut digest = auth::Digest::default();
+    let mut piece = vec![0; usize::try_from(size).unwrap_or(PIECE).min(PIECE)];
+    let mut at = 0;
+    while at < size {
+        let length = usize::try_from(size - at).unwrap_or(PIECE).min(PIECE);
+        let piece = piece.get_mut(..length).unwrap_or_default();
+        file.read_exact_at(piece, at)?;
+        digest.add(piece);
+        at += length as u64;
+    }
+    Ok(digest.end())
 }
 
 /// The part that a range asks for: `None` when it is not one that is understood, and so not looked at; inside

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::asked::{Asked, encoded, wrong};
 use crate::auth::{Caller, Looking, is_still_let_in};
+use crate::places::Place;
 use crate::problem::Problem;
 use crate::routes::extract::{Path, parse};
 use crate::service::Service;
@@ -69,7 +70,8 @@ pub(in crate::routes) async fn watch(
         })
         .await?;
     let watching = Watching { service, caller, sandbox, below, hidden };
-    Ok(watching.stream(last.unwrap_or(newest)).into_response())
+    let place = watching.service.stream(&watching.caller)?;
+    Ok(watching.stream(last.unwrap_or(newest), place).into_response())
 }
 
 /// Who watches what.
@@ -83,13 +85,17 @@ struct Watching {
 }
 
 impl Watching {
-    fn stream(self, after: OperationId) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
-        let state = (self, after, VecDeque::<Event>::new());
+    fn stream(
+        self,
+        after: OperationId,
+        place: Place,
+    ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+        let state = ((self, place), after, VecDeque::<Event>::new());
         let events = futures_util::stream::unfold(state, async |state| {
-            let (watching, mut after, mut found) = state;
+            let ((watching, place), mut after, mut found) = state;
             loop {
                 if let Some(event) = found.pop_front() {
-                    return Some((Ok(event), (watching, after, found)));
+                    return Some((Ok(event), ((watching, place), after, found)));
                 }
                 let Watching { service, caller, .. } = &watching;
                 if service.is_draining() || !is_still_let_in(service, caller).await {

@@ -128,3 +128,25 @@ fn whoever_is_no_service_or_another_one_is_told_from_one() {
         assert_eq!(error(address)["kind"], "server", "{address}");
     }
 }
+
+#[test]
+fn what_a_service_says_cannot_steer_the_terminal_nor_go_on_for_ever() {
+    let list = |answer: &'static str| {
+        let scene = Scene::new();
+        let mut command = scene.ctrlz(["ls"]);
+        command.env("CTRLZ_SERVER", answering(answer)).env("CTRLZ_TOKEN", "ctrlz_x");
+        Outcome::of(&mut command)
+    };
+    let told = list(
+        "HTTP/1.1 400 Bad\r\nctrlz-version: 0\r\nconnection: close\r\n\r\n\
+         {\"type\": \"urn:ctrlz:problem:x\", \"kind\": \"x\", \"title\": \"a\\u001b[2Jb\", \
+         \"details\": [\"c\\u009bd\"], \"hint\": \"e\\u001b]0;f\\u0007g\\u202eh\"}",
+    );
+    let told = told.code(125).err();
+    assert!(told.contains("hint: e") && !told.contains(['\u{1b}', '\u{9b}', '\u{7}', '\u{202e}']));
+    list(
+        "HTTP/1.1 200 OK\r\nctrlz-version: 0\r\nconnection: close\r\n\r\n\
+         {\"items\": [], \"next\": \"again\"}",
+    )
+    .code(0);
+}

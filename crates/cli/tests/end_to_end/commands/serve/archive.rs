@@ -133,7 +133,7 @@ fn the_log_is_verified_signed_and_exported() {
     let program = "
 import os, sqlite3
 c = sqlite3.connect(os.path.join(os.environ['CTRLZ_HOME'], 'store.db'))
-c.execute(\"UPDATE events SET body = replace(body, 'operation', 'ooeration') WHERE seq = 3\")
+c.execute(\"UPDATE events SET body = replace(body, 'operation', 'ooeration') WHERE seq = (SELECT min(seq) FROM events WHERE body LIKE '%operation%')\")
 c.commit()
 ";
     scene.host(&format!("python3 - <<'END'\n{program}\nEND"));

@@ -4,6 +4,7 @@ mod approvals;
 mod archive;
 mod attach;
 mod authorisation;
+mod bounds;
 mod container;
 mod events;
 mod files;

@@ -1,5 +1,9 @@
 //! The same request, sent twice.
 
+use std::io::Read as _;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::Service;
@@ -89,5 +93,50 @@ fn a_request_whose_client_went_is_answered_when_it_comes_again() {
         assert_eq!(answer.header("retry-after"), "1");
     };
     assert_eq!(answer.json()["stdout"], "1\n");
+    assert_eq!(client.run("web", "wc -l < file")["stdout"], "1\n");
+}
+
+/// Keeps everybody else from writing to the database of who may use the service, until its input ends.
+const HOLDS: &str = "import sqlite3, sys\n\
+    db = sqlite3.connect(sys.argv[1], isolation_level=None)\n\
+    db.execute('BEGIN IMMEDIATE')\n\
+    print('held', flush=True)\n\
+    sys.stdin.read()\n\
+    db.execute('ROLLBACK')";
+
+#[test]
+fn a_key_whose_client_went_at_once_is_not_under_way_for_ever() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    let mut holder = Command::new("python3")
+        .args(["-c", HOLDS])
+        .arg(scene.store.join("service.db"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python3");
+    let mut told = [0; 4];
+    holder.stdout.as_mut().expect("its output").read_exact(&mut told).expect("it holds");
+    let body = json!({ "script": "echo x >> file; wc -l < file" }).to_string();
+    let headers = [("idempotency-key", "k"), ("content-type", "application/json")];
+    let path = "/v1/sandboxes/web/operations";
+    let stream = client.cast(&format!("POST {path}"), &headers, body.as_bytes());
+    // It comes to where the key is written down, and its client goes: both take a moment.
+    std::thread::sleep(Duration::from_millis(500));
+    drop(stream);
+    std::thread::sleep(Duration::from_millis(500));
+    drop(holder.stdin.take());
+    assert!(holder.wait().expect("its end").success());
+    let mut answer = client.send("POST", path, &headers, body.as_bytes());
+    for _ in 0..100 {
+        if answer.status != 409 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+        answer = client.send("POST", path, &headers, body.as_bytes());
+    }
+    assert_eq!(answer.is(200).json()["stdout"], "1\n");
     assert_eq!(client.run("web", "wc -l < file")["stdout"], "1\n");
 }

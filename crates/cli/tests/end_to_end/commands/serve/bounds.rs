@@ -1,0 +1,143 @@
+//! What one client can make the service hold, and whom else that concerns.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Client, Service};
+use crate::support::Scene;
+
+impl Client<'_> {
+    /// Sends a request and does not wait for what comes of it.
+    #[track_caller]
+    pub(super) fn cast(&self, request: &str, headers: &[(&str, &str)], body: &[u8]) -> TcpStream {
+        let address = self.service.address.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).expect("a connection");
+        let mut head = format!(
+            "{request} HTTP/1.1\r\nhost: {address}\r\nauthorization: Bearer {}\r\ncontent-length: {}\r\n",
+            self.token,
+            body.len()
+        );
+        for (name, value) in headers {
+            head.push_str(&format!("{name}: {value}\r\n"));
+        }
+        head.push_str("\r\n");
+        stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(body)).expect(request);
+        stream
+    }
+}
+
+#[test]
+fn who_waits_for_a_sandbox_keeps_no_other_tenant_waiting() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    let tokens = ["loud", "quiet"].map(|tenant| {
+        admin.put(&format!("/v1/tenants/{tenant}"), &json!({})).is(200);
+        admin.token(tenant, "operator")
+    });
+    let [loud, quiet] = tokens.each_ref().map(|token| service.with(token));
+    loud.sandbox("web");
+    quiet.sandbox("web");
+    let process = loud.begin("web", &json!({ "script": "sleep 600" }));
+    while loud.get(&format!("/v1/processes/{process}")).is(200).json()["operation"].is_null() {}
+    // More than there are threads.
+    let kind = [("content-type", "application/json")];
+    let waiting: Vec<TcpStream> =
+        (0..700).map(|_| loud.cast("POST /v1/sandboxes/web/snapshots", &kind, b"{}")).collect();
+    for _ in 0..20 {
+        assert_eq!(quiet.run("web", "echo on")["stdout"], "on\n");
+    }
+    service.with("").get("/health/ready").is(200);
+    // What ends it needs no place among those who wait.
+    loud.post(&format!("/v1/processes/{process}/signal"), &json!({ "signal": 9 })).is(204);
+    drop(waiting);
+    loud.get("/v1/sandboxes/web/snapshots").is(200);
+}
+
+#[test]
+fn what_waits_is_counted_when_its_client_is_gone() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    let process = client.begin("web", &json!({ "script": "sleep 600" }));
+    let body = vec![b'x'; 16 << 20];
+    let mut refused = None;
+    for number in 0..64 {
+        let request = format!("PUT /v1/sandboxes/web/files?path=file-{number}");
+        let mut stream = client.cast(&request, &[], &body);
+        // One that waits is not answered.
+        stream.set_read_timeout(Some(Duration::from_millis(200))).expect("a time");
+        let mut begin = [0; 16];
+        if let Ok(length @ 1..) = stream.read(&mut begin) {
+            refused = Some(String::from_utf8_lossy(&begin[..length]).into_owned());
+            break;
+        }
+    }
+    assert!(refused.as_deref().is_some_and(|line| line.contains(" 429")), "{refused:?}");
+    client.get("/v1/sandboxes/web").is(200);
+    client.post(&format!("/v1/processes/{process}/signal"), &json!({ "signal": 9 })).is(204);
+    // What waited is written, and makes room.
+    let mut status = 429;
+    while status == 429 {
+        status = client.send("PUT", "/v1/sandboxes/web/files?path=last", &[], &body).status;
+    }
+    assert_eq!(status, 200);
+    assert_eq!(client.run("web", "ls file-0")["stdout"], "file-0\n");
+}
+
+#[test]
+fn a_token_that_is_revoked_hears_no_more_of_a_command_that_never_pauses() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.sandbox("web");
+    let process = admin.begin("web", &json!({ "script": "while :; do echo on; sleep 0.2; done" }));
+    let token = admin.token("default", "viewer");
+    let request = format!("GET /v1/processes/{process}/output");
+    let mut stream = service.with(&token).cast(&request, &[("connection", "close")], b"");
+    let mut begin = [0; 1024];
+    let length = stream.read(&mut begin).expect("an answer");
+    assert!(begin[..length].starts_with(b"HTTP/1.1 200"));
+    let id = token.split('_').nth(1).expect("its id");
+    admin.delete(&format!("/v1/tokens/{id}")).is(204);
+    // It ends: what is read until then is read to the end.
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a time");
+    let told = std::io::copy(&mut stream.take(16 << 10), &mut std::io::sink()).expect("its end");
+    assert!(told < 16 << 10, "it is told on and on");
+}
+
+#[test]
+fn a_path_is_as_long_as_a_command_could_have_it() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    let put = |depth: usize| {
+        let path = ["d"].repeat(depth).join("/");
+        let path = format!("/v1/sandboxes/web/files?path={path}/f&parents=true");
+        client.send("PUT", &path, &[], b"x")
+    };
+    // Each folder takes longer than the one above: of tens of thousands it would take weeks.
+    assert_eq!(put(20_000).is(400).json()["kind"], "bad-request");
+    assert_eq!(put(1_000).is(422).json()["kind"], "bad-name");
+    put(100).is(200);
+    put(200).is(200);
+    assert_eq!(client.run("web", "find . -name f | wc -l")["stdout"], "2\n");
+}
+
+#[test]
+fn a_store_has_one_service() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let other = scene.root.join("other.sock");
+    let arguments = ["serve", "--listen", "none", "--socket", &other.to_string_lossy()];
+    scene.run(&arguments).code(123).says(&["another service uses the store"]);
+    service.admin().get("/v1/tokens").is(200);
+    service.stop();
+    let again = scene.ctrlz(["serve", "--listen", "127.0.0.1:0", "--json"]);
+    Service::begin(again).stop();
+}
