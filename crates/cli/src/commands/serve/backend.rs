@@ -9,6 +9,7 @@ use ctrlz_core::tenancy::TenantName;
 use ctrlz_isolation::launcher::LauncherDriver;
 use ctrlz_server::{Backend, Check, Problem, Session};
 
+use super::collecting::Collections;
 use super::pool::{Lease, Pool};
 use super::session::Desk;
 use super::upkeep::Used;
@@ -26,6 +27,7 @@ pub(super) struct Stores {
     directory: PathBuf,
     driver: Arc<LauncherDriver>,
     pool: Pool,
+    collections: Collections,
     used: Used,
     /// What tenants do not see of the host, as it was when the service began.
     foreign: Vec<PathBuf>,
@@ -33,7 +35,14 @@ pub(super) struct Stores {
 
 impl Stores {
     pub(super) fn new(directory: PathBuf, driver: Arc<LauncherDriver>, used: Used) -> Self {
-        Self { directory, driver, pool: Pool::default(), used, foreign: foreign::paths() }
+        Self {
+            directory,
+            driver,
+            pool: Pool::default(),
+            collections: Collections::default(),
+            used,
+            foreign: foreign::paths(),
+        }
     }
 
     fn directory_of(&self, tenant: &TenantName) -> PathBuf {
@@ -89,6 +98,7 @@ impl Backend for Stores {
             context: self.lease(tenant, actor.clone()).map_err(problem)?,
             all: &self.directory,
             foreign: &self.foreign,
+            collections: &self.collections,
             tenant: tenant.clone(),
             actor,
         }))

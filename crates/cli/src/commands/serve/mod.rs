@@ -3,6 +3,7 @@
 mod alone;
 pub(crate) mod approve;
 mod backend;
+mod collecting;
 mod disk;
 mod errand;
 mod foreign;
@@ -165,8 +166,11 @@ fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
     let registry = Arc::new(registry);
     let used = Used::of(&directory);
     let daemons = how.daemons.then(|| Upkeep::start(used.clone())).transpose().map_err(failed)?;
+    let stores = Arc::new(Stores::new(directory, Arc::new(driver), used));
+    recovery::begin(Arc::clone(&stores), Arc::<SqliteRegistry>::clone(&registry))
+        .map_err(failed)?;
     let service = Service::new(Parts {
-        backend: Arc::new(Stores::new(directory, Arc::new(driver), used)),
+        backend: stores,
         registry: Arc::<SqliteRegistry>::clone(&registry),
         now: clock::now,
         version: env!("CARGO_PKG_VERSION"),
