@@ -51,9 +51,22 @@ impl Stores {
 
     /// A tenant's store, open; one that is open already where there is one.
     fn lease(&self, tenant: &TenantName, actor: Actor) -> Result<Lease<'_>, Failure> {
-        let directory = self.directory_of(tenant);
-        self.used.note(&directory);
-        self.pool.lease(directory, actor, |directory, actor| {
+        self.used.note(&self.directory_of(tenant));
+        self.open_or_make(tenant, actor)
+    }
+
+    /// The same for the service's own sake, which does not count as use; nothing when there is no store.
+    pub(super) fn lease_unnoticed(
+        &self,
+        tenant: &TenantName,
+        actor: Actor,
+    ) -> Result<Option<Lease<'_>>, Failure> {
+        let is_there = self.directory_of(tenant).join("store.db").exists();
+        is_there.then(|| self.open_or_make(tenant, actor)).transpose()
+    }
+
+    fn open_or_make(&self, tenant: &TenantName, actor: Actor) -> Result<Lease<'_>, Failure> {
+        self.pool.lease(self.directory_of(tenant), actor, |directory, actor| {
             make(&directory)?;
             mark(&directory, tenant)?;
             Context::open_at(directory, Isolation::Launcher(Arc::clone(&self.driver)), actor)

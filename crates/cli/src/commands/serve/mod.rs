@@ -10,6 +10,7 @@ mod foreign;
 mod listening;
 mod mcp;
 mod pool;
+mod recovery;
 mod session;
 mod systemd;
 mod telemetry;
