@@ -8,6 +8,7 @@ mod bounds;
 mod container;
 mod events;
 mod files;
+mod killed;
 mod lives;
 mod processes;
 mod repeated;
