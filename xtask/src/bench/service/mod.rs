@@ -122,7 +122,9 @@ fn many_clients((service, place): (&Service, &str), rounds: Rounds) -> Answer<Ro
     let threads: Vec<_> = clients
         .into_iter()
         .map(|(mut client, name)| {
-            thread::spawn(move || (0..each).try_for_each(|_| run_true(&mut client, &name).map(drop)))
+            thread::spawn(move || {
+                (0..each).try_for_each(|_| run_true(&mut client, &name).map(drop))
+            })
         })
         .collect();
     for thread in threads {
