@@ -45,6 +45,10 @@ impl Stores {
         }
     }
 
+    pub(super) fn collections(&self) -> &Collections {
+        &self.collections
+    }
+
     fn directory_of(&self, tenant: &TenantName) -> PathBuf {
         directory_of(&self.directory, tenant)
     }

@@ -1,97 +1,165 @@
 //! When to look for what removed sandboxes left in a store: that looks at everything in it, however little
 //! went, so that many removals after each other would take the square of the time.
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
+
+use ctrlz_core::actor::Actor;
+use ctrlz_core::tenancy::TenantName;
+
+use super::backend::Stores;
+use crate::context::WhenBusy;
+use crate::failure::Failure;
 
 /// A pause is so many times as long as what it comes after.
 const SHARE: u32 = 20;
-/// A store that was not looked through for so long is forgotten.
-const FORGOTTEN: Duration = Duration::from_secs(3600);
+/// How often it is looked which stores wait.
+const LOOK: Duration = Duration::from_secs(1);
 
-/// When each store was looked through.
+/// When each tenant's store was looked through, as long as that has anything to say.
 #[derive(Debug, Default)]
-pub(super) struct Collections(Mutex<HashMap<PathBuf, Looked>>);
+pub(super) struct Collections(Mutex<BTreeMap<TenantName, Looked>>);
 
 #[derive(Debug, Clone, Copy)]
 struct Looked {
-    ended: Instant,
-    /// `None` while it is done.
-    took: Option<Duration>,
+    /// When it may be looked through again; `None` while that is done.
+    again: Option<Instant>,
+    /// Whether something was removed since it was begun.
+    waits: bool,
 }
 
 impl Collections {
-    /// Looks through a store by `collect`, unless that is being done, or was done a moment ago; what is left
-    /// then goes with a later removal, or with the retention of each hour. Answers what `collect` answers.
-    pub(super) fn now_and_then<T: Default, E>(
+    /// Looks through a tenant's store by `collect` after a removal; unless that is being done, or was done a
+    /// moment ago: then it waits. Answers what `collect` answers.
+    pub(super) fn now_or_later<T: Default, E>(
         &self,
-        store: &Path,
+        tenant: &TenantName,
         collect: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E> {
         let begun = Instant::now();
-        if !self.begin(store, begun) {
+        if !self.begin(tenant, begun) {
             return Ok(T::default());
         }
         let collected = collect();
-        let ended = Instant::now();
-        let looked = Looked { ended, took: Some(ended.duration_since(begun)) };
-        self.looked().insert(store.to_owned(), looked);
+        self.end(tenant, begun, Instant::now());
         collected
     }
 
-    fn begin(&self, store: &Path, now: Instant) -> bool {
+    fn begin(&self, tenant: &TenantName, now: Instant) -> bool {
         let mut looked = self.looked();
-        let since = |one: &Looked| now.saturating_duration_since(one.ended);
-        looked.retain(|_, one| since(one) < FORGOTTEN);
-        let is_time = |one: &Looked| one.took.is_some_and(|took| since(one) >= took * SHARE);
-        if !looked.get(store).is_none_or(is_time) {
-            return false;
+        let one = looked.entry(tenant.clone());
+        let one = one.or_insert(Looked { again: Some(now), waits: false });
+        let is_time = one.again.is_some_and(|again| again <= now);
+        if is_time {
+            one.again = None;
         }
-        looked.insert(store.to_owned(), Looked { ended: now, took: None });
-        true
+        one.waits = !is_time;
+        is_time
     }
 
-    fn looked(&self) -> MutexGuard<'_, HashMap<PathBuf, Looked>> {
+    fn end(&self, tenant: &TenantName, begun: Instant, ended: Instant) {
+        if let Some(one) = self.looked().get_mut(tenant) {
+            one.again = Some(ended + ended.duration_since(begun) * SHARE);
+        }
+    }
+
+    /// Those that wait no longer. What nothing waits for is forgotten.
+    fn due(&self, now: Instant) -> Vec<TenantName> {
+        let mut looked = self.looked();
+        let is_over = |one: &Looked| one.again.is_some_and(|again| again <= now);
+        looked.retain(|_, one| one.waits || !is_over(one));
+        let due = looked.iter().filter(|(_, one)| is_over(one));
+        due.map(|(tenant, _)| tenant.clone()).collect()
+    }
+
+    fn looked(&self) -> MutexGuard<'_, BTreeMap<TenantName, Looked>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Begins to look through those that wait, on a thread that ends with them.
+pub(super) fn begin(stores: &Arc<Stores>) -> std::io::Result<()> {
+    let stores = Arc::downgrade(stores);
+    let thread = std::thread::Builder::new().name("collecting".to_owned());
+    thread.spawn(move || go_on(&stores)).map(drop)
+}
+
+fn go_on(stores: &Weak<Stores>) {
+    loop {
+        std::thread::sleep(LOOK);
+        let Some(stores) = stores.upgrade() else { return };
+        for tenant in stores.collections().due(Instant::now()) {
+            if let Err(failure) = collect(&stores, &tenant) {
+                let words = failure.in_words();
+                eprintln!("ctrlz: cannot look through the store of `{tenant}`: {words}");
+            }
+        }
+    }
+}
+
+fn collect(stores: &Stores, tenant: &TenantName) -> Result<u64, Failure> {
+    stores.collections().now_or_later(tenant, || {
+        let context = stores.lease_unnoticed(tenant, Actor::system("collection"))?;
+        context.map_or(Ok(0), |context| {
+            context.with_core(WhenBusy::WaitSilently, |core| Ok(core.collect_all()?))
+        })
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn look(collections: &Collections, store: &str, least: Duration) -> bool {
-        let collect = || {
-            std::thread::sleep(least);
-            Ok::<bool, ()>(true)
-        };
-        collections.now_and_then(Path::new(store), collect).expect("looked")
+    fn tenant(name: &str) -> TenantName {
+        name.parse().expect("a name")
     }
 
     #[test]
-    fn a_store_that_takes_long_is_looked_through_seldom_and_others_do_not_wait() {
+    fn what_takes_long_is_done_seldom_and_others_do_not_wait() {
         let collections = Collections::default();
-        assert!(look(&collections, "large", Duration::from_millis(500)));
-        assert!(!look(&collections, "large", Duration::ZERO));
-        assert!(look(&collections, "small", Duration::ZERO));
+        let (large, small, now) = (tenant("large"), tenant("small"), Instant::now());
+        let second = Duration::from_secs(1);
+        assert!(collections.begin(&large, now));
+        collections.end(&large, now, now + second);
+        assert!(!collections.begin(&large, now + second * 20));
+        assert!(collections.begin(&small, now));
+        assert!(collections.begin(&large, now + second * 21));
     }
 
     #[test]
-    fn one_at_a_time() {
+    fn one_at_a_time_and_what_came_meanwhile_waits() {
         let collections = Collections::default();
-        let inner = collections.now_and_then(Path::new("one"), || {
-            collections.now_and_then(Path::new("one"), || Ok::<bool, ()>(true))
-        });
-        assert_eq!(inner, Ok(false));
+        let (one, now) = (tenant("one"), Instant::now());
+        assert!(collections.begin(&one, now));
+        assert!(!collections.begin(&one, now));
+        assert_eq!(collections.due(now), []);
+        collections.end(&one, now, now);
+        assert_eq!(collections.due(now), [one]);
     }
 
     #[test]
-    fn it_is_done_again_after_a_while_and_after_a_failure() {
+    fn what_waits_is_done_once_and_then_forgotten() {
         let collections = Collections::default();
-        let (store, now) = (Path::new("one"), Instant::now());
-        assert!(collections.now_and_then(store, || Err::<bool, ()>(())).is_err());
-        assert!(collections.begin(store, now + FORGOTTEN / 2));
+        let (one, now) = (tenant("one"), Instant::now());
+        let second = Duration::from_secs(1);
+        assert!(collections.begin(&one, now));
+        collections.end(&one, now, now + second);
+        assert!(!collections.begin(&one, now + second));
+        assert_eq!(collections.due(now + second), []);
+        let later = now + second * 21;
+        assert_eq!(collections.due(later), std::slice::from_ref(&one));
+        assert!(collections.begin(&one, later));
+        collections.end(&one, later, later);
+        assert_eq!(collections.due(later), []);
+        assert!(collections.looked().is_empty());
+    }
+
+    #[test]
+    fn a_failure_is_told_and_tried_again() {
+        let collections = Collections::default();
+        let one = tenant("one");
+        assert!(collections.now_or_later(&one, || Err::<u64, ()>(())).is_err());
+        assert!(collections.looked().get(&one).is_some_and(|one| one.again.is_some()));
     }
 }

@@ -180,6 +180,7 @@ fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
     let used = Used::of(&directory);
     let daemons = how.daemons.then(|| Upkeep::start(used.clone())).transpose().map_err(failed)?;
     let stores = Arc::new(Stores::new(directory, Arc::new(driver), used));
+    collecting::begin(&stores).map_err(failed)?;
     recovery::begin(Arc::clone(&stores), Arc::<SqliteRegistry>::clone(&registry))
         .map_err(failed)?;
     let service = Service::new(Parts {
