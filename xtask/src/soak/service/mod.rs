@@ -29,6 +29,9 @@ use load::Load;
 /// Clients that make and remove sandboxes at a time.
 const HANDS: usize = 8;
 
+/// So many inodes has a store without sandboxes, at most.
+const EMPTY: u64 = 300;
+
 /// What is asked for.
 pub(super) struct Plan {
     pub(super) sandboxes: usize,
@@ -83,6 +86,11 @@ pub(super) fn soak(binary: &Path, scene: &Path, plan: &Plan) -> Answer {
     let begun = Instant::now();
     remove(&service)?;
     println!("all sandboxes removed in {:.1} s", begun.elapsed().as_secs_f64());
+    // What is no longer needed may be looked for some time after the last removal.
+    if numbers::until(|| numbers::size(&ctrlz.store).inodes <= EMPTY).is_err() {
+        let left = numbers::size(&ctrlz.store).inodes;
+        broken.push(format!("{left} inodes are left of sandboxes that were removed"));
+    }
     broken.extend(end(&ctrlz, service)?);
     let size = numbers::size(&ctrlz.store);
     println!(
