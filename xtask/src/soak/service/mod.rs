@@ -189,8 +189,9 @@ fn calm(service: &Service) -> Answer {
         text.is_ok_and(|text| text.lines().any(|line| line == "ctrlz_operations_running 0"))
     })?;
     drop(client);
-    // Threads that wait for more work are let go after ten seconds, and memory after twenty.
-    thread::sleep(Duration::from_secs(25));
+    // Threads that wait for more work are let go after ten seconds, memory after twenty, and stores that
+    // were kept open after a minute.
+    thread::sleep(Duration::from_secs(75));
     Ok(())
 }
 

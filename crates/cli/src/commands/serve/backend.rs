@@ -45,6 +45,11 @@ impl Stores {
         }
     }
 
+    /// Closes stores that nobody used for long.
+    pub(super) fn close_unused(&self) {
+        self.pool.close_unused();
+    }
+
     pub(super) fn collections(&self) -> &Collections {
         &self.collections
     }

@@ -78,7 +78,8 @@ impl Collections {
     }
 }
 
-/// Begins to look through those that wait, on a thread that ends with them.
+/// Begins to look through those that wait, and to close those that nobody uses, on a thread that ends with
+/// them.
 pub(super) fn begin(stores: &Arc<Stores>) -> std::io::Result<()> {
     let stores = Arc::downgrade(stores);
     let thread = std::thread::Builder::new().name("collecting".to_owned());
@@ -89,6 +90,7 @@ fn go_on(stores: &Weak<Stores>) {
     loop {
         std::thread::sleep(LOOK);
         let Some(stores) = stores.upgrade() else { return };
+        stores.close_unused();
         for tenant in stores.collections().due(Instant::now()) {
             if let Err(failure) = collect(&stores, &tenant) {
                 let words = failure.in_words();
