@@ -13,6 +13,7 @@ mod layout;
 mod prerequisites;
 mod program;
 mod project;
+mod service;
 mod soak;
 mod test;
 mod tree;
@@ -31,7 +32,7 @@ cargo xtask TASK
   check                the static checks alone: formatting, architecture, lints, docs, licences
   bench [--write] [--quick] [NAME…]
                        compare with other tools and print tables; --write puts them into
-                       docs/benchmarks.md (NAME: start, trees, engine, memory, work, archive)
+                       docs/benchmarks.md (NAME: start, trees, engine, memory, work, archive, service)
   corpus [--misses N | --all] [--strict] [--checker PROGRAM] DIR…
                        measure `ctrlz check` on files of labelled commands and print a table;
                        --strict: fail when a goal is missed
@@ -40,6 +41,10 @@ cargo xtask TASK
   soak --operations N [--sandboxes N] [--minutes N] [--seed N] [--profile NAME | --binary PATH]
                        operations of all kinds over many sandboxes beside a daemon that is killed,
                        within bounds of memory, descriptors and disk; prints the numbers
+  soak service [--minutes N] [--sandboxes N] [--kills N] [--seed N] [--profile NAME | --binary PATH]
+                       many sandboxes of one `ctrlz serve`, a tenth of them busy: no error, nothing
+                       grows, p99 within 20 times p50, nothing is left; and kills under load, after
+                       which every client's view agrees with the journal; prints the numbers
   fuzz [--minutes N] [TARGET…]
                        run the fuzz targets below fuzz/ on bytes that nobody thought of; needs a
                        nightly compiler and cargo-fuzz

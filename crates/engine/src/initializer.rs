@@ -189,6 +189,22 @@ impl SandboxCore<'_> {
     /// # Errors
     /// [`EngineError::Uncommitted`] when it holds changes and `force` is false.
     pub fn remove(&self, sandbox: &Sandbox, force: bool) -> Result<u64, EngineError> {
+        let held = self.hold_to_remove(sandbox, force)?;
+        self.drop_held(&held)
+    }
+
+    /// The same, but what nothing needs any more stays until [`Self::collect_all`], which looks at
+    /// everything that there is.
+    ///
+    /// # Errors
+    /// As [`Self::remove`].
+    pub fn forget(&self, sandbox: &Sandbox, force: bool) -> Result<(), EngineError> {
+        let held = self.hold_to_remove(sandbox, force)?;
+        self.forget_held(&held)
+    }
+
+    /// Holds a sandbox that may go.
+    fn hold_to_remove(&self, sandbox: &Sandbox, force: bool) -> Result<Held<'_>, EngineError> {
         // Looked at before anything is ended: a refusal leaves it as it is.
         let now = self.store.sandbox(sandbox.id)?;
         if now.life.suspended().is_some() || self.not_frozen(&now).is_err() {
@@ -202,15 +218,20 @@ impl SandboxCore<'_> {
         if !force && *tree != self.start_of(&held.sandbox)? {
             return Err(EngineError::Uncommitted { sandbox: held.sandbox.name.to_string() });
         }
-        self.drop_held(&held)
+        Ok(held)
     }
 
     /// Removes a sandbox that is held, whatever is in it.
     pub(crate) fn drop_held(&self, held: &Held<'_>) -> Result<u64, EngineError> {
+        self.forget_held(held)?;
+        self.collect(held.driver, &|| true)
+    }
+
+    fn forget_held(&self, held: &Held<'_>) -> Result<(), EngineError> {
         held.driver.abandon(held.sandbox.id)?;
         self.store.remove_sandbox(held.sandbox.id)?;
         self.isolation.tidy();
-        self.collect(held.driver, &|| true)
+        Ok(())
     }
 }
 

@@ -26,6 +26,18 @@ impl SandboxCore<'_> {
     /// # Errors
     /// A failed file operation, or a failure to use the store; calling it again continues.
     pub fn recover(&self) -> Result<Vec<Recovered>, EngineError> {
+        let recovered = self.end_interrupted()?;
+        self.isolation.tidy();
+        self.collect_all()?;
+        Ok(recovered)
+    }
+
+    /// Recovers every sandbox that a crash left in the middle of something, as [`Self::recover`], and
+    /// looks at nothing else.
+    ///
+    /// # Errors
+    /// As [`Self::recover`].
+    pub fn end_interrupted(&self) -> Result<Vec<Recovered>, EngineError> {
         let mut recovered = Vec::new();
         let global = match self.store.sandbox(GLOBAL) {
             Err(StoreError::NoSandbox(_)) => None,
@@ -49,8 +61,6 @@ impl SandboxCore<'_> {
                 recovered.push(Recovered { sandbox, operation });
             }
         }
-        self.isolation.tidy();
-        self.collect_all()?;
         Ok(recovered)
     }
 

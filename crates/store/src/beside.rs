@@ -9,6 +9,7 @@ use std::time::Duration;
 use ctrlz_core::store::StoreError;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 
+use crate::connection::SMALL_CACHE;
 use crate::fault::Fault;
 
 /// What a database is.
@@ -99,6 +100,7 @@ impl Kind {
             | OpenFlags::SQLITE_OPEN_PRIVATE_CACHE;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(self.patience)?;
+        connection.pragma_update(None, "cache_size", -SMALL_CACHE)?;
         let number =
             |db: &Connection, pragma: &str| db.query_row(pragma, [], |row| row.get::<_, i64>(0));
         let is_new = |db: &Connection| {

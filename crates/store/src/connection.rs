@@ -26,6 +26,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LOG_LIMIT: i32 = 128;
 /// The same where a process keeps the database open: then nobody has to read all of the log.
 const LONG_LOG_LIMIT: i32 = 2048;
+/// How many KiB of pages a connection keeps in such a process, which has many, instead of SQLite's 2000.
+pub(crate) const SMALL_CACHE: i64 = 256;
 
 /// The database and its place.
 pub(crate) struct Database {
@@ -83,6 +85,8 @@ impl Database {
     /// See [`crate::SqliteStore::keep_open`].
     pub(crate) fn keep_open(&mut self) {
         self.log_limit = LONG_LOG_LIMIT;
+        // Only a hint: with another one it works as well.
+        let _ = self.connection.pragma_update(None, "cache_size", -SMALL_CACHE);
     }
 
     fn check(&self, dir: &Path) -> Result<(), StoreError> {

@@ -54,7 +54,8 @@ impl SqliteStore {
     }
 
     /// Lets the log grow longer before it is folded into the database: this process keeps the store
-    /// open, so that nobody has to read the log from its beginning.
+    /// open, so that nobody has to read the log from its beginning. Such a process has many open at once,
+    /// so that each keeps fewer pages in memory: the kernel has them as well.
     pub fn keep_open(&mut self) {
         self.db.keep_open();
     }

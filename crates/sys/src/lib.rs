@@ -6,6 +6,7 @@ mod call;
 pub mod clone;
 pub mod descriptors;
 pub mod exec;
+pub mod heap;
 pub mod keyring;
 pub mod landlock;
 pub mod loopback;

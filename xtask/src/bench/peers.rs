@@ -1,7 +1,9 @@
 //! Container runtimes, as root, on an image that holds one static program.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::{Value, json};
 
@@ -45,7 +47,7 @@ fn bundle(scene: &Scene) -> Answer<PathBuf> {
     let mut compile = program::named("cc");
     program::capture(compile.args(["-O2", "-static", "-o"]).arg(root.join("true")).arg(source))?;
     let runc = tool("runc")?;
-    program::capture(std::process::Command::new(runc).arg("spec").arg("--bundle").arg(&bundle))?;
+    program::capture(Command::new(runc).arg("spec").arg("--bundle").arg(&bundle))?;
     let file = bundle.join("config.json");
     let text = fs::read(&file).map_err(Failure::io("read", &file))?;
     let mut config: Value = serde_json::from_slice(&text)
@@ -90,34 +92,59 @@ fn crun(scene: &Scene, player: &Player<'_>, what: &str, bundle: &Path, rounds: u
 }
 
 fn podman(scene: &Scene, bundle: &Path) -> Answer<Timed> {
-    let podman = tool("podman")?;
-    let config = scene.folder().join("containers.conf");
-    // Limits that a machine without CAP_SYS_RESOURCE can set, too.
-    let text = "[containers]\ndefault_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]\n\
-                [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\n\
-                events_logger = \"file\"\n";
-    fs::write(&config, text).map_err(Failure::io("write", &config))?;
+    let podman = Podman::with_image(scene, &bundle.join("rootfs"))?;
+    Ok(podman.timed(bundle, &[&"run", &"--rm", &"--network=none", &Podman::IMAGE, &"/true"]))
+}
+
+/// Podman with storage of its own.
+pub(super) struct Podman {
+    program: PathBuf,
+    config: PathBuf,
+    storage: PathBuf,
+    state: PathBuf,
+}
+
+impl Podman {
+    /// The image that is in it.
+    pub(super) const IMAGE: &str = "localhost/ctrlz-bench:latest";
+
+    /// Imports an image with the files below `root`.
+    pub(super) fn with_image(scene: &Scene, root: &Path) -> Answer<Self> {
+        let program = tool("podman")?;
+        let config = scene.folder().join("containers.conf");
+        // Limits that a machine without CAP_SYS_RESOURCE can set, too.
+        let text = "[containers]\n\
+                    default_ulimits = [\"nofile=4096:4096\", \"nproc=4096:4096\"]\n\
+                    [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\n\
+                    events_logger = \"file\"\n";
+        fs::write(&config, text).map_err(Failure::io("write", &config))?;
+        let (storage, state) = (scene.make("podman/storage")?, scene.make("podman/state")?);
+        let podman = Self { program, config, storage, state };
+        let archive = image(scene, root)?;
+        program::capture(podman.command().arg("import").arg(&archive).arg(Self::IMAGE))?;
+        Ok(podman)
+    }
+
+    /// A command of podman that is run once.
+    pub(super) fn command(&self) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg("--root").arg(&self.storage).arg("--runroot").arg(&self.state);
+        command.env("CONTAINERS_CONF", &self.config);
+        command
+    }
+
+    /// One that is timed.
+    pub(super) fn timed(&self, folder: &Path, words: &[&dyn AsRef<OsStr>]) -> Timed {
+        let Self { program, config, storage, state } = self;
+        let own: [&dyn AsRef<OsStr>; 5] = [program, &"--root", storage, &"--runroot", state];
+        Timed::new(folder, &[&own, words].concat()).env("CONTAINERS_CONF", config)
+    }
+}
+
+/// A tar archive of the files below `root`, which is what `import` takes.
+pub(super) fn image(scene: &Scene, root: &Path) -> Answer<PathBuf> {
     let archive = scene.folder().join("image.tar");
     let mut tar = program::named("tar");
-    program::capture(tar.arg("-C").arg(bundle.join("rootfs")).arg("-cf").arg(&archive).arg("."))?;
-    let (storage, state) = (scene.make("podman/storage")?, scene.make("podman/state")?);
-    let mut import = std::process::Command::new(&podman);
-    import.arg("--root").arg(&storage).arg("--runroot").arg(&state).env("CONTAINERS_CONF", &config);
-    program::capture(import.arg("import").arg(&archive).arg("ctrlz-bench:latest"))?;
-    let timed = Timed::new(
-        bundle,
-        &[
-            &podman,
-            &"--root",
-            &storage,
-            &"--runroot",
-            &state,
-            &"run",
-            &"--rm",
-            &"--network=none",
-            &"localhost/ctrlz-bench:latest",
-            &"/true",
-        ],
-    );
-    Ok(timed.env("CONTAINERS_CONF", &config))
+    program::capture(tar.arg("-C").arg(root).arg("-cf").arg(&archive).arg("."))?;
+    Ok(archive)
 }

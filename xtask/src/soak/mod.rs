@@ -2,8 +2,11 @@
 //! each step with a model.
 
 mod breadth;
+mod ctrlz;
 mod model;
+mod numbers;
 mod random;
+mod service;
 mod stage;
 
 use std::fs;
@@ -56,6 +59,9 @@ struct Arguments {
     profile: String,
     /// One that is built already.
     binary: Option<PathBuf>,
+    /// Whether it is the service that is soaked, and how often that is killed.
+    service: bool,
+    kills: u64,
 }
 
 impl Arguments {
@@ -67,8 +73,14 @@ impl Arguments {
             sandboxes: 50,
             profile: "release".to_owned(),
             binary: None,
+            service: false,
+            kills: 30,
         };
         let mut words = arguments.iter();
+        if arguments.first().is_some_and(|word| word == "service") {
+            words.next();
+            (read.service, read.sandboxes) = (true, 1000);
+        }
         while let Some(word) = words.next() {
             let value =
                 words.next().ok_or_else(|| Failure::told(format!("{word} needs a value")))?;
@@ -78,6 +90,7 @@ impl Arguments {
                 "--seed" => read.seed = value.parse().map_err(|_| bad())?,
                 "--operations" => read.operations = Some(value.parse().map_err(|_| bad())?),
                 "--sandboxes" => read.sandboxes = value.parse().map_err(|_| bad())?,
+                "--kills" => read.kills = value.parse().map_err(|_| bad())?,
                 "--binary" => read.binary = Some(PathBuf::from(value)),
                 "--profile" => read.profile.clone_from(value),
                 _ => return Err(Failure::told(format!("soak does not know {word}"))),
@@ -93,15 +106,25 @@ impl Arguments {
 
 /// Runs until the time is up or all is done, or until ctrlz is not as the model says.
 pub(crate) fn soak(arguments: &[String]) -> Answer {
-    let Arguments { minutes, seed, operations, sandboxes, profile, binary } =
+    let Arguments { minutes, seed, operations, sandboxes, profile, binary, service, kills } =
         Arguments::read(arguments)?;
-    let minutes = minutes.unwrap_or(if operations.is_some() { 240.0 } else { 5.0 });
+    let minutes = minutes.unwrap_or(match (service, operations) {
+        (true, _) => 10.0,
+        (false, Some(_)) => 240.0,
+        (false, None) => 5.0,
+    });
     let time = Duration::from_secs_f64(minutes * 60.0);
     let binary = binary.map_or_else(|| project::build(&profile), Ok)?;
     let scene = tempfile::Builder::new()
         .prefix("ctrlz-soak-")
         .tempdir_in("/var/tmp")
         .map_err(Failure::io("make a folder in", Path::new("/var/tmp")))?;
+    if service {
+        println!("seed {seed}, {minutes} minutes, {sandboxes} sandboxes");
+        let plan = service::Plan { sandboxes, seed, time, kills };
+        let result = service::soak(&binary, scene.path(), &plan);
+        return kept(scene, seed, result);
+    }
     if let Some(operations) = operations {
         println!("seed {seed}, {operations} operations, {sandboxes} sandboxes");
         let plan = breadth::Plan { operations, sandboxes, seed, time };

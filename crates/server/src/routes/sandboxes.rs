@@ -214,7 +214,8 @@ pub(super) struct Removing {
 pub(super) struct Removed {
     /// The sandbox's name.
     sandbox: String,
-    /// Bytes of the store that are free again.
+    /// Bytes of the store that are free again, about. After many removals, or in a large store, what nothing
+    /// needs any more goes later, and counts nothing here.
     freed_bytes: u64,
 }
 

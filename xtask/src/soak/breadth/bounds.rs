@@ -1,6 +1,6 @@
 //! What the numbers may be.
 
-use super::numbers::{Course, Numbers, Size};
+use super::super::numbers::{Course, Numbers, Size};
 
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;

@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::super::ctrlz::{Ctrlz, not_started};
+use super::super::numbers::{self, Numbers};
 use super::super::random::Random;
-use super::ctrlz::{Ctrlz, not_started};
-use super::numbers::{self, Numbers};
 use crate::failure::{Answer, Failure};
 
 /// How often numbers are taken.

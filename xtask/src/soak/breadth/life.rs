@@ -6,10 +6,10 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::super::ctrlz::{Ctrlz, Journaled};
 use super::super::model::{Model, Operation, Visible};
 use super::super::random::Random;
 use super::super::stage::parse;
-use super::ctrlz::Ctrlz;
 use super::tally::Tally;
 use crate::failure::{Answer, Failure};
 use crate::project;
@@ -231,7 +231,7 @@ impl Life {
         }
     }
 
-    fn newest(&self) -> Answer<super::ctrlz::Journaled> {
+    fn newest(&self) -> Answer<Journaled> {
         self.ctrlz.newest(&self.folder, &self.name)
     }
 

@@ -3,10 +3,8 @@
 //! descriptors and disk.
 
 mod bounds;
-mod ctrlz;
 mod daemon;
 mod life;
-mod numbers;
 mod tally;
 
 use std::fs;
@@ -17,11 +15,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::ctrlz::Ctrlz;
+use super::numbers;
 use super::random::Random;
 use crate::failure::{Answer, Failure};
 use crate::project;
 use bounds::Bounds;
-use ctrlz::Ctrlz;
 use daemon::Watched;
 use life::Life;
 use tally::Tally;
@@ -37,9 +36,6 @@ pub(super) struct Plan {
     /// It ends after this time, and says how far it came.
     pub(super) time: Duration,
 }
-
-/// Checks of `ctrlz health` that are about the store, and not about what else the machine does.
-const CHECKS: [&str; 6] = ["leftovers", "store", "journal", "snapshots", "evidence", "sinks"];
 
 /// How far all are.
 struct Progress<'p> {
@@ -182,7 +178,7 @@ fn finish(ctrlz: &Ctrlz, lives: &mut [Life], tally: &mut Tally) -> Answer {
     for life in lives.iter() {
         life.check(tally)?;
     }
-    healthy(ctrlz)?;
+    ctrlz.healthy()?;
     for life in lives.iter_mut() {
         life.settle()?;
     }
@@ -190,7 +186,7 @@ fn finish(ctrlz: &Ctrlz, lives: &mut [Life], tally: &mut Tally) -> Answer {
     for life in lives.iter() {
         life.check(tally)?;
     }
-    healthy(ctrlz)?;
+    ctrlz.healthy()?;
     ctrlz.ok(here, &["audit", "sign"])?;
     ctrlz.ok(here, &["audit", "verify"])?;
     delivered(ctrlz)?;
@@ -198,28 +194,6 @@ fn finish(ctrlz: &Ctrlz, lives: &mut [Life], tally: &mut Tally) -> Answer {
     numbers::until(|| numbers::leftovers(&ctrlz.store).is_empty()).map_err(|_| {
         Failure::told(format!("left over: {}", numbers::leftovers(&ctrlz.store).join("; ")))
     })
-}
-
-/// Nothing is wrong with the store, by its own word.
-fn healthy(ctrlz: &Ctrlz) -> Answer {
-    let ended = ctrlz.run(&ctrlz.home, &["--json", "health"], None)?;
-    let told = super::stage::parse(&ended.out)?;
-    let findings = told.get("findings").and_then(Value::as_array);
-    let mut seen = 0;
-    for finding in findings.into_iter().flatten() {
-        let check = project::text(finding, "/check").unwrap_or_default();
-        if !CHECKS.contains(&check) {
-            continue;
-        }
-        seen += 1;
-        if project::text(finding, "/severity") != Some("ok") {
-            return Err(Failure::told(format!("ctrlz health: {finding}")));
-        }
-    }
-    if seen == CHECKS.len() {
-        return Ok(());
-    }
-    Err(Failure::told(format!("ctrlz health lacks some of the checks: {}", ended.out)))
 }
 
 /// The sink got every event, each once, in order.

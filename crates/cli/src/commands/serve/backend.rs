@@ -9,6 +9,7 @@ use ctrlz_core::tenancy::TenantName;
 use ctrlz_isolation::launcher::LauncherDriver;
 use ctrlz_server::{Backend, Check, Problem, Session};
 
+use super::collecting::Collections;
 use super::pool::{Lease, Pool};
 use super::session::Desk;
 use super::upkeep::Used;
@@ -26,6 +27,7 @@ pub(super) struct Stores {
     directory: PathBuf,
     driver: Arc<LauncherDriver>,
     pool: Pool,
+    collections: Collections,
     used: Used,
     /// What tenants do not see of the host, as it was when the service began.
     foreign: Vec<PathBuf>,
@@ -33,7 +35,23 @@ pub(super) struct Stores {
 
 impl Stores {
     pub(super) fn new(directory: PathBuf, driver: Arc<LauncherDriver>, used: Used) -> Self {
-        Self { directory, driver, pool: Pool::default(), used, foreign: foreign::paths() }
+        Self {
+            directory,
+            driver,
+            pool: Pool::default(),
+            collections: Collections::default(),
+            used,
+            foreign: foreign::paths(),
+        }
+    }
+
+    /// Closes stores that nobody used for long.
+    pub(super) fn close_unused(&self) {
+        self.pool.close_unused();
+    }
+
+    pub(super) fn collections(&self) -> &Collections {
+        &self.collections
     }
 
     fn directory_of(&self, tenant: &TenantName) -> PathBuf {
@@ -42,9 +60,22 @@ impl Stores {
 
     /// A tenant's store, open; one that is open already where there is one.
     fn lease(&self, tenant: &TenantName, actor: Actor) -> Result<Lease<'_>, Failure> {
-        let directory = self.directory_of(tenant);
-        self.used.note(&directory);
-        self.pool.lease(directory, actor, |directory, actor| {
+        self.used.note(&self.directory_of(tenant));
+        self.open_or_make(tenant, actor)
+    }
+
+    /// The same for the service's own sake, which does not count as use; nothing when there is no store.
+    pub(super) fn lease_unnoticed(
+        &self,
+        tenant: &TenantName,
+        actor: Actor,
+    ) -> Result<Option<Lease<'_>>, Failure> {
+        let is_there = self.directory_of(tenant).join("store.db").exists();
+        is_there.then(|| self.open_or_make(tenant, actor)).transpose()
+    }
+
+    fn open_or_make(&self, tenant: &TenantName, actor: Actor) -> Result<Lease<'_>, Failure> {
+        self.pool.lease(self.directory_of(tenant), actor, |directory, actor| {
             make(&directory)?;
             mark(&directory, tenant)?;
             Context::open_at(directory, Isolation::Launcher(Arc::clone(&self.driver)), actor)
@@ -89,6 +120,7 @@ impl Backend for Stores {
             context: self.lease(tenant, actor.clone()).map_err(problem)?,
             all: &self.directory,
             foreign: &self.foreign,
+            collections: &self.collections,
             tenant: tenant.clone(),
             actor,
         }))

@@ -3,12 +3,14 @@
 mod alone;
 pub(crate) mod approve;
 mod backend;
+mod collecting;
 mod disk;
 mod errand;
 mod foreign;
 mod listening;
 mod mcp;
 mod pool;
+mod recovery;
 mod session;
 mod systemd;
 mod telemetry;
@@ -19,6 +21,7 @@ mod upkeep;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ctrlz_core::tenancy::Registry as _;
 use ctrlz_isolation::launcher::{self, LauncherDriver};
@@ -67,6 +70,7 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         manager.ready(&bounds);
         let (watchdog, reload) = (Arc::clone(&manager), Arc::clone(&manager));
         tokio::spawn(async move { watchdog.watchdog().await });
+        tokio::spawn(give_memory_back());
         tokio::spawn(tls::reload(tls, again, reload, bounds));
         let stop = async {
             end.await;
@@ -90,6 +94,16 @@ const THREADS: usize = 1024;
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(2).max_blocking_threads(THREADS).enable_all().build().map_err(failed)
+}
+
+/// Now and then gives back the memory that many calls at once needed, and none does now.
+async fn give_memory_back() {
+    let mut often = tokio::time::interval(Duration::from_secs(20));
+    loop {
+        often.tick().await;
+        // It may wait for the heap's locks.
+        let _ = tokio::task::spawn_blocking(ctrlz_sys::heap::give_back).await;
+    }
 }
 
 /// Waits, from now on, for a signal that asks this process to end.
@@ -165,8 +179,12 @@ fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
     let registry = Arc::new(registry);
     let used = Used::of(&directory);
     let daemons = how.daemons.then(|| Upkeep::start(used.clone())).transpose().map_err(failed)?;
+    let stores = Arc::new(Stores::new(directory, Arc::new(driver), used));
+    collecting::begin(&stores).map_err(failed)?;
+    recovery::begin(Arc::clone(&stores), Arc::<SqliteRegistry>::clone(&registry))
+        .map_err(failed)?;
     let service = Service::new(Parts {
-        backend: Arc::new(Stores::new(directory, Arc::new(driver), used)),
+        backend: stores,
         registry: Arc::<SqliteRegistry>::clone(&registry),
         now: clock::now,
         version: env!("CARGO_PKG_VERSION"),

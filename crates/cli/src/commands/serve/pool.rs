@@ -63,9 +63,25 @@ impl Pool {
         Ok(Lease { context: Some(context), identity: found, pool: self })
     }
 
+    /// Closes what nobody used for long.
+    pub(super) fn close_unused(&self) {
+        let gone = unused(&mut self.kept(), Instant::now());
+        drop(gone);
+    }
+
     fn kept(&self) -> MutexGuard<'_, HashMap<PathBuf, Vec<Kept>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes out what nobody used for long.
+fn unused(kept: &mut HashMap<PathBuf, Vec<Kept>>, now: Instant) -> Vec<Kept> {
+    let mut gone = Vec::new();
+    for of_one in kept.values_mut() {
+        gone.extend(of_one.extract_if(.., |one| now.duration_since(one.since) > UNUSED));
+    }
+    kept.retain(|_, of_one| !of_one.is_empty());
+    gone
 }
 
 impl Deref for Lease<'_> {
@@ -85,12 +101,8 @@ impl Drop for Lease<'_> {
             return;
         }
         let now = Instant::now();
-        let mut gone = Vec::new();
         let mut kept = self.pool.kept();
-        for of_one in kept.values_mut() {
-            gone.extend(of_one.extract_if(.., |one| now.duration_since(one.since) > UNUSED));
-        }
-        kept.retain(|_, of_one| !of_one.is_empty());
+        let mut gone = unused(&mut kept, now);
         let open: usize = kept.values().map(Vec::len).sum();
         let directory = context.directory.clone();
         let of_one = kept.entry(directory).or_default();

@@ -27,6 +27,7 @@ use ctrlz_policy::{LANGUAGES, Validator, Verdict, knows_language};
 use ctrlz_server::{Asked, Base, Command, Errand, Judged, NewValue, Order, Problem, Ran, Session};
 use serde_json::Value;
 
+use super::collecting::Collections;
 use super::pool::Lease;
 use super::problem;
 use crate::arguments::CommandArguments;
@@ -54,6 +55,8 @@ pub(super) struct Desk<'a> {
     pub(super) all: &'a Path,
     /// What only the owner's sandboxes see of the host.
     pub(super) foreign: &'a [PathBuf],
+    /// When stores were looked through for what nothing needs.
+    pub(super) collections: &'a Collections,
     pub(super) tenant: TenantName,
     /// For whom it is open.
     pub(super) actor: Actor,
@@ -459,7 +462,11 @@ impl Session for Desk<'_> {
     }
 
     fn remove(&self, sandbox: &Sandbox, force: bool) -> Result<u64, Problem> {
-        let freed = self.core_(|core| Ok(core.remove(sandbox, force)?)).map_err(problem)?;
+        let freed = self.core_(|core| {
+            core.forget(sandbox, force)?;
+            Ok(self.collections.now_or_later(&self.tenant, || core.collect_all())?)
+        });
+        let freed = freed.map_err(problem)?;
         self.remove_workspace(&sandbox.base).map_err(problem)?;
         Ok(freed)
     }

@@ -8,6 +8,7 @@ mod bounds;
 mod container;
 mod events;
 mod files;
+mod killed;
 mod lives;
 mod processes;
 mod repeated;
@@ -326,6 +327,28 @@ fn what_a_fork_stands_on_stays_when_its_source_goes() {
     client.delete("/v1/sandboxes/src").is(200);
     let left = std::fs::read_dir(scene.root.join("store.workspaces/default")).expect("a folder");
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn what_removed_sandboxes_needed_goes_though_many_go_at_once() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    let names: Vec<String> = (0..12).map(|number| format!("box-{number}")).collect();
+    for name in &names {
+        client.sandbox(name);
+        client.run(name, "echo a > a");
+    }
+    let layers = || std::fs::read_dir(scene.store.join("layers")).map_or(0, Iterator::count);
+    assert!(layers() >= names.len());
+    for name in &names {
+        client.delete(&format!("/v1/sandboxes/{name}?force=true")).is(200);
+    }
+    let begun = std::time::Instant::now();
+    while layers() > 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{} layers are left", layers());
+        std::thread::sleep(Duration::from_millis(20));
+    }
 }
 
 #[test]

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::super::stage::parse;
+use super::stage::parse;
 use crate::failure::{Answer, Failure};
 use crate::project;
+
+/// Checks of `ctrlz health` that are about the store, and not about what else the machine does.
+const CHECKS: [&str; 6] = ["leftovers", "store", "journal", "snapshots", "evidence", "sinks"];
 
 /// Binary, store and home folder.
 #[derive(Debug, Clone)]
@@ -112,5 +115,27 @@ impl Ctrlz {
             kind: field("/operations/0/request/kind"),
             status: field("/operations/0/status"),
         })
+    }
+
+    /// Nothing is wrong with the store, by its own word.
+    pub(super) fn healthy(&self) -> Answer {
+        let ended = self.run(&self.home, &["--json", "health"], None)?;
+        let told = parse(&ended.out)?;
+        let findings = told.get("findings").and_then(Value::as_array);
+        let mut seen = 0;
+        for finding in findings.into_iter().flatten() {
+            let check = project::text(finding, "/check").unwrap_or_default();
+            if !CHECKS.contains(&check) {
+                continue;
+            }
+            seen += 1;
+            if project::text(finding, "/severity") != Some("ok") {
+                return Err(Failure::told(format!("ctrlz health: {finding}")));
+            }
+        }
+        if seen == CHECKS.len() {
+            return Ok(());
+        }
+        Err(Failure::told(format!("ctrlz health lacks some of the checks: {}", ended.out)))
     }
 }
