@@ -2,11 +2,11 @@
 
 use std::io::Read as _;
 
-use ctrlz_core::changeset::FileType;
+use ctrlz_core::changeset::{ChangeKind, FileType};
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::{Edit, TreeView};
 
-use super::fixture::{Fixture, MakeDriver, SANDBOX};
+use super::fixture::{Fixture, MakeDriver, SANDBOX, kinds, mount};
 use super::view::{View, assert_same, rel};
 
 const BASE: &str =
@@ -154,6 +154,44 @@ fn look(view: &dyn TreeView, at: &ctrlz_core::path::RelPath, mounted: &View, cou
                 { file }.read_to_string(&mut text).expect("read");
                 assert_eq!(text, mounted.text(&path.to_string()), "{path}");
             }
+        }
+    }
+}
+
+/// What an operation has written so far is told before it is sealed, and is what it will have changed.
+pub fn what_is_written_shows_while_it_is_written(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(make, BASE) else { return };
+    let fresh = f.create();
+    let worked = f.step(&fresh, "printf more >d/b; rm -r e; mkdir new; printf x >new/x");
+    for tree in [&fresh, &worked] {
+        for script in [
+            "true",
+            "printf n >n; printf changed >a; chmod 711 d; rm d/sub/c; touch d/sub",
+            "rm -r d; mkdir d; printf again >d/b",
+            "rm a; mkdir a; printf x >a/x; rm link; mkfifo link",
+            "printf x >t; rm t; printf same >u; mv u v; ln v w",
+        ] {
+            let head = f.begin(SANDBOX, tree);
+            let peek = |most| f.driver.peek(SANDBOX, tree, most).expect("a look");
+            assert_eq!(kinds(&peek(1000).expect("few")), [], "{script}");
+            let mut mounted = mount(&head);
+            mounted.run(script);
+            let seen = kinds(&peek(1000).expect("few"));
+            if script != "true" {
+                assert_eq!(peek(1), None, "{script}: more than that have to be looked at");
+            }
+            drop(mounted);
+            let sealed = f.driver.seal(&head).expect("seal").tree;
+            let mut expected = f.changes(tree, &sealed);
+            // What goes with its folder is not told by itself.
+            let gone = |path: &str| {
+                let above = path.rsplit_once('/').map(|(above, _)| above.to_owned());
+                above.is_some_and(|above| {
+                    seen.iter().any(|(one, kind)| *one == above && *kind == ChangeKind::Deleted)
+                })
+            };
+            expected.retain(|(path, kind)| *kind != ChangeKind::Deleted || !gone(path));
+            assert_eq!(seen, expected, "{script}");
         }
     }
 }

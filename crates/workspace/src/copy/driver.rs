@@ -97,6 +97,15 @@ impl WorkspaceDriver for CopyDriver {
         Editor { root: &head.written, below: None, staging }.apply(edits)
     }
 
+    fn peek(
+        &self,
+        sandbox: SandboxId,
+        _: &Tree,
+        most: usize,
+    ) -> Result<Option<Changeset>, WorkspaceError> {
+        head::peek(&self.store, sandbox, most)
+    }
+
     fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {
         self.announce()?;
         head::seal(&self.store, head)

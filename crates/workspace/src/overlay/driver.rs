@@ -27,6 +27,7 @@ use crate::diff::changes;
 use crate::edit::Editor;
 use crate::kept::newest_commit;
 use crate::node::{failed, remove_tree};
+use crate::peek::Written;
 use crate::view::quick_version;
 
 /// Keeps trees as overlayfs layers on a live directory.
@@ -120,6 +121,17 @@ impl WorkspaceDriver for OverlayDriver {
         // What a crash leaves there goes with what the mounts leave there.
         let staging = self.store.head(head.sandbox).join("work").join("edit");
         Editor { root: &head.written, below: Some(&below), staging }.apply(edits)
+    }
+
+    fn peek(
+        &self,
+        sandbox: SandboxId,
+        tree: &Tree,
+        most: usize,
+    ) -> Result<Option<Changeset>, WorkspaceError> {
+        let before = &self.store.view(&OverlayTree::parse(tree)?)?;
+        let root = &head::upper(&self.store, sandbox);
+        Written { root, is_layer: true, before }.peek(most)
     }
 
     fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {

@@ -8,6 +8,7 @@ mod bounds;
 mod container;
 mod events;
 mod files;
+mod live;
 mod lives;
 mod processes;
 mod repeated;
