@@ -276,7 +276,8 @@ pub enum Edit {
         /// Where.
         path: RelPath,
     },
-    /// Gives what is no folder another name, in place of what is no folder either.
+    /// Gives it another name: what is no folder also in place of what is no folder either, a folder with
+    /// all that is in it where nothing is, outside of itself.
     Move {
         /// What it is called.
         from: RelPath,

@@ -94,7 +94,8 @@ impl WorkspaceDriver for CopyDriver {
 
     fn edit(&self, head: &Head, edits: &[Edit]) -> Result<(), WorkspaceError> {
         let staging = self.store.head(head.sandbox).join("edit");
-        Editor { root: &head.written, below: None, staging }.apply(edits)
+        let merged = || self.store.view_of(&head.written, None);
+        Editor { root: &head.written, below: None, merged: &merged, staging }.apply(edits)
     }
 
     fn peek(

@@ -28,7 +28,7 @@ use crate::edit::Editor;
 use crate::kept::newest_commit;
 use crate::node::{failed, remove_tree};
 use crate::peek::Written;
-use crate::view::quick_version;
+use crate::view::{Layer, quick_version};
 
 /// Keeps trees as overlayfs layers on a live directory.
 ///
@@ -117,10 +117,12 @@ impl WorkspaceDriver for OverlayDriver {
     }
 
     fn edit(&self, head: &Head, edits: &[Edit]) -> Result<(), WorkspaceError> {
-        let below = self.store.view(&OverlayTree::parse(&head.tree)?)?;
+        let tree = OverlayTree::parse(&head.tree)?;
+        let below = self.store.view(&tree)?;
+        let merged = || self.store.view_with(&tree, Layer::open(head.written.clone()));
         // What a crash leaves there goes with what the mounts leave there.
         let staging = self.store.head(head.sandbox).join("work").join("edit");
-        Editor { root: &head.written, below: Some(&below), staging }.apply(edits)
+        Editor { root: &head.written, below: Some(&below), merged: &merged, staging }.apply(edits)
     }
 
     fn peek(

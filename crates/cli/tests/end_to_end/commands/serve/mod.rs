@@ -10,6 +10,7 @@ mod events;
 mod files;
 mod live;
 mod lives;
+mod moves;
 mod processes;
 mod repeated;
 mod systemd;
