@@ -71,6 +71,7 @@ pub fn an_edit_leaves_what_a_command_would_have_left(make: MakeDriver<'_>) {
             (vec![rename("d", "n")], "mv d n"),
             (vec![rename("d/sub", "s")], "mv d/sub s"),
             (vec![rename("d", "n"), rename("n", "d")], "mv d n; mv n d"),
+            (vec![rename("d", "n"), remove("n/b"), rename("n", "d")], "mv d n; rm n/b; mv n d"),
             (vec![rename("d", "n"), folder("d", None)], "mv d n; mkdir d"),
             (vec![remove("a"), rename("d", "a"), remove("a/b")], "rm a; mv d a; rm a/b"),
             (
