@@ -200,6 +200,10 @@ impl From<EngineError> for Failure {
                 FileError::NoFile(_) => refused("no-file"),
                 FileError::Exists(_) => refused("exists"),
                 FileError::NotEmpty(_) => refused("not-empty"),
+                FileError::Within(_) => refused("into-itself"),
+                FileError::TooMuch(_) => {
+                    refused("too-much").hint("a command in the sandbox does it: mv(1)")
+                }
                 FileError::Outside(_) => refused("outside"),
                 FileError::Links(_) => refused("links"),
                 FileError::Unexpected(_) => refused("not-as-expected"),

@@ -276,7 +276,8 @@ pub enum Edit {
         /// Where.
         path: RelPath,
     },
-    /// Gives what is no folder another name, in place of what is no folder either.
+    /// Gives it another name: what is no folder also in place of what is no folder either, a folder with
+    /// all that is in it where nothing is, outside of itself.
     Move {
         /// What it is called.
         from: RelPath,
@@ -321,6 +322,19 @@ pub trait WorkspaceDriver {
     /// # Errors
     /// A failed file operation; the head then has some of the changes, and is to be abandoned.
     fn edit(&self, head: &Head, edits: &[Edit]) -> Result<(), WorkspaceError>;
+
+    /// What the operation under way in `sandbox`, which began at `tree`, has written so far, as far as
+    /// that can be seen while it writes on. Nothing is touched. `None` when more than `most` entries
+    /// would have to be looked at.
+    ///
+    /// # Errors
+    /// A failed file operation, or when nothing is under way.
+    fn peek(
+        &self,
+        sandbox: SandboxId,
+        tree: &Tree,
+        most: usize,
+    ) -> Result<Option<Changeset>, WorkspaceError>;
 
     /// Ends an operation and keeps what it wrote. Nothing may write to the head any more.
     ///

@@ -45,6 +45,19 @@ impl SandboxCore<'_> {
         Ok(driver.changes(&rebased(&before, first)?, &rebased(&after, since)?)?)
     }
 
+    /// What the operation under way in `sandbox` has written so far, as far as that can be seen while it
+    /// writes on; nothing is waited for. `None` when that is more than `most` entries of a tree.
+    ///
+    /// # Errors
+    /// A failed file operation, as when it has just ended.
+    pub fn written_so_far(
+        &self,
+        sandbox: &Sandbox,
+        most: usize,
+    ) -> Result<Option<Changeset>, EngineError> {
+        Ok(self.driver_of(sandbox)?.peek(sandbox.id, &sandbox.point.tree, most)?)
+    }
+
     /// What changed in the workspace since `snapshot`.
     ///
     /// # Errors

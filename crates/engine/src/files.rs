@@ -42,6 +42,12 @@ pub enum FileError {
     /// Something is there already.
     #[error("`{}` is there already", .0.display())]
     Exists(PathBuf),
+    /// A folder cannot be moved into itself.
+    #[error("`{}` lies in what is to be moved there", .0.display())]
+    Within(PathBuf),
+    /// The folder has too much in it for one operation without a command.
+    #[error("the folder `{}` has too much in it", .0.display())]
+    TooMuch(PathBuf),
     /// The folder has something in it.
     #[error("the folder `{}` is not empty", .0.display())]
     NotEmpty(PathBuf),
@@ -274,6 +280,25 @@ impl<'a> Files<'a> {
         let mut found = self.view.children(folder).map_err(at_path(folder))?;
         found.retain(|(name, _)| !self.is_hidden(&folder.child(name)));
         Ok(found)
+    }
+
+    /// How many bytes are in the files at and below `path`, when there are at most `most` entries.
+    ///
+    /// # Errors
+    /// When there are more, or a folder cannot be read.
+    pub fn bytes(&self, path: &RelPath, most: usize) -> Result<u64, EngineError> {
+        let too_much = || FileError::TooMuch(path.as_path().to_owned());
+        let (mut bytes, mut left, mut folders) = (0_u64, most, vec![path.clone()]);
+        while let Some(folder) = folders.pop() {
+            for (name, about) in self.list(&folder)? {
+                left = left.checked_sub(1).ok_or_else(too_much)?;
+                bytes = bytes.saturating_add(about.size);
+                if about.file_type == FileType::Directory {
+                    folders.push(folder.child(&name));
+                }
+            }
+        }
+        Ok(bytes)
     }
 
     /// Where a link leads, as it is written.

@@ -11,6 +11,7 @@ mod disk;
 mod errand;
 mod execute;
 mod first_token;
+mod glances;
 mod held;
 mod idempotency;
 mod listen;

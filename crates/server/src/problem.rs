@@ -174,10 +174,11 @@ fn status_of(kind: &str) -> StatusCode {
         "store-full" => StatusCode::INSUFFICIENT_STORAGE,
         "not-found" | "not-executable" | "unenforceable" => StatusCode::UNPROCESSABLE_ENTITY,
         "exists" | "no-file" | "no-folder" | "not-empty" | "links" | "name-taken"
-        | "nothing-to-undo" | "nothing-to-redo" | "nothing-to-commit" | "on-top-of-setup"
-        | "no-live-base" | "foreign-operation" | "foreign-snapshot" | "not-undoable"
-        | "depends" | "conflict" | "suspended" | "illegal-transition" | "contained"
-        | "unconfirmed" | "not-approved" | "state-conflict" => StatusCode::CONFLICT,
+        | "into-itself" | "too-much" | "nothing-to-undo" | "nothing-to-redo"
+        | "nothing-to-commit" | "on-top-of-setup" | "no-live-base" | "foreign-operation"
+        | "foreign-snapshot" | "not-undoable" | "depends" | "conflict" | "suspended"
+        | "illegal-transition" | "contained" | "unconfirmed" | "not-approved"
+        | "state-conflict" => StatusCode::CONFLICT,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

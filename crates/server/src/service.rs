@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use crate::auth::Caller;
 use crate::disk::Disk;
 use crate::errand::Errand;
+use crate::glances::Glances;
 use crate::held::Memory;
 use crate::listen::Tls;
 use crate::mcp::Sessions;
@@ -72,6 +73,7 @@ pub struct Service {
     pub(crate) disk: Disk,
     pub(crate) memory: Memory,
     pub(crate) tidings: Tidings,
+    pub(crate) glances: Glances,
     pub(crate) metrics: Metrics,
     pub(crate) mcp: Arc<Sessions>,
     /// Held while a tenant's sandboxes are counted and one more is made.
@@ -103,6 +105,7 @@ impl Service {
             disk: Disk::default(),
             memory: Memory::default(),
             tidings: Tidings::default(),
+            glances: Glances::default(),
             metrics,
             mcp: Arc::default(),
             making: Places::new(1),

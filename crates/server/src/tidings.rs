@@ -30,6 +30,11 @@ pub(crate) struct Follower {
 }
 
 impl Follower {
+    /// The number of the last event that is known of.
+    pub(crate) fn newest(&self) -> i64 {
+        *self.head.borrow()
+    }
+
     /// Waits until there are events behind that number; not for ever.
     pub(crate) async fn wait_past(&mut self, number: i64, most: Duration) {
         // One that ended is followed anew, and a time that is over is looked at again.

@@ -41,18 +41,30 @@ fn fill(store: &SqliteStore) {
     store.create_snapshot(&kept, &new, &kept.before).unwrap();
     let (before, outcome) = (kept.before.clone(), Outcome::default());
     store.finish(kept.id, Status::Done, &outcome, Some(&before), Durability::Process).unwrap();
+    let write = store.begin(&request(made.id, OperationKind::Write), Durability::Process).unwrap();
+    let after = write.before.clone();
+    let counts = Some(ChangeCounts { modified: 1, ..ChangeCounts::default() });
+    let outcome = Outcome { counts, ..Outcome::default() };
+    store.finish(write.id, Status::Done, &outcome, Some(&after), Durability::Process).unwrap();
     // One that a crash cut short.
     store.begin(&request(made.id, OperationKind::Run), Durability::Process).unwrap();
 }
 
+/// The first format that has operations of the kind `write`.
+const WRITES: i64 = 4;
+
 /// Whatever format it had, this is what is in it.
-fn is_filled(store: &SqliteStore) {
+fn is_filled(store: &SqliteStore, format: i64) {
     let web = store.sandbox_named("web").unwrap();
     assert_eq!((web.base.as_path(), web.driver.as_str()), (Path::new("/project"), "overlay"));
     assert_eq!(web.point, Point { tree: Tree("web-second".into()), state_version: 2 });
     let mut operations = store.operations(web.id, 10).unwrap();
+    let writes = operations.iter().filter(|one| one.request.kind == OperationKind::Write);
+    let writes: Vec<_> = writes.map(|one| one.outcome.counts.unwrap().modified).collect();
+    assert_eq!(writes, if format < WRITES { vec![] } else { vec![1] });
     // Writes of state were no operations in the beginning.
-    operations.retain(|one| one.request.kind != OperationKind::State);
+    operations
+        .retain(|one| !matches!(one.request.kind, OperationKind::State | OperationKind::Write));
     let found = operations.iter().map(|one| (one.request.kind, one.status));
     let expected = [
         (OperationKind::Run, Status::Open),
@@ -121,7 +133,7 @@ fn a_store_of_each_format_is_brought_up_with_all_that_it_holds() {
         lay(dir.path(), "store", STORE, format);
         for _ in 0..2 {
             let store = SqliteStore::open(dir.path()).unwrap();
-            is_filled(&store);
+            is_filled(&store, format);
             assert_eq!(number(dir.path(), "PRAGMA user_version"), newest);
         }
         assert_eq!(schema(&dir.path().join("store.db")), schema(&new.path().join("store.db")));

@@ -1,5 +1,7 @@
 //! Changes to a head that no command makes: what a command would have left there.
 
+mod folder;
+
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
@@ -10,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::fault;
 use crate::layer::{is_whiteout, make_whiteout, set_opaque};
-use crate::node::{copy_metadata, copy_node, copy_sealed_node, failed, remove_tree, version};
+use crate::node::{Version, copy_metadata, failed, remove_tree, version};
 use crate::view::{Found, View};
 
 /// What a new file and a new folder may be used for, when nobody says.
@@ -26,6 +28,8 @@ pub(crate) struct Editor<'a> {
     /// What is written: a layer on top of `below`, or all of the tree when there is nothing below.
     pub(crate) root: &'a Path,
     pub(crate) below: Option<&'a View>,
+    /// What `root` shows on top of `below`, as it is when it is asked for.
+    pub(crate) merged: &'a dyn Fn() -> Result<View, WorkspaceError>,
     /// A name on the same file system where a file is made before it takes another one's place.
     pub(crate) staging: PathBuf,
 }
@@ -127,14 +131,22 @@ impl Editor<'_> {
         let source = self.now(from)?.ok_or_else(absent)?;
         self.make_parents(to)?;
         if self.below.is_none() {
+            let inode = |version: &Version| (version.dev, version.ino);
+            let is_one_file =
+                version(&target)?.is_some_and(|there| inode(&there) == inode(&source.version));
+            if is_one_file && from != to {
+                // rename(2) does nothing then.
+                return remove_tree(&source.disk_path);
+            }
             return rustix::fs::rename(&source.disk_path, &target)
                 .map_err(failed("move to", &target));
         }
         remove_tree(&target)?;
-        match source.layer {
-            Some(_) => copy_sealed_node(&source.disk_path, &target)?,
-            None => copy_node(&source.disk_path, &target)?,
+        match source.version.is_directory() {
+            true => folder::copy(&(self.merged)()?, from, &target)?,
+            false => folder::write(&source, &target)?,
         }
+        fault::point("edit-moved").map_err(failed("move", from.as_path()))?;
         self.remove(from)
     }
 

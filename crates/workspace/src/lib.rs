@@ -19,6 +19,7 @@ mod looking;
 mod manifest;
 mod node;
 mod overlay;
+mod peek;
 mod restored;
 mod view;
 

@@ -143,6 +143,14 @@ pub(crate) fn version_of(
         .map_err(failed("look at", shown))
 }
 
+/// Whether what was to be looked at is not there any more.
+pub(crate) fn is_gone(error: &WorkspaceError) -> bool {
+    matches!(error, WorkspaceError::Io { source, .. }
+        if is_absent(source)
+            || [Errno::LOOP, Errno::STALE].map(|errno| Some(errno.raw_os_error()))
+                .contains(&source.raw_os_error()))
+}
+
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

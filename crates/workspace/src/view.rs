@@ -81,6 +81,18 @@ impl Layer {
         Self { directory, root, manifest: None, index: OnceCell::from(index), indexed: true }
     }
 
+    /// The layer in `directory`, to which something is written just now. What its permissions keep us out
+    /// of is an error.
+    pub(crate) fn open(directory: PathBuf) -> Self {
+        let (root, manifest, index, indexed) = (false, None, OnceCell::new(), false);
+        Self { directory, root, manifest, index, indexed }
+    }
+
+    /// Whether what the disk does not tell is known.
+    fn is_known(&self) -> bool {
+        self.manifest.is_some()
+    }
+
     fn index(&self) -> Result<&Index, WorkspaceError> {
         if let Some(index) = self.index.get() {
             return Ok(index);
@@ -95,7 +107,7 @@ impl Layer {
     fn version(&self, path: &RelPath) -> Result<Option<Version>, WorkspaceError> {
         if !self.indexed {
             match quick_version(&path.below(&self.directory)) {
-                Err(error) if is_denied(&error) => {}
+                Err(error) if is_denied(&error) && self.is_known() => {}
                 result => return result,
             }
         }
@@ -105,7 +117,7 @@ impl Layer {
     fn is_opaque(&self, path: &RelPath) -> Result<bool, WorkspaceError> {
         if !self.indexed {
             match is_opaque(&path.below(&self.directory)) {
-                Err(error) if is_denied(&error) => {}
+                Err(error) if is_denied(&error) && self.is_known() => {}
                 result => return result,
             }
         }
@@ -115,7 +127,7 @@ impl Layer {
     fn names(&self, path: &RelPath) -> Result<Vec<OsString>, WorkspaceError> {
         if !self.indexed {
             match entries(&path.below(&self.directory)) {
-                Err(error) if is_denied(&error) => {}
+                Err(error) if is_denied(&error) && self.is_known() => {}
                 result => return result,
             }
         }

@@ -8,6 +8,7 @@ mod numbers;
 mod random;
 mod service;
 mod stage;
+mod write;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::project;
 use model::{Model, Operation, Visible};
 use random::Random;
 use stage::{NAME, Stage, parse};
+use write::Write;
 
 /// Steps that a run's script is made of. Those that do not apply fail and change nothing.
 const SCRIPTS: [&str; 14] = [
@@ -45,6 +47,7 @@ const LATEST_KILL: u64 = 40_000;
 #[derive(Default)]
 struct Tally {
     steps: u64,
+    writes: u64,
     kills: u64,
     lost: u64,
 }
@@ -131,15 +134,20 @@ pub(crate) fn soak(arguments: &[String]) -> Answer {
         let result = breadth::soak(&binary, scene.path(), &plan);
         return kept(scene, seed, result);
     }
-    let stage =
-        Stage { binary, store: scene.path().join("store"), base: scene.path().join("base") };
+    let mut stage = Stage {
+        binary,
+        store: scene.path().join("store"),
+        base: scene.path().join("base"),
+        token: String::new(),
+    };
     fs::create_dir(&stage.base).map_err(Failure::io("make", &stage.base))?;
+    stage.token = stage.ctrlz(&["token", "new", "--role", "admin"])?.trim().to_owned();
     println!("seed {seed}, {minutes} minutes");
     let mut tally = Tally::default();
     let result = run(&stage, seed, time, &mut tally);
     println!(
-        "{} operations, {} of them killed, {} of those without effect",
-        tally.steps, tally.kills, tally.lost
+        "{} operations, {} of them writes without a command, {} killed, {} of those without effect",
+        tally.steps, tally.writes, tally.kills, tally.lost
     );
     println!("{} passed, {} failed", tally.steps, u8::from(result.is_err()));
     kept(scene, seed, result)
@@ -161,8 +169,8 @@ fn run(stage: &Stage, seed: u64, time: Duration, tally: &mut Tally) -> Answer {
     let started = Instant::now();
     let mut told = started;
     while started.elapsed() < time {
-        let operation = choose(&mut random, &model);
-        now = step(stage, &mut random, &mut model, now, &operation, tally)?;
+        let chosen = choose(&mut random, &model);
+        now = step(stage, &mut random, &mut model, now, &chosen, tally)?;
         if told.elapsed() > Duration::from_secs(30) {
             told = Instant::now();
             println!("{} operations, {} killed", tally.steps, tally.kills);
@@ -171,9 +179,21 @@ fn run(stage: &Stage, seed: u64, time: Duration, tally: &mut Tally) -> Answer {
     Ok(())
 }
 
-fn choose(random: &mut Random, model: &Model) -> Operation {
+/// An operation, and how it is asked for.
+struct Step {
+    /// What the model knows; a write is to it what a script would do.
+    operation: Operation,
+    /// The call of the service, where there is one.
+    write: Option<Write>,
+}
+
+fn choose(random: &mut Random, model: &Model) -> Step {
     let number = random.below(10);
-    match random.below(20) {
+    if random.below(5) == 0 {
+        let write = Write::choose(random, number);
+        return Step { operation: Operation::Run(write.script()), write: Some(write) };
+    }
+    let operation = match random.below(20) {
         0..8 => {
             let steps: Vec<String> = (0..=random.below(2))
                 .filter_map(|_| random.one_of(&SCRIPTS))
@@ -186,12 +206,13 @@ fn choose(random: &mut Random, model: &Model) -> Operation {
         12..15 => Operation::Undo,
         15 => Operation::Redo,
         16 => Operation::Snapshot,
-        17..19 if !model.snapshots.is_empty() => {
+        17..=18 if !model.snapshots.is_empty() => {
             let index = random.below(model.snapshots.len() as u64);
             Operation::Rollback(usize::try_from(index).unwrap_or(0))
         }
         _ => Operation::Put(format!("key-{}", number % 3), number.to_string()),
-    }
+    };
+    Step { operation, write: None }
 }
 
 /// Performs one operation, perhaps kills it, and compares.
@@ -200,31 +221,39 @@ fn step(
     random: &mut Random,
     model: &mut Model,
     before: Visible,
-    operation: &Operation,
+    Step { operation, write }: &Step,
     tally: &mut Tally,
 ) -> Answer<Visible> {
     let ran = match operation {
         Operation::Run(script) => Some(stage.foresee(script)?),
         _ => None,
     };
-    let expected = model.expect(operation, &before, ran);
+    let mut expected = model.expect(operation, &before, ran);
+    if write.is_some() && expected.as_ref() == Some(&before) {
+        // What changes nothing may be refused.
+        expected = None;
+    }
+    let kind = if write.is_some() { "write" } else { operation.kind() };
     let last = stage.newest()?.id;
     let delay = |random: &mut Random| Duration::from_micros(random.below(LATEST_KILL));
     let kill = (random.below(3) == 0).then(|| delay(random));
-    let (status, said) = stage.perform(operation, &model.snapshots, kill)?;
+    let (status, said) = match write {
+        Some(write) => stage.write(write, kill)?,
+        None => stage.perform(operation, &model.snapshots, kill)?,
+    };
     tally.steps += 1;
+    tally.writes += u64::from(write.is_some());
     if kill.is_some() {
         tally.kills += 1;
         let second = (random.below(4) == 0).then(|| delay(random));
         stage.recover(second)?;
     }
     let newest = stage.newest()?;
-    let took_effect =
-        newest.id > last && newest.kind == operation.kind() && newest.status == "done";
+    let took_effect = newest.id > last && newest.kind == kind && newest.status == "done";
     tally.lost += u64::from(kill.is_some() && !took_effect);
     let wrong = |what: &str, now: &Visible, wanted: &Visible| {
         Failure::told(format!(
-            "{what} after {operation:?} ({status}, killed: {})\n{said}\nwanted {wanted:#?}\nfound {now:#?}",
+            "{what} after {operation:?} {write:?} ({status}, killed: {})\n{said}\nwanted {wanted:#?}\nfound {now:#?}",
             kill.is_some()
         ))
     };

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::model::{Operation, Visible};
+use super::write::Write;
 use crate::failure::{Answer, Failure};
 use crate::{program, project};
 
@@ -26,6 +27,8 @@ pub(super) struct Stage {
     pub(super) binary: PathBuf,
     pub(super) store: PathBuf,
     pub(super) base: PathBuf,
+    /// An administrator's at its service.
+    pub(super) token: String,
 }
 
 /// One operation in the journal.
@@ -82,6 +85,15 @@ impl Stage {
         let output = child.wait_with_output().map_err(start)?;
         let text = [output.stdout, output.stderr].concat();
         Ok((output.status, String::from_utf8_lossy(&text).into_owned()))
+    }
+
+    /// Changes files without a command; the service that does it is killed after `delay` when there is one.
+    pub(super) fn write(
+        &self,
+        write: &Write,
+        delay: Option<Duration>,
+    ) -> Answer<(ExitStatus, String)> {
+        write.perform(self.command(&[]), &self.store, &self.token, delay)
     }
 
     /// `ctrlz recover`, perhaps killed.

@@ -35,7 +35,9 @@ use crate::service::{Service, blocking, on_core};
 
 /// How many entries of a folder are on a page when nobody says.
 const PAGE: u32 = 100;
-
+/// How many entries, and how many bytes, a folder has that is moved.
+const MOVED: usize = 10_000;
+const MOVED_BYTES: u64 = 1 << 30;
 /// How many folders that are missing are made at once.
 const FOLDERS: usize = 128;
 
@@ -161,13 +163,13 @@ fn look(files: &Files<'_>, path: &FsPath, asked: &Asked) -> Result<Found, Engine
 }
 
 /// Changes files as an operation of its own, in turn with what else is done to the sandbox. `adds` is how
-/// many bytes that adds to the disk; `None` when it makes room.
+/// many bytes that adds to the disk; `None` when it makes room. `plan` is told how many it may add.
 async fn change(
     service: &Arc<Service>,
     caller: &Caller,
     (name, title): (String, String),
     adds: Option<u64>,
-    plan: impl FnOnce(&Files<'_>) -> Result<Vec<Edit>, EngineError> + Send + 'static,
+    plan: impl FnOnce(&Files<'_>, Option<u64>) -> Result<Vec<Edit>, EngineError> + Send + 'static,
 ) -> Result<Done, Problem> {
     let tenant = caller.tenant.clone();
     let tenant = service.registry(move |registry| registry.tenant(&tenant)).await?;
@@ -184,8 +186,11 @@ async fn change(
         let (disk, tenant) = (Arc::clone(&service), caller.tenant.clone());
         let done = service.with(&caller, move |session| {
             let _held = (alone, turn?, admitted, held);
-            if let Some(adds) = adds
-                && let Some(room) = disk.disk.room(session, &tenant, &quotas)?
+            let room = match adds {
+                Some(_) => disk.disk.room(session, &tenant, &quotas)?,
+                None => None,
+            };
+            if let (Some(room), Some(adds)) = (room, adds)
                 && room < adds
             {
                 let title = format!("this tenant may add {room} bytes to the disk");
@@ -195,7 +200,7 @@ async fn change(
             let sandbox = on_core(session, |core| Ok(core.store().sandbox_named(&name)?))?;
             let hidden = session.hidden(&sandbox)?;
             on_core(session, |core| {
-                let done = core.edit_files(&sandbox, title, &hidden, plan)?;
+                let done = core.edit_files(&sandbox, title, &hidden, |files| plan(files, room))?;
                 Ok(Done::of(&sandbox, Some(done.operation), Some(&done.counts)))
             })
         });
@@ -253,7 +258,7 @@ pub(crate) async fn write_it(
     let path = asked.path()?;
     let title = format!("{} ({} bytes)", title("write", &path), content.len());
     let adds = Some(content.len() as u64);
-    let done = change(service, caller, (name, title), adds, move |files| {
+    let done = change(service, caller, (name, title), adds, move |files, _| {
         let (missing, spot) = files.find_new(&path)?;
         match spot.entry.as_ref().map(|entry| entry.file_type) {
             None | Some(FileType::File) if !spot.path.is_root() => {}
@@ -317,7 +322,7 @@ pub(super) async fn remove(
     headers: HeaderMap,
 ) -> Result<Json<Done>, Problem> {
     let path = asked.path()?;
-    let done = change(&service, &caller, (name, title("remove", &path)), None, move |files| {
+    let done = change(&service, &caller, (name, title("remove", &path)), None, move |files, _| {
         let (at, about) = files.get(&path, false)?;
         if at.is_root() {
             return Err(FileError::Closed(path).into());
@@ -349,7 +354,7 @@ pub(super) async fn make_folder(
 ) -> Result<Json<Done>, Problem> {
     let path = asked.path()?;
     let title = title("make the folder", &path);
-    let done = change(&service, &caller, (name, title), Some(0), move |files| {
+    let done = change(&service, &caller, (name, title), Some(0), move |files, _| {
         let (missing, spot) = files.find_new(&path)?;
         if spot.entry.is_some() {
             return Err(FileError::Exists(path).into());
@@ -361,7 +366,8 @@ pub(super) async fn make_folder(
     Ok(Json(done.await?))
 }
 
-/// Gives a file, or a link, another name. A folder is moved by a command.
+/// Gives a file, a link or a folder another name. A folder, with all that is in it, goes where nothing is; it may
+/// have up to 10000 entries and a GiB, as what is moved may have to be copied.
 #[utoipa::path(post, path = "/v1/sandboxes/{sandbox}/files/move", tag = "files",
     params(("sandbox" = String, Path, description = "its name"),
         ("from" = String, Query, description = "any bytes, percent-encoded"),
@@ -378,23 +384,32 @@ pub(super) async fn rename(
     let path = |path: Option<PathBuf>, name| path.ok_or_else(|| wrong(name, "is missing"));
     let (from, to) = (path(asked.from, "from")?, path(asked.to, "to")?);
     let title = title(&format!("{} to", title("move", &from)), &to);
-    let done = change(&service, &caller, (name, title), Some(0), move |files| {
+    let done = change(&service, &caller, (name, title), Some(0), move |files, room| {
         let (at, about) = files.get(&from, false)?;
-        if about.file_type == FileType::Directory {
-            return Err(FileError::Folder(from).into());
-        }
+        let is_folder = about.file_type == FileType::Directory;
         let spot = files.find(&to, false)?;
         for path in [&at, &spot.path] {
             files.is_open(path)?;
         }
         match spot.entry {
-            Some(entry) if entry.file_type == FileType::Directory => {
+            _ if at.is_root() => return Err(FileError::Closed(from).into()),
+            _ if is_folder && spot.path.is_within(&at) && spot.path != at => {
+                return Err(FileError::Within(to).into());
+            }
+            Some(entry) if entry.file_type == FileType::Directory && !is_folder => {
                 return Err(FileError::Folder(to).into());
             }
-            Some(_) if !asked.overwrite || at == spot.path => {
+            Some(_) if !asked.overwrite || is_folder || at == spot.path => {
                 return Err(FileError::Exists(to).into());
             }
             _ => {}
+        }
+        let bytes = if is_folder { files.bytes(&at, MOVED)? } else { about.size };
+        if is_folder && bytes > MOVED_BYTES {
+            return Err(FileError::TooMuch(from).into());
+        }
+        if room.is_some_and(|room| room < bytes) {
+            return Err(FileError::NoRoom(to).into());
         }
         Ok(vec![Edit::Move { from: at, to: spot.path }])
     });

@@ -2,11 +2,11 @@
 
 use std::io::Read as _;
 
-use ctrlz_core::changeset::FileType;
+use ctrlz_core::changeset::{ChangeKind, FileType};
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::{Edit, TreeView};
 
-use super::fixture::{Fixture, MakeDriver, SANDBOX};
+use super::fixture::{Fixture, MakeDriver, SANDBOX, kinds, mount};
 use super::view::{View, assert_same, rel};
 
 const BASE: &str =
@@ -68,6 +68,16 @@ pub fn an_edit_leaves_what_a_command_would_have_left(make: MakeDriver<'_>) {
             (vec![rename("a", "d/b")], "mv a d/b"),
             (vec![rename("link", "other")], "mv link other"),
             (vec![rename("a", "t"), rename("t", "u")], "mv a u"),
+            (vec![rename("d", "n")], "mv d n"),
+            (vec![rename("d/sub", "s")], "mv d/sub s"),
+            (vec![rename("d", "n"), rename("n", "d")], "mv d n; mv n d"),
+            (vec![rename("d", "n"), remove("n/b"), rename("n", "d")], "mv d n; rm n/b; mv n d"),
+            (vec![rename("d", "n"), folder("d", None)], "mv d n; mkdir d"),
+            (vec![remove("a"), rename("d", "a"), remove("a/b")], "rm a; mv d a; rm a/b"),
+            (
+                vec![folder("o", None), rename("d", "o/d"), rename("o", "p")],
+                "mkdir o; mv d o; mv o p",
+            ),
         ] {
             let edited = edit(&f, tree, &edits);
             let expected = f.step(tree, &format!("umask 022; {script}"));
@@ -97,6 +107,55 @@ pub fn a_written_file_keeps_what_is_its_own(make: MakeDriver<'_>) {
     let attribute = entry.attributes.get(std::ffi::OsStr::new("user.x"));
     assert_eq!(attribute.map(Vec::as_slice), Some(b"y".as_slice()));
     assert_eq!(seen.text("b"), "one");
+    // Over another name of its own it is moved all the same.
+    let moved = edit(&f, &f.create(), &[rename("a", "b")]);
+    let seen = f.read(&moved);
+    assert_eq!((seen.get("a").is_none(), seen.text("b")), (true, "one"));
+}
+
+/// A folder that is moved keeps all that is in it, in each of its layers.
+pub fn a_moved_folder_keeps_what_is_in_it(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(
+        make,
+        "mkdir -p d/e d/gone; printf one >d/a; ln d/a d/e/linked; ln d/a outside; mkfifo -m 600 d/pipe
+        ln -s ../d/a d/link; printf x >d/gone/x; truncate -s 1000000 d/holes; setfattr -n user.x -v y d/e
+        chmod 4755 d/a; chmod 1750 d/e; touch -d 2001-01-01 d/pipe d/holes; touch -h -d 2002-01-01 d/link",
+    ) else {
+        return;
+    };
+    let fresh = f.create();
+    // Above, folders that hide what was there, marks, and other kinds.
+    let script =
+        "rm -r d/gone; mkdir d/gone; printf new >d/gone/new; rm d/holes; rm d/link; mkdir d/link
+        python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"d/socket\")'
+        printf l >d/l; ln d/l d/e/l; chmod 2711 d/link";
+    let worked = f.step(&fresh, script);
+    let without = |view: View, name: &str| -> Vec<_> {
+        let root = rel(name);
+        let mut entries: Vec<_> = Vec::new();
+        for (path, mut entry) in view.entries {
+            let Ok(inside) = path.as_path().strip_prefix(root.as_path()) else { continue };
+            // Which names are of one inode, from the folder on; those outside are apart from then on.
+            let linked = entry.linked_to.take();
+            let linked = linked
+                .and_then(|to| Some(to.as_path().strip_prefix(root.as_path()).ok()?.to_owned()));
+            entries.push((inside.to_owned(), entry, linked));
+        }
+        entries
+    };
+    for tree in [&fresh, &worked] {
+        let before = without(f.read(tree), "d");
+        let moved = edit(&f, tree, &[rename("d", "n")]);
+        let seen = f.read(&moved);
+        assert!(seen.entries.keys().all(|path| !path.is_within(&rel("d"))));
+        assert_eq!(without(seen, "n"), before);
+        let back = f.driver.without(tree, &moved, std::slice::from_ref(&moved));
+        f.assert_reads("undone", &back.expect("without").expect("alone"), &f.read(tree));
+    }
+    let before = without(f.read(&worked), "d");
+    f.commit(&edit(&f, &worked, &[rename("d", "n")]));
+    assert_eq!(without(f.live(), "n"), before, "committed");
+    assert!(f.live().entries.keys().all(|path| !path.is_within(&rel("d"))));
 }
 
 /// What fails leaves the tree as it was, and the head can be begun anew.
@@ -154,6 +213,44 @@ fn look(view: &dyn TreeView, at: &ctrlz_core::path::RelPath, mounted: &View, cou
                 { file }.read_to_string(&mut text).expect("read");
                 assert_eq!(text, mounted.text(&path.to_string()), "{path}");
             }
+        }
+    }
+}
+
+/// What an operation has written so far is told before it is sealed, and is what it will have changed.
+pub fn what_is_written_shows_while_it_is_written(make: MakeDriver<'_>) {
+    let Some(f) = Fixture::new(make, BASE) else { return };
+    let fresh = f.create();
+    let worked = f.step(&fresh, "printf more >d/b; rm -r e; mkdir new; printf x >new/x");
+    for tree in [&fresh, &worked] {
+        for script in [
+            "true",
+            "printf n >n; printf changed >a; chmod 711 d; rm d/sub/c; touch d/sub",
+            "rm -r d; mkdir d; printf again >d/b",
+            "rm a; mkdir a; printf x >a/x; rm link; mkfifo link",
+            "printf x >t; rm t; printf same >u; mv u v; ln v w",
+        ] {
+            let head = f.begin(SANDBOX, tree);
+            let peek = |most| f.driver.peek(SANDBOX, tree, most).expect("a look");
+            assert_eq!(kinds(&peek(1000).expect("few")), [], "{script}");
+            let mut mounted = mount(&head);
+            mounted.run(script);
+            let seen = kinds(&peek(1000).expect("few"));
+            if script != "true" {
+                assert_eq!(peek(1), None, "{script}: more than that have to be looked at");
+            }
+            drop(mounted);
+            let sealed = f.driver.seal(&head).expect("seal").tree;
+            let mut expected = f.changes(tree, &sealed);
+            // What goes with its folder is not told by itself.
+            let gone = |path: &str| {
+                let above = path.rsplit_once('/').map(|(above, _)| above.to_owned());
+                above.is_some_and(|above| {
+                    seen.iter().any(|(one, kind)| *one == above && *kind == ChangeKind::Deleted)
+                })
+            };
+            expected.retain(|(path, kind)| *kind != ChangeKind::Deleted || !gone(path));
+            assert_eq!(seen, expected, "{script}");
         }
     }
 }

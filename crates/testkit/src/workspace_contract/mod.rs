@@ -79,8 +79,10 @@ macro_rules! workspace_contract_tests {
             sealing::a_foreign_tree_is_refused
             edits::an_edit_leaves_what_a_command_would_have_left
             edits::a_written_file_keeps_what_is_its_own
+            edits::a_moved_folder_keeps_what_is_in_it
             edits::an_edit_that_fails_leaves_nothing
             edits::a_look_shows_what_a_mount_shows
+            edits::what_is_written_shows_while_it_is_written
             changes::every_kind_of_change_is_reported
             changes::changes_lie_between_any_two_trees
             changes::a_change_tells_before_and_after

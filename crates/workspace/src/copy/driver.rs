@@ -94,7 +94,17 @@ impl WorkspaceDriver for CopyDriver {
 
     fn edit(&self, head: &Head, edits: &[Edit]) -> Result<(), WorkspaceError> {
         let staging = self.store.head(head.sandbox).join("edit");
-        Editor { root: &head.written, below: None, staging }.apply(edits)
+        let merged = || self.store.view_of(&head.written, None);
+        Editor { root: &head.written, below: None, merged: &merged, staging }.apply(edits)
+    }
+
+    fn peek(
+        &self,
+        sandbox: SandboxId,
+        _: &Tree,
+        most: usize,
+    ) -> Result<Option<Changeset>, WorkspaceError> {
+        head::peek(&self.store, sandbox, most)
     }
 
     fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {

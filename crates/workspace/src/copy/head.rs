@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ctrlz_core::changeset::Changeset;
 use ctrlz_core::id::SandboxId;
 use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::Tree;
@@ -10,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expect::{FROM_THE_BEGINNING, touched, written};
 use super::origin::materialize;
-use super::store::{Store, boot, make_directory, write_json};
+use super::store::{Store, boot, make_directory, read_json, write_json};
 use super::survey;
 use super::tree::{CopyId, CopyTree, TreeRecord};
 use super::verify::whole_since_boot;
@@ -18,6 +19,7 @@ use crate::diff::{Candidates, changes};
 use crate::evidence::digest_of_changes;
 use crate::manifest::{Manifest, Record};
 use crate::node::{copy_sealed_tree, failed, remove_tree, version};
+use crate::peek::Written;
 
 /// What begin tells seal, and collection.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,6 +52,19 @@ pub(super) fn begin(
         written: root,
         notes,
     })
+}
+
+/// See [`ctrlz_core::workspace::WorkspaceDriver::peek`].
+pub(super) fn peek(
+    store: &Store,
+    sandbox: SandboxId,
+    most: usize,
+) -> Result<Option<Changeset>, WorkspaceError> {
+    let made = store.head(sandbox);
+    let notes = read_json::<Notes>(&made.join("head"), "no operation is under way")?;
+    let below = store.load(&notes.copy)?;
+    let before = &store.view(&below.root, &below.manifest)?;
+    Written { root: &made.join("root"), is_layer: false, before }.peek(most)
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::seal`].

@@ -13,7 +13,8 @@ use super::survey;
 use super::tree::{CopyId, CopyTree, TreeRecord};
 use crate::manifest::{Manifest, Record};
 use crate::node::{
-    Place, Version, copy_metadata, copy_tree, entries, failed, remove_tree, version as node_version,
+    Place, Version, copy_metadata, copy_tree, entries, failed, is_gone, remove_tree,
+    version as node_version,
 };
 
 /// How often a copy is begun while others work in the base.
@@ -101,7 +102,7 @@ fn remember(store: &Store, base: &Path, id: &CopyId) -> Result<(), WorkspaceErro
 fn copy_of_what_moves(store: &Store, base: &Path) -> Result<CopyId, WorkspaceError> {
     for _ in 1..ATTEMPTS {
         match copy(store, base) {
-            Err(error) if survey::is_gone(&error) && node_version(base)?.is_some() => {}
+            Err(error) if is_gone(&error) && node_version(base)?.is_some() => {}
             result => return result,
         }
     }

@@ -9,7 +9,9 @@ use rustix::io::Errno;
 
 use crate::access::{Opened, is_denied};
 use crate::manifest::Record;
-use crate::node::{Place, Version, entries_at, failed, file_type, open_directory, version_at};
+use crate::node::{
+    Place, Version, entries_at, failed, file_type, is_gone, open_directory, version_at,
+};
 
 /// Every entry at and below `root`, a directory of our own store, the root first and parents
 /// before children. What its mode closes is opened for the moment.
@@ -105,15 +107,6 @@ fn visit(
         drop(opened);
     }
     Ok(())
-}
-
-/// Whether what was to be looked at, or read, is not there any more.
-pub(super) fn is_gone(error: &WorkspaceError) -> bool {
-    use std::io::ErrorKind::{NotADirectory, NotFound};
-    matches!(error, WorkspaceError::Io { source, .. }
-        if matches!(source.kind(), NotFound | NotADirectory)
-            || [Errno::LOOP, Errno::STALE].map(|errno| Some(errno.raw_os_error()))
-                .contains(&source.raw_os_error()))
 }
 
 fn searchable(directory: &impl std::os::fd::AsFd) -> bool {

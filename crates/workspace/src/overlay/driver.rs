@@ -27,7 +27,8 @@ use crate::diff::changes;
 use crate::edit::Editor;
 use crate::kept::newest_commit;
 use crate::node::{failed, remove_tree};
-use crate::view::quick_version;
+use crate::peek::Written;
+use crate::view::{Layer, quick_version};
 
 /// Keeps trees as overlayfs layers on a live directory.
 ///
@@ -116,10 +117,23 @@ impl WorkspaceDriver for OverlayDriver {
     }
 
     fn edit(&self, head: &Head, edits: &[Edit]) -> Result<(), WorkspaceError> {
-        let below = self.store.view(&OverlayTree::parse(&head.tree)?)?;
+        let tree = OverlayTree::parse(&head.tree)?;
+        let below = self.store.view(&tree)?;
+        let merged = || self.store.view_with(&tree, Layer::open(head.written.clone()));
         // What a crash leaves there goes with what the mounts leave there.
         let staging = self.store.head(head.sandbox).join("work").join("edit");
-        Editor { root: &head.written, below: Some(&below), staging }.apply(edits)
+        Editor { root: &head.written, below: Some(&below), merged: &merged, staging }.apply(edits)
+    }
+
+    fn peek(
+        &self,
+        sandbox: SandboxId,
+        tree: &Tree,
+        most: usize,
+    ) -> Result<Option<Changeset>, WorkspaceError> {
+        let before = &self.store.view(&OverlayTree::parse(tree)?)?;
+        let root = &head::upper(&self.store, sandbox);
+        Written { root, is_layer: true, before }.peek(most)
     }
 
     fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {

@@ -104,7 +104,7 @@ class Files:
         return Done.from_json(self._transport.json(post(f"{self._path}/folder?{query}")))
 
     def move(self, source: str, target: str, *, overwrite: bool = False) -> Done:
-        """Gives a file or a link another name; ``overwrite`` in place of a file that is there."""
+        """Gives a file, a link or a folder another name; ``overwrite`` in place of a file that is there."""
         query = file_query({"from": source, "to": target}, overwrite=overwrite)
         return Done.from_json(self._transport.json(post(f"{self._path}/move?{query}")))
 

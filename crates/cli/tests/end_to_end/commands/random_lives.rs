@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
+use super::serve::Service;
 use crate::support::{Outcome, Scene};
 
 /// SplitMix64; the seed is in every message, so that a failure can be repeated.
@@ -21,6 +22,22 @@ impl Random {
 
     fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len())]
+    }
+
+    /// A call that changes files.
+    fn write(&mut self) -> (&'static str, String) {
+        let (p, q) = (self.below(6), self.below(6));
+        match self.below(9) {
+            0 => ("PUT", format!("files?path=f{p}")),
+            1 => ("PUT", format!("files?path=l{p}")),
+            2 => ("PUT", format!("files?path=d{p}/x/f{q}&parents=true&mode=0600")),
+            3 => ("DELETE", format!("files?path=f{p}")),
+            4 => ("DELETE", format!("files?path=d{p}&recursive=true")),
+            5 => ("POST", format!("files/folder?path=d{p}/new{q}&parents=true")),
+            6 => ("POST", format!("files/move?from=f{p}&to=d{q}/f{p}&overwrite=true")),
+            7 => ("POST", format!("files/move?from=d{p}&to=d{q}")),
+            _ => ("POST", format!("files/move?from=d{p}&to=d{q}/x/d{p}")),
+        }
     }
 
     fn script(&mut self) -> String {
@@ -47,6 +64,8 @@ const LOOK: &str = "find . -mindepth 1 -printf '%y %m %p %l\\n' | sort
 
 struct Lives {
     scene: Scene,
+    service: Service,
+    token: String,
     driver: &'static str,
     sandboxes: Vec<String>,
     /// What each sandbox holds now.
@@ -65,6 +84,19 @@ impl Lives {
     fn json(&self, arguments: &[&str]) -> Value {
         let arguments: Vec<&str> = ["--json"].iter().chain(arguments).copied().collect();
         self.ctrlz(&arguments).ok().json()
+    }
+
+    /// Changes files without a command, as the service does. What cannot be done is refused, and changes
+    /// nothing.
+    fn write(&mut self, name: &str, (method, rest): &(&str, String)) {
+        let before = self.now[name].clone();
+        let client = self.service.with(&self.token);
+        let path = format!("/v1/sandboxes/{name}/{rest}");
+        let status = client.send(method, &path, &[], b"written\n").status;
+        assert!(matches!(status, 200 | 404 | 409 | 422), "{method} {path}: {status}");
+        if status != 200 {
+            assert_eq!(self.look(name), before, "{method} {path}");
+        }
     }
 
     fn look(&self, name: &str) -> String {
@@ -113,7 +145,7 @@ impl Lives {
         let name = random.pick(&self.sandboxes).clone();
         let mut ids: Vec<String> = self.held.keys().cloned().collect();
         ids.sort();
-        let choice = random.below(20);
+        let choice = random.below(21);
         let told = match choice {
             0..=5 => {
                 let script = random.script();
@@ -161,6 +193,11 @@ impl Lives {
                 self.ctrlz(&["snapshot", "rm", "--force", &id]).ok();
                 format!("rm {id}")
             }
+            17 | 18 => {
+                let call = random.write();
+                self.write(&name, &call);
+                format!("{} {}", call.0, call.1)
+            }
             _ => {
                 let policy = [
                     vec!["--max-age", "0"],
@@ -184,8 +221,14 @@ impl Lives {
 fn live(driver: &'static str, seed: u64) {
     println!("driver {driver}, seed {seed}");
     let scene = Scene::with("echo a > f0; echo b > f1; mkdir -p d0/x; echo c > d0/x/f2");
+    let mut command = scene.ctrlz(["serve", "--listen", "127.0.0.1:0", "--json"]);
+    command.env("CTRLZ_WORKSPACE", driver);
+    let service = Service::begin(command);
+    let token = service.admin.clone();
     let mut lives = Lives {
         scene,
+        service,
+        token,
         driver,
         sandboxes: vec!["main".to_owned()],
         now: HashMap::new(),

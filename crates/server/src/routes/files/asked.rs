@@ -23,6 +23,7 @@ pub(crate) struct Asked {
     pub(crate) parents: bool,
     pub(crate) recursive: bool,
     pub(crate) overwrite: bool,
+    pub(crate) live: bool,
     pub(crate) limit: Option<u32>,
     pub(crate) cursor: Option<OsString>,
 }
@@ -58,6 +59,7 @@ impl Asked {
                 "parents" => asked.parents = flag()?,
                 "recursive" => asked.recursive = flag()?,
                 "overwrite" => asked.overwrite = flag()?,
+                "live" => asked.live = flag()?,
                 "limit" => {
                     let limit = text().parse().ok().filter(|limit| (1..=1000).contains(limit));
                     asked.limit = Some(limit.ok_or_else(|| wrong(name, "must be 1 to 1000"))?);

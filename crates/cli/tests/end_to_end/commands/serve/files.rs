@@ -217,7 +217,7 @@ fn folders_are_made_moved_into_and_removed() {
     write(client, "path=g", b"g");
     assert_eq!(refused(client, "POST", &rename("from=g&to=x/y/f"), 409), "exists");
     client.send("POST", &rename("from=g&to=x/y/f&overwrite=true"), &[], b"").is(200);
-    assert_eq!(refused(client, "POST", &rename("from=x&to=w"), 422), "folder");
+    assert_eq!(refused(client, "POST", &rename("from=x&to=x/w"), 409), "into-itself");
     assert_eq!(refused(client, "POST", &rename("from=none&to=w"), 404), "no-such-path");
     assert_eq!(client.run("web", "cat x/y/f; ls; stat -c %a d; ls d")["stdout"], "gd\nx\n700\n");
     assert_eq!(refused(client, "DELETE", &files("path=x"), 409), "not-empty");
