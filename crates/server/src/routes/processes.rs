@@ -22,7 +22,7 @@ use super::views::{Page, to_json};
 use crate::auth::{Acting, Caller, Looking, is_still_let_in};
 use crate::places::Place;
 use crate::problem::Problem;
-use crate::processes::{Ended, Piece, Process};
+use crate::processes::{self, Ended, INTERRUPTED, Piece, Process, find};
 use crate::service::Service;
 
 /// A process.
@@ -38,7 +38,7 @@ pub(super) struct ProcessView {
     started: i64,
     /// Under which operation it is journaled, once it has begun.
     operation: Option<String>,
-    /// `running` or `ended`.
+    /// `running`, `ended`, or `interrupted` when the service ended before it did.
     status: &'static str,
     /// Whether it has a terminal.
     terminal: bool,
@@ -50,23 +50,37 @@ pub(super) struct ProcessView {
     result: Value,
 }
 
-fn view(process: &Process) -> Result<ProcessView, Problem> {
+/// A process; what came of it only when that is asked for.
+fn view(process: &Process, result: Value) -> ProcessView {
     let ended = process.ended.borrow().clone();
-    Ok(ProcessView {
+    ProcessView {
         id: process.id.clone(),
         sandbox: process.sandbox.clone(),
         title: process.title.clone(),
         started: process.started.0,
         operation: process.operation.borrow().map(|id| id.to_string()),
-        status: if ended.is_some() { "ended" } else { "running" },
+        status: match ended.as_deref() {
+            None => "running",
+            Some(Err(problem)) if problem.kind() == INTERRUPTED => INTERRUPTED,
+            Some(_) => "ended",
+        },
         terminal: process.has_terminal,
         written: *process.log.follow().borrow(),
-        result: match ended.as_deref() {
-            None => Value::Null,
-            Some(Ok(answer)) => answer.clone(),
-            Some(Err(problem)) => to_json(problem)?,
+        result,
+    }
+}
+
+/// A process with what came of it.
+async fn whole(process: &Process) -> Result<ProcessView, Problem> {
+    let ended = process.ended.borrow().clone();
+    let result = match ended {
+        None => Value::Null,
+        Some(ended) => match process.with_output(&ended).await {
+            Ok(answer) => answer,
+            Err(problem) => to_json(&problem)?,
         },
-    })
+    };
+    Ok(view(process, result))
 }
 
 /// Which processes.
@@ -87,10 +101,9 @@ pub(super) async fn list(
     Looking(caller): Looking,
     Query(which): Query<Which>,
 ) -> Result<Json<Page<ProcessView>>, Problem> {
-    let found = service.processes.list(&caller.tenant, which.sandbox.as_deref());
-    let items =
-        found.iter().map(|process| Ok(ProcessView { result: Value::Null, ..view(process)? }));
-    Ok(Json(Page { items: items.collect::<Result<_, Problem>>()?, next: None }))
+    let found = processes::list(&service, &caller, which.sandbox.as_deref()).await?;
+    let items = found.iter().map(|process| view(process, Value::Null)).collect();
+    Ok(Json(Page { items, next: None }))
 }
 
 /// One process.
@@ -103,7 +116,7 @@ pub(super) async fn get(
     Looking(caller): Looking,
     Path(id): Path<String>,
 ) -> Result<Json<ProcessView>, Problem> {
-    Ok(Json(view(&*service.processes.get(&caller.tenant, &id)?)?))
+    Ok(Json(whole(&*find(&service, &caller, &id).await?).await?))
 }
 
 /// Waits until a process has ended.
@@ -116,9 +129,9 @@ pub(super) async fn wait(
     Looking(caller): Looking,
     Path(id): Path<String>,
 ) -> Result<Json<ProcessView>, Problem> {
-    let process = service.processes.get(&caller.tenant, &id)?;
+    let process = find(&service, &caller, &id).await?;
     process.wait().await;
-    Ok(Json(view(&process)?))
+    Ok(Json(whole(&process).await?))
 }
 
 /// From where on.
@@ -143,7 +156,7 @@ pub(super) async fn output(
     Query(from): Query<From>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let process = service.processes.get(&caller.tenant, &id)?;
+    let process = find(&service, &caller, &id).await?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
     let offset = last.or(from.offset).unwrap_or(0);
     let place = service.stream(&caller)?;
@@ -160,11 +173,11 @@ pub(super) fn stream(
     offset: u64,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
     let watching = (process.log.follow(), process.ended.subscribe());
-    let state = (process, watching, offset, false);
+    let state = (process, watching, offset, Vec::<Piece>::new().into_iter(), false);
     let looked = Instant::now();
     let events =
         futures_util::stream::unfold((who, looked, state), async |(who, looked, state)| {
-            let (process, (mut written, mut ended), offset, is_over) = state;
+            let (process, (mut written, mut ended), mut offset, mut pieces, is_over) = state;
             let mut looked = looked;
             if is_over {
                 return None;
@@ -177,20 +190,23 @@ pub(super) fn stream(
                     }
                     looked = Instant::now();
                 }
+                if let Some(piece) = pieces.next() {
+                    offset = piece.end();
+                    process.log.note_told(offset);
+                    let event = piece_event(&piece, offset);
+                    let state = (process, (written, ended), offset, pieces, false);
+                    return Some((Ok(event), (who, looked, state)));
+                }
                 // In this order: all that was written before the end is in the log by the end.
                 let end = ended.borrow_and_update().clone();
                 written.borrow_and_update();
-                // One at a time: what waits for a slow client is in the log, and not with each of them.
-                if let Some(piece) = process.log.next(offset) {
-                    let offset = piece.offset + piece.bytes.len() as u64;
-                    process.log.note_told(offset);
-                    let event = piece_event(&piece, offset);
-                    let state = (process, (written, ended), offset, false);
-                    return Some((Ok(event), (who, looked, state)));
+                pieces = process.log.read(offset).await.into_iter();
+                if pieces.len() > 0 {
+                    continue;
                 }
                 if let Some(end) = end {
-                    let event = end_event(&end);
-                    let state = (process, (written, ended), offset, true);
+                    let event = end_event(&process.with_output(&end).await);
+                    let state = (process, (written, ended), offset, pieces, true);
                     return Some((Ok(event), (who, looked, state)));
                 }
                 tokio::select! {
@@ -240,7 +256,7 @@ pub(super) async fn input(
     Query(ending): Query<Ending>,
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
-    let process = service.processes.get(&caller.tenant, &id)?;
+    let process = find(&service, &caller, &id).await?;
     process.ends.write(&body).await?;
     if ending.end {
         process.ends.end_input().await;
@@ -270,6 +286,6 @@ pub(super) async fn signal(
     if !ctrlz_core::isolation::GivenStreams::SIGNALS.contains(&signal.signal) {
         return Err(Problem::bad_request("`signal` must be 1 to 31"));
     }
-    service.processes.get(&caller.tenant, &id)?.signal(signal.signal)?;
+    find(&service, &caller, &id).await?.signal(signal.signal)?;
     Ok(StatusCode::NO_CONTENT)
 }

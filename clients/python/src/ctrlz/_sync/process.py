@@ -16,7 +16,7 @@ from ctrlz._errors import (
     NotFound,
     ProcessLost,
     ProtocolError,
-    error_of,
+    lost_or_refused,
 )
 from ctrlz._models import Output, ProcessInfo, Result
 from ctrlz._request import Request, get, post, segment, with_headers
@@ -130,7 +130,7 @@ class Process:
         if not isinstance(answer, dict):
             raise ProtocolError(f"the process {self.id} ended without a result")
         if str(answer.get("type", "")).startswith(_PROBLEM):
-            raise error_of(int(answer.get("status", 500)), answer)
+            raise lost_or_refused(answer, self.sandbox)
         capture = self._capture
         return Result.from_answer(
             answer,

@@ -9,6 +9,7 @@ mod container;
 mod events;
 mod files;
 mod lives;
+mod logs;
 mod processes;
 mod repeated;
 mod systemd;
