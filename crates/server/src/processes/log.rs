@@ -311,26 +311,28 @@ impl Log {
         self.end.subscribe()
     }
 
+    /// What the last `most` bytes of each stream are in, as far as it is kept.
+    pub(crate) async fn last(&self, most: usize) -> Vec<Piece> {
+        let (folder, in_memory, first) = {
+            let kept = self.kept();
+            (kept.folder.clone(), kept.from(0), kept.first())
+        };
+        let Some(folder) = folder.filter(|_| first > 0) else { return in_memory };
+        let read = blocking(move || {
+            segments::tail(&folder, first, most)
+                .map_err(|error| Problem::internal(format!("cannot read the log: {error}")))
+        });
+        // What cannot be read is told as what is kept no more.
+        let mut pieces = read.await.unwrap_or_default();
+        pieces.extend(in_memory);
+        pieces
+    }
+
     /// The end of each stream, as far as it is kept: at most `most` bytes.
     pub(crate) async fn tails(&self, most: usize) -> Tails {
-        let (folder, in_memory, first, end) = {
-            let kept = self.kept();
-            (kept.folder.clone(), kept.from(0), kept.first(), kept.end)
-        };
-        let mut pieces = match folder.filter(|_| first > 0) {
-            None => Vec::new(),
-            Some(folder) => {
-                let read = blocking(move || {
-                    segments::tail(&folder, first, most)
-                        .map_err(|error| Problem::internal(format!("cannot read the log: {error}")))
-                });
-                // What cannot be read is told as what is kept no more.
-                read.await.unwrap_or_default()
-            }
-        };
-        pieces.extend(in_memory);
+        let end = *self.end.borrow();
         let mut tails = Tails::default();
-        for piece in pieces {
+        for piece in self.last(most).await {
             match piece.stream {
                 Stream::Output => tails.output.extend_from_slice(&piece.bytes),
                 Stream::Error => tails.error.extend_from_slice(&piece.bytes),

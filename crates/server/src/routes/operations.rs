@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::extract::{Body, Path, Query, parse};
+use super::logs::Streams;
 use super::processes::stream;
 use super::sandboxes::Paging;
 use super::views::{OperationView, Page};
@@ -206,12 +207,14 @@ pub(super) async fn run(
         return accepted(&process);
     }
     if let Some(place) = place {
-        return Ok(stream((service, caller, place), process, 0).into_response());
+        let who = (service, caller, place);
+        return Ok(stream(who, process, 0, Streams::Both).into_response());
     }
     Ok(Json(process.answer().await?).into_response())
 }
 
-fn says(headers: &HeaderMap, name: &str, word: &str) -> bool {
+/// Whether a header has that word among its values.
+pub(super) fn says(headers: &HeaderMap, name: &str, word: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     let mut words = values.flat_map(|value| value.split([',', ';'])).map(str::trim);
     words.any(|found| found.eq_ignore_ascii_case(word))

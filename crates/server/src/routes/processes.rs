@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
+use super::logs::Streams;
 use super::views::{Page, to_json};
 use crate::auth::{Acting, Caller, Looking, is_still_let_in};
 use crate::places::Place;
@@ -143,7 +144,8 @@ pub(super) struct From {
 }
 
 /// What a process wrote and writes, as server-sent events: `output` with `{"stream", "data"}`, `data` in
-/// base64, the event's id being the offset behind it; at the end `result` or `problem`.
+/// base64, the event's id being the offset behind it; `lost` with `{"from", "to"}` where output is kept no
+/// more, or could not be written; at the end `result` or `problem`.
 #[utoipa::path(get, path = "/v1/processes/{process}/output", tag = "processes",
     params(("process" = String, Path, description = "its id"), From),
     security(("token" = ["viewer"])),
@@ -157,21 +159,27 @@ pub(super) async fn output(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let process = find(&service, &caller, &id).await?;
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let offset = last.or(from.offset).unwrap_or(0);
+    let offset = last_event(&headers).or(from.offset).unwrap_or(0);
     let place = service.stream(&caller)?;
-    Ok(stream((service, caller, place), process, offset).into_response())
+    Ok(stream((service, caller, place), process, offset, Streams::Both).into_response())
+}
+
+/// The offset up to which a client has heard.
+pub(super) fn last_event(headers: &HeaderMap) -> Option<u64> {
+    headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok())
 }
 
 /// How often it is looked whether who listens may still do so.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What a process wrote from `offset` on and writes until its end.
+/// What a process wrote to `streams` from `offset` on and writes until its end.
 pub(super) fn stream(
-    who: (Arc<Service>, Caller, Place),
+    (service, caller, place): (Arc<Service>, Caller, Place),
     process: Arc<Process>,
     offset: u64,
+    streams: Streams,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let who = (service, caller, place, streams);
     let watching = (process.log.follow(), process.ended.subscribe());
     let state = (process, watching, offset, Vec::<Piece>::new().into_iter(), false);
     let looked = Instant::now();
@@ -190,10 +198,20 @@ pub(super) fn stream(
                     }
                     looked = Instant::now();
                 }
-                if let Some(piece) = pieces.next() {
-                    offset = piece.end();
-                    process.log.note_told(offset);
-                    let event = piece_event(&piece, offset);
+                if let Some(piece) = pieces.as_slice().first().cloned() {
+                    let event = if piece.offset > offset {
+                        let event = lost_event(offset, piece.offset);
+                        offset = piece.offset;
+                        event
+                    } else {
+                        pieces.next();
+                        offset = piece.end();
+                        process.log.note_told(offset);
+                        if !who.3.have(piece.stream) {
+                            continue;
+                        }
+                        piece_event(&piece, offset)
+                    };
                     let state = (process, (written, ended), offset, pieces, false);
                     return Some((Ok(event), (who, looked, state)));
                 }
@@ -222,6 +240,12 @@ pub(super) fn stream(
 fn piece_event(piece: &Piece, end: u64) -> Event {
     let data = json!({ "stream": piece.stream.word(), "data": STANDARD.encode(&piece.bytes) });
     Event::default().event("output").id(end.to_string()).data(data.to_string())
+}
+
+/// Without an id: what comes behind it has one.
+fn lost_event(from: u64, to: u64) -> Event {
+    let data = json!({ "from": from, "to": to });
+    Event::default().event("lost").data(data.to_string())
 }
 
 fn end_event(ended: &Ended) -> Event {

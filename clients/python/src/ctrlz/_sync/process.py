@@ -70,6 +70,25 @@ class Process:
         capture.offset = offset
         return self._read(capture)
 
+    def logs(
+        self, *, lines: int | None = None, tail: int | None = None, stream: str = "both"
+    ) -> list[Output]:
+        """What it wrote and is kept, without waiting for more.
+
+        All of it, the last ``lines``, or the last ``tail`` bytes; of ``stdout``, ``stderr`` or both.
+        """
+        found: list[Output] = []
+        asked: dict[str, Any] = {"lines": lines, "tail": tail}
+        while True:
+            page = self._transport.json(get(f"{self._path}/logs", stream=stream, **asked))
+            for item in page["items"]:
+                data = base64.b64decode(item["data"])
+                found.append(Output(item["stream"], data, item["offset"] + len(data)))
+            following = page["next"]
+            if following is None or following == asked.get("offset"):
+                return found
+            asked = {"offset": following}
+
     def _read(self, capture: Capture) -> Iterator[Output]:
         if capture.ended:
             return

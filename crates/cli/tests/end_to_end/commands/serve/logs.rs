@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -242,4 +244,74 @@ fn a_short_operation_makes_no_file_of_its_own_and_a_log_that_cannot_be_written_h
     assert!(text.ends_with("99999\n100000\n") && last == "588895", "{last}");
     assert_eq!(client.run("web", "cat kept")["stdout"], "kept\n");
     assert!(service.stop().contains("output not kept"));
+}
+
+/// A page of a log: the text of each stream's pieces in their order, what is lost, and the next page.
+#[track_caller]
+fn page(client: Client<'_>, process: &str, query: &str) -> (String, u64, Value) {
+    let page = client.get(&format!("/v1/processes/{process}/logs{query}")).is(200).json();
+    let items = page["items"].as_array().expect("a list");
+    let text = items.iter().map(|one| {
+        let bytes = STANDARD.decode(one["data"].as_str().expect("text")).expect("base64");
+        String::from_utf8(bytes).expect("text")
+    });
+    (text.collect(), page["lost"].as_u64().expect("a number"), page["next"].clone())
+}
+
+#[test]
+fn a_log_is_read_in_pages_from_its_end_and_as_it_comes() {
+    let scene = Scene::new();
+    let service = begin_service(&scene, &["--process-log", "1M"]);
+    let client = service.admin();
+    client.sandbox("web");
+    let script = "echo one; echo two; read line; echo bad >&2; read line; echo three";
+    let process = client.begin("web", &json!({ "script": script, "open_stdin": true }));
+    let path = format!("/v1/processes/{process}");
+    let input = format!("{path}/input");
+    while client.get(&path).is(200).json()["written"] != 8 {}
+    client.send("POST", &input, &[], b"go on\n").is(204);
+    while client.get(&path).is(200).json()["written"] != 12 {}
+    // It runs: there may be more.
+    assert_eq!(page(client, &process, ""), ("one\ntwo\nbad\n".to_owned(), 0, json!(12)));
+    assert_eq!(page(client, &process, "?offset=12"), (String::new(), 0, json!(12)));
+    let followed = std::thread::scope(|scope| {
+        let query = format!("{path}/logs?follow=true&stream=stdout&lines=1");
+        let follows = scope.spawn(move || client.get(&query).is(200).text);
+        client.send("POST", &input, &[], b"go on\n").is(204);
+        follows.join().expect("a stream")
+    });
+    let (text, last) = written(&followed);
+    assert_eq!((text.as_str(), last.as_str()), ("two\nthree\n", "18"), "{followed}");
+    assert!(followed.contains("event: result") && !followed.contains("event: lost"), "{followed}");
+    assert_eq!(page(client, &process, ""), ("one\ntwo\nbad\nthree\n".to_owned(), 0, Value::Null));
+    assert_eq!(page(client, &process, "?limit=6"), ("one\ntw".to_owned(), 0, json!(6)));
+    let stdout = ("two\nthree\n".to_owned(), 0, Value::Null);
+    assert_eq!(page(client, &process, "?stream=stdout&lines=2"), stdout);
+    assert_eq!(page(client, &process, "?stream=stderr"), ("bad\n".to_owned(), 0, Value::Null));
+    assert_eq!(page(client, &process, "?tail=3").0, "ee\n");
+    let sse = [("accept", "text/event-stream"), ("last-event-id", "15")];
+    let rest = client.send("GET", &format!("{path}/logs"), &sse, b"").is(200).text;
+    assert_eq!(written(&rest).0, "ee\n");
+    for wrong in ["limit=0", "limit=99999999", "tail=9999999", "offset=1&tail=1", "stream=none"] {
+        let told = client.get(&format!("{path}/logs?{wrong}")).is(400).json();
+        assert_eq!(told["kind"], "bad-request", "{told}");
+    }
+    client.put("/v1/tenants/other", &json!({})).is(200);
+    let (foreign, viewer) = (client.token("other", "admin"), client.token("default", "viewer"));
+    service.with(&foreign).get(&format!("{path}/logs")).is(404);
+    service.with(&viewer).get(&format!("{path}/logs")).is(200);
+
+    // Of a long one, what is kept no more is told.
+    let long = client.run("web", "seq 1 400000")["process"].as_str().expect("an id").to_owned();
+    let whole: String = (1..=400_000).map(|number| format!("{number}\n")).collect();
+    let (mut text, mut lost, mut next) = (String::new(), 0, json!(0));
+    while !next.is_null() {
+        let more = page(client, &long, &format!("?limit=300000&offset={next}"));
+        text.push_str(&more.0);
+        (lost, next) = (lost + more.1, more.2);
+    }
+    assert!(lost > 0 && whole[lost as usize..] == text, "{lost} lost, {} kept", text.len());
+    let told = client.get(&format!("/v1/processes/{long}/logs?follow=true")).is(200).text;
+    assert!(told.contains(&format!("event: lost\ndata: {{\"from\":0,\"to\":{lost}}}")));
+    assert!(written(&told).0 == text);
 }
