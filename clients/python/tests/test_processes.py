@@ -27,6 +27,21 @@ def test_what_a_process_reads_and_writes(client: ctrlz.Client, sandbox: ctrlz.Sa
     assert process.id in [one.id for one in sandbox.processes()]
 
 
+def test_logs(sandbox: ctrlz.Sandbox) -> None:
+    process = sandbox.start("seq 1 30000; echo bad >&2; read line", open_stdin=True)
+    output = iter(process)
+    while next(output).offset < 168_898:
+        pass
+    whole = process.logs()
+    text = b"".join(one.data for one in whole if one.stream == "stdout")
+    assert text == b"".join(b"%d\n" % number for number in range(1, 30001))
+    assert b"".join(one.data for one in process.logs(lines=2, stream="stdout")) == b"29999\n30000\n"
+    assert b"".join(one.data for one in process.logs(tail=2, stream="stderr")) == b"d\n"
+    process.close_stdin()
+    process.wait()
+    assert b"".join(one.data for one in process.logs(stream="stdout")) == text
+
+
 def test_signals(sandbox: ctrlz.Sandbox) -> None:
     process = sandbox.start("trap 'echo caught; exit 7' USR1; echo ready; while :; do sleep 0.05; done")
     output = iter(process)

@@ -57,12 +57,12 @@ def test_a_terminal_goes_on_at_the_same_byte(service: Service, proxy: Proxy, san
 
 
 def test_what_is_no_longer_kept_is_counted(sandbox: ctrlz.Sandbox) -> None:
-    process = sandbox.start("head -c 3000000 /dev/zero")
+    process = sandbox.start("head -c 30000000 /dev/zero")
     process.wait()
     with process.attach(0) as terminal:
         outputs = list(terminal)
     assert outputs[0].lost > 0
-    assert sum(len(output.data) + output.lost for output in outputs) == 3_000_000 == terminal.offset
+    assert sum(len(output.data) + output.lost for output in outputs) == 30_000_000 == terminal.offset
 
 
 def test_who_is_not_let_in_learns_why(client: ctrlz.Client, service: Service, sandbox: ctrlz.Sandbox) -> None:

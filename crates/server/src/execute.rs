@@ -8,7 +8,6 @@ use std::time::Instant;
 use axum::http::StatusCode;
 use ctrlz_core::isolation::Streams;
 use ctrlz_core::monitor::Anomaly;
-use ctrlz_core::operation::{Exit, Stopped};
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::store::StoreError;
@@ -25,7 +24,7 @@ use crate::held::Held;
 use crate::metrics::Timing;
 use crate::port::{Command, Judged, Order, Ran, Session};
 use crate::problem::Problem;
-use crate::processes::{Ended, Log, Process, Stream, pipes};
+use crate::processes::{Ended, Entry, Log, Process, Shelf, add_short, exit_code, keep, pipes};
 use crate::quota::Admitted;
 use crate::service::{Service, blocking, on_core, unregistered};
 use crate::telemetry::{self, Current, Phase, Trace};
@@ -36,8 +35,6 @@ const CONFIRMATION: i64 = 600_000_000_000;
 const WAITING: usize = 256;
 /// How many characters of a command somebody who approves it is told.
 const TITLE: usize = 4096;
-/// How much of each stream stands in an answer.
-const TOLD: usize = 256 << 10;
 
 /// What a client asks for.
 #[derive(Debug, Clone)]
@@ -48,6 +45,8 @@ pub(crate) struct Ask {
     pub(crate) confirmation: Option<String>,
     /// Whether it waits for those who follow its output.
     pub(crate) hold_output: bool,
+    /// Whether nobody waits for it, so that it is stored before anybody is told that it began.
+    pub(crate) is_background: bool,
 }
 
 /// Lets a command begin as soon as it is its turn. It goes on whoever waits for it.
@@ -63,7 +62,15 @@ pub(crate) async fn start(
     let traces = service.parts.traces.as_ref();
     let mut trace = Trace::begin(traces, &current, caller.tenant.as_str());
     match admit(service, caller, ask, &mut trace).await {
-        Ok((begun, admitted)) => launch(service, caller, begun, admitted, (trace, current)),
+        Ok((begun, admitted)) => {
+            let is_background = begun.is_background;
+            let process = launch(service, caller, begun, admitted, (trace, current))?;
+            if is_background {
+                // The sender lives as long as the process.
+                let _ = process.kept.subscribe().wait_for(|kept| *kept).await;
+            }
+            Ok(process)
+        }
         Err(problem) => {
             let (tenant, token) = (caller.tenant.as_str(), caller.token.as_str());
             let (id, kind) = (&*current.id, problem.kind());
@@ -81,7 +88,7 @@ async fn admit(
     ask: Ask,
     trace: &mut Trace,
 ) -> Result<(Begun, Admitted), Problem> {
-    let Ask { sandbox, mut command, confirmation, hold_output } = ask;
+    let Ask { sandbox, mut command, confirmation, hold_output, is_background } = ask;
     let who = caller.clone();
     let (inner, asked) = (Arc::clone(service), confirmation.is_some());
     trace.enter(Phase::Validate);
@@ -104,7 +111,8 @@ async fn admit(
     trace.enter(Phase::Wait);
     trace.learn("ctrlz.risk", judged.record.risk.name());
     trace.learn("ctrlz.decision", judged.decision.name());
-    Ok((Begun { sandbox, command, judged, confirmation, hold_output, held }, admitted))
+    let begun = Begun { sandbox, command, judged, confirmation, hold_output, is_background, held };
+    Ok((begun, admitted))
 }
 
 /// Errs when a command asks for more memory than it may have.
@@ -126,6 +134,7 @@ struct Begun {
     judged: Judged,
     confirmation: Option<String>,
     hold_output: bool,
+    is_background: bool,
     /// What its input takes.
     held: Held,
 }
@@ -259,10 +268,12 @@ fn launch(
     admitted: Admitted,
     (mut trace, current): (Trace, Current),
 ) -> Result<Arc<Process>, Problem> {
-    let Begun { sandbox, command, judged, confirmation, hold_output, held } = begun;
+    let Begun { sandbox, command, judged, confirmation, hold_output, is_background, held } = begun;
     let risk = judged.record.risk;
     let failed =
         |error: std::io::Error| Problem::internal(format!("cannot make its streams: {error}"));
+    let shelf = service.shelf(&caller.tenant);
+    let shelf = shelf.ok_or_else(|| Problem::internal("the tenant's store is gone"))?;
     let (ends, outputs, streams) = pipes(command.terminal).map_err(failed)?;
     let process = Arc::new(Process {
         id: auth::word(16)?,
@@ -271,7 +282,8 @@ fn launch(
         title: judged.title.clone(),
         started: service.now(),
         operation: watch::Sender::new(None),
-        log: Log::held(hold_output),
+        log: Log::stored(hold_output),
+        kept: watch::Sender::new(false),
         ended: watch::Sender::new(None),
         has_terminal: command.terminal.is_some(),
         ends,
@@ -290,7 +302,9 @@ fn launch(
         let process = Arc::clone(&process);
         async move { outputs.read(&process.log).await }
     });
+    let keeping = tokio::spawn(keep(Arc::clone(&process), Arc::clone(&shelf), is_background));
     let (service, caller) = (Arc::clone(service), caller.clone());
+    let whole = Arc::clone(&service);
     let running = Arc::clone(&process);
     tokio::spawn(async move {
         let (timing, begun) = (Timing::begin(&service, "run"), Instant::now());
@@ -327,9 +341,47 @@ fn launch(
         tell(&current, &of, (&ran, begun), trace);
         let (success, ended) = answer(&running, risk, ran);
         timing.end(success);
-        running.ended.send_replace(Some(Arc::new(ended)));
+        running.log.close();
+        end(&whole, running, (shelf, keeping.await.ok().flatten()), ended).await;
     });
     Ok(process)
+}
+
+/// Tells what came of a process, once that is stored. A short one is stored after it is told, which holds
+/// up nobody.
+async fn end(
+    service: &Arc<Service>,
+    process: Arc<Process>,
+    (shelf, entry): (Arc<Shelf>, Option<Entry>),
+    ended: Ended,
+) {
+    let ended = Arc::new(ended);
+    let is_background = entry.is_some();
+    let store = {
+        let (process, ended) = (Arc::clone(&process), Arc::clone(&ended));
+        move || {
+            let stored = match entry {
+                Some(entry) => entry.end(*process.log.follow().borrow(), &ended),
+                None => add_short(&process, &shelf, &ended),
+            };
+            stored.map_err(|error| Problem::internal(error.to_string()))
+        }
+    };
+    if is_background {
+        // What is not stored stays in memory.
+        let is_stored = blocking(store).await.is_ok();
+        process.ended.send_replace(Some(ended));
+        if is_stored {
+            service.processes.forget(&process.id);
+        }
+        return;
+    }
+    let storing = service.processes.storing();
+    process.ended.send_replace(Some(ended));
+    if let Err(problem) = blocking(store).await {
+        tracing::error!(process = process.id, error = problem.in_words(), "process not kept");
+    }
+    drop(storing);
 }
 
 fn run(
@@ -363,7 +415,7 @@ fn tell(
     let (id, tenant, token) = (&*current.id, caller.tenant.as_str(), caller.token.as_str());
     match ran {
         Ok(Ran { report, .. }) => {
-            let (operation, code) = (report.operation.to_string(), exit_code(report));
+            let (operation, code) = (report.operation.to_string(), exit_code(&report.command));
             tracing::info!(
                 request_id = id,
                 operation,
@@ -395,15 +447,12 @@ fn succeeded(report: &RunReport) -> bool {
     report.command.exit.is_success() && report.command.stopped.is_none()
 }
 
-/// Whether it succeeded, and what a waiting client is answered.
+/// Whether it succeeded, and what a waiting client is answered, but for the output.
 fn answer(process: &Process, risk: Risk, ran: Result<Ran, Problem>) -> (bool, Ended) {
     let Ran { report, contained, emergency } = match ran {
         Ok(ran) => ran,
         Err(problem) => return (false, Err(problem)),
     };
-    let (output, output_whole) = process.log.tail(Stream::Output, TOLD);
-    let (error, error_whole) = process.log.tail(Stream::Error, TOLD);
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     let commit = report.commit.as_ref();
     let commit = commit.map(|done| json!({ "operation": done.operation, "counts": done.counts }));
     let success = succeeded(&report);
@@ -412,7 +461,7 @@ fn answer(process: &Process, risk: Risk, ran: Result<Ran, Problem>) -> (bool, En
         "sandbox": process.sandbox,
         "operation": report.operation,
         "command": report.command,
-        "exit_code": exit_code(&report),
+        "exit_code": exit_code(&report.command),
         "risk": risk.name(),
         "counts": report.counts,
         "taken_back": report.taken_back,
@@ -422,9 +471,6 @@ fn answer(process: &Process, risk: Risk, ran: Result<Ran, Problem>) -> (bool, En
         "contained": report.contained || contained,
         "emergency": emergency,
         "unwatched": report.unwatched,
-        "stdout": text(output),
-        "stderr": text(error),
-        "truncated": !(output_whole && error_whole),
     });
     (success, Ok(answer))
 }
@@ -436,16 +482,6 @@ fn anomaly(anomaly: &Anomaly) -> Value {
         fields.insert("reason".to_owned(), anomaly.to_string().into());
     }
     value
-}
-
-/// As a shell tells it: 124 when its time was up, 128 and the signal's number when one ended it.
-fn exit_code(report: &RunReport) -> i64 {
-    use ctrlz_core::limits::LimitKind;
-    match (report.command.stopped, report.command.exit) {
-        (Some(Stopped::Limit(LimitKind::Timeout)), _) => 124,
-        (_, Exit::Code(code)) => code.into(),
-        (_, Exit::Signal(signal)) => 128 + i64::from(signal),
-    }
 }
 
 #[cfg(test)]

@@ -40,5 +40,6 @@ pub use port::{
     Asked, Backend, Base, Check, Command, Judged, NewValue, Order, Ran, Session, TerminalSize,
 };
 pub use problem::Problem;
+pub use processes::LogBounds;
 pub use service::{Parts, Service};
 pub use telemetry::{Form, Level, Logging, TraceError, Traces, log};

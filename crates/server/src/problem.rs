@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::telemetry::Told;
 
 /// Why a call did not do what it was asked.
-#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
     /// What kind of problem: `urn:ctrlz:problem:` and [`Self::kind`].
     #[serde(rename = "type")]
@@ -22,7 +22,7 @@ pub struct Problem {
     /// The kind in one word, as the command line's `--json` gives it.
     kind: String,
     /// Why, a reason each.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     details: Vec<String>,
     /// What can be done about it.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -2,34 +2,51 @@
 //! for one may go and come again.
 
 mod end;
+mod find;
+mod keep;
 mod log;
+mod prune;
 mod pump;
+mod segments;
+mod shelf;
 mod signals;
 mod terminal;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::os::fd::OwnedFd;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ctrlz_core::id::OperationId;
+use ctrlz_core::limits::LimitKind;
+use ctrlz_core::operation::{CommandReport, Exit, Stopped};
 use ctrlz_core::tenancy::TenantName;
 use ctrlz_core::time::Timestamp;
 use serde_json::Value;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 pub(crate) use end::{GRACE, end};
+pub(crate) use find::{INTERRUPTED, find, list};
+pub(crate) use keep::{add_short, keep};
+use log::Tails;
 pub(crate) use log::{Log, Piece, Stream};
+pub(crate) use prune::prune_all;
 pub(crate) use pump::{Ends, pipes};
+use shelf::About;
+pub use shelf::LogBounds;
+pub(crate) use shelf::{Entry, Shelf};
 pub(crate) use signals::number as signal_number;
 
 use crate::problem::Problem;
 
-/// How many that have ended are remembered, and how much of what they wrote, in bytes.
+/// How many that have ended are in memory, and how much of what they wrote, in bytes. All are on disk.
 const REMEMBERED: usize = 512;
-const KEPT: usize = 64 << 20;
+const KEPT: usize = 8 << 20;
+/// How much of each stream stands in an answer.
+const TOLD: usize = 256 << 10;
 
-/// What came of one: what a waiting client is answered.
+/// What came of one: what a waiting client is answered, but for the output.
 pub(crate) type Ended = Result<Value, Problem>;
 
 /// One command.
@@ -47,6 +64,8 @@ pub(crate) struct Process {
     pub(crate) operation: watch::Sender<Option<OperationId>>,
     /// What it wrote.
     pub(crate) log: Log,
+    /// Whether it was tried to store it.
+    pub(crate) kept: watch::Sender<bool>,
     /// What came of it, once it has ended and all of its output is in the log.
     pub(crate) ended: watch::Sender<Option<Arc<Ended>>>,
     /// Whether it has a terminal.
@@ -59,11 +78,43 @@ pub(crate) struct Process {
 
 impl Process {
     /// Waits for its end.
-    pub(crate) async fn wait(&self) -> Arc<Ended> {
-        let mut ended = self.ended.subscribe();
-        let seen = ended.wait_for(Option::is_some).await.ok().and_then(|found| found.clone());
+    pub(crate) async fn wait(&self) {
         // The sender lives as long as the process.
-        seen.unwrap_or_else(|| Arc::new(Err(Problem::internal("the process was forgotten"))))
+        let _ = self.ended.subscribe().wait_for(Option::is_some).await;
+    }
+
+    /// Waits for its end; answers what came of it.
+    pub(crate) async fn answer(&self) -> Ended {
+        self.wait().await;
+        let ended = self.ended.borrow().clone();
+        match ended {
+            Some(ended) => self.with_output(&ended).await,
+            None => Err(Problem::internal("the process was forgotten")),
+        }
+    }
+
+    /// What came of it, with the end of what it wrote.
+    pub(crate) async fn with_output(&self, ended: &Ended) -> Ended {
+        let mut answer = ended.clone()?;
+        if let Some(fields) = answer.as_object_mut() {
+            let Tails { output, error, is_whole } = self.log.tails(TOLD).await;
+            let text = |bytes: Vec<u8>| Value::from(String::from_utf8_lossy(&bytes).into_owned());
+            fields.insert("stdout".to_owned(), text(output));
+            fields.insert("stderr".to_owned(), text(error));
+            fields.insert("truncated".to_owned(), (!is_whole).into());
+        }
+        Ok(answer)
+    }
+
+    /// As it is stored.
+    fn about(&self) -> About {
+        About {
+            id: self.id.clone(),
+            sandbox: self.sandbox.clone(),
+            title: self.title.clone(),
+            started: self.started,
+            terminal: self.has_terminal,
+        }
     }
 
     /// Sends a signal. One that asks a process to end keeps one that waits from beginning.
@@ -80,9 +131,23 @@ impl Process {
     }
 }
 
-/// All of them.
-#[derive(Debug, Default)]
-pub(crate) struct Processes(Mutex<Known>);
+/// How many processes may be being stored.
+const STORING: u32 = 1 << 20;
+
+/// All of them that are in memory, and where the others are.
+#[derive(Debug)]
+pub(crate) struct Processes {
+    known: Mutex<Known>,
+    shelves: Mutex<BTreeMap<TenantName, Arc<Shelf>>>,
+    storing: Arc<Semaphore>,
+}
+
+impl Default for Processes {
+    fn default() -> Self {
+        let storing = Arc::new(Semaphore::new(STORING as usize));
+        Self { known: Mutex::default(), shelves: Mutex::default(), storing }
+    }
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -106,7 +171,34 @@ impl Known {
 
 impl Processes {
     fn known(&self) -> MutexGuard<'_, Known> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Where a tenant's are stored whose store `find` finds.
+    pub(crate) fn shelf(
+        &self,
+        tenant: &TenantName,
+        bounds: LogBounds,
+        find: impl FnOnce() -> Option<PathBuf>,
+    ) -> Option<Arc<Shelf>> {
+        let mut shelves = self.shelves.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shelf) = shelves.get(tenant) {
+            return Some(Arc::clone(shelf));
+        }
+        let shelf = Arc::new(Shelf::of(&find()?, bounds));
+        shelves.insert(tenant.clone(), Arc::clone(&shelf));
+        Some(shelf)
+    }
+
+    /// Held while a process that was told of is stored.
+    pub(crate) fn storing(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.storing).try_acquire_owned().ok()
+    }
+
+    /// Waits until all that were told of are stored.
+    pub(crate) async fn stored(&self) {
+        // It is never closed.
+        let _ = self.storing.acquire_many(STORING).await;
     }
 
     pub(crate) fn add(&self, process: &Arc<Process>) {
@@ -122,13 +214,19 @@ impl Processes {
         }
     }
 
-    /// One of a tenant's.
-    pub(crate) fn get(&self, tenant: &TenantName, id: &str) -> Result<Arc<Process>, Problem> {
-        let found = self.known().by_id.get(id).filter(|found| found.tenant == *tenant).cloned();
-        found.ok_or_else(|| Problem::not_found("process", id))
+    /// One of a tenant's, if it is in memory.
+    fn get(&self, tenant: &TenantName, id: &str) -> Option<Arc<Process>> {
+        self.known().by_id.get(id).filter(|found| found.tenant == *tenant).cloned()
     }
 
-    /// A tenant's, in one sandbox or in all, the oldest first.
+    /// Forgets one that is stored with all that came of it.
+    pub(crate) fn forget(&self, id: &str) {
+        let mut known = self.known();
+        known.by_id.remove(id);
+        known.order.retain(|one| one != id);
+    }
+
+    /// A tenant's in memory, in one sandbox or in all, the oldest first.
     pub(crate) fn list(&self, tenant: &TenantName, sandbox: Option<&str>) -> Vec<Arc<Process>> {
         let known = self.known();
         let all = known.order.iter().filter_map(|id| known.by_id.get(id));
@@ -141,6 +239,16 @@ impl Processes {
     /// Those that run.
     pub(crate) fn running(&self) -> Vec<Arc<Process>> {
         self.known().by_id.values().filter(|process| !process.has_ended()).cloned().collect()
+    }
+}
+
+/// As a shell tells how a command ended: 124 when its time was up, 128 and the signal's number when one
+/// ended it.
+pub(crate) fn exit_code(command: &CommandReport) -> i64 {
+    match (command.stopped, command.exit) {
+        (Some(Stopped::Limit(LimitKind::Timeout)), _) => 124,
+        (_, Exit::Code(code)) => code.into(),
+        (_, Exit::Signal(signal)) => 128 + i64::from(signal),
     }
 }
 
@@ -161,6 +269,7 @@ mod tests {
             started: Timestamp(0),
             operation: watch::Sender::new(None),
             log: Log::default(),
+            kept: watch::Sender::new(true),
             ended: watch::Sender::new(Some(Arc::new(Ok(Value::Null)))),
             has_terminal: false,
             ends,
@@ -178,14 +287,14 @@ mod tests {
         for number in 0..REMEMBERED + 8 {
             processes.add(&process("loud", &format!("small-{number}"), 1));
         }
-        assert!(processes.get(&quiet, "first").is_ok());
-        assert!(processes.get(&loud, "small-0").is_err());
+        assert!(processes.get(&quiet, "first").is_some());
+        assert!(processes.get(&loud, "small-0").is_none());
         assert_eq!(processes.known().by_id.len(), REMEMBERED);
         for number in 0..(KEPT >> 20) + 8 {
             processes.add(&process("loud", &format!("large-{number}"), 1 << 20));
         }
-        assert!(processes.get(&quiet, "first").is_ok());
-        assert!(processes.get(&loud, &format!("large-{}", (KEPT >> 20) + 7)).is_ok());
+        assert!(processes.get(&quiet, "first").is_some());
+        assert!(processes.get(&loud, &format!("large-{}", (KEPT >> 20) + 7)).is_some());
         let kept: usize = processes.known().by_id.values().map(|one| one.log.size()).sum();
         assert!(kept <= KEPT, "{kept}");
     }

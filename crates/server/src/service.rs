@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::http::StatusCode;
 use ctrlz_core::store::StoreError;
-use ctrlz_core::tenancy::{Quotas, Registry};
+use ctrlz_core::tenancy::{Quotas, Registry, TenantName};
 use ctrlz_core::time::Timestamp;
 use ctrlz_engine::{EngineError, SandboxCore, in_full};
 use serde_json::Value;
@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::places::{Place, Places};
 use crate::port::{Backend, Session};
 use crate::problem::Problem;
-use crate::processes::Processes;
+use crate::processes::{LogBounds, Processes, Shelf};
 use crate::quota::Quota;
 use crate::routes::attach;
 use crate::sandboxes::Sandboxes;
@@ -55,6 +55,8 @@ pub struct Parts {
     pub traces: Option<Arc<Traces>>,
     /// The names of hosts by which it is reached, besides those of the loopback.
     pub hosts: Vec<String>,
+    /// How much of what processes wrote is kept.
+    pub logs: LogBounds,
 }
 
 impl std::fmt::Debug for Parts {
@@ -127,6 +129,12 @@ impl Service {
     /// Lets nothing new begin from now on.
     pub(crate) fn begin_to_drain(&self) {
         self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Where a tenant's processes are stored; nowhere when it has no store.
+    pub(crate) fn shelf(&self, tenant: &TenantName) -> Option<Arc<Shelf>> {
+        let find = || self.parts.backend.store_of(tenant);
+        self.processes.shelf(tenant, self.parts.logs, find)
     }
 
     pub(crate) fn now(&self) -> Timestamp {

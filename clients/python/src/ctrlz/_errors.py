@@ -27,7 +27,7 @@ class ProtocolError(CtrlzError):
 
 
 class ProcessLost(CtrlzError):
-    """The service does not know a process any more: it was started again, or forgot it.
+    """The service ended while a process ran, or knows it no more.
 
     The sandbox's operations tell what came of the command.
     """
@@ -275,3 +275,10 @@ def error_of(
     if isinstance(error, (RateLimited, Unavailable)):
         error.retry_after = retry_after
     return error
+
+
+def lost_or_refused(problem: Mapping[str, Any], sandbox: str) -> CtrlzError:
+    """The exception for a process without a result."""
+    if problem.get("kind") == "interrupted":
+        return ProcessLost(f"{problem.get('title')} in the sandbox `{sandbox}`; {problem.get('hint')}")
+    return error_of(int(problem.get("status", 500)), problem)

@@ -426,7 +426,7 @@ class ProcessInfo:
     started: datetime
     operation: str | None
     status: str
-    """``running`` or ``ended``."""
+    """``running``, ``ended``, or ``interrupted`` when the service ended before it did."""
     written: int
     """How many bytes it wrote, to both streams."""
     terminal: bool

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use ctrlz_core::size::{ByteSize, SizeError};
 use ctrlz_core::span::Span;
 use ctrlz_core::tenancy::{Role, TenantName};
 use ctrlz_server::Level;
@@ -27,9 +28,23 @@ pub(crate) struct ServeArguments {
     pub(crate) hosts: Vec<String>,
     #[command(flatten)]
     pub(crate) tls: TlsArguments,
+    /// How much of what each process wrote is kept, from its end; 1 MiB or more
+    #[arg(long, value_name = "SIZE", default_value = "16M", value_parser = at_least_a_mebibyte)]
+    pub(crate) process_log: ByteSize,
+    /// How much of what all processes of a tenant wrote is kept: the oldest that have ended go first
+    #[arg(long, value_name = "SIZE", default_value = "256M", value_parser = at_least_a_mebibyte)]
+    pub(crate) process_logs: ByteSize,
     /// What is logged on standard error: off, error, info or debug [or CTRLZ_LOG; info when neither is given]
     #[arg(long, value_name = "LEVEL")]
     pub(crate) log: Option<Level>,
+}
+
+fn at_least_a_mebibyte(text: &str) -> Result<ByteSize, String> {
+    let size: ByteSize = text.parse().map_err(|error: SizeError| error.to_string())?;
+    match size.0 >= 1 << 20 {
+        true => Ok(size),
+        false => Err("it must be 1M or more".to_owned()),
+    }
 }
 
 /// Where certificates and keys lie.

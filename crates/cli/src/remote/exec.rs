@@ -422,7 +422,7 @@ impl<'a> Running<'a> {
 
     pub(super) fn is_gone(&self) -> Failure {
         let name = &self.sandbox.name;
-        let message = "the service knows nothing of the command any more: it was started anew";
+        let message = "the service knows nothing of the command any more";
         Failure::new(OWN_FAILURE, "connection-lost", message)
             .detail(format!("it ran in sandbox `{name}` as process {}", self.process))
             .hint(format!("`ctrlz log {name}` tells what became of it"))

@@ -12,6 +12,7 @@ const DRAIN: Duration = Duration::from_secs(30);
 /// Waits until no operation runs any more, and those who are attached to one have learnt of its end.
 pub(super) async fn drain(service: &Service) {
     end_operations(service).await;
+    service.processes.stored().await;
     // Who does not take it has had its time.
     let all = service.attached.acquire_many(ATTACHED);
     let _ = tokio::time::timeout(GRACE, all).await;

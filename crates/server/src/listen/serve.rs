@@ -19,6 +19,7 @@ use super::bind::Listener;
 use super::drain::drain;
 use super::limits::{Connections, Limits, Place, Room};
 use super::tls::{self, Tls};
+use crate::processes::prune_all;
 use crate::routes;
 use crate::service::Service;
 
@@ -33,6 +34,7 @@ pub async fn serve(
     for bound in listeners.iter().filter_map(|listener| listener.bound().ok()) {
         tracing::info!(at = %bound, version = service.parts.version, "serving");
     }
+    tokio::spawn(prune_all(Arc::downgrade(&service)));
     let counted = service.metrics.connections.clone();
     let answer = accept(listeners, router, Limits::default(), counted);
     stop.await;

@@ -70,6 +70,7 @@ where
     };
     service.begin_to_drain();
     end(&service.processes.running()).await;
+    service.processes.stored().await;
     let ended = match ended {
         Some(ended) => ended,
         // What was ended is still answered.

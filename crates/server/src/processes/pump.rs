@@ -97,6 +97,15 @@ async fn read(mut from: pipe::Receiver, stream: Stream, log: &Log) {
 }
 
 impl Ends {
+    /// Those of what has ended.
+    pub(super) fn closed() -> Self {
+        Self {
+            input: tokio::sync::Mutex::default(),
+            terminal: Mutex::default(),
+            signals: Mutex::default(),
+        }
+    }
+
     /// Gives the command something to read.
     pub(crate) async fn write(&self, bytes: &[u8]) -> Result<(), Problem> {
         let mut input = self.input.lock().await;

@@ -18,7 +18,7 @@ use crate::auth::{Acting, Caller, Looking};
 use crate::places::Place;
 use crate::port::TerminalSize;
 use crate::problem::Problem;
-use crate::processes::Process;
+use crate::processes::{Process, find};
 use crate::service::Service;
 
 mod listen;
@@ -65,7 +65,7 @@ pub(super) async fn attach(
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
-    let process = service.processes.get(&caller.tenant, &id)?;
+    let process = find(&service, &caller, &id).await?;
     is_no_foreign_page(&headers)?;
     let upgrade = upgrade.map_err(|rejection| {
         Problem::new(StatusCode::UPGRADE_REQUIRED, "no-websocket", rejection.body_text())
@@ -148,6 +148,6 @@ pub(super) async fn resize(
     Path(id): Path<String>,
     Body(size): Body<TerminalSize>,
 ) -> Result<StatusCode, Problem> {
-    service.processes.get(&caller.tenant, &id)?.ends.resize(size)?;
+    find(&service, &caller, &id).await?.ends.resize(size)?;
     Ok(StatusCode::NO_CONTENT)
 }

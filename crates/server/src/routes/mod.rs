@@ -9,6 +9,7 @@ mod events;
 mod extract;
 pub(crate) mod files;
 pub(crate) mod history;
+mod logs;
 mod meta;
 pub(crate) mod operations;
 pub(crate) mod policy;
@@ -63,6 +64,7 @@ pub(crate) fn documented() -> OpenApiRouter<Arc<Service>> {
         .routes(routes!(processes::list))
         .routes(routes!(processes::get))
         .routes(routes!(processes::output))
+        .routes(routes!(logs::logs))
         .routes(routes!(processes::wait))
         .routes(routes!(processes::signal))
         .routes(routes!(attach::attach))

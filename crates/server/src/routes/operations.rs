@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use utoipa::ToSchema;
 
 use super::extract::{Body, Path, Query, parse};
+use super::logs::Streams;
 use super::processes::stream;
 use super::sandboxes::Paging;
 use super::views::{OperationView, Page};
@@ -173,7 +174,7 @@ impl NewOperation {
             terminal: self.terminal,
         };
         let (confirmation, hold_output) = (self.confirmation, self.hold_output);
-        Ok(Ask { sandbox, command, confirmation, hold_output })
+        Ok(Ask { sandbox, command, confirmation, hold_output, is_background: false })
     }
 }
 
@@ -199,20 +200,21 @@ pub(super) async fn run(
 ) -> Result<Response, Problem> {
     let is_streamed = says(&headers, "accept", "text/event-stream");
     let place = is_streamed.then(|| service.stream(&caller)).transpose()?;
-    let process = start(&service, &caller, new.ask(sandbox)?).await?;
-    if says(&headers, "prefer", "respond-async") {
+    let is_background = says(&headers, "prefer", "respond-async");
+    let ask = Ask { is_background, ..new.ask(sandbox)? };
+    let process = start(&service, &caller, ask).await?;
+    if is_background {
         return accepted(&process);
     }
     if let Some(place) = place {
-        return Ok(stream((service, caller, place), process, 0).into_response());
+        let who = (service, caller, place);
+        return Ok(stream(who, process, 0, Streams::Both).into_response());
     }
-    match &*process.wait().await {
-        Ok(answer) => Ok(Json(answer.clone()).into_response()),
-        Err(problem) => Err(problem.clone()),
-    }
+    Ok(Json(process.answer().await?).into_response())
 }
 
-fn says(headers: &HeaderMap, name: &str, word: &str) -> bool {
+/// Whether a header has that word among its values.
+pub(super) fn says(headers: &HeaderMap, name: &str, word: &str) -> bool {
     let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
     let mut words = values.flat_map(|value| value.split([',', ';'])).map(str::trim);
     words.any(|found| found.eq_ignore_ascii_case(word))

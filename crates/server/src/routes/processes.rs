@@ -18,11 +18,12 @@ use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
 
 use super::extract::{Body, Path, Query};
+use super::logs::Streams;
 use super::views::{Page, to_json};
 use crate::auth::{Acting, Caller, Looking, is_still_let_in};
 use crate::places::Place;
 use crate::problem::Problem;
-use crate::processes::{Ended, Piece, Process};
+use crate::processes::{self, Ended, INTERRUPTED, Piece, Process, find};
 use crate::service::Service;
 
 /// A process.
@@ -38,7 +39,7 @@ pub(super) struct ProcessView {
     started: i64,
     /// Under which operation it is journaled, once it has begun.
     operation: Option<String>,
-    /// `running` or `ended`.
+    /// `running`, `ended`, or `interrupted` when the service ended before it did.
     status: &'static str,
     /// Whether it has a terminal.
     terminal: bool,
@@ -50,23 +51,37 @@ pub(super) struct ProcessView {
     result: Value,
 }
 
-fn view(process: &Process) -> Result<ProcessView, Problem> {
+/// A process; what came of it only when that is asked for.
+fn view(process: &Process, result: Value) -> ProcessView {
     let ended = process.ended.borrow().clone();
-    Ok(ProcessView {
+    ProcessView {
         id: process.id.clone(),
         sandbox: process.sandbox.clone(),
         title: process.title.clone(),
         started: process.started.0,
         operation: process.operation.borrow().map(|id| id.to_string()),
-        status: if ended.is_some() { "ended" } else { "running" },
+        status: match ended.as_deref() {
+            None => "running",
+            Some(Err(problem)) if problem.kind() == INTERRUPTED => INTERRUPTED,
+            Some(_) => "ended",
+        },
         terminal: process.has_terminal,
         written: *process.log.follow().borrow(),
-        result: match ended.as_deref() {
-            None => Value::Null,
-            Some(Ok(answer)) => answer.clone(),
-            Some(Err(problem)) => to_json(problem)?,
+        result,
+    }
+}
+
+/// A process with what came of it.
+async fn whole(process: &Process) -> Result<ProcessView, Problem> {
+    let ended = process.ended.borrow().clone();
+    let result = match ended {
+        None => Value::Null,
+        Some(ended) => match process.with_output(&ended).await {
+            Ok(answer) => answer,
+            Err(problem) => to_json(&problem)?,
         },
-    })
+    };
+    Ok(view(process, result))
 }
 
 /// Which processes.
@@ -87,10 +102,9 @@ pub(super) async fn list(
     Looking(caller): Looking,
     Query(which): Query<Which>,
 ) -> Result<Json<Page<ProcessView>>, Problem> {
-    let found = service.processes.list(&caller.tenant, which.sandbox.as_deref());
-    let items =
-        found.iter().map(|process| Ok(ProcessView { result: Value::Null, ..view(process)? }));
-    Ok(Json(Page { items: items.collect::<Result<_, Problem>>()?, next: None }))
+    let found = processes::list(&service, &caller, which.sandbox.as_deref()).await?;
+    let items = found.iter().map(|process| view(process, Value::Null)).collect();
+    Ok(Json(Page { items, next: None }))
 }
 
 /// One process.
@@ -103,7 +117,7 @@ pub(super) async fn get(
     Looking(caller): Looking,
     Path(id): Path<String>,
 ) -> Result<Json<ProcessView>, Problem> {
-    Ok(Json(view(&*service.processes.get(&caller.tenant, &id)?)?))
+    Ok(Json(whole(&*find(&service, &caller, &id).await?).await?))
 }
 
 /// Waits until a process has ended.
@@ -116,9 +130,9 @@ pub(super) async fn wait(
     Looking(caller): Looking,
     Path(id): Path<String>,
 ) -> Result<Json<ProcessView>, Problem> {
-    let process = service.processes.get(&caller.tenant, &id)?;
+    let process = find(&service, &caller, &id).await?;
     process.wait().await;
-    Ok(Json(view(&process)?))
+    Ok(Json(whole(&process).await?))
 }
 
 /// From where on.
@@ -130,7 +144,8 @@ pub(super) struct From {
 }
 
 /// What a process wrote and writes, as server-sent events: `output` with `{"stream", "data"}`, `data` in
-/// base64, the event's id being the offset behind it; at the end `result` or `problem`.
+/// base64, the event's id being the offset behind it; `lost` with `{"from", "to"}` where output is kept no
+/// more, or could not be written; at the end `result` or `problem`.
 #[utoipa::path(get, path = "/v1/processes/{process}/output", tag = "processes",
     params(("process" = String, Path, description = "its id"), From),
     security(("token" = ["viewer"])),
@@ -143,28 +158,34 @@ pub(super) async fn output(
     Query(from): Query<From>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let process = service.processes.get(&caller.tenant, &id)?;
-    let last = headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok());
-    let offset = last.or(from.offset).unwrap_or(0);
+    let process = find(&service, &caller, &id).await?;
+    let offset = last_event(&headers).or(from.offset).unwrap_or(0);
     let place = service.stream(&caller)?;
-    Ok(stream((service, caller, place), process, offset).into_response())
+    Ok(stream((service, caller, place), process, offset, Streams::Both).into_response())
+}
+
+/// The offset up to which a client has heard.
+pub(super) fn last_event(headers: &HeaderMap) -> Option<u64> {
+    headers.get("last-event-id").and_then(|id| id.to_str().ok()?.parse().ok())
 }
 
 /// How often it is looked whether who listens may still do so.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// What a process wrote from `offset` on and writes until its end.
+/// What a process wrote to `streams` from `offset` on and writes until its end.
 pub(super) fn stream(
-    who: (Arc<Service>, Caller, Place),
+    (service, caller, place): (Arc<Service>, Caller, Place),
     process: Arc<Process>,
     offset: u64,
+    streams: Streams,
 ) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let who = (service, caller, place, streams);
     let watching = (process.log.follow(), process.ended.subscribe());
-    let state = (process, watching, offset, false);
+    let state = (process, watching, offset, Vec::<Piece>::new().into_iter(), false);
     let looked = Instant::now();
     let events =
         futures_util::stream::unfold((who, looked, state), async |(who, looked, state)| {
-            let (process, (mut written, mut ended), offset, is_over) = state;
+            let (process, (mut written, mut ended), mut offset, mut pieces, is_over) = state;
             let mut looked = looked;
             if is_over {
                 return None;
@@ -177,20 +198,33 @@ pub(super) fn stream(
                     }
                     looked = Instant::now();
                 }
+                if let Some(piece) = pieces.as_slice().first().cloned() {
+                    let event = if piece.offset > offset {
+                        let event = lost_event(offset, piece.offset);
+                        offset = piece.offset;
+                        event
+                    } else {
+                        pieces.next();
+                        offset = piece.end();
+                        process.log.note_told(offset);
+                        if !who.3.have(piece.stream) {
+                            continue;
+                        }
+                        piece_event(&piece, offset)
+                    };
+                    let state = (process, (written, ended), offset, pieces, false);
+                    return Some((Ok(event), (who, looked, state)));
+                }
                 // In this order: all that was written before the end is in the log by the end.
                 let end = ended.borrow_and_update().clone();
                 written.borrow_and_update();
-                // One at a time: what waits for a slow client is in the log, and not with each of them.
-                if let Some(piece) = process.log.next(offset) {
-                    let offset = piece.offset + piece.bytes.len() as u64;
-                    process.log.note_told(offset);
-                    let event = piece_event(&piece, offset);
-                    let state = (process, (written, ended), offset, false);
-                    return Some((Ok(event), (who, looked, state)));
+                pieces = process.log.read(offset).await.into_iter();
+                if pieces.len() > 0 {
+                    continue;
                 }
                 if let Some(end) = end {
-                    let event = end_event(&end);
-                    let state = (process, (written, ended), offset, true);
+                    let event = end_event(&process.with_output(&end).await);
+                    let state = (process, (written, ended), offset, pieces, true);
                     return Some((Ok(event), (who, looked, state)));
                 }
                 tokio::select! {
@@ -206,6 +240,12 @@ pub(super) fn stream(
 fn piece_event(piece: &Piece, end: u64) -> Event {
     let data = json!({ "stream": piece.stream.word(), "data": STANDARD.encode(&piece.bytes) });
     Event::default().event("output").id(end.to_string()).data(data.to_string())
+}
+
+/// Without an id: what comes behind it has one.
+fn lost_event(from: u64, to: u64) -> Event {
+    let data = json!({ "from": from, "to": to });
+    Event::default().event("lost").data(data.to_string())
 }
 
 fn end_event(ended: &Ended) -> Event {
@@ -240,7 +280,7 @@ pub(super) async fn input(
     Query(ending): Query<Ending>,
     body: Bytes,
 ) -> Result<StatusCode, Problem> {
-    let process = service.processes.get(&caller.tenant, &id)?;
+    let process = find(&service, &caller, &id).await?;
     process.ends.write(&body).await?;
     if ending.end {
         process.ends.end_input().await;
@@ -270,6 +310,6 @@ pub(super) async fn signal(
     if !ctrlz_core::isolation::GivenStreams::SIGNALS.contains(&signal.signal) {
         return Err(Problem::bad_request("`signal` must be 1 to 31"));
     }
-    service.processes.get(&caller.tenant, &id)?.signal(signal.signal)?;
+    find(&service, &caller, &id).await?.signal(signal.signal)?;
     Ok(StatusCode::NO_CONTENT)
 }

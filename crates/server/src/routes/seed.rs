@@ -72,12 +72,10 @@ pub(super) async fn execute(
         ..Command::default()
     };
     let sandbox = sandbox_id.clone();
-    let ask = Ask { sandbox: sandbox_id, command, confirmation, hold_output: false };
+    let (hold_output, is_background) = (false, false);
+    let ask = Ask { sandbox: sandbox_id, command, confirmation, hold_output, is_background };
     let process = start(&service, &caller, ask).await?;
-    let result = match &*process.wait().await {
-        Ok(result) => result.clone(),
-        Err(problem) => return Err(problem.clone()),
-    };
+    let result = process.answer().await?;
     let operation = *process.operation.borrow();
     let snapshot_id = service
         .with_core(&caller, move |core| {

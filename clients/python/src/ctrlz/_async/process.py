@@ -15,7 +15,7 @@ from ctrlz._errors import (
     NotFound,
     ProcessLost,
     ProtocolError,
-    error_of,
+    lost_or_refused,
 )
 from ctrlz._models import Output, ProcessInfo, Result
 from ctrlz._request import Request, get, post, segment, with_headers
@@ -68,6 +68,25 @@ class AsyncProcess:
         capture = Capture(0)
         capture.offset = offset
         return self._read(capture)
+
+    async def logs(
+        self, *, lines: int | None = None, tail: int | None = None, stream: str = "both"
+    ) -> list[Output]:
+        """What it wrote and is kept, without waiting for more.
+
+        All of it, the last ``lines``, or the last ``tail`` bytes; of ``stdout``, ``stderr`` or both.
+        """
+        found: list[Output] = []
+        asked: dict[str, Any] = {"lines": lines, "tail": tail}
+        while True:
+            page = await self._transport.json(get(f"{self._path}/logs", stream=stream, **asked))
+            for item in page["items"]:
+                data = base64.b64decode(item["data"])
+                found.append(Output(item["stream"], data, item["offset"] + len(data)))
+            following = page["next"]
+            if following is None or following == asked.get("offset"):
+                return found
+            asked = {"offset": following}
 
     async def _read(self, capture: Capture) -> AsyncIterator[Output]:
         if capture.ended:
@@ -129,7 +148,7 @@ class AsyncProcess:
         if not isinstance(answer, dict):
             raise ProtocolError(f"the process {self.id} ended without a result")
         if str(answer.get("type", "")).startswith(_PROBLEM):
-            raise error_of(int(answer.get("status", 500)), answer)
+            raise lost_or_refused(answer, self.sandbox)
         capture = self._capture
         return Result.from_answer(
             answer,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ctrlz_server::{Level, Stdio};
+use ctrlz_server::{Level, LogBounds, Stdio};
 
 use super::{How, Wired, runtime, stopped, told, wired};
 use crate::Answer;
@@ -15,7 +15,8 @@ pub(crate) fn mcp(arguments: &McpArguments) -> Answer {
     let folder = places::canonical(&arguments.folder)?;
     // Clients show what is on standard error to nobody, or to everybody.
     let log = (None, Level::Error);
-    let how = How { hosts: Vec::new(), tls: None, daemons: true, log };
+    let logs = LogBounds::default();
+    let how = How { hosts: Vec::new(), tls: None, daemons: true, log, logs };
     let Wired { service, background, .. } = wired(places::store()?, how)?;
     let runtime = runtime()?;
     let served = runtime.block_on(async {

@@ -25,7 +25,7 @@ use std::time::Duration;
 
 use ctrlz_core::tenancy::Registry as _;
 use ctrlz_isolation::launcher::{self, LauncherDriver};
-use ctrlz_server::{Level, Logging, Parts, Problem, Service, Tls, Traces};
+use ctrlz_server::{Level, LogBounds, Logging, Parts, Problem, Service, Tls, Traces};
 use ctrlz_store::SqliteRegistry;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -52,6 +52,11 @@ pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
         tls: tls.clone(),
         daemons: !arguments.no_daemons,
         log: (arguments.log, Level::Info),
+        logs: LogBounds {
+            process: arguments.process_log.0,
+            tenant: arguments.process_logs.0,
+            ..LogBounds::default()
+        },
     };
     let store = directory.clone();
     let Wired { service, registry, background } = wired(directory, how)?;
@@ -153,6 +158,8 @@ struct How {
     daemons: bool,
     /// What it logs, and what when nobody says.
     log: (Option<Level>, Level),
+    /// How much of what processes write is kept.
+    logs: LogBounds,
 }
 
 /// The service over the stores in `directory`, with the launcher.
@@ -191,6 +198,7 @@ fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
         tls: how.tls,
         traces: traces.clone(),
         hosts: how.hosts,
+        logs: how.logs,
     });
     Ok(Wired { service, registry, background: Background { daemons, traces, logging } })
 }

@@ -162,8 +162,7 @@ impl Tool for Exec {
         }
         let sandbox = input.sandbox.clone();
         let process = confirm::begin(call, input.operation().ask(sandbox)?).await?;
-        let ended = watched(call, &process).await;
-        let answer = (*ended).clone()?;
+        let answer = watched(call, &process).await?;
         let mut ran: Ran = serde_json::from_value(answer)
             .map_err(|error| Problem::internal(format!("what came of it: {error}")))?;
         let cut = tail(&mut ran.stdout, most as usize) | tail(&mut ran.stderr, most as usize);
@@ -173,14 +172,14 @@ impl Tool for Exec {
 }
 
 /// Waits for a process's end, tells how far it has come, and ends it when the client wants that.
-async fn watched(call: &Call, process: &Arc<Process>) -> Arc<Result<Value, Problem>> {
+async fn watched(call: &Call, process: &Arc<Process>) -> Result<Value, Problem> {
     tokio::select! {
-        ended = process.wait() => return ended,
+        ended = process.answer() => return ended,
         () = call.tell_progress(process) => {}
         () = call.cancelled() => {}
     }
     end(std::slice::from_ref(process)).await;
-    process.wait().await
+    process.answer().await
 }
 
 /// `sandbox_check`

@@ -76,13 +76,16 @@ impl<'a> Telling<'a> {
         let mut look = interval(LOOK);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let (mut looks, mut silent, mut drains) = (0_u32, 0, false);
+        let mut pieces = Vec::new().into_iter();
         self.greet().await?;
         loop {
             // In this order: all that was written before the end is in the log by the end.
             let end = ended.borrow_and_update().clone();
             written.borrow_and_update();
-            let piece = process.log.next(self.offset);
-            let is_told = piece.is_none();
+            if pieces.len() == 0 {
+                pieces = process.log.read(self.offset).await.into_iter();
+            }
+            let is_told = pieces.len() == 0;
             tokio::select! {
                 biased;
                 _ = look.tick() => {
@@ -105,13 +108,13 @@ impl<'a> Telling<'a> {
                 }
                 Some(told) = self.told.recv() => self.send(&told).await?,
                 () = std::future::ready(()), if !is_told => {
-                    if let Some(piece) = piece {
+                    if let Some(piece) = pieces.next() {
                         self.send_piece(&piece).await?;
                     }
                 }
                 () = std::future::ready(()), if end.is_some() => {
                     if let Some(end) = end {
-                        self.send(&told_end(&end)).await?;
+                        self.send(&told_end(&process.with_output(&end).await)).await?;
                     }
                     return Ok(match self.attached.service.is_draining() {
                         true => Over::new(close_code::AWAY, "the service is stopping"),
@@ -146,9 +149,11 @@ impl<'a> Telling<'a> {
             Stream::Output => 1,
             Stream::Error => 2,
         };
-        let message = [&[mark], &*piece.bytes].concat();
-        self.put(Message::Binary(message.into())).await?;
-        self.offset = piece.offset + piece.bytes.len() as u64;
+        if !piece.bytes.is_empty() {
+            let message = [&[mark], &*piece.bytes].concat();
+            self.put(Message::Binary(message.into())).await?;
+        }
+        self.offset = piece.end();
         Ok(())
     }
 

@@ -11,6 +11,7 @@ mod files;
 mod killed;
 mod live;
 mod lives;
+mod logs;
 mod moves;
 mod processes;
 mod repeated;

@@ -11,7 +11,7 @@ use super::{Client, Service};
 use crate::support::Scene;
 
 /// What a process wrote, from a stream of events: the text, and the id of the last event with output.
-fn written(events: &str) -> (String, String) {
+pub(super) fn written(events: &str) -> (String, String) {
     let (mut text, mut last) = (Vec::new(), String::new());
     for event in events.split("\n\n").filter(|event| event.contains("event: output")) {
         for line in event.lines() {
@@ -27,7 +27,7 @@ fn written(events: &str) -> (String, String) {
     (String::from_utf8(text).expect("text"), last)
 }
 
-fn ended(client: Client<'_>, process: &str) -> Value {
+pub(super) fn ended(client: Client<'_>, process: &str) -> Value {
     client.post(&format!("/v1/processes/{process}/wait"), &Value::Null).is(200).json()
 }
 
