@@ -96,7 +96,11 @@ fn failed(error: std::io::Error) -> Failure {
 /// How many threads may block: more than all operations that run at once and the calls of many tenants do.
 const THREADS: usize = 1024;
 
+/// How many arenas of the heap all threads share: enough for the processors of a small machine.
+const ARENAS: u8 = 4;
+
 fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    ctrlz_sys::heap::share_arenas(ARENAS);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.worker_threads(2).max_blocking_threads(THREADS).enable_all().build().map_err(failed)
 }
