@@ -5,6 +5,9 @@ use ctrlz_core::id::SnapshotId;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::snapshot::SnapshotScope;
 
+/// How many names a title has.
+const TOLD: usize = 8;
+
 /// What is to be done, in the caller's store.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Errand {
@@ -70,6 +73,43 @@ pub enum Errand {
         /// Their names; the newest of each sandbox when it is empty.
         names: Vec<String>,
     },
+}
+
+impl Errand {
+    /// One line for people: the command that does the same.
+    pub(crate) fn title(&self) -> String {
+        let with = |words: &str, names: &[String]| {
+            let few = names.iter().take(TOLD).map(String::as_str);
+            let more = names.get(TOLD..).filter(|more| !more.is_empty()).map(|_| "…");
+            std::iter::once(words).chain(few).chain(more).collect::<Vec<_>>().join(" ")
+        };
+        match self {
+            Self::VerifyLog { .. } => "audit verify".to_owned(),
+            Self::SignLog => "audit sign".to_owned(),
+            Self::LogKey => "audit key".to_owned(),
+            Self::ExportLog { .. } => "audit export".to_owned(),
+            Self::List => "archive ls".to_owned(),
+            Self::Push { what: Pushed::Sandbox(name), .. } => format!("push --sandbox {name}"),
+            Self::Push { what: Pushed::Snapshots(ids), .. } => {
+                with("push", &ids.iter().map(ToString::to_string).collect::<Vec<_>>())
+            }
+            Self::Pull { name, sandbox } => format!("pull --sandbox {sandbox} {name}"),
+            Self::Remove { names } => with("archive rm", names),
+            Self::Collect { dry_run: false, .. } => "archive gc".to_owned(),
+            Self::Collect { dry_run: true, .. } => "archive gc --dry-run".to_owned(),
+            Self::Verify { names, .. } => with("verify", names),
+            Self::Drill { names } => with("drill", names),
+        }
+    }
+
+    /// The sandbox that it is about.
+    pub(crate) fn sandbox(&self) -> Option<&SandboxName> {
+        match self {
+            Self::Push { what: Pushed::Sandbox(name), .. } => Some(name),
+            Self::Pull { sandbox, .. } => Some(sandbox),
+            _ => None,
+        }
+    }
 }
 
 /// What is archived.

@@ -24,7 +24,9 @@ use crate::held::Held;
 use crate::metrics::Timing;
 use crate::port::{Command, Judged, Order, Ran, Session};
 use crate::problem::Problem;
-use crate::processes::{Ended, Entry, Log, Process, Shelf, add_short, exit_code, keep, pipes};
+use crate::processes::{
+    Ended, Entry, Kind, Log, Process, Shelf, add_short, exit_code, keep, pipes,
+};
 use crate::quota::Admitted;
 use crate::service::{Service, blocking, on_core, unregistered};
 use crate::telemetry::{self, Current, Phase, Trace};
@@ -277,6 +279,7 @@ fn launch(
     let (ends, outputs, streams) = pipes(command.terminal).map_err(failed)?;
     let process = Arc::new(Process {
         id: auth::word(16)?,
+        kind: Kind::Operation,
         tenant: caller.tenant.clone(),
         sandbox: sandbox.name.to_string(),
         title: judged.title.clone(),
@@ -349,7 +352,7 @@ fn launch(
 
 /// Tells what came of a process, once that is stored. A short one is stored after it is told, which holds
 /// up nobody.
-async fn end(
+pub(crate) async fn end(
     service: &Arc<Service>,
     process: Arc<Process>,
     (shelf, entry): (Arc<Shelf>, Option<Entry>),

@@ -23,8 +23,10 @@ use ctrlz_core::limits::LimitKind;
 use ctrlz_core::operation::{CommandReport, Exit, Stopped};
 use ctrlz_core::tenancy::TenantName;
 use ctrlz_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use utoipa::ToSchema;
 
 pub(crate) use end::{GRACE, end};
 pub(crate) use find::{INTERRUPTED, find, list};
@@ -49,13 +51,25 @@ const TOLD: usize = 256 << 10;
 /// What came of one: what a waiting client is answered, but for the output.
 pub(crate) type Ended = Result<Value, Problem>;
 
-/// One command.
+/// What a process is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// A command in a sandbox.
+    #[default]
+    Operation,
+    /// What another process of ctrlz does: it writes nothing, and takes no input and no signals.
+    Errand,
+}
+
+/// A command, or an errand.
 #[derive(Debug)]
 pub(crate) struct Process {
     /// Its id, which cannot be guessed.
     pub(crate) id: String,
+    pub(crate) kind: Kind,
     pub(crate) tenant: TenantName,
-    /// The sandbox's name.
+    /// The sandbox's name; empty where it is about none.
     pub(crate) sandbox: String,
     /// One line for people, without secrets.
     pub(crate) title: String,
@@ -96,7 +110,9 @@ impl Process {
     /// What came of it, with the end of what it wrote.
     pub(crate) async fn with_output(&self, ended: &Ended) -> Ended {
         let mut answer = ended.clone()?;
-        if let Some(fields) = answer.as_object_mut() {
+        if self.kind == Kind::Operation
+            && let Some(fields) = answer.as_object_mut()
+        {
             let Tails { output, error, is_whole } = self.log.tails(TOLD).await;
             let text = |bytes: Vec<u8>| Value::from(String::from_utf8_lossy(&bytes).into_owned());
             fields.insert("stdout".to_owned(), text(output));
@@ -110,6 +126,7 @@ impl Process {
     fn about(&self) -> About {
         About {
             id: self.id.clone(),
+            kind: self.kind,
             sandbox: self.sandbox.clone(),
             title: self.title.clone(),
             started: self.started,
@@ -119,6 +136,10 @@ impl Process {
 
     /// Sends a signal. One that asks a process to end keeps one that waits from beginning.
     pub(crate) fn signal(&self, number: u8) -> Result<(), Problem> {
+        if self.kind == Kind::Errand {
+            let title = "an errand takes no signals: it goes on until it is done";
+            return Err(Problem::of_kind("conflict", title));
+        }
         if self.operation.borrow().is_none() && matches!(number, 1 | 2 | 3 | 9 | 15) {
             self.is_given_up.store(true, Ordering::Relaxed);
         }
@@ -263,6 +284,7 @@ mod tests {
         let (ends, _, _) = pipes(None).expect("pipes");
         let process = Process {
             id: id.to_owned(),
+            kind: Kind::Operation,
             tenant: tenant.parse().expect("a name"),
             sandbox: "box".to_owned(),
             title: "true".to_owned(),

@@ -422,6 +422,7 @@ class ProcessInfo:
 
     id: str
     sandbox: str
+    """Empty for what is about none, such as the verifying of an archive."""
     title: str
     started: datetime
     operation: str | None
@@ -438,7 +439,7 @@ class ProcessInfo:
         """As the service writes it."""
         return cls(
             id=raw["id"],
-            sandbox=raw["sandbox"],
+            sandbox=raw["sandbox"] or "",
             title=raw["title"],
             started=time_of(raw["started"]),
             operation=raw.get("operation"),

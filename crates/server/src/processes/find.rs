@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::sync::watch;
 
 use super::shelf::{End, Output, Shelf, Stored, written};
-use super::{Ended, Ends, Log, Process, exit_code};
+use super::{Ended, Ends, Kind, Log, Process, exit_code};
 use crate::auth::Caller;
 use crate::problem::Problem;
 use crate::service::{Service, blocking};
@@ -123,6 +123,7 @@ fn conclude(
     log.close();
     Process {
         id: stored.about.id,
+        kind: stored.about.kind,
         tenant: tenant.clone(),
         sandbox: stored.about.sandbox,
         title: stored.about.title,
@@ -146,6 +147,12 @@ fn from_journal(stored: &Stored, operation: Option<&Operation>) -> Ended {
             None => problem,
         }
     };
+    if stored.about.kind == Kind::Errand {
+        let title = "the service ended while this was carried out";
+        let hint =
+            "it may have gone on by itself: look what became of it before you ask for it again";
+        return Err(interrupted(title, hint));
+    }
     let Some(operation) = operation else {
         let title = "the service ended before this began";
         return Err(interrupted(title, "nothing of it is in the journal: ask for it again"));

@@ -97,8 +97,8 @@ async fn read(mut from: pipe::Receiver, stream: Stream, log: &Log) {
 }
 
 impl Ends {
-    /// Those of what has ended.
-    pub(super) fn closed() -> Self {
+    /// Those of what has ended, or has none.
+    pub(crate) fn closed() -> Self {
         Self {
             input: tokio::sync::Mutex::default(),
             terminal: Mutex::default(),

@@ -22,7 +22,7 @@ use serde_json::Value;
 
 use super::prune::{Since, prune};
 use super::segments::{self, Writer};
-use super::{Ended, Piece, Stream};
+use super::{Ended, Kind, Piece, Stream};
 use crate::problem::Problem;
 
 /// Where a store has it.
@@ -58,6 +58,7 @@ impl Default for LogBounds {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct About {
     pub(super) id: String,
+    pub(super) kind: Kind,
     pub(super) sandbox: String,
     pub(super) title: String,
     pub(super) started: Timestamp,

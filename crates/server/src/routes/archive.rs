@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
 use ctrlz_core::id::SnapshotId;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::snapshot::SnapshotScope;
@@ -11,6 +13,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
+use super::errands::{answered, answered_with};
 use super::extract::{Body, parse};
 use super::sandboxes::room;
 use crate::auth::{Acting, Caller, Looking};
@@ -51,12 +54,14 @@ pub(super) struct Pushing {
 /// Archives snapshots, in the archive of the tenant's store and in its copies.
 #[utoipa::path(post, path = "/v1/archive", tag = "archive", request_body = Pushing,
     security(("token" = ["operator"])),
-    responses((status = 200, body = Object, description = "as `ctrlz push --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, body = Object, description = "with `Prefer: respond-async`: where the process is"),
+        (status = 200, body = Object, description = "as `ctrlz push --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn push(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
+    headers: HeaderMap,
     Body(pushing): Body<Pushing>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let ids = || -> Result<Vec<SnapshotId>, Problem> {
         bounded(&pushing.snapshots)?.iter().map(|id| parse(id)).collect()
     };
@@ -68,7 +73,7 @@ pub(super) async fn push(
         _ => return Err(Problem::bad_request("a push has `sandbox` or `snapshots`")),
     };
     let Pushing { scope, skip_unreadable, .. } = pushing;
-    Ok(Json(service.errand(&caller, Errand::Push { what, scope, skip_unreadable }).await?))
+    answered((&service, &caller), &headers, Errand::Push { what, scope, skip_unreadable }).await
 }
 
 /// The name of a sandbox that is there.
@@ -94,22 +99,26 @@ pub(super) struct Pulling {
 /// Brings a snapshot back from the tenant's archive, to a sandbox that is there or to a new one.
 #[utoipa::path(post, path = "/v1/archive/restore", tag = "archive", request_body = Pulling,
     security(("token" = ["operator"])),
-    responses((status = 200, body = Object, description = "as `ctrlz pull --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, body = Object, description = "with `Prefer: respond-async`: where the process is"),
+        (status = 200, body = Object, description = "as `ctrlz pull --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn pull(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
+    headers: HeaderMap,
     Body(Pulling { name, sandbox }): Body<Pulling>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     let sandbox: SandboxName = parse(&sandbox)?;
     let name = bounded(&[name])?.remove(0);
-    let is_there = known(&service, &caller, sandbox.as_str()).await.is_ok();
+    let errand = Errand::Pull { name, sandbox: sandbox.clone() };
+    let about = (errand.title(), sandbox.to_string());
+    let (inner, who) = (Arc::clone(&service), caller.clone());
     // As for one that is made: whoever goes meanwhile changes nothing.
-    let pulled = tokio::spawn(async move {
-        let _alone = if is_there { None } else { room(&service, &caller).await? };
-        service.errand(&caller, Errand::Pull { name, sandbox }).await
-    });
-    let pulled = pulled.await.map_err(|error| Problem::internal(error.to_string()))?;
-    Ok(Json(pulled?))
+    let work = async move {
+        let is_there = known(&inner, &who, sandbox.as_str()).await.is_ok();
+        let _alone = if is_there { None } else { room(&inner, &who).await? };
+        inner.errand(&who, errand).await
+    };
+    answered_with((&service, &caller), &headers, about, work).await
 }
 
 /// Names of snapshots in the archive.
@@ -123,16 +132,18 @@ pub(super) struct Names {
 /// Takes snapshots out of the archive. `POST /v1/archive/collect` gives their space back.
 #[utoipa::path(post, path = "/v1/archive/remove", tag = "archive", request_body = Names,
     security(("token" = ["operator"])),
-    responses((status = 200, body = Object, description = "as `ctrlz archive rm --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, body = Object, description = "with `Prefer: respond-async`: where the process is"),
+        (status = 200, body = Object, description = "as `ctrlz archive rm --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn remove(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
+    headers: HeaderMap,
     Body(Names { names }): Body<Names>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     if names.is_empty() {
         return Err(Problem::bad_request("`names` says what is to go"));
     }
-    Ok(Json(service.errand(&caller, Errand::Remove { names: bounded(&names)? }).await?))
+    answered((&service, &caller), &headers, Errand::Remove { names: bounded(&names)? }).await
 }
 
 /// How to collect.
@@ -148,13 +159,15 @@ pub(super) struct Collecting {
 /// Removes from the archive what no snapshot in it needs.
 #[utoipa::path(post, path = "/v1/archive/collect", tag = "archive", request_body = Collecting,
     security(("token" = ["operator"])),
-    responses((status = 200, body = Object, description = "as `ctrlz archive gc --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, body = Object, description = "with `Prefer: respond-async`: where the process is"),
+        (status = 200, body = Object, description = "as `ctrlz archive gc --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn collect(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
+    headers: HeaderMap,
     Body(Collecting { dry_run, now }): Body<Collecting>,
-) -> Result<Json<Value>, Problem> {
-    Ok(Json(service.errand(&caller, Errand::Collect { dry_run, now }).await?))
+) -> Result<Response, Problem> {
+    answered((&service, &caller), &headers, Errand::Collect { dry_run, now }).await
 }
 
 /// What to verify.
@@ -173,30 +186,34 @@ pub(super) struct Verifying {
 /// Reads what is archived and compares it with its digests: all of it, or the snapshots of those names.
 #[utoipa::path(post, path = "/v1/archive/verify", tag = "archive", request_body = Verifying,
     security(("token" = ["operator"])),
-    responses((status = 200, body = Object, description = "as `ctrlz verify --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, body = Object, description = "with `Prefer: respond-async`: where the process is"),
+        (status = 200, body = Object, description = "as `ctrlz verify --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn verify(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
+    headers: HeaderMap,
     Body(Verifying { names, sample, discard }): Body<Verifying>,
-) -> Result<Json<Value>, Problem> {
+) -> Result<Response, Problem> {
     if sample.is_some_and(|share| !(share > 0.0 && share <= 1.0)) {
         return Err(Problem::bad_request("`sample` is a share: more than 0 and at most 1"));
     }
     let names = bounded(&names)?;
-    Ok(Json(service.errand(&caller, Errand::Verify { names, sample, discard }).await?))
+    answered((&service, &caller), &headers, Errand::Verify { names, sample, discard }).await
 }
 
 /// Restores archived snapshots for a moment and compares them file by file: the newest of each
 /// sandbox, or those of these names.
 #[utoipa::path(post, path = "/v1/archive/drill", tag = "archive", request_body = Names,
     security(("token" = ["operator"])),
-    responses((status = 200, body = Object, description = "as `ctrlz drill --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 202, body = Object, description = "with `Prefer: respond-async`: where the process is"),
+        (status = 200, body = Object, description = "as `ctrlz drill --json`"), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn drill(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
+    headers: HeaderMap,
     Body(Names { names }): Body<Names>,
-) -> Result<Json<Value>, Problem> {
-    Ok(Json(service.errand(&caller, Errand::Drill { names: bounded(&names)? }).await?))
+) -> Result<Response, Problem> {
+    answered((&service, &caller), &headers, Errand::Drill { names: bounded(&names)? }).await
 }
 
 /// Names that can be arguments of a program.

@@ -5,6 +5,7 @@ pub(crate) mod attach;
 mod audit;
 pub(crate) mod confirmations;
 pub(crate) mod diff;
+mod errands;
 mod events;
 mod extract;
 pub(crate) mod files;

@@ -220,8 +220,10 @@ pub(super) fn says(headers: &HeaderMap, name: &str, word: &str) -> bool {
     words.any(|found| found.eq_ignore_ascii_case(word))
 }
 
-fn accepted(process: &Process) -> Result<Response, Problem> {
-    let body = json!({ "process": process.id, "sandbox": process.sandbox });
+/// What is answered with `Prefer: respond-async`: where the process is.
+pub(super) fn accepted(process: &Process) -> Result<Response, Problem> {
+    let sandbox = Some(&process.sandbox).filter(|name| !name.is_empty());
+    let body = json!({ "process": process.id, "sandbox": sandbox });
     let mut response = (StatusCode::ACCEPTED, Json(body)).into_response();
     let location = HeaderValue::from_str(&format!("/v1/processes/{}", process.id))
         .map_err(|error| Problem::internal(error.to_string()))?;

@@ -23,7 +23,7 @@ use super::views::{Page, to_json};
 use crate::auth::{Acting, Caller, Looking, is_still_let_in};
 use crate::places::Place;
 use crate::problem::Problem;
-use crate::processes::{self, Ended, INTERRUPTED, Piece, Process, find};
+use crate::processes::{self, Ended, INTERRUPTED, Kind, Piece, Process, find};
 use crate::service::Service;
 
 /// A process.
@@ -31,8 +31,10 @@ use crate::service::Service;
 pub(super) struct ProcessView {
     /// Its id.
     id: String,
-    /// The sandbox's name.
-    sandbox: String,
+    /// `operation`: a command in a sandbox; `errand`: what archives, restores, or looks at archives.
+    kind: Kind,
+    /// The sandbox's name; null where it is about none.
+    sandbox: Option<String>,
     /// The command, without secrets.
     title: String,
     /// When it was asked for, in nanoseconds since 1970.
@@ -56,7 +58,8 @@ fn view(process: &Process, result: Value) -> ProcessView {
     let ended = process.ended.borrow().clone();
     ProcessView {
         id: process.id.clone(),
-        sandbox: process.sandbox.clone(),
+        kind: process.kind,
+        sandbox: Some(process.sandbox.clone()).filter(|name| !name.is_empty()),
         title: process.title.clone(),
         started: process.started.0,
         operation: process.operation.borrow().map(|id| id.to_string()),

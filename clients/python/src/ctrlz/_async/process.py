@@ -234,4 +234,4 @@ class AsyncProcesses:
     async def get(self, process_id: str, *, capture: int = DEFAULT_CAPTURE) -> AsyncProcess:
         """One of them, to go on with it."""
         found = await self._transport.json(get(f"/v1/processes/{segment(process_id)}"))
-        return AsyncProcess(self._transport, found["id"], found["sandbox"], capture=capture)
+        return AsyncProcess(self._transport, found["id"], found["sandbox"] or "", capture=capture)

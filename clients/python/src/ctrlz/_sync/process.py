@@ -235,4 +235,4 @@ class Processes:
     def get(self, process_id: str, *, capture: int = DEFAULT_CAPTURE) -> Process:
         """One of them, to go on with it."""
         found = self._transport.json(get(f"/v1/processes/{segment(process_id)}"))
-        return Process(self._transport, found["id"], found["sandbox"], capture=capture)
+        return Process(self._transport, found["id"], found["sandbox"] or "", capture=capture)

@@ -15,7 +15,7 @@ use super::super::confirm;
 use super::super::tool::{Came, Hint, Tool, Words};
 use super::history::in_words;
 use crate::problem::Problem;
-use crate::processes::{Process, end};
+use crate::processes::{Kind, Process, end};
 use crate::routes::operations::NewOperation;
 use crate::routes::policy::{Question, verdict_on};
 use crate::routes::views::Counts;
@@ -319,7 +319,7 @@ impl Tool for Kill {
                 return Err(Problem::not_found("process", id).into());
             }
         }
-        meant.retain(|one| !one.has_ended());
+        meant.retain(|one| one.kind == Kind::Operation && !one.has_ended());
         end(&meant).await;
         let processes = meant.iter().map(|one| Ended {
             process: one.id.clone(),

@@ -7,6 +7,7 @@ use super::*;
 fn about(id: &str) -> About {
     About {
         id: id.to_owned(),
+        kind: Kind::Operation,
         sandbox: "web".to_owned(),
         title: "make test".to_owned(),
         started: Timestamp(7),

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::Service;
+use super::processes::ended;
+use super::{Client, Service};
 use crate::support::Scene;
 
 #[test]
@@ -139,4 +140,67 @@ c.commit()
     scene.host(&format!("python3 - <<'END'\n{program}\nEND"));
     let found = client.get("/v1/audit/verify").is(409).json();
     assert_eq!(found["kind"], "tampered", "{found}");
+}
+
+#[test]
+fn archiving_and_restoring_go_on_as_processes_when_that_is_asked_for() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let token = service.admin.clone();
+    let client = service.admin();
+    client.sandbox("web");
+    client.run("web", "echo precious > file");
+    let begin = |client: Client<'_>, path: &str, body: &Value| {
+        let begun = client.post_with(path, body, &[("prefer", "respond-async")]).is(202);
+        let id = begun.json()["process"].as_str().expect("an id").to_owned();
+        assert_eq!(begun.header("location"), format!("/v1/processes/{id}"));
+        id
+    };
+    let push = begin(client, "/v1/archive", &json!({ "sandbox": "web" }));
+    let pushed = ended(client, &push);
+    assert_eq!(
+        (&pushed["kind"], &pushed["status"]),
+        (&json!("errand"), &json!("ended")),
+        "{pushed}"
+    );
+    assert_eq!(
+        (&pushed["sandbox"], &pushed["title"]),
+        (&json!("web"), &json!("push --sandbox web"))
+    );
+    let name = pushed["result"]["snapshots"][0]["name"].as_str().expect("a name").to_owned();
+    // As the call answers that waits.
+    let verify = begin(client, "/v1/archive/verify", &json!({}));
+    let waited = client.post("/v1/archive/verify", &json!({})).is(200).json();
+    let verified = ended(client, &verify);
+    assert_eq!((&verified["result"], &verified["sandbox"]), (&waited, &Value::Null));
+    let back = json!({ "name": name, "sandbox": "again" });
+    let pull = begin(client, "/v1/archive/restore", &back);
+    assert_eq!(ended(client, &pull)["status"], "ended");
+    assert_eq!(client.run("again", "cat file")["stdout"], "precious\n");
+    let drill = begin(client, "/v1/archive/drill", &json!({ "names": [name] }));
+    assert_eq!(ended(client, &drill)["result"]["drills"][0]["whole"], true);
+    // What cannot be done is told in the same words.
+    let wrong = json!({ "name": "nothing", "sandbox": "other" });
+    let refused = begin(client, "/v1/archive/restore", &wrong);
+    let told = client.post("/v1/archive/restore", &wrong);
+    let refused = ended(client, &refused);
+    assert!(told.status >= 400);
+    assert_eq!((&refused["result"], &refused["status"]), (&told.json(), &json!("ended")));
+    client.post(&format!("/v1/processes/{drill}/signal"), &json!({ "signal": 9 })).is(409);
+    let told = client.get(&format!("/v1/processes/{push}/output")).is(200).text;
+    assert!(told.starts_with("event: result"), "{told}");
+    client.put("/v1/tenants/other", &json!({})).is(200);
+    let foreign = client.token("other", "admin");
+    service.with(&foreign).get(&format!("/v1/processes/{push}")).is(404);
+    service.signal(rustix::process::Signal::KILL);
+    drop(service);
+
+    let service = Service::start(&scene);
+    let client = service.with(&token);
+    assert_eq!(ended(client, &push), pushed);
+    assert_eq!(ended(client, &verify), verified);
+    let all = client.get("/v1/processes?sandbox=again").is(200).json();
+    let kinds: Vec<_> =
+        all["items"].as_array().expect("a list").iter().map(|one| &one["kind"]).collect();
+    assert_eq!(kinds, ["errand", "operation"], "{all}");
 }
