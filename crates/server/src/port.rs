@@ -230,6 +230,8 @@ pub struct Command {
     pub most_memory: Option<ByteSize>,
     /// How much it may add to the disk at most, whatever else says.
     pub most_disk: Option<ByteSize>,
+    /// How much of that is left now, for what runs at once. Unlike the rest it is no part of what somebody approves.
+    pub room: Option<ByteSize>,
     /// Commit when it succeeds, take its changes back when it fails.
     pub commit: Option<ConflictStrategy>,
     /// Take its changes back when it fails.

@@ -106,6 +106,11 @@ impl Quota {
         (lines.running, lines.tenants.values().map(|line| line.waiting.len()).sum())
     }
 
+    /// How many operations of a tenant run.
+    pub(crate) fn running(&self, tenant: &TenantName) -> usize {
+        self.lines().tenants.get(tenant).map_or(0, |line| line.running)
+    }
+
     /// Lets one more operation begin. It enters the line once nothing but its turn is missing.
     ///
     /// # Errors

@@ -166,6 +166,7 @@ impl Desk<'_> {
         let mut request = task.request(&self.context, sandbox, Some(order.verdict))?;
         request.streams = order.streams;
         request.take_back = order.command.take_back;
+        request.most_disk = order.command.room;
         self.seclude(&mut request);
         let context = &self.context;
         self.core_(|core| {
