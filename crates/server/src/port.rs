@@ -148,6 +148,12 @@ pub trait Session {
     /// When the configuration or what it names cannot be read.
     fn judge(&self, sandbox: &Sandbox, command: &Command) -> Result<Judged, Problem>;
 
+    /// On a full disk, gives up what is kept back of it for what gives space back.
+    fn spend_reserve(&self);
+
+    /// Keeps that back again, where there is enough.
+    fn refill_reserve(&self);
+
     /// Runs a command, which was judged and, when that is needed, approved.
     ///
     /// # Errors

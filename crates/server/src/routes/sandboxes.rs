@@ -231,7 +231,7 @@ pub(super) async fn remove(
 ) -> Result<Json<Removed>, Problem> {
     let timing = Timing::begin(&service, "remove");
     let sandbox = name.clone();
-    let freed = service.with(&caller, move |session| {
+    let freed = service.freeing(&caller, move |session| {
         let found = on_core(session, |core| Ok(core.store().sandbox_named(&name)?))?;
         session.remove(&found, removing.force)
     });

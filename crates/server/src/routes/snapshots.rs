@@ -213,6 +213,8 @@ pub(super) async fn remove(
     Query(removing): Query<Removing>,
 ) -> Result<Json<SnapshotRemoved>, Problem> {
     let id: SnapshotId = parse(&id)?;
-    let freed = service.with_core(&caller, move |core| core.remove_snapshot(id, removing.force));
+    let freed = service.freeing(&caller, move |session| {
+        on_core(session, |core| core.remove_snapshot(id, removing.force))
+    });
     Ok(Json(SnapshotRemoved { snapshot: id.to_string(), freed_bytes: freed.await? }))
 }

@@ -524,6 +524,15 @@ impl Session for Desk<'_> {
         self.judge_(sandbox, command).map_err(problem)
     }
 
+    fn spend_reserve(&self) {
+        // Without a reserve what follows may fail for want of space, which it tells itself.
+        let _ = ctrlz_store::reserve::spend(&self.context.directory);
+    }
+
+    fn refill_reserve(&self) {
+        let _ = ctrlz_store::reserve::refill(&self.context.directory);
+    }
+
     fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<Ran, Problem> {
         self.run_(sandbox, order).map_err(problem)
     }
