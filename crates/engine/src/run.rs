@@ -38,6 +38,9 @@ pub struct RunRequest {
     pub workdir: PathBuf,
     /// The limits.
     pub limits: Limits,
+    /// How much it may add to the workspace now, whatever the limits say. That is no part of what somebody
+    /// approves: it changes with what others do.
+    pub most_disk: Option<ByteSize>,
     /// So much has to be free for what it writes, see [`Launch::least_free`].
     pub least_free: Option<ByteSize>,
     /// The network.
@@ -141,6 +144,10 @@ impl SandboxCore<'_> {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<RunReport, EngineError> {
         self.check_approval(&held.sandbox, &request)?;
+        if let Some(most) = request.most_disk {
+            let disk = request.limits.disk.map_or(most.0, |disk| disk.0.min(most.0));
+            request.limits.disk = Some(ByteSize(disk));
+        }
         if let (Some(reason), true) =
             (&held.sandbox.guard.contained, request.network != Network::None)
         {

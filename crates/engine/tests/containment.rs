@@ -86,6 +86,7 @@ fn request(network: Network, base: &Path) -> RunRequest {
         env: Vec::new(),
         workdir: base.to_owned(),
         limits: Limits::default(),
+        most_disk: None,
         least_free: None,
         network,
         hidden: Vec::new(),

@@ -98,8 +98,8 @@ async fn admit(
         .with(caller, move |session| {
             let quotas = inner.quotas(&who)?;
             bound_memory(&mut command, &quotas)?;
-            let room = inner.disk.room(session, &who.tenant, &quotas)?;
-            command.most_disk = room.map(ByteSize);
+            inner.disk.room(session, &who.tenant, &quotas)?;
+            command.most_disk = quotas.disk.map(ByteSize);
             let sandbox = on_core(session, |core| Ok(core.store().sandbox_named(&sandbox)?))?;
             let judged = session.judge(&sandbox, &command)?;
             may_begin(&inner, &who, session, (&sandbox, &command, &judged), asked)?;
@@ -323,9 +323,11 @@ fn launch(
                 if process.is_given_up.load(Ordering::Relaxed) {
                     return Err(Problem::of_kind("conflict", "it was ended before it began"));
                 }
-                let verdict = approved(&service, &caller, (&command, judged), confirmation)?;
                 let backend = &service.parts.backend;
                 let session = backend.open(&caller.tenant, caller.actor())?;
+                let room = room(&service, &caller, &*session)?;
+                let verdict = approved(&service, &caller, (&command, judged), confirmation)?;
+                let command = Command { room, ..command };
                 run(&*session, &sandbox, (&command, verdict, streams), (&process, &mut trace))
             };
             let ran = run();
@@ -385,6 +387,18 @@ pub(crate) async fn end(
         tracing::error!(process = process.id, error = problem.in_words(), "process not kept");
     }
     drop(storing);
+}
+
+/// How much a command may add to the disk now that it is its turn: what is left, shared by what runs.
+fn room(
+    service: &Service,
+    caller: &Caller,
+    session: &dyn Session,
+) -> Result<Option<ByteSize>, Problem> {
+    let quotas = service.quotas(caller)?;
+    let left = service.disk.room(session, &caller.tenant, &quotas)?;
+    let running = service.quota.running(&caller.tenant).max(1) as u64;
+    Ok(left.map(|left| ByteSize((left / running).max(1))))
 }
 
 fn run(

@@ -148,6 +148,12 @@ pub trait Session {
     /// When the configuration or what it names cannot be read.
     fn judge(&self, sandbox: &Sandbox, command: &Command) -> Result<Judged, Problem>;
 
+    /// On a full disk, gives up what is kept back of it for what gives space back.
+    fn spend_reserve(&self);
+
+    /// Keeps that back again, where there is enough.
+    fn refill_reserve(&self);
+
     /// Runs a command, which was judged and, when that is needed, approved.
     ///
     /// # Errors
@@ -230,6 +236,8 @@ pub struct Command {
     pub most_memory: Option<ByteSize>,
     /// How much it may add to the disk at most, whatever else says.
     pub most_disk: Option<ByteSize>,
+    /// How much of that is left now, for what runs at once. Unlike the rest it is no part of what somebody approves.
+    pub room: Option<ByteSize>,
     /// Commit when it succeeds, take its changes back when it fails.
     pub commit: Option<ConflictStrategy>,
     /// Take its changes back when it fails.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
 use ctrlz_core::tenancy::{Quotas, TenantName};
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::oneshot;
 
 use crate::problem::Problem;
@@ -16,13 +17,32 @@ use crate::problem::Problem;
 /// How many operations may run at once, of all tenants together: each has a thread here and
 /// processes below.
 const RUNNING: usize = 256;
-/// How many operations of one tenant may be under way or wait for that.
+/// How many operations of one tenant may be under way or wait for that, where there are descriptors for them.
 const PENDING: usize = 1024;
+/// Each has up to eight descriptors: for so many that the process may have, there is one operation of a tenant, so
+/// that it has a quarter of them.
+const DESCRIPTORS: u64 = 32;
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// The lines.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Quota(Arc<Mutex<Lines>>);
+#[derive(Debug, Clone)]
+pub(crate) struct Quota {
+    lines: Arc<Mutex<Lines>>,
+    /// How many operations of one tenant may be pending.
+    pending: usize,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self { lines: Arc::default(), pending: pending(getrlimit(Resource::Nofile).current) }
+    }
+}
+
+/// How many operations of one tenant may be pending in a process that may have so many descriptors.
+fn pending(descriptors: Option<u64>) -> usize {
+    let share = descriptors.map_or(u64::MAX, |descriptors| descriptors / DESCRIPTORS);
+    usize::try_from(share).unwrap_or(usize::MAX).clamp(8, PENDING)
+}
 
 #[derive(Debug, Default)]
 struct Lines {
@@ -97,13 +117,18 @@ impl Drop for Admitted {
 
 impl Quota {
     fn lines(&self) -> MutexGuard<'_, Lines> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many operations run, and how many wait.
     pub(crate) fn load(&self) -> (usize, usize) {
         let lines = self.lines();
         (lines.running, lines.tenants.values().map(|line| line.waiting.len()).sum())
+    }
+
+    /// How many operations of a tenant run.
+    pub(crate) fn running(&self, tenant: &TenantName) -> usize {
+        self.lines().tenants.get(tenant).map_or(0, |line| line.running)
     }
 
     /// Lets one more operation begin. It enters the line once nothing but its turn is missing.
@@ -119,8 +144,8 @@ impl Quota {
         let mut lines = self.lines();
         let line = lines.tenants.entry(tenant.clone()).or_default();
         line.most = quotas.running;
-        if line.pending >= PENDING {
-            let title = format!("{PENDING} operations of this tenant have not ended yet");
+        if line.pending >= self.pending {
+            let title = format!("{} operations of this tenant have not ended yet", line.pending);
             return Err(too_many(title, 1));
         }
         line.pass(quotas.per_minute, now)?;
@@ -267,6 +292,20 @@ mod tests {
             quota.turn(&a, &one, now).await.map(drop).expect("a turn");
             assert_eq!(quota.load(), (0, 0));
         });
+    }
+
+    #[test]
+    fn one_tenant_has_a_quarter_of_the_descriptors() {
+        assert_eq!([None, Some(1 << 20), Some(32_768)].map(pending), [PENDING; 3]);
+        assert_eq!([Some(1024), Some(4096), Some(64)].map(pending), [32, 128, 8]);
+        let quota = Quota { pending: 2, ..Quota::default() };
+        let (a, any, now) = (tenant("a"), Quotas::default(), Instant::now());
+        let admit = |tenant: &TenantName| quota.admit(tenant, &any, now);
+        let (first, _second) = (admit(&a).expect("one"), admit(&a).expect("another"));
+        assert_eq!(admit(&a).expect_err("too many").status(), StatusCode::TOO_MANY_REQUESTS);
+        admit(&tenant("b")).expect("another's");
+        drop(first);
+        admit(&a).expect("one that ended makes room");
     }
 
     #[test]

@@ -198,6 +198,21 @@ impl Service {
         .await
     }
 
+    /// Opens the caller's store and lets something be taken back or removed: on a full disk, too.
+    pub(crate) async fn freeing<T: Send + 'static>(
+        self: &Arc<Self>,
+        caller: &Caller,
+        act: impl FnOnce(&dyn Session) -> Result<T, Problem> + Send + 'static,
+    ) -> Result<T, Problem> {
+        self.with(caller, move |session| {
+            session.spend_reserve();
+            let done = act(session);
+            session.refill_reserve();
+            done
+        })
+        .await
+    }
+
     /// Has another process do something in the caller's store; answers what it says of it.
     pub(crate) async fn errand_text(
         self: &Arc<Self>,

@@ -236,6 +236,7 @@ impl Task<'_> {
             env,
             workdir: workdir(&sandbox.root, &sandbox.base, self.how)?,
             limits: config.limits,
+            most_disk: None,
             least_free: config.monitoring.read_only_below,
             network: config.network,
             hidden: secrets::existing(&config.hidden, &context.directory),

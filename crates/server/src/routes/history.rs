@@ -18,6 +18,7 @@ use super::extract::{Body, Path, parse};
 use super::views::{Done, Validation, to_json};
 use crate::auth::{Acting, Caller};
 use crate::metrics::Timing;
+use crate::port::Session;
 use crate::problem::Problem;
 use crate::service::{Service, on_core};
 
@@ -31,8 +32,13 @@ async fn act(
 ) -> Result<Done, Problem> {
     let timing = Timing::begin(service, kind);
     let _alone = service.sandboxes.alone(&caller.tenant, &name).await;
-    let done =
-        service.with_core(caller, move |core| act(core, &core.store().sandbox_named(&name)?)).await;
+    let act = move |session: &dyn Session| {
+        on_core(session, |core| act(core, &core.store().sandbox_named(&name)?))
+    };
+    let done = match kind {
+        "undo" | "discard" => service.freeing(caller, act).await,
+        _ => service.with(caller, act).await,
+    };
     timing.end(done.is_ok());
     done
 }
@@ -236,7 +242,7 @@ pub(crate) async fn rollback_it(
     }
     let timing = Timing::begin(service, "rollback");
     let _alone = service.sandboxes.alone(&caller.tenant, &name).await;
-    let done = service.with(caller, move |session| {
+    let done = service.freeing(caller, move |session| {
         let (sandbox, done) = on_core(session, |core| {
             let sandbox = core.store().sandbox_named(&name)?;
             let done = core.rollback(&sandbox, target, &options)?;

@@ -167,6 +167,7 @@ impl NewOperation {
             max_output,
             most_memory: None,
             most_disk: None,
+            room: None,
             commit: self.commit.then_some(self.conflict),
             take_back: self.take_back,
             snapshot: self.snapshot,

@@ -232,7 +232,7 @@ pub(super) async fn remove(
 ) -> Result<Json<Removed>, Problem> {
     let timing = Timing::begin(&service, "remove");
     let sandbox = name.clone();
-    let freed = service.with(&caller, move |session| {
+    let freed = service.freeing(&caller, move |session| {
         let found = on_core(session, |core| Ok(core.store().sandbox_named(&name)?))?;
         session.remove(&found, removing.force)
     });
@@ -306,6 +306,9 @@ impl LifeChanged {
     }
 }
 
+/// How long a reason may be.
+const REASON: usize = 1024;
+
 /// How to suspend.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -327,6 +330,9 @@ pub(super) async fn suspend(
 ) -> Result<Json<LifeChanged>, Problem> {
     let sandbox = name.clone();
     let reason = suspending.reason.unwrap_or_else(|| "asked for over the network".to_owned());
+    if reason.len() > REASON {
+        return Err(Problem::bad_request(format!("`reason` has up to {REASON} bytes")));
+    }
     let moved = service
         .with_core(&caller, move |core| core.suspend(&core.store().sandbox_named(&name)?, &reason));
     Ok(LifeChanged::of(sandbox, moved.await?))

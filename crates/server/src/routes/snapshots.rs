@@ -17,7 +17,7 @@ use super::views::{Page, SnapshotView};
 use crate::auth::{Acting, Caller, Looking};
 use crate::metrics::Timing;
 use crate::problem::Problem;
-use crate::service::Service;
+use crate::service::{Service, on_core};
 
 /// A page of a sandbox's snapshots, the newest first, and where the next one begins; for whoever may
 /// look.
@@ -69,12 +69,29 @@ pub(crate) struct Taking {
     pub(crate) scope: Option<SnapshotScope>,
 }
 
+/// How long a message may be, and how many tags one call takes.
+const MESSAGE: usize = 4096;
+const TAGS: usize = 64;
+
+/// Errs when there are too many tags.
+fn bounded(tags: &[String]) -> Result<(), Problem> {
+    match tags.len() > TAGS {
+        false => Ok(()),
+        true => Err(Problem::bad_request(format!("at most {TAGS} tags at once"))),
+    }
+}
+
 /// Takes a snapshot, for whoever may act.
 pub(crate) async fn take_it(
     (service, caller): (&Arc<Service>, &Caller),
     sandbox: String,
     taking: Taking,
 ) -> Result<Snapshot, Problem> {
+    bounded(&taking.tags)?;
+    if taking.message.len() > MESSAGE {
+        let title = format!("`message` has up to {MESSAGE} bytes");
+        return Err(Problem::bad_request(title));
+    }
     let tags =
         taking.tags.iter().map(|tag| parse::<Tag>(tag)).collect::<Result<BTreeSet<_>, _>>()?;
     let mut new = NewSnapshot::of(SnapshotKind::Manual, &taking.message);
@@ -82,7 +99,9 @@ pub(crate) async fn take_it(
     new.scope = taking.scope.unwrap_or(new.scope);
     let timing = Timing::begin(service, "snapshot");
     let taken = service
-        .with_core(caller, move |core| core.snapshot(&core.store().sandbox_named(&sandbox)?, &new))
+        .adding(caller, move |session| {
+            on_core(session, |core| core.snapshot(&core.store().sandbox_named(&sandbox)?, &new))
+        })
         .await;
     timing.end(taken.is_ok());
     let taken = taken?;
@@ -154,6 +173,8 @@ pub(super) async fn tag(
     Body(tagging): Body<Tagging>,
 ) -> Result<Json<SnapshotView>, Problem> {
     let id: SnapshotId = parse(&id)?;
+    bounded(&tagging.add)?;
+    bounded(&tagging.remove)?;
     let tags =
         |words: &[String]| words.iter().map(|tag| parse(tag)).collect::<Result<Vec<Tag>, _>>();
     let (add, remove) = (tags(&tagging.add)?, tags(&tagging.remove)?);
@@ -192,6 +213,8 @@ pub(super) async fn remove(
     Query(removing): Query<Removing>,
 ) -> Result<Json<SnapshotRemoved>, Problem> {
     let id: SnapshotId = parse(&id)?;
-    let freed = service.with_core(&caller, move |core| core.remove_snapshot(id, removing.force));
+    let freed = service.freeing(&caller, move |session| {
+        on_core(session, |core| core.remove_snapshot(id, removing.force))
+    });
     Ok(Json(SnapshotRemoved { snapshot: id.to_string(), freed_bytes: freed.await? }))
 }

@@ -27,6 +27,7 @@ use ctrlz_core::tenancy::Registry as _;
 use ctrlz_isolation::launcher::{self, LauncherDriver};
 use ctrlz_server::{Level, LogBounds, Logging, Parts, Problem, Service, Tls, Traces};
 use ctrlz_store::SqliteRegistry;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::approve::approve;
@@ -127,6 +128,20 @@ fn stopped() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
+/// How many descriptors a service takes where it may: each client has one, and each operation several.
+const DESCRIPTORS: u64 = 1 << 16;
+
+/// Takes more descriptors than a shell gives to what it starts, where the user may have more. Commands have as many
+/// as before: the launcher was started already.
+fn more_descriptors() {
+    let known = getrlimit(Resource::Nofile);
+    let most = known.maximum.unwrap_or(DESCRIPTORS).min(DESCRIPTORS);
+    if known.current.is_some_and(|current| current < most) {
+        // With fewer it serves fewer at once.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..known });
+    }
+}
+
 /// A service over the stores of this user, and what belongs to it.
 struct Wired {
     service: Arc<Service>,
@@ -182,6 +197,7 @@ fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
     }
     let driver = LauncherDriver::start(command)
         .map_err(|error| Failure::caused(OWN_FAILURE, "launcher", &error))?;
+    more_descriptors();
     // From here on there are more threads.
     let logging = telemetry::log(how.log)?;
     let traces = telemetry::traces()?;

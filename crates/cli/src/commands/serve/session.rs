@@ -169,6 +169,7 @@ impl Desk<'_> {
         let mut request = task.request(&self.context, sandbox, Some(order.verdict))?;
         request.streams = order.streams;
         request.take_back = order.command.take_back;
+        request.most_disk = order.command.room;
         self.seclude(&mut request);
         let context = &self.context;
         self.core_(|core| {
@@ -528,6 +529,15 @@ impl Session for Desk<'_> {
 
     fn judge(&self, sandbox: &Sandbox, command: &Command) -> Result<Judged, Problem> {
         self.judge_(sandbox, command).map_err(problem)
+    }
+
+    fn spend_reserve(&self) {
+        // Without a reserve what follows may fail for want of space, which it tells itself.
+        let _ = ctrlz_store::reserve::spend(&self.context.directory);
+    }
+
+    fn refill_reserve(&self) {
+        let _ = ctrlz_store::reserve::refill(&self.context.directory);
     }
 
     fn run(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<Ran, Problem> {

@@ -150,3 +150,21 @@ fn what_only_writes_more_waits_while_the_disk_is_nearly_full() {
          rm ../store/ballast; is base \"$CTRLZ\" run -- cat a",
     );
 }
+
+#[test]
+fn a_full_disk_is_emptied_over_the_network() {
+    let scene = Scene::new();
+    on_small_disks(
+        &scene,
+        "mkdir ../store; mount -t tmpfs -o size=16m,mode=700 t ../store; store=$(realpath ../store); \
+         \"$CTRLZ\" serve --listen none --no-daemons --json > ../told 2> ../err & service=$!; \
+         until test -s ../told; do kill -0 $service || { cat ../err >&2; exit 8; }; sleep 0.1; done; \
+         export CTRLZ_TOKEN=$(sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/' ../told); \
+         there() { \"$CTRLZ\" --server unix://$store/service.sock \"$@\"; }; \
+         there new web; there exec web -- sh -c 'echo x > f'; \
+         cat /dev/zero > ../store/ballast 2>/dev/null || true; \
+         fails there exec web -- true; \
+         there rm web --force || exit 7; \
+         kill $service; wait $service",
+    );
+}

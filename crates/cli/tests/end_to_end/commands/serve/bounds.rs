@@ -130,6 +130,42 @@ fn a_path_is_as_long_as_a_command_could_have_it() {
 }
 
 #[test]
+fn what_waits_in_line_leaves_descriptors_for_others() {
+    let scene = Scene::new();
+    let ctrlz = scene.ctrlz(["serve", "--listen", "127.0.0.1:0", "--json"]);
+    // What a shell gives, most often, and what it may be raised to.
+    let mut command = std::process::Command::new("prlimit");
+    command.arg("--nofile=1024:8192").arg(ctrlz.get_program()).args(ctrlz.get_args());
+    for (name, value) in ctrlz.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+    if let Some(folder) = ctrlz.get_current_dir() {
+        command.current_dir(folder);
+    }
+    let service = Service::begin(command);
+    let admin = service.admin();
+    let tokens = ["loud", "quiet"].map(|tenant| {
+        admin.put(&format!("/v1/tenants/{tenant}"), &json!({})).is(200);
+        admin.token(tenant, "operator")
+    });
+    let [loud, quiet] = tokens.each_ref().map(|token| service.with(token));
+    loud.sandbox("web");
+    quiet.sandbox("web");
+    let asked = json!({ "script": "sleep 600", "open_stdin": true });
+    let async_ = [("prefer", "respond-async")];
+    let statuses: Vec<u16> = (0..300)
+        .map(|_| loud.post_with("/v1/sandboxes/web/operations", &asked, &async_).status)
+        .collect();
+    assert!(statuses.iter().all(|status| [202, 429].contains(status)), "{statuses:?}");
+    assert_eq!(statuses.first(), Some(&202));
+    assert_eq!(statuses.last(), Some(&429), "it has no more than its share");
+    assert_eq!(quiet.run("web", "echo on")["stdout"], "on\n");
+}
+
+#[test]
 fn a_store_has_one_service() {
     let scene = Scene::new();
     let service = Service::start(&scene);

