@@ -74,6 +74,7 @@ fn request(base: &std::path::Path, script: &str) -> RunRequest {
         argv: ["/bin/sh", "-c", script].map(Into::into).to_vec(),
         env: Vec::new(),
         workdir: base.to_owned(),
+        most_disk: None,
         limits: Limits::default(),
         network: Network::None,
         hidden: Vec::new(),
