@@ -29,6 +29,10 @@ const LONG_LOG_LIMIT: i32 = 2048;
 /// How many KiB of pages a connection keeps in such a process, which has many, instead of SQLite's 2000.
 pub(crate) const SMALL_CACHE: i64 = 256;
 
+/// How many statements a connection that stays open keeps prepared: more than an operation and what is
+/// asked about it need.
+const STATEMENTS: usize = 64;
+
 /// The database and its place.
 pub(crate) struct Database {
     connection: Connection,
@@ -85,6 +89,7 @@ impl Database {
     /// See [`crate::SqliteStore::keep_open`].
     pub(crate) fn keep_open(&mut self) {
         self.log_limit = LONG_LOG_LIMIT;
+        self.connection.set_prepared_statement_cache_capacity(STATEMENTS);
         // Only a hint: with another one it works as well.
         let _ = self.connection.pragma_update(None, "cache_size", -SMALL_CACHE);
     }

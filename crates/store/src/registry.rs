@@ -178,7 +178,8 @@ impl Registry for SqliteRegistry {
     fn tenant(&self, name: &TenantName) -> Result<Option<Tenant>, StoreError> {
         self.read("read a tenant", |tx| {
             let sql = "SELECT name, created, quotas FROM tenants WHERE name = ?";
-            tx.query_row(sql, [name.as_str()], tenant_row).optional()?.map(tenant).transpose()
+            let mut found = tx.prepare_cached(sql)?;
+            found.query_row([name.as_str()], tenant_row).optional()?.map(tenant).transpose()
         })
     }
 
@@ -223,7 +224,7 @@ impl Registry for SqliteRegistry {
         self.read("read a token", |tx| {
             let sql = "SELECT body, secret FROM tokens WHERE id = ?";
             let row = |row: &Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, [u8; 32]>(1)?));
-            let found = tx.query_row(sql, [id], row).optional()?;
+            let found = tx.prepare_cached(sql)?.query_row([id], row).optional()?;
             found.map(|(body, secret)| Ok((from_json("a token", body)?, secret))).transpose()
         })
     }
