@@ -2,6 +2,7 @@
 //! for mounts with `userxattr` (kernel: Documentation/filesystems/overlayfs.rst, "Whiteouts and
 //! opaque directories").
 
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use ctrlz_core::workspace::WorkspaceError;
@@ -34,11 +35,23 @@ pub(crate) fn set_opaque(directory: &Path) -> Result<(), WorkspaceError> {
 /// Whether `directory` hides what lower layers have at its path. The value `x` announces
 /// whiteouts in the form of attributes; it does not hide, and ctrlz's mounts never write it.
 pub(crate) fn is_opaque(directory: &Path) -> Result<bool, WorkspaceError> {
+    hides(directory, |value| rustix::fs::lgetxattr(directory, OPAQUE, value))
+}
+
+/// [`is_opaque`] of an open directory.
+pub(crate) fn is_open_opaque(directory: impl AsFd, shown: &Path) -> Result<bool, WorkspaceError> {
+    hides(shown, |value| rustix::fs::fgetxattr(directory, OPAQUE, value))
+}
+
+fn hides(
+    shown: &Path,
+    read: impl FnOnce(&mut [u8; 4]) -> Result<usize, Errno>,
+) -> Result<bool, WorkspaceError> {
     let mut value = [0_u8; 4];
-    match rustix::fs::lgetxattr(directory, OPAQUE, &mut value) {
+    match read(&mut value) {
         Ok(length) => Ok(value.get(..length) == Some(b"y")),
         Err(Errno::NODATA | Errno::NOTSUP | Errno::RANGE) => Ok(false),
-        Err(errno) => Err(failed("read the attributes of", directory)(errno)),
+        Err(errno) => Err(failed("read the attributes of", shown)(errno)),
     }
 }
 
