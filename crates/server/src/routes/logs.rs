@@ -68,7 +68,7 @@ impl Streams {
 
 /// Something that was written at once.
 #[derive(Debug, Serialize, ToSchema)]
-pub(super) struct Written {
+pub(super) struct LogItem {
     /// `stdout` or `stderr`.
     stream: &'static str,
     /// How many bytes were written before it, to both streams.
@@ -81,7 +81,7 @@ pub(super) struct Written {
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct LogPage {
     /// In their order. There may be none though there is a next page.
-    items: Vec<Written>,
+    items: Vec<LogItem>,
     /// How many bytes among them, of both streams, are kept no more or could not be written.
     lost: u64,
     /// The `offset` of the next page; null when the process has ended and this was the last one.
@@ -93,7 +93,7 @@ pub(super) struct LogPage {
 #[utoipa::path(get, path = "/v1/processes/{process}/logs", tag = "processes",
     params(("process" = String, Path, description = "its id"), Wanted),
     security(("token" = ["viewer"])),
-    responses((status = 200, body = LogPage), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
+    responses((status = 200, content((LogPage = "application/json"), (serde_json::Value = "text/event-stream"))), (status = "4XX", body = Problem, content_type = "application/problem+json")))]
 pub(super) async fn logs(
     State(service): State<Arc<Service>>,
     Looking(caller): Looking,
@@ -195,7 +195,7 @@ async fn page(log: &Log, mut offset: u64, streams: Streams, limit: usize) -> Log
             };
             if !wanted.is_empty() {
                 let (stream, data) = (piece.stream.word(), STANDARD.encode(wanted));
-                items.push(Written { stream, offset: piece.offset, data });
+                items.push(LogItem { stream, offset: piece.offset, data });
                 size += wanted.len();
             }
             if size == limit {
