@@ -96,12 +96,27 @@ fn podman(scene: &Scene, bundle: &Path) -> Answer<Timed> {
     Ok(podman.timed(bundle, &[&"run", &"--rm", &"--network=none", &Podman::IMAGE, &"/true"]))
 }
 
+/// Unmounts what a container engine leaves mounted in its folder, which could not be removed otherwise.
+pub(super) fn unmount_below(folder: &Path) {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    for point in points.filter(|point| Path::new(point).starts_with(folder)) {
+        let _ = program::attempt(program::named("umount").arg("--lazy").arg(point));
+    }
+}
+
 /// Podman with storage of its own.
 pub(super) struct Podman {
     program: PathBuf,
     config: PathBuf,
     storage: PathBuf,
     state: PathBuf,
+}
+
+impl Drop for Podman {
+    fn drop(&mut self) {
+        unmount_below(&self.storage);
+    }
 }
 
 impl Podman {

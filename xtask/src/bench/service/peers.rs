@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use super::super::Rounds;
 use super::super::measure::Timed;
-use super::super::peers::{Podman, image};
+use super::super::peers::{Podman, image, unmount_below};
 use super::super::scene::{Player, Scene};
 use super::super::table::Row;
 use super::{run_true, sandbox};
@@ -194,11 +194,6 @@ impl Drop for Docker {
         }
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
-        // It leaves mounts of its own behind, which hold the folder.
-        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
-        for point in points.filter(|point| Path::new(point).starts_with(&self.folder)) {
-            let _ = program::attempt(program::named("umount").arg("--lazy").arg(point));
-        }
+        unmount_below(&self.folder);
     }
 }

@@ -29,18 +29,23 @@ impl Client<'_> {
     }
 }
 
+/// Tokens of two tenants, each with a sandbox `web`.
+fn two_tenants(service: &Service) -> [String; 2] {
+    let admin = service.admin();
+    ["loud", "quiet"].map(|tenant| {
+        admin.put(&format!("/v1/tenants/{tenant}"), &json!({})).is(200);
+        let token = admin.token(tenant, "operator");
+        service.with(&token).sandbox("web");
+        token
+    })
+}
+
 #[test]
 fn who_waits_for_a_sandbox_keeps_no_other_tenant_waiting() {
     let scene = Scene::new();
     let service = Service::start(&scene);
-    let admin = service.admin();
-    let tokens = ["loud", "quiet"].map(|tenant| {
-        admin.put(&format!("/v1/tenants/{tenant}"), &json!({})).is(200);
-        admin.token(tenant, "operator")
-    });
+    let tokens = two_tenants(&service);
     let [loud, quiet] = tokens.each_ref().map(|token| service.with(token));
-    loud.sandbox("web");
-    quiet.sandbox("web");
     let process = loud.begin("web", &json!({ "script": "sleep 600" }));
     while loud.get(&format!("/v1/processes/{process}")).is(200).json()["operation"].is_null() {}
     // More than there are threads.
@@ -146,14 +151,8 @@ fn what_waits_in_line_leaves_descriptors_for_others() {
         command.current_dir(folder);
     }
     let service = Service::begin(command);
-    let admin = service.admin();
-    let tokens = ["loud", "quiet"].map(|tenant| {
-        admin.put(&format!("/v1/tenants/{tenant}"), &json!({})).is(200);
-        admin.token(tenant, "operator")
-    });
+    let tokens = two_tenants(&service);
     let [loud, quiet] = tokens.each_ref().map(|token| service.with(token));
-    loud.sandbox("web");
-    quiet.sandbox("web");
     let asked = json!({ "script": "sleep 600", "open_stdin": true });
     let async_ = [("prefer", "respond-async")];
     let statuses: Vec<u16> = (0..300)
