@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import gc
 import signal
+import threading
 
 import pytest
 
@@ -79,3 +81,24 @@ def test_ctrl_c_kills_what_is_waited_for(sandbox: ctrlz.Sandbox) -> None:
     [process] = sandbox.processes()
     result = ctrlz.Process(sandbox._transport, process.id, sandbox.name, capture=0).wait()
     assert result.exit_code == 137
+
+
+def test_a_stream_left_unread_holds_up_nothing(client: ctrlz.Client, sandbox: ctrlz.Sandbox) -> None:
+    process = sandbox.start("echo begun; sleep 600")
+
+    def leave() -> None:
+        left: list[object] = [iter(process)]
+        assert next(left[0]).text == "begun\n"  # type: ignore[call-overload]
+        left.append(left)
+
+    def collect() -> None:
+        leave()
+        # As when the collector begins in the midst of a request of this thread's.
+        with client._transport._http._transport._pool._optional_thread_lock:  # type: ignore[attr-defined]
+            gc.collect()
+
+    thread = threading.Thread(target=collect, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    process.kill()

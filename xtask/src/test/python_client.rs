@@ -14,6 +14,9 @@ use crate::{program, project};
 /// The longest that the tests may take, in seconds. They take half a minute.
 const LONGEST: &str = "600";
 
+/// A test that hangs is told with the place where it does, after as many seconds.
+const HANGS: &str = "faulthandler_timeout=120";
+
 /// The client, and what its checks need.
 pub(super) struct Client {
     folder: PathBuf,
@@ -78,7 +81,7 @@ impl Client {
         };
         // Whoever runs this under nohup(1) ignores a signal that tests send.
         command.args(["--default-signal", "timeout", LONGEST]).arg(self.programs.join("python"));
-        command.args(["-m", "pytest", "-p", "no:cacheprovider", "--tb=short", tests]);
+        command.args(["-m", "pytest", "-p", "no:cacheprovider", "-o", HANGS, "--tb=short", tests]);
         command.env("CTRLZ_BINARY", ctrlz).env("PYTHONPATH", self.folder.join("src"));
         command.env("PYTHONDONTWRITEBYTECODE", "1");
         let output = program::attempt(&mut command)?;

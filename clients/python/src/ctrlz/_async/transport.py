@@ -60,18 +60,26 @@ class AsyncTransport:
         self._timeout = timeout
         self._retries = retries
         self._longest_wait = longest_wait
+        self._headers = headers
+        self._trusted = httpx.create_ssl_context(verify=verify)
+        self._http = self._connections()
+
+    def _connections(self) -> httpx.AsyncClient:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        options = None if server.socket else socket_options()
+        options = None if self.server.socket else socket_options()
         # A transport of its own: no proxy of the environment gets to see the token.
         transport = httpx.AsyncHTTPTransport(
-            verify=verify, uds=server.socket, limits=limits, socket_options=options
+            verify=self._trusted, uds=self.server.socket, limits=limits, socket_options=options
         )
-        self._http = httpx.AsyncClient(
-            base_url=server.base_url, headers=headers, transport=transport, trust_env=False
+        return httpx.AsyncClient(
+            base_url=self.server.base_url,
+            headers=self._headers,
+            transport=transport,
+            trust_env=False,
         )
 
     async def aclose(self) -> None:
-        """Closes all connections."""
+        """Closes all connections but those that a stream is read from: they end with it."""
         await self._http.aclose()
 
     def _timeouts(self, read: float | None) -> httpx.Timeout:
@@ -142,6 +150,9 @@ class AsyncTransport:
         """A stream of events. It is asked for again, from the last id on, whenever it ends.
 
         It has ended with an event of the names ``ends``.
+
+        Its connections are its own: a stream that is left unread is closed by whatever code the garbage
+        collector interrupts, and that can be the pool of connections, which takes its lock but once.
         """
         attempts = self.attempts()
         over = False
@@ -151,13 +162,16 @@ class AsyncTransport:
                 asking = with_headers(asking, Last_Event_ID=last_id)
             broken: Exception | None = None
             try:
-                async with self._http.stream(
-                    asking.method,
-                    asking.path,
-                    params=asking.params or None,
-                    headers=asking.headers,
-                    timeout=self._timeouts(STREAM_TIMEOUT),
-                ) as response:
+                async with (
+                    self._connections() as http,
+                    http.stream(
+                        asking.method,
+                        asking.path,
+                        params=asking.params or None,
+                        headers=asking.headers,
+                        timeout=self._timeouts(STREAM_TIMEOUT),
+                    ) as response,
+                ):
                     if response.is_success:
                         decoder = Decoder()
                         async for chunk in response.aiter_bytes():

@@ -61,18 +61,26 @@ class Transport:
         self._timeout = timeout
         self._retries = retries
         self._longest_wait = longest_wait
+        self._headers = headers
+        self._trusted = httpx.create_ssl_context(verify=verify)
+        self._http = self._connections()
+
+    def _connections(self) -> httpx.Client:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=64)
-        options = None if server.socket else socket_options()
+        options = None if self.server.socket else socket_options()
         # A transport of its own: no proxy of the environment gets to see the token.
         transport = httpx.HTTPTransport(
-            verify=verify, uds=server.socket, limits=limits, socket_options=options
+            verify=self._trusted, uds=self.server.socket, limits=limits, socket_options=options
         )
-        self._http = httpx.Client(
-            base_url=server.base_url, headers=headers, transport=transport, trust_env=False
+        return httpx.Client(
+            base_url=self.server.base_url,
+            headers=self._headers,
+            transport=transport,
+            trust_env=False,
         )
 
     def close(self) -> None:
-        """Closes all connections."""
+        """Closes all connections but those that a stream is read from: they end with it."""
         self._http.close()
 
     def _timeouts(self, read: float | None) -> httpx.Timeout:
@@ -141,6 +149,9 @@ class Transport:
         """A stream of events. It is asked for again, from the last id on, whenever it ends.
 
         It has ended with an event of the names ``ends``.
+
+        Its connections are its own: a stream that is left unread is closed by whatever code the garbage
+        collector interrupts, and that can be the pool of connections, which takes its lock but once.
         """
         attempts = self.attempts()
         over = False
@@ -150,13 +161,16 @@ class Transport:
                 asking = with_headers(asking, Last_Event_ID=last_id)
             broken: Exception | None = None
             try:
-                with self._http.stream(
-                    asking.method,
-                    asking.path,
-                    params=asking.params or None,
-                    headers=asking.headers,
-                    timeout=self._timeouts(STREAM_TIMEOUT),
-                ) as response:
+                with (
+                    self._connections() as http,
+                    http.stream(
+                        asking.method,
+                        asking.path,
+                        params=asking.params or None,
+                        headers=asking.headers,
+                        timeout=self._timeouts(STREAM_TIMEOUT),
+                    ) as response,
+                ):
                     if response.is_success:
                         decoder = Decoder()
                         for chunk in response.iter_bytes():
