@@ -50,6 +50,7 @@
 
 mod driver;
 mod message;
+mod networks;
 mod prepared;
 mod process;
 mod wire;

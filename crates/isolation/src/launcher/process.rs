@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-use ctrlz_core::isolation::IsolationError;
+use ctrlz_core::isolation::{IsolationError, Network};
 use ctrlz_sys::clone::{Namespaces, spawn};
 use ctrlz_sys::signal::{self, SignalFd};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -16,9 +16,11 @@ use rustix::net::{AddressFamily, SocketType};
 use rustix::process::{Pid, WaitOptions, getpid, getppid, wait};
 
 use super::message::{Told, outlook_of_byte};
+use super::networks::Networks;
 use super::wire::{Wire, hand_over, pair, take_over};
 use super::worker;
 use crate::native::Outlook;
+use crate::native::network_namespace::NetworkNamespace;
 
 /// The argument with which a program's `main` calls [`run`], before it does anything else.
 pub const ARGUMENT: &str = "__launcher";
@@ -48,7 +50,8 @@ pub fn run() -> io::Result<()> {
     rustix::process::chdir("/")?;
     let mounts = File::open("/proc/self/mountinfo")?;
     let service = getppid();
-    let launcher = Launcher { socket, signals, mounts, id: getpid(), ready: Vec::new() };
+    let networks = Networks::new()?;
+    let launcher = Launcher { socket, signals, mounts, id: getpid(), networks, ready: Vec::new() };
     let signals = launcher.serve()?;
     wait_for_workers(service, &signals)
 }
@@ -100,6 +103,7 @@ struct Launcher {
     /// Tells when something is mounted or unmounted (proc_pid_mountinfo(5)).
     mounts: File,
     id: Pid,
+    networks: Networks,
     /// The oldest first.
     ready: Vec<Ready>,
 }
@@ -132,9 +136,15 @@ impl Launcher {
             let [asked, _, mounted] = waiting.map(|fd| !fd.revents().is_empty());
             // Whoever wants this process to end tells the service, which closes the socket.
             while self.signals.receive()?.is_some() {}
-            while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {}
-            if mounted || used.elapsed() >= IDLE {
+            while let Ok(Some((worker, status))) = wait(WaitOptions::NOHANG) {
+                self.networks.take_back(worker, status);
+            }
+            let is_idle = used.elapsed() >= IDLE;
+            if mounted || is_idle {
                 self.ready.clear();
+            }
+            if is_idle {
+                self.networks.clear();
             }
             if asked {
                 let Some((byte, mut descriptors)) = take_over(self.socket.as_fd())? else {
@@ -142,7 +152,7 @@ impl Launcher {
                 };
                 let Some(control) = descriptors.pop() else { continue };
                 match outlook_of_byte(byte) {
-                    Some(outlook) => self.launch_soon(outlook, control),
+                    Some(outlook) => self.launch_soon(outlook, control)?,
                     None => self.begin(control),
                 }
                 used = Instant::now();
@@ -151,7 +161,10 @@ impl Launcher {
     }
 
     /// Gives a launch to a worker that is ready for it, and has others ready for the next ones.
-    fn launch_soon(&mut self, outlook: Outlook, control: OwnedFd) {
+    ///
+    /// # Errors
+    /// As [`Networks::take`].
+    fn launch_soon(&mut self, outlook: Outlook, control: OwnedFd) -> io::Result<()> {
         // The answer to the question before may be older than the launch.
         if has_event(&self.mounts) {
             self.ready.clear();
@@ -170,10 +183,15 @@ impl Launcher {
             self.begin(control);
         }
         while self.ready.iter().filter(|ready| ready.outlook == outlook).count() < READY {
+            let network = match outlook.network {
+                Network::None => self.networks.take()?,
+                Network::Host => None,
+            };
             // Without it the next launch takes longer, and tells what is wrong.
-            let Ok(ready) = self.make_ready(outlook) else { break };
+            let Ok(ready) = self.make_ready(outlook, network) else { break };
             self.ready.push(ready);
         }
+        Ok(())
     }
 
     /// Forks the worker of a launch.
@@ -188,9 +206,18 @@ impl Launcher {
     }
 
     /// Forks a worker that is to be ready.
-    fn make_ready(&self, outlook: Outlook) -> io::Result<Ready> {
+    fn make_ready(
+        &mut self,
+        outlook: Outlook,
+        network: Option<NetworkNamespace>,
+    ) -> io::Result<Ready> {
         let (socket, theirs) = pair(SocketType::SEQPACKET)?;
-        spawn(Namespaces::default(), None, || worker::be_ready(theirs.as_fd(), outlook, self.id))?;
+        let child = spawn(Namespaces::default(), None, || {
+            worker::be_ready(theirs.as_fd(), outlook, network.as_ref(), self.id)
+        })?;
+        if let Some(network) = network {
+            self.networks.lend(child.pid, network);
+        }
         Ok(Ready { outlook, socket })
     }
 }

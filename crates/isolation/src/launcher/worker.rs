@@ -10,7 +10,9 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 use super::message::{Order, Request, Told};
+use super::networks::AS_NEW;
 use super::wire::{Wire, take_over};
+use crate::native::network_namespace::NetworkNamespace;
 use crate::native::{Asker, NativeDriver, Outlook};
 
 /// Why a worker has nothing more to do.
@@ -29,26 +31,41 @@ impl From<IsolationError> for End {
 
 /// Runs the worker of a launch; answers its exit code, which nobody reads.
 pub(super) fn run(wire: &Wire, launcher: Pid) -> i32 {
-    let own = become_own(wire.as_fd(), launcher);
+    let own = become_own(&[wire.as_fd()], launcher);
     let own =
         own.map_err(|source| End::Failed(failed("make the worker a process of its own")(source)));
     answer(wire, own.and_then(|()| carry_out(wire, None)))
 }
 
-/// Runs a worker that begins a process 1 in advance, and waits at `socket` for its launch.
-pub(super) fn be_ready(socket: BorrowedFd<'_>, outlook: Outlook, launcher: Pid) -> i32 {
-    if become_own(socket, launcher).is_err() {
-        return 1;
-    }
+/// Runs a worker that begins a process 1 in advance, in `network` when that is given, and waits at `socket`
+/// for its launch. The exit code says whether that network may be used again.
+pub(super) fn be_ready(
+    socket: BorrowedFd<'_>,
+    outlook: Outlook,
+    network: Option<&NetworkNamespace>,
+    launcher: Pid,
+) -> i32 {
+    let keep: Vec<BorrowedFd<'_>> = [socket].into_iter().chain(network.map(AsFd::as_fd)).collect();
+    let copy = || network.map(|network| network.as_fd().try_clone_to_owned()).transpose();
+    let Ok(copy) = become_own(&keep, launcher).and_then(|()| copy()) else { return 1 };
     let driver = NativeDriver::default();
-    driver.expect_asker(outlook);
-    match take_over(socket).map(|taken| taken.and_then(|(_, mut descriptors)| descriptors.pop())) {
+    driver.expect_asker(outlook, copy);
+    let taken = take_over(socket);
+    let code = match taken.map(|taken| taken.and_then(|(_, mut descriptors)| descriptors.pop())) {
         Ok(Some(control)) => {
             let wire = Wire::new(control);
             answer(&wire, carry_out(&wire, Some(driver)))
         }
         // The launcher needs it no more.
-        _ => 0,
+        _ => {
+            drop(driver);
+            0
+        }
+    };
+    // Whatever lived in the sandbox is dead now.
+    match network {
+        Some(network) if code == 0 && network.is_as_new() => AS_NEW,
+        _ => code,
     }
 }
 
@@ -92,8 +109,8 @@ fn carry_out(wire: &Wire, ready: Option<NativeDriver>) -> Result<(), End> {
 }
 
 /// Leaves what is the launcher's, and dies with it.
-fn become_own(keep: BorrowedFd<'_>, launcher: Pid) -> io::Result<()> {
-    ctrlz_sys::descriptors::keep_only(&[keep])?;
+fn become_own(keep: &[BorrowedFd<'_>], launcher: Pid) -> io::Result<()> {
+    ctrlz_sys::descriptors::keep_only(keep)?;
     set_parent_process_death_signal(Some(Signal::KILL))?;
     if getppid() != Some(launcher) {
         // It died before this process was tied to it.

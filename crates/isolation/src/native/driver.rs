@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use ctrlz_core::isolation::{
     Enforcement, IsolationCapabilities, IsolationDriver, IsolationError, Launch, Network, Prepared,
@@ -44,17 +44,19 @@ impl NativeDriver {
     /// another kind of root than these gets a process of its own. Standard streams, limits and
     /// ids must be those of the launch already.
     pub fn expect(&self, network: Network, host_root: bool) {
-        self.expect_in(Session::Launchers, Outlook { network, host_root });
+        self.expect_in(Session::Launchers, Outlook { network, host_root }, None);
     }
 
-    /// The same for a process that is going to ask, and in a session of its own.
-    pub(crate) fn expect_asker(&self, outlook: Outlook) {
-        self.expect_in(Session::Own { terminal: false }, outlook);
+    /// The same for a process that is going to ask, and in a session of its own. When `network` is given,
+    /// that is the network namespace.
+    pub(crate) fn expect_asker(&self, outlook: Outlook, network: Option<OwnedFd>) {
+        self.expect_in(Session::Own { terminal: false }, outlook, network);
     }
 
-    fn expect_in(&self, session: Session, outlook: Outlook) {
+    fn expect_in(&self, session: Session, outlook: Outlook, network: Option<OwnedFd>) {
         // Without it the launch takes longer, and tells what is wrong.
-        *self.waiting.borrow_mut() = launch::begin(outlook, self.protections, session, None).ok();
+        *self.waiting.borrow_mut() =
+            launch::begin(outlook, self.protections, session, None, network).ok();
     }
 }
 

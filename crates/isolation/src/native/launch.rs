@@ -67,16 +67,18 @@ fn failed(step: &str) -> impl FnOnce(io::Error) -> IsolationError + '_ {
     move |source| IsolationError::Setup { step: step.to_owned(), source }
 }
 
-/// Clones a process 1 in that session. Its output goes to `output`, when that is given.
+/// Clones a process 1 in that session. Its output goes to `output`, when that is given; when `network` is,
+/// that is the network namespace of its own.
 pub(super) fn begin(
     outlook: Outlook,
     protections: Protections,
     session: Session,
     output: Option<[OwnedFd; 2]>,
+    network: Option<OwnedFd>,
 ) -> Result<Waiting, IsolationError> {
     let identity = Identity::choose(!outlook.host_root);
     let user = protections.has(Protection::UserNamespace);
-    let late_user_namespace = identity == Identity::All && may_mount();
+    let late_user_namespace = enters_user_namespace_late();
     let outside =
         (user && !late_user_namespace && !identity.is_written_inside()).then(|| identity.clone());
     let start = Start {
@@ -88,6 +90,7 @@ pub(super) fn begin(
         gid: rustix::process::getegid().as_raw(),
         session,
         output,
+        network,
     };
     let (channel, inner) = channel().map_err(failed("make the control channel"))?;
     let namespaces = Namespaces {
@@ -137,7 +140,7 @@ pub(super) fn prepare(
             let session = asker
                 .as_ref()
                 .map_or(Session::Launchers, |asker| Session::Own { terminal: asker.terminal });
-            (begin(outlook, protections, session, ends)?, None, true)
+            (begin(outlook, protections, session, ends, None)?, None, true)
         }
     };
     let child = &waiting.child;
@@ -196,10 +199,12 @@ fn clone(start: Start, namespaces: Namespaces, inner: Channel) -> Result<Child, 
     })
 }
 
-/// Whether this process may mount in a mount namespace of the user namespace that it is in.
-fn may_mount() -> bool {
-    rustix::thread::capabilities(None)
-        .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
+/// Whether process 1 enters its user namespace when its mounts are made: it is root, and may mount in a
+/// mount namespace of the user namespace that this process is in.
+pub(super) fn enters_user_namespace_late() -> bool {
+    rustix::process::geteuid().is_root()
+        && rustix::thread::capabilities(None)
+            .is_ok_and(|sets| sets.effective.contains(rustix::thread::CapabilitySet::SYS_ADMIN))
 }
 
 fn rlimits(limits: &Limits, groups: &Groups) -> Rlimits {

@@ -16,6 +16,7 @@ mod inside;
 mod launch;
 mod mapped;
 mod meter;
+pub(crate) mod network_namespace;
 mod output;
 mod placement;
 mod probe;

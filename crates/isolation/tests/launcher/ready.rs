@@ -23,6 +23,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("a_socket_that_came_later_is_hidden", socket),
         ("a_mount_that_came_later_is_seen", later_mount),
         ("ready_workers_that_were_killed_are_passed_over", killed),
+        ("an_unused_network_is_used_again_and_no_other", networks),
         ("another_kind_of_launch_is_not_given_to_a_ready_worker", other_kind),
     ]
 }
@@ -88,6 +89,54 @@ fn other_kind(place: &Place) {
     let mut launch = place.shell("true");
     launch.limits.cpus = Some(1.0);
     assert!(!waiting.contains(&process_1_of(&driver, launch)));
+}
+
+/// Tells what the kernel counted in its network namespace, and the number that no other one has.
+const LOOK: &str = "import socket
+for name in ('dev', 'snmp', 'snmp6'):
+    print(open('/proc/self/net/' + name).read())
+for line in open('/proc/self/net/sockstat'):
+    print(line.split(' orphan')[0])
+SO_NETNS_COOKIE = 71
+cookie = socket.socket().getsockopt(socket.SOL_SOCKET, SO_NETNS_COOKIE, 8)
+print('cookie', int.from_bytes(cookie, 'little'))";
+
+fn networks(place: &Place) {
+    if !rustix::process::geteuid().is_root() {
+        println!("SKIPPED(only root has networks that are used again)");
+        return;
+    }
+    // A port where nobody listens; a datagram without a way; connections that have ended, one of which
+    // is remembered.
+    let uses = [
+        "socket.socket().connect_ex(('127.0.0.1', 9))",
+        "socket.socket(type=socket.SOCK_DGRAM).connect_ex(('192.0.2.1', 9))",
+        "l = socket.create_server(('127.0.0.1', 0)); c = socket.create_connection(l.getsockname()); \
+         l.accept(); c.close()",
+    ];
+    let driver = driver();
+    let python = |program: String| {
+        let mut launch = place.shell("exec python3 -c \"$1\"");
+        launch.argv.extend(["name".into(), program.into()]);
+        run(&driver, launch).text()
+    };
+    let look = || {
+        let told = python(LOOK.to_owned());
+        let (counted, cookie) = told.split_once("cookie ").expect("a cookie");
+        (counted.to_owned(), cookie.to_owned())
+    };
+    let (new, first) = look();
+    let mut cookies = vec![first];
+    for turn in 0..12 {
+        if let Some(used) = uses.get(turn % 4) {
+            python(format!("import socket; {used}"));
+        }
+        let (counted, cookie) = look();
+        assert_eq!(counted, new);
+        cookies.push(cookie);
+    }
+    let different: std::collections::BTreeSet<&String> = cookies.iter().collect();
+    assert!(different.len() < cookies.len(), "{cookies:?}");
 }
 
 fn output(place: &Place) {

@@ -42,6 +42,8 @@ pub(super) struct Start {
     pub(super) session: Session,
     /// Where standard output and error go when output is limited.
     pub(super) output: Option<[OwnedFd; 2]>,
+    /// The network namespace of the sandbox, when there is one already.
+    pub(super) network: Option<OwnedFd>,
 }
 
 /// The session (setsid(2)) of process 1 and of the command.
@@ -79,7 +81,7 @@ struct Setup {
 
 pub(super) use hide::KERNEL_FILES;
 pub(super) use limits::Rlimits;
-pub(super) use network::attempts as network_attempts;
+pub(super) use network::{attempts as network_attempts, bring_up_loopback};
 pub(super) use privileges::become_root_inside as become_root;
 
 /// A step of the set-up that failed.
@@ -117,12 +119,12 @@ pub(super) fn process_1(start: Start, channel: &Channel) -> i32 {
     }
 }
 
-fn run(start: Start, channel: &Channel) -> Result<(), StepError> {
+fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
     let wanted = start.protections;
     if wanted.has(Protection::ClosedDescriptors) {
         // What the launcher holds (its store, its locks, what its caller left open) ends here.
         let mut keep = vec![channel.as_fd()];
-        keep.extend(start.output.iter().flatten().map(AsFd::as_fd));
+        keep.extend(start.output.iter().flatten().chain(&start.network).map(AsFd::as_fd));
         ctrlz_sys::descriptors::keep_only(&keep).step(|| "close descriptors".into())?;
     }
     if let Session::Own { terminal } = start.session {
@@ -133,7 +135,8 @@ fn run(start: Start, channel: &Channel) -> Result<(), StepError> {
         }
     }
     tie_to_launcher(wanted)?;
-    let Some(ready) = namespaces::enter(&start, channel)? else { return Ok(()) };
+    let network = start.network.take();
+    let Some(ready) = namespaces::enter(&start, network, channel)? else { return Ok(()) };
     let stage = root::stage(&start)?;
     let filter = privileges::Filter::usual(wanted);
     // A launcher that died before the death signal was set is seen here: the channel is closed.

@@ -3,17 +3,19 @@
 //! The launcher reads its store meanwhile; a network namespace alone takes the kernel longer than
 //! all mounts together.
 
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use ctrlz_core::isolation::Network;
 use ctrlz_sys::clone::{Namespaces, enter_new};
 
+use super::network::bring_up_loopback;
 use super::user_namespace::UserNamespace;
-use super::{Session, Start, Step, StepError, limits, network, privileges};
+use super::{Session, Start, Step, StepError, limits, privileges};
 use crate::native::control::{Channel, Order};
 use crate::native::identity::Identity;
 use crate::native::protection::{Protection, Protections};
-use crate::native::sockets;
+use crate::native::{network_namespace, sockets};
 
 /// What is in place when the namespaces are entered.
 #[derive(Debug)]
@@ -25,8 +27,13 @@ pub(super) struct Ready {
     pub(super) sockets: Option<Vec<PathBuf>>,
 }
 
-/// `None` when the launcher is gone.
-pub(super) fn enter(start: &Start, channel: &Channel) -> Result<Option<Ready>, StepError> {
+/// Enters `network` instead of a new network namespace, when there is one. `None` when the launcher is
+/// gone.
+pub(super) fn enter(
+    start: &Start,
+    network: Option<OwnedFd>,
+    channel: &Channel,
+) -> Result<Option<Ready>, StepError> {
     let wanted = start.protections;
     let has_user_namespace = wanted.has(Protection::UserNamespace);
     if has_user_namespace && !start.late_user_namespace {
@@ -49,7 +56,7 @@ pub(super) fn enter(start: &Start, channel: &Channel) -> Result<Option<Ready>, S
         wanted.has(Protection::NetworkNamespace) && start.outlook.network == Network::None;
     enter_new(Namespaces {
         mount: true,
-        network: own_network,
+        network: own_network && network.is_none(),
         ipc: wanted.has(Protection::IpcNamespace),
         uts: wanted.has(Protection::UtsNamespace),
         cgroup: wanted.has(Protection::CgroupNamespace),
@@ -68,7 +75,11 @@ pub(super) fn enter(start: &Start, channel: &Channel) -> Result<Option<Ready>, S
     if start.outlook.network == Network::Host {
         in_force = in_force.without(Protection::NetworkNamespace);
     } else if own_network {
-        network::bring_up_loopback().step(|| "bring up the loopback interface".into())?;
+        match network {
+            Some(given) => network_namespace::enter(given.as_fd())
+                .step(|| "enter the network namespace".into())?,
+            None => bring_up_loopback().step(|| "bring up the loopback interface".into())?,
+        }
     }
     Ok(Some(Ready { in_force, user, sockets }))
 }

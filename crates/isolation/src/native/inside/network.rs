@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
-pub(super) fn bring_up_loopback() -> io::Result<()> {
+pub(in crate::native) fn bring_up_loopback() -> io::Result<()> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     ctrlz_sys::loopback::bring_up(socket)
 }
