@@ -8,7 +8,10 @@ use std::path::{Path, PathBuf};
 pub(crate) fn existing(hidden: &[PathBuf], store: &Path) -> Vec<PathBuf> {
     let mut paths = BTreeSet::new();
     for path in hidden {
-        if let Ok(real) = path.canonicalize() {
+        // Most do not exist, which one look tells; finding the real path takes one for each part of it.
+        if path.exists()
+            && let Ok(real) = path.canonicalize()
+        {
             paths.insert(real);
         }
     }

@@ -12,7 +12,7 @@ mod shelf;
 mod signals;
 mod terminal;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,8 +31,8 @@ use utoipa::ToSchema;
 pub(crate) use end::{GRACE, end};
 pub(crate) use find::{INTERRUPTED, find, list};
 pub(crate) use keep::{add_short, keep};
-use log::Tails;
 pub(crate) use log::{Log, Piece, Stream};
+use log::{MOST, Tails};
 pub(crate) use prune::prune_all;
 pub(crate) use pump::{Ends, pipes};
 use shelf::About;
@@ -45,6 +45,8 @@ use crate::problem::Problem;
 /// How many that have ended are in memory, and how much of what they wrote, in bytes. All are on disk.
 const REMEMBERED: usize = 512;
 const KEPT: usize = 8 << 20;
+/// How many places are made when there is none: all have to be looked at for that.
+const ROOM: usize = 64;
 /// How much of each stream stands in an answer.
 const TOLD: usize = 256 << 10;
 
@@ -175,18 +177,62 @@ struct Known {
     by_id: BTreeMap<String, Arc<Process>>,
     /// The oldest first.
     order: VecDeque<String>,
+    /// How many may be added before all are looked at again.
+    room: usize,
 }
 
 impl Known {
-    /// The oldest that has ended of the tenant whose shares are the most: a tenant that runs much forgets its own.
-    fn least_needed(&self, share: impl Fn(&Process) -> usize) -> Option<usize> {
-        let mut shares: BTreeMap<&TenantName, usize> = BTreeMap::new();
-        for one in self.by_id.values().filter(|one| one.has_ended()) {
-            *shares.entry(&one.tenant).or_default() += share(one);
+    /// Forgets of those that have ended until some more may be added, and notes how many. The next is
+    /// always the oldest of the tenant whose share is the most: a tenant that runs much forgets its own.
+    fn make_room(&mut self) {
+        let mut left = self.by_id.len();
+        let mut kept: usize = self.by_id.values().map(|one| one.log.size()).sum();
+        if left > REMEMBERED || kept > KEPT {
+            let is_by_size = kept > KEPT;
+            let mut ended: BTreeMap<&TenantName, Share<'_>> = BTreeMap::new();
+            for (id, one) in self.order.iter().filter_map(|id| self.by_id.get_key_value(id)) {
+                if one.has_ended() {
+                    ended.entry(&one.tenant).or_default().add(id, one.log.size());
+                }
+            }
+            let mut gone = BTreeSet::new();
+            while left > REMEMBERED - ROOM || kept > KEPT - KEPT / 8 {
+                let most = ended.values_mut().max_by_key(|share| share.amount(is_by_size));
+                let Some((id, size)) = most.and_then(Share::take_oldest) else { break };
+                gone.insert(id.to_owned());
+                left -= 1;
+                kept -= size;
+            }
+            self.by_id.retain(|id, _| !gone.contains(id.as_str()));
+            self.order.retain(|id| self.by_id.contains_key(id));
         }
-        let (most, _) = shares.into_iter().max_by_key(|(_, share)| *share)?;
-        let is_one = |one: &Arc<Process>| one.has_ended() && one.tenant == *most;
-        self.order.iter().position(|id| self.by_id.get(id).is_some_and(is_one))
+        let (places, bytes) = (REMEMBERED.saturating_sub(left), KEPT.saturating_sub(kept));
+        self.room = ROOM.min(places).min(bytes / MOST);
+    }
+}
+
+/// What a tenant has that could be forgotten.
+#[derive(Debug, Default)]
+struct Share<'k> {
+    /// The oldest first.
+    sizes: VecDeque<(&'k str, usize)>,
+    size: usize,
+}
+
+impl<'k> Share<'k> {
+    fn add(&mut self, id: &'k str, size: usize) {
+        self.sizes.push_back((id, size));
+        self.size += size;
+    }
+
+    fn amount(&self, is_by_size: bool) -> usize {
+        if is_by_size { self.size } else { self.sizes.len() }
+    }
+
+    fn take_oldest(&mut self) -> Option<(&'k str, usize)> {
+        let (id, size) = self.sizes.pop_front()?;
+        self.size -= size;
+        Some((id, size))
     }
 }
 
@@ -226,12 +272,9 @@ impl Processes {
         let mut known = self.known();
         known.by_id.insert(process.id.clone(), Arc::clone(process));
         known.order.push_back(process.id.clone());
-        let mut kept: usize = known.by_id.values().map(|one| one.log.size()).sum();
-        while known.by_id.len() > REMEMBERED || kept > KEPT {
-            let share = |one: &Process| if kept > KEPT { one.log.size() } else { 1 };
-            let Some(at) = known.least_needed(share) else { break };
-            let gone = known.order.remove(at).and_then(|id| known.by_id.remove(&id));
-            kept -= gone.map_or(0, |one| one.log.size());
+        match known.room.checked_sub(1) {
+            Some(room) => known.room = room,
+            None => known.make_room(),
         }
     }
 
@@ -311,12 +354,14 @@ mod tests {
         }
         assert!(processes.get(&quiet, "first").is_some());
         assert!(processes.get(&loud, "small-0").is_none());
-        assert_eq!(processes.known().by_id.len(), REMEMBERED);
-        for number in 0..(KEPT >> 20) + 8 {
-            processes.add(&process("loud", &format!("large-{number}"), 1 << 20));
+        let left = processes.known().by_id.len();
+        assert!((REMEMBERED - ROOM..=REMEMBERED).contains(&left), "{left}");
+        let many = KEPT / MOST + 8;
+        for number in 0..many {
+            processes.add(&process("loud", &format!("large-{number}"), MOST));
         }
         assert!(processes.get(&quiet, "first").is_some());
-        assert!(processes.get(&loud, &format!("large-{}", (KEPT >> 20) + 7)).is_some());
+        assert!(processes.get(&loud, &format!("large-{}", many - 1)).is_some());
         let kept: usize = processes.known().by_id.values().map(|one| one.log.size()).sum();
         assert!(kept <= KEPT, "{kept}");
     }

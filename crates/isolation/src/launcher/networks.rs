@@ -13,7 +13,7 @@ use crate::native::network_namespace::{NetworkNamespace, enter, own, stays_with_
 pub(super) const AS_NEW: i32 = 64;
 
 /// So many wait for a worker at most.
-const MOST_WAITING: usize = 8;
+const MOST_WAITING: usize = 64;
 
 /// So many are lent at most: each is an open descriptor.
 const MOST_LENT: usize = 256;

@@ -19,8 +19,8 @@ use super::message::{Told, outlook_of_byte};
 use super::networks::Networks;
 use super::wire::{Wire, hand_over, pair, take_over};
 use super::worker;
-use crate::native::Outlook;
 use crate::native::network_namespace::NetworkNamespace;
+use crate::native::{MountTable, Outlook};
 
 /// The argument with which a program's `main` calls [`run`], before it does anything else.
 pub const ARGUMENT: &str = "__launcher";
@@ -51,7 +51,8 @@ pub fn run() -> io::Result<()> {
     let mounts = File::open("/proc/self/mountinfo")?;
     let service = getppid();
     let networks = Networks::new()?;
-    let launcher = Launcher { socket, signals, mounts, id: getpid(), networks, ready: Vec::new() };
+    let (id, table, ready) = (getpid(), None, Vec::new());
+    let launcher = Launcher { socket, signals, mounts, id, networks, table, ready };
     let signals = launcher.serve()?;
     wait_for_workers(service, &signals)
 }
@@ -104,6 +105,8 @@ struct Launcher {
     mounts: File,
     id: Pid,
     networks: Networks,
+    /// What is mounted, since that changed last.
+    table: Option<MountTable>,
     /// The oldest first.
     ready: Vec<Ready>,
 }
@@ -141,7 +144,7 @@ impl Launcher {
             }
             let is_idle = used.elapsed() >= IDLE;
             if mounted || is_idle {
-                self.ready.clear();
+                self.begin_anew();
             }
             if is_idle {
                 self.networks.clear();
@@ -167,7 +170,7 @@ impl Launcher {
     fn launch_soon(&mut self, outlook: Outlook, control: OwnedFd) -> io::Result<()> {
         // The answer to the question before may be older than the launch.
         if has_event(&self.mounts) {
-            self.ready.clear();
+            self.begin_anew();
         }
         let mut is_begun = false;
         while let (false, Some(at)) =
@@ -194,6 +197,12 @@ impl Launcher {
         Ok(())
     }
 
+    /// Ends those that are ready: they have a copy of the mounts.
+    fn begin_anew(&mut self) {
+        self.ready.clear();
+        self.table = None;
+    }
+
     /// Forks the worker of a launch.
     fn begin(&self, control: OwnedFd) {
         let wire = Wire::new(control);
@@ -212,8 +221,12 @@ impl Launcher {
         network: Option<NetworkNamespace>,
     ) -> io::Result<Ready> {
         let (socket, theirs) = pair(SocketType::SEQPACKET)?;
+        if self.table.is_none() {
+            self.table = MountTable::read().ok();
+        }
+        let given = (network.as_ref(), self.table.as_ref());
         let child = spawn(Namespaces::default(), None, || {
-            worker::be_ready(theirs.as_fd(), outlook, network.as_ref(), self.id)
+            worker::be_ready(theirs.as_fd(), outlook, given, self.id)
         })?;
         if let Some(network) = network {
             self.networks.lend(child.pid, network);

@@ -13,7 +13,7 @@ use super::message::{Order, Request, Told};
 use super::networks::AS_NEW;
 use super::wire::{Wire, take_over};
 use crate::native::network_namespace::NetworkNamespace;
-use crate::native::{Asker, NativeDriver, Outlook};
+use crate::native::{Asker, MountTable, NativeDriver, Outlook, Provision};
 
 /// Why a worker has nothing more to do.
 enum End {
@@ -37,19 +37,19 @@ pub(super) fn run(wire: &Wire, launcher: Pid) -> i32 {
     answer(wire, own.and_then(|()| carry_out(wire, None)))
 }
 
-/// Runs a worker that begins a process 1 in advance, in `network` when that is given, and waits at `socket`
-/// for its launch. The exit code says whether that network may be used again.
+/// Runs a worker that begins a process 1 in advance, with what is given of `network` and `mounts`, and waits
+/// at `socket` for its launch. The exit code says whether that network may be used again.
 pub(super) fn be_ready(
     socket: BorrowedFd<'_>,
     outlook: Outlook,
-    network: Option<&NetworkNamespace>,
+    (network, mounts): (Option<&NetworkNamespace>, Option<&MountTable>),
     launcher: Pid,
 ) -> i32 {
     let keep: Vec<BorrowedFd<'_>> = [socket].into_iter().chain(network.map(AsFd::as_fd)).collect();
     let copy = || network.map(|network| network.as_fd().try_clone_to_owned()).transpose();
     let Ok(copy) = become_own(&keep, launcher).and_then(|()| copy()) else { return 1 };
     let driver = NativeDriver::default();
-    driver.expect_asker(outlook, copy);
+    driver.expect_asker(outlook, Provision { network: copy, mounts: mounts.cloned() });
     let taken = take_over(socket);
     let code = match taken.map(|taken| taken.and_then(|(_, mut descriptors)| descriptors.pop())) {
         Ok(Some(control)) => {

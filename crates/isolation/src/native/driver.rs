@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::BorrowedFd;
 
 use ctrlz_core::isolation::{
     Enforcement, IsolationCapabilities, IsolationDriver, IsolationError, Launch, Network, Prepared,
@@ -13,7 +13,7 @@ use ctrlz_core::monitor::Reading;
 
 use super::cgroup::abandoned_groups;
 use super::freeze;
-use super::inside::{self, Outlook, Session};
+use super::inside::{self, Outlook, Provision, Session};
 use super::protection::Protections;
 use super::{launch, reading, survey};
 
@@ -44,19 +44,18 @@ impl NativeDriver {
     /// another kind of root than these gets a process of its own. Standard streams, limits and
     /// ids must be those of the launch already.
     pub fn expect(&self, network: Network, host_root: bool) {
-        self.expect_in(Session::Launchers, Outlook { network, host_root }, None);
+        self.expect_in(Session::Launchers, Outlook { network, host_root }, Provision::default());
     }
 
-    /// The same for a process that is going to ask, and in a session of its own. When `network` is given,
-    /// that is the network namespace.
-    pub(crate) fn expect_asker(&self, outlook: Outlook, network: Option<OwnedFd>) {
-        self.expect_in(Session::Own { terminal: false }, outlook, network);
+    /// The same for a process that is going to ask, and in a session of its own.
+    pub(crate) fn expect_asker(&self, outlook: Outlook, provision: Provision) {
+        self.expect_in(Session::Own { terminal: false }, outlook, provision);
     }
 
-    fn expect_in(&self, session: Session, outlook: Outlook, network: Option<OwnedFd>) {
+    fn expect_in(&self, session: Session, outlook: Outlook, provision: Provision) {
         // Without it the launch takes longer, and tells what is wrong.
         *self.waiting.borrow_mut() =
-            launch::begin(outlook, self.protections, session, None, network).ok();
+            launch::begin(outlook, self.protections, session, None, provision).ok();
     }
 }
 

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Pid;
 
+use super::whole;
+
 /// How ids inside map to ids of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Identity {
@@ -57,7 +59,7 @@ impl Identity {
     /// Writes the map of all ids for the process whose /proc directory this is.
     pub(super) fn write_all(directory: &str) -> io::Result<()> {
         for kind in ["uid_map", "gid_map"] {
-            let own = fs::read_to_string(format!("/proc/self/{kind}"))?;
+            let own = whole::text(format!("/proc/self/{kind}"))?;
             fs::write(format!("{directory}/{kind}"), identity_of(&own))?;
         }
         Ok(())

@@ -19,7 +19,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 use super::cgroup::{Controller, Groups};
 use super::control::{Channel, Order, channel};
 use super::identity::Identity;
-use super::inside::{Outlook, Rlimits, Session, Start, process_1};
+use super::inside::{Outlook, Provision, Rlimits, Session, Start, process_1};
 use super::meter::Meter;
 use super::output::{Limited, pipes};
 use super::placement;
@@ -67,14 +67,13 @@ fn failed(step: &str) -> impl FnOnce(io::Error) -> IsolationError + '_ {
     move |source| IsolationError::Setup { step: step.to_owned(), source }
 }
 
-/// Clones a process 1 in that session. Its output goes to `output`, when that is given; when `network` is,
-/// that is the network namespace of its own.
+/// Clones a process 1 in that session. Its output goes to `output`, when that is given.
 pub(super) fn begin(
     outlook: Outlook,
     protections: Protections,
     session: Session,
     output: Option<[OwnedFd; 2]>,
-    network: Option<OwnedFd>,
+    provision: Provision,
 ) -> Result<Waiting, IsolationError> {
     let identity = Identity::choose(!outlook.host_root);
     let user = protections.has(Protection::UserNamespace);
@@ -90,7 +89,7 @@ pub(super) fn begin(
         gid: rustix::process::getegid().as_raw(),
         session,
         output,
-        network,
+        provision,
     };
     let (channel, inner) = channel().map_err(failed("make the control channel"))?;
     let namespaces = Namespaces {
@@ -140,7 +139,7 @@ pub(super) fn prepare(
             let session = asker
                 .as_ref()
                 .map_or(Session::Launchers, |asker| Session::Own { terminal: asker.terminal });
-            (begin(outlook, protections, session, ends, None)?, None, true)
+            (begin(outlook, protections, session, ends, Provision::default())?, None, true)
         }
     };
     let child = &waiting.child;

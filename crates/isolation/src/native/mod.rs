@@ -27,10 +27,11 @@ mod survey;
 mod syscalls;
 mod task;
 mod wait;
+mod whole;
 
 pub use cgroup::abandoned_groups;
 pub use driver::NativeDriver;
-pub(crate) use inside::Outlook;
+pub(crate) use inside::{MountTable, Outlook, Provision};
 pub(crate) use launch::Asker;
 pub use mapped::{has_subordinate_ids, with_subordinate_ids};
 pub use probe::{PROBE, Trial, probe, probe_inside};

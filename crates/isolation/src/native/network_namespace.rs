@@ -4,7 +4,7 @@
 //! nothing was done in is as good as a new one: a sandbox has no power over it, since it belongs to the
 //! user namespace of the host, so that only the traces of sockets can be left there.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 
@@ -13,6 +13,7 @@ use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use super::inside::bring_up_loopback;
 use super::launch::enters_user_namespace_late;
+use super::whole;
 
 /// Whether a network namespace that this process makes belongs to no sandbox.
 pub(crate) fn stays_with_host() -> bool {
@@ -73,10 +74,10 @@ pub(crate) fn enter(namespace: BorrowedFd<'_>) -> io::Result<()> {
 fn traces() -> String {
     let mut all = String::with_capacity(16 << 10);
     for path in COUNTERS {
-        all += &fs::read_to_string(path).unwrap_or_default();
+        all += &whole::text(path).unwrap_or_default();
     }
     for path in SOCKETS {
-        all += &of_namespace(&fs::read_to_string(path).unwrap_or_default());
+        all += &of_namespace(&whole::text(path).unwrap_or_default());
     }
     all
 }

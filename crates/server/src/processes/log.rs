@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use crate::service::blocking;
 
 /// How much is kept in memory of one process's output.
-const MOST: usize = 64 << 10;
+pub(super) const MOST: usize = 64 << 10;
 /// How far a command may be ahead of the disk, or of those for whom it waits.
 const AHEAD: u64 = 256 << 10;
 /// Of how many pieces, since each takes room by itself, however short it is.

@@ -7,7 +7,7 @@ use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::workspace::{Head, WorkspaceError, WorkspaceMount};
-use rustix::fs::{AtFlags, CWD, Mode};
+use rustix::fs::{AtFlags, CWD, Mode, unlinkat};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 
@@ -46,6 +46,9 @@ pub(super) fn ownership(version: &Version) -> (u32, u32, u32) {
 pub(super) fn upper(store: &Store, sandbox: SandboxId) -> PathBuf {
     store.head(sandbox).join("upper")
 }
+
+/// What a volatile mount leaves in its working directory, with a file `dirty` in it.
+const VOLATILE: &str = "work/incompat/volatile";
 
 /// The working directory of the operation before.
 fn spent(store: &Store, sandbox: SandboxId) -> PathBuf {
@@ -181,8 +184,17 @@ fn prepare_work(work: &Path, spent: &Path) -> Result<(), WorkspaceError> {
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::tidy`].
 pub(super) fn tidy(store: &Store, sandbox: SandboxId) {
-    // Where that fails, the next operation tries again and tells.
-    let _ = remove_tree(&spent(store, sandbox));
+    let spent = spent(store, sandbox);
+    // All that is there as a rule. The rest, if there is any, is found by looking.
+    let _ = unlinkat(CWD, spent.join(VOLATILE).join("dirty"), AtFlags::empty());
+    for directory in Path::new(VOLATILE).ancestors() {
+        let removed = unlinkat(CWD, spent.join(directory), AtFlags::REMOVEDIR);
+        if !matches!(removed, Ok(()) | Err(Errno::NOENT)) {
+            // Where that fails, the next operation tries again and tells.
+            let _ = remove_tree(&spent);
+            return;
+        }
+    }
 }
 
 /// A digest of a directory's extended attributes, overlayfs's own left out.

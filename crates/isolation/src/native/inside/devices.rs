@@ -4,14 +4,23 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
-use rustix::fs::{CWD, Mode, OFlags, fstat, mkdirat, openat, symlinkat};
+use rustix::fs::{
+    CWD, FileType, Mode, OFlags, fstat, makedev, mkdirat, mknodat, openat, symlinkat,
+};
 use rustix::mount::MountAttrFlags;
+use rustix::process::umask;
 
 use super::mounts::{attach, copy_of, new_filesystem, open_below};
 
-/// The devices that any program may have. They are bound from the host, since a user namespace
-/// cannot make device nodes.
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
+/// The devices that any program may have, with their numbers (Documentation/admin-guide/devices.txt).
+const DEVICES: [(&str, u32, u32); 6] = [
+    ("null", 1, 3),
+    ("zero", 1, 5),
+    ("full", 1, 7),
+    ("random", 1, 8),
+    ("urandom", 1, 9),
+    ("tty", 5, 0),
+];
 
 const LINKS: [(&str, &str); 5] = [
     ("/proc/self/fd", "fd"),
@@ -24,15 +33,8 @@ const LINKS: [(&str, &str); 5] = [
 /// Fills the directory `device_directory` of a tmpfs and attaches what `/dev` needs.
 pub(super) fn fill(device_directory: impl AsFd) -> io::Result<()> {
     let directory = device_directory.as_fd();
-    let host = super::mounts::open_host(Path::new("/dev"))?;
-    for name in DEVICES {
-        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC | OFlags::WRONLY;
-        let file = openat(directory, name, flags, Mode::from_raw_mode(0o666))?;
-        match copy_of(&host, Path::new(name), false) {
-            Ok(device) => attach(device, file)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+    if make_nodes(directory).is_err() {
+        bind_nodes(directory)?;
     }
     for (target, name) in LINKS {
         symlinkat(target, directory, name)?;
@@ -48,6 +50,32 @@ pub(super) fn fill(device_directory: impl AsFd) -> io::Result<()> {
     }
     show_terminal(directory)?;
     mkdirat(directory, "shm", Mode::from_raw_mode(0o777))?;
+    Ok(())
+}
+
+/// Makes device nodes, as root may who is in no user namespace.
+fn make_nodes(directory: BorrowedFd<'_>) -> io::Result<()> {
+    let mask = umask(Mode::empty());
+    let mode = Mode::from_raw_mode(0o666);
+    let made = DEVICES.iter().try_for_each(|(name, major, minor)| {
+        mknodat(directory, *name, FileType::CharacterDevice, mode, makedev(*major, *minor))
+    });
+    umask(mask);
+    Ok(made?)
+}
+
+/// Binds the host's: a user namespace cannot make device nodes.
+fn bind_nodes(directory: BorrowedFd<'_>) -> io::Result<()> {
+    let host = super::mounts::open_host(Path::new("/dev"))?;
+    for (name, ..) in DEVICES {
+        let flags = OFlags::CREATE | OFlags::CLOEXEC | OFlags::WRONLY;
+        let file = openat(directory, name, flags, Mode::from_raw_mode(0o666))?;
+        match copy_of(&host, Path::new(name), false) {
+            Ok(device) => attach(device, file)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
     Ok(())
 }
 

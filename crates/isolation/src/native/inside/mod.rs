@@ -42,8 +42,16 @@ pub(super) struct Start {
     pub(super) session: Session,
     /// Where standard output and error go when output is limited.
     pub(super) output: Option<[OwnedFd; 2]>,
-    /// The network namespace of the sandbox, when there is one already.
-    pub(super) network: Option<OwnedFd>,
+    pub(super) provision: Provision,
+}
+
+/// What a process 1 need not find out or make for itself, when it is there already.
+#[derive(Debug, Default)]
+pub(crate) struct Provision {
+    /// The network namespace of the sandbox.
+    pub(crate) network: Option<OwnedFd>,
+    /// The mounts of the host.
+    pub(crate) mounts: Option<MountTable>,
 }
 
 /// The session (setsid(2)) of process 1 and of the command.
@@ -81,6 +89,7 @@ struct Setup {
 
 pub(super) use hide::KERNEL_FILES;
 pub(super) use limits::Rlimits;
+pub(crate) use mount_table::MountTable;
 pub(super) use network::{attempts as network_attempts, bring_up_loopback};
 pub(super) use privileges::become_root_inside as become_root;
 
@@ -124,7 +133,7 @@ fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
     if wanted.has(Protection::ClosedDescriptors) {
         // What the launcher holds (its store, its locks, what its caller left open) ends here.
         let mut keep = vec![channel.as_fd()];
-        keep.extend(start.output.iter().flatten().chain(&start.network).map(AsFd::as_fd));
+        keep.extend(start.output.iter().flatten().chain(&start.provision.network).map(AsFd::as_fd));
         ctrlz_sys::descriptors::keep_only(&keep).step(|| "close descriptors".into())?;
     }
     if let Session::Own { terminal } = start.session {
@@ -135,9 +144,9 @@ fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
         }
     }
     tie_to_launcher(wanted)?;
-    let network = start.network.take();
+    let Provision { network, mounts } = std::mem::take(&mut start.provision);
     let Some(ready) = namespaces::enter(&start, network, channel)? else { return Ok(()) };
-    let stage = root::stage(&start)?;
+    let stage = root::stage(&start, mounts)?;
     let filter = privileges::Filter::usual(wanted);
     // A launcher that died before the death signal was set is seen here: the channel is closed.
     let Some((mut task, given)) = channel.next_task().ok().flatten() else { return Ok(()) };

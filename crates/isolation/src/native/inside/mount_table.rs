@@ -5,13 +5,15 @@ use std::io;
 use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
+use crate::native::whole;
+
 /// The mount points of the root as it is now.
-#[derive(Debug, Default)]
-pub(super) struct MountTable(Vec<u8>);
+#[derive(Debug, Clone)]
+pub(crate) struct MountTable(Vec<u8>);
 
 impl MountTable {
-    pub(super) fn read() -> io::Result<Self> {
-        std::fs::read("/proc/self/mountinfo").map(Self)
+    pub(crate) fn read() -> io::Result<Self> {
+        whole::bytes("/proc/self/mountinfo").map(Self)
     }
 
     /// The mount points below `directory`, without `directory` itself and without those that lie

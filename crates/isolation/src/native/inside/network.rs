@@ -1,10 +1,11 @@
 //! The sandbox's own network: loopback, and a count of what found no way out.
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+
+use crate::native::whole;
 
 pub(in crate::native) fn bring_up_loopback() -> io::Result<()> {
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
@@ -15,19 +16,12 @@ pub(in crate::native) fn bring_up_loopback() -> io::Result<()> {
 /// connections without a route (IPv4 and IPv6), and datagrams to a closed port of loopback, which
 /// is where a name server on the host's loopback would be asked.
 pub(in crate::native) fn attempts(process: &Path) -> u32 {
-    let v4 = read(&process.join("net/snmp")).unwrap_or_default();
-    let v6 = read(&process.join("net/snmp6")).unwrap_or_default();
+    let v4 = whole::text(process.join("net/snmp")).unwrap_or_default();
+    let v6 = whole::text(process.join("net/snmp6")).unwrap_or_default();
     counter_in_table(&v4, "Ip:", "OutNoRoutes")
         .saturating_add(counter_in_table(&v4, "Udp:", "NoPorts"))
         .saturating_add(counter_in_list(&v6, "Ip6OutNoRoutes"))
         .saturating_add(counter_in_list(&v6, "Udp6NoPorts"))
-}
-
-/// The whole text of a file of which the kernel does not tell the length, read at once.
-fn read(path: &Path) -> io::Result<String> {
-    let mut text = String::with_capacity(8192);
-    File::open(path)?.take(1 << 16).read_to_string(&mut text)?;
-    Ok(text)
 }
 
 /// /proc/net/snmp: a line of names, then a line of numbers, both beginning with the protocol.

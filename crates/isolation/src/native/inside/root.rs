@@ -44,15 +44,16 @@ pub(super) struct Stage {
     may_overlay: bool,
 }
 
-pub(super) fn stage(start: &Start) -> Result<Stage, StepError> {
+/// Begins the root; `known` are the host's mounts, when they are known.
+pub(super) fn stage(start: &Start, known: Option<MountTable>) -> Result<Stage, StepError> {
     let wanted = start.protections;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .step(|| "make the mounts private".into())?;
     // Read and copied first: the stage below hides a part of the host.
     let may_overlay = start.late_user_namespace;
-    let mounts = match may_overlay {
-        true => Some(MountTable::read().step(|| "read the mount table".into())?),
-        false => None,
+    let mounts = match (known, may_overlay) {
+        (None, true) => Some(MountTable::read().step(|| "read the mount table".into())?),
+        (known, _) => known,
     };
     let (root, system) = if start.outlook.host_root {
         let root = copy_of(CWD, Path::new("/"), true).step(|| "copy the host's root".into())?;

@@ -1,7 +1,7 @@
 //! A user namespace that is made in advance, for a process 1 that is root until its mounts are
 //! made. The map of all ids can only be written by someone who is outside of it.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
@@ -9,6 +9,7 @@ use ctrlz_sys::clone::Holder;
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::native::identity::Identity;
+use crate::native::whole;
 
 /// The namespace, with its ids mapped.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl UserNamespace {
 /// The id of a process in the pid namespace of the /proc that is mounted here, which is not the one
 /// that this process lives in (proc_pid_fdinfo(5)).
 fn id_in_proc(process: BorrowedFd<'_>) -> io::Result<String> {
-    let text = fs::read_to_string(format!("/proc/self/fdinfo/{}", process.as_raw_fd()))?;
+    let text = whole::text(format!("/proc/self/fdinfo/{}", process.as_raw_fd()))?;
     let id = text.lines().find_map(|line| line.strip_prefix("Pid:"));
     id.map(|id| id.trim().to_owned())
         .ok_or_else(|| io::Error::other("the process has no id in /proc"))
