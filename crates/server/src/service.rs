@@ -16,6 +16,7 @@ use crate::disk::Disk;
 use crate::errand::Errand;
 use crate::glances::Glances;
 use crate::held::Memory;
+use crate::idempotency::Unstored;
 use crate::listen::Tls;
 use crate::mcp::Sessions;
 use crate::metrics::Metrics;
@@ -74,6 +75,7 @@ pub struct Service {
     pub(crate) sandboxes: Sandboxes,
     pub(crate) disk: Disk,
     pub(crate) memory: Memory,
+    pub(crate) unstored: Unstored,
     pub(crate) tidings: Tidings,
     pub(crate) glances: Glances,
     pub(crate) metrics: Metrics,
@@ -106,6 +108,7 @@ impl Service {
             sandboxes: Sandboxes::default(),
             disk: Disk::default(),
             memory: Memory::default(),
+            unstored: Unstored::default(),
             tidings: Tidings::default(),
             glances: Glances::default(),
             metrics,
@@ -258,8 +261,10 @@ pub(crate) fn unregistered(error: &StoreError) -> Problem {
     let words = in_full(error);
     match words.contains("disk is full") {
         false => Problem::internal(words),
-        true => Problem::of_kind("store-full", words)
-            .hint("make room on the disk of the service's store; nothing was done"),
+        true => Problem::of_kind("store-full", words).hint(
+            "nothing was done; undo, discard, rollback, removals and `archive gc` go on, and make \
+                 room on the disk of the service's store",
+        ),
     }
 }
 
