@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::auth::{self, Caller};
+use crate::halt::Halt;
 use crate::held::Held;
 use crate::metrics::Timing;
 use crate::port::{Command, Judged, Order, Ran, Session};
@@ -292,6 +293,7 @@ fn launch(
         has_terminal: command.terminal.is_some(),
         ends,
         is_given_up: AtomicBool::new(false),
+        halt: Halt::default(),
     });
     service.processes.add(&process);
     if let Some(input) = command.input.clone() {

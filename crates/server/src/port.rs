@@ -25,6 +25,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::errand::Errand;
+use crate::halt::Halt;
 use crate::problem::Problem;
 
 /// The tenants' stores.
@@ -166,11 +167,12 @@ pub trait Session {
     /// When a part of it cannot be looked at.
     fn disk_used(&self) -> Result<u64, Problem>;
 
-    /// Has another process do something; answers what it says of it, which is JSON but for an export.
+    /// Has another process do something, which ends early when `halt` asks for it; answers what it says of
+    /// it, which is JSON but for an export.
     ///
     /// # Errors
     /// When it cannot be begun, or does not do it.
-    fn carry_out(&self, errand: &Errand) -> Result<Vec<u8>, Problem>;
+    fn carry_out(&self, errand: &Errand, halt: &Halt) -> Result<Vec<u8>, Problem>;
 
     /// Writes down that a command was not let run.
     ///

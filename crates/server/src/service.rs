@@ -15,6 +15,7 @@ use crate::auth::Caller;
 use crate::disk::Disk;
 use crate::errand::Errand;
 use crate::glances::Glances;
+use crate::halt::Halt;
 use crate::held::Memory;
 use crate::idempotency::Unstored;
 use crate::listen::Tls;
@@ -216,19 +217,27 @@ impl Service {
         .await
     }
 
-    /// Has another process do something in the caller's store; answers what it says of it.
+    /// Has another process do something in the caller's store, until it is asked to end; answers what it
+    /// says of it.
     pub(crate) async fn errand_text(
         self: &Arc<Self>,
         caller: &Caller,
         errand: Errand,
+        halt: Halt,
     ) -> Result<Vec<u8>, Problem> {
         let adds = matches!(errand, Errand::Push { .. } | Errand::Pull { .. });
-        let place = self.errands_of_one.take(&caller.tenant).await;
-        let turn = (place, Arc::clone(&self.errands).acquire_owned().await);
+        let turn = async {
+            let place = self.errands_of_one.take(&caller.tenant).await;
+            (place, Arc::clone(&self.errands).acquire_owned().await)
+        };
+        let turn = tokio::select! {
+            turn = turn => turn,
+            () = halt.asked() => return Err(halt.problem().unwrap_or_else(Problem::stopping)),
+        };
         let act = move |session: &dyn Session| {
             // Given up when it is done, whoever waits for it.
             let _turn = turn;
-            session.carry_out(&errand)
+            session.carry_out(&errand, &halt)
         };
         match adds {
             true => self.adding(caller, act).await,
@@ -241,8 +250,9 @@ impl Service {
         self: &Arc<Self>,
         caller: &Caller,
         errand: Errand,
+        halt: Halt,
     ) -> Result<Value, Problem> {
-        let text = self.errand_text(caller, errand).await?;
+        let text = self.errand_text(caller, errand, halt).await?;
         serde_json::from_slice(&text).map_err(|error| Problem::internal(error.to_string()))
     }
 

@@ -24,7 +24,9 @@ use ctrlz_engine::{
     BaseChoice, EngineError, HealthResult, NewNamed, RunRequest, SandboxCore, StateChange,
 };
 use ctrlz_policy::{LANGUAGES, Validator, Verdict, knows_language};
-use ctrlz_server::{Asked, Base, Command, Errand, Judged, NewValue, Order, Problem, Ran, Session};
+use ctrlz_server::{
+    Asked, Base, Command, Errand, Halt, Judged, NewValue, Order, Problem, Ran, Session,
+};
 use serde_json::Value;
 
 use super::collecting::Collections;
@@ -247,7 +249,7 @@ impl Desk<'_> {
             }
             Base::Empty | Base::Folder(_) => words.extend(["--base".into(), folder.into()]),
         }
-        self.run_errand(&words)?;
+        self.run_errand(&words, &Halt::default())?;
         let made = self.context.store().sandbox_named(name.as_str());
         made.map_err(|error| problem(error.into()))
     }
@@ -548,8 +550,8 @@ impl Session for Desk<'_> {
         self.disk_used_().map_err(problem)
     }
 
-    fn carry_out(&self, errand: &Errand) -> Result<Vec<u8>, Problem> {
-        self.carry_out_(errand)
+    fn carry_out(&self, errand: &Errand, halt: &Halt) -> Result<Vec<u8>, Problem> {
+        self.carry_out_(errand, halt)
     }
 
     fn refuse(
