@@ -230,6 +230,7 @@ fn ask_for_approval(
         sandbox: sandbox.name.to_string(),
         title: shortened(&judged.title),
         reasons: judged.reasons.clone(),
+        stdin: judged.stdin.clone(),
         hash: bound(judged, command),
         asked_by: caller.token.clone(),
         created: now,

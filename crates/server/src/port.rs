@@ -14,7 +14,7 @@ use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 use ctrlz_core::state::{Expected, StateEntry, StateKey};
-use ctrlz_core::tenancy::TenantName;
+use ctrlz_core::tenancy::{ReadInput, TenantName};
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::VerdictRecord;
@@ -273,7 +273,9 @@ pub struct Judged {
     pub title: String,
     /// Why, in words, the gravest first.
     pub reasons: Vec<String>,
-    /// The hash of everything that an approval is bound to.
+    /// What it reads, for whoever has to approve it.
+    pub stdin: Option<ReadInput>,
+    /// The hash of everything that an approval is bound to, but for what it reads.
     pub hash: String,
 }
 

@@ -16,7 +16,7 @@ use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::state::{Expected, MAX_VALUE, StateEntry, StateKey};
 use ctrlz_core::state_store::SealedValue;
-use ctrlz_core::tenancy::TenantName;
+use ctrlz_core::tenancy::{ReadInput, TenantName};
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::VerdictRecord;
@@ -134,7 +134,10 @@ impl Desk<'_> {
             Decision::Allow | Decision::Block => String::new(),
         };
         let reasons = approval::reasons(&verdict);
-        Ok(Judged { decision, record, title: task.title(), reasons, hash })
+        let is_shown = decision == Decision::Confirm && !input.is_empty();
+        let stdin =
+            is_shown.then(|| ReadInput::of(input, |text| ctrlz_policy::redact(text).into_owned()));
+        Ok(Judged { decision, record, title: task.title(), reasons, stdin, hash })
     }
 
     /// What the validator says of a command that may carry out what it reads.
