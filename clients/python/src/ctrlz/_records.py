@@ -179,7 +179,7 @@ class Confirmation:
     expires: datetime
     approved_by: str | None
     stdin: Mapping[str, Any] | None = None
-    """What it reads: the beginning as ``text``, without secrets; ``bytes`` in all; whether it is ``truncated``."""
+    """What it reads: its beginning (``text``), its size (``bytes``), whether it is ``truncated``."""
     raw: Mapping[str, Any] = raw_field()
 
     @classmethod
