@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 import ctrlz
@@ -38,3 +39,23 @@ def test_snapshots_at_rest(mortal: Service) -> None:
         assert "removed" in client.archive.collect(dry_run=True)
         with pytest.raises(ctrlz.APIError):
             client.archive.restore("no such", "again")
+
+
+def test_what_archives_is_waited_for_as_a_process(mortal: Service) -> None:
+    with ctrlz.Client(mortal.url, mortal.token) as client:
+        client.sandboxes.create("web").run("echo kept > file", check=True)
+
+        def begin(call: str, body: dict[str, object]) -> ctrlz.Process:
+            headers = {"authorization": f"Bearer {mortal.token}", "prefer": "respond-async"}
+            begun = httpx.post(f"{mortal.url}/v1/archive{call}", json=body, headers=headers, timeout=60)
+            assert begun.status_code == 202, begun.text
+            return client.processes.get(begun.json()["process"])
+
+        pushed = begin("", {"sandbox": "web"}).wait(check=True)
+        assert (pushed.ok, pushed.operation, pushed.stdout, pushed.sandbox) == (True, None, "", "web")
+        [told] = client.archive.list()["snapshots"]
+        assert pushed.raw["snapshots"][0]["name"] == told["name"]
+        verified = begin("/verify", {}).wait()
+        assert (verified.raw["faults"], verified.sandbox) == ([], "")
+        with pytest.raises(ctrlz.APIError):
+            begin("/restore", {"name": "no such", "sandbox": "again"}).wait()

@@ -142,6 +142,7 @@ fn concern(command: &Command) -> Concern<'_> {
         | Command::Drill(_)
         | Command::Snapshots(_)
         | Command::Log(_)
+        | Command::Logs(_)
         | Command::Events(_)
         | Command::Sinks(_)
         | Command::Daemon(_)

@@ -176,6 +176,33 @@ pub struct Token {
     pub revoked: Option<Timestamp>,
 }
 
+/// What a command is going to read, as it is told to whoever approves it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadInput {
+    /// Its beginning, without secrets; what is not UTF-8 is replaced.
+    pub text: String,
+    /// The size of all of it, in bytes.
+    pub bytes: u64,
+    /// Whether there is more than the text shows.
+    pub truncated: bool,
+}
+
+impl ReadInput {
+    /// How many characters are shown.
+    pub const SHOWN: usize = 4096;
+
+    /// The beginning of `input`, which `conceal` rids of secrets.
+    #[must_use]
+    pub fn of(input: &[u8], conceal: impl Fn(&str) -> String) -> Self {
+        // Farther than it is shown, so that no secret is cut in the middle and not known as one.
+        let looked_at = input.get(..8 * Self::SHOWN).unwrap_or(input);
+        let whole = conceal(&String::from_utf8_lossy(looked_at));
+        let text: String = whole.chars().take(Self::SHOWN).collect();
+        let truncated = text.len() < whole.len() || looked_at.len() < input.len();
+        Self { text, bytes: input.len() as u64, truncated }
+    }
+}
+
 /// Something that waits for an approval, or got it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Confirmation {
@@ -189,7 +216,10 @@ pub struct Confirmation {
     pub title: String,
     /// What the validator said of it, in words.
     pub reasons: Vec<String>,
-    /// The hash that the approval is bound to.
+    /// What it reads, when something was sent along.
+    #[serde(default)]
+    pub stdin: Option<ReadInput>,
+    /// The hash that the approval is bound to, and with it all of what it reads.
     pub hash: String,
     /// The id of the token that asked.
     pub asked_by: String,
@@ -365,6 +395,24 @@ mod tests {
         let all = [Right::Look, Right::Act, Right::Approve, Right::Manage, Right::Own];
         assert_eq!(may(Role::Admin, false), all[..4]);
         assert_eq!(may(Role::Admin, true), all);
+    }
+
+    #[test]
+    fn of_what_is_read_the_beginning_is_shown_and_that_there_is_more() {
+        let same = |text: &str| text.to_owned();
+        let whole = ReadInput::of("é\n".as_bytes(), same);
+        assert_eq!((whole.text.as_str(), whole.bytes, whole.truncated), ("é\n", 3, false));
+        let bytes = vec![0xff; ReadInput::SHOWN];
+        assert!(!ReadInput::of(&bytes, same).truncated);
+        for more in [1, 7 * ReadInput::SHOWN, 1 << 20] {
+            let long = ReadInput::of(&vec![b'x'; ReadInput::SHOWN + more], same);
+            assert_eq!((long.text.len(), long.truncated), (ReadInput::SHOWN, true), "{more}");
+            assert_eq!(long.bytes, (ReadInput::SHOWN + more) as u64);
+        }
+        // A secret over the edge is one.
+        let text = format!("{}secret", "x".repeat(ReadInput::SHOWN - 3));
+        let shown = ReadInput::of(text.as_bytes(), |text| text.replace("secret", "-"));
+        assert!(shown.text.ends_with("x-"), "{}", shown.text.len());
     }
 
     #[test]

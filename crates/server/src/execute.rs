@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 
 use crate::auth::{self, Caller};
+use crate::halt::Halt;
 use crate::held::Held;
 use crate::metrics::Timing;
 use crate::port::{Command, Judged, Order, Ran, Session};
@@ -94,19 +95,20 @@ async fn admit(
     let who = caller.clone();
     let (inner, asked) = (Arc::clone(service), confirmation.is_some());
     trace.enter(Phase::Validate);
-    let (sandbox, command, judged, quotas) = service
+    let (sandbox, command, judged, admitted) = service
         .with(caller, move |session| {
             let quotas = inner.quotas(&who)?;
             bound_memory(&mut command, &quotas)?;
             inner.disk.room(session, &who.tenant, &quotas)?;
             command.most_disk = quotas.disk.map(ByteSize);
             let sandbox = on_core(session, |core| Ok(core.store().sandbox_named(&sandbox)?))?;
+            // Before it is judged, which is work: what is refused then counts as well.
+            let admitted = inner.quota.admit(&who.tenant, &quotas, Instant::now())?;
             let judged = session.judge(&sandbox, &command)?;
             may_begin(&inner, &who, session, (&sandbox, &command, &judged), asked)?;
-            Ok((sandbox, command, judged, quotas))
+            Ok((sandbox, command, judged, admitted))
         })
         .await?;
-    let admitted = service.quota.admit(&caller.tenant, &quotas, Instant::now())?;
     let input = command.input.as_ref().map_or(0, Vec::len);
     // It is there twice: one goes to the command.
     let held = service.memory.take(&caller.tenant, input.saturating_mul(2))?;
@@ -228,6 +230,7 @@ fn ask_for_approval(
         sandbox: sandbox.name.to_string(),
         title: shortened(&judged.title),
         reasons: judged.reasons.clone(),
+        stdin: judged.stdin.clone(),
         hash: bound(judged, command),
         asked_by: caller.token.clone(),
         created: now,
@@ -291,6 +294,7 @@ fn launch(
         has_terminal: command.terminal.is_some(),
         ends,
         is_given_up: AtomicBool::new(false),
+        halt: Halt::default(),
     });
     service.processes.add(&process);
     if let Some(input) = command.input.clone() {

@@ -1,17 +1,21 @@
 //! The same request sent twice is carried out once: `Idempotency-Key`, as the IETF's draft has it.
 
+mod unstored;
+
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use ctrlz_core::tenancy::{Answered, Registry, Replay};
+use ctrlz_core::tenancy::{Registry, Replay, TenantName};
 use ctrlz_core::time::Timestamp;
 use futures_util::FutureExt as _;
 
+pub(crate) use self::unstored::Unstored;
+use self::unstored::{needs_no_room, oldest, write};
 use crate::auth::{self, Caller};
 use crate::problem::Problem;
 use crate::routes::LARGEST;
@@ -68,40 +72,53 @@ async fn answered(
     })?;
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     let digest = digest(target, &body);
-    let (token, key) = (caller.token.clone(), key.to_owned());
+    let key = Known {
+        tenant: caller.tenant.clone(),
+        key: (caller.token.clone(), key.to_owned()),
+        request: digest,
+        asked: service.now(),
+    };
     let service = Arc::clone(service);
-    let request = (Request::from_parts(parts, Body::from(body)), digest);
+    let request = Request::from_parts(parts, Body::from(body));
     // It goes on when the client does not wait for it, so that the answer is there when it comes again.
-    let carried_out = carry_out(service, (token, key), request, next);
+    let carried_out = carry_out(service, key, request, next);
     let answer = tokio::spawn(with(current(), carried_out));
     answer.await.map_err(|error| Problem::internal(error.to_string()))?
+}
+
+/// A key, and the request that it came with.
+#[derive(Clone)]
+struct Known {
+    tenant: TenantName,
+    key: unstored::Key,
+    /// A digest of the request.
+    request: [u8; 32],
+    asked: Timestamp,
 }
 
 /// Carries out a request that did not come before. From the moment at which its key is known it is answered,
 /// or the key is let go.
 async fn carry_out(
     service: Arc<Service>,
-    (token, key): (String, String),
-    (request, digest): (Request, [u8; 32]),
+    known: Known,
+    request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    let now = service.now();
-    let oldest = Timestamp(now.0.saturating_sub(KEPT));
-    let known = (token.clone(), key.clone());
-    let found = service
-        .registry(move |registry| {
-            registry.begin_answer((&known.0, &known.1), &digest, (now, oldest))
-        })
-        .await?;
-    if let Some(replay) = found {
-        return again(&digest, replay);
-    }
+    let route = request.extensions().get::<MatchedPath>();
+    let needs_no_room = route.is_some_and(|route| needs_no_room(route.as_str()));
+    let is_stored = match begin(&service, &known, needs_no_room).await? {
+        Begun::Before(replay) => return again(&known.request, replay),
+        Begun::Stored => true,
+        Begun::Held => false,
+    };
     // One that breaks off in the middle is answered as well.
     let response = AssertUnwindSafe(next.run(request)).catch_unwind().await;
     let broken = |_| Problem::internal("the call ended in the middle").into_response();
     let (parts, body) = response.unwrap_or_else(broken).into_parts();
-    if !is_final(parts.status, &parts.headers) {
-        end(&service, (token, key), None).await?;
+    let streams = streams(&parts.headers);
+    let is_let_go = (streams || !is_final(parts.status)) && let_go(&service, &known).await;
+    // What cannot be let go is answered in the same way again.
+    if is_let_go || streams {
         return Ok(Response::from_parts(parts, body));
     }
     let body = to_bytes(body, usize::MAX).await;
@@ -114,8 +131,53 @@ async fn carry_out(
         },
         Some(ToldOnce) => told_once()?,
     };
-    end(&service, (token, key), Some(kept)).await?;
+    keep(&service, known, is_stored, kept).await;
     Ok(Response::from_parts(parts, Body::from(body)))
+}
+
+/// What is known of a request before it is carried out.
+enum Begun {
+    /// It came before.
+    Before(Replay),
+    /// Its key is stored.
+    Stored,
+    /// Its key is in memory, since the disk is full.
+    Held,
+}
+
+/// Notes that a request is carried out, unless it came before.
+async fn begin(
+    service: &Arc<Service>,
+    known: &Known,
+    needs_no_room: bool,
+) -> Result<Begun, Problem> {
+    let held = &service.unstored;
+    let before = match needs_no_room {
+        // In memory first, so that of two at once the second finds it, whether or not there is room for it then.
+        true => held.begin(&known.tenant, &known.key, (known.request, known.asked)),
+        false => held.find(&known.tenant, &known.key, known.asked),
+    };
+    if let Some(replay) = before {
+        return Ok(Begun::Before(replay));
+    }
+    let (whole, of) = (Arc::clone(service), known.clone());
+    let stored = service.registry(move |registry| {
+        let times = (of.asked, oldest(of.asked));
+        let found = registry.begin_answer((&of.key.0, &of.key.1), &of.request, times)?;
+        whole.unstored.store(registry, of.asked);
+        Ok(found)
+    });
+    let stored = stored.await;
+    if needs_no_room {
+        match &stored {
+            Err(problem) if problem.kind() == "store-full" => {
+                held.hold(&known.tenant, &known.key)?;
+                return Ok(Begun::Held);
+            }
+            _ => held.forget(&known.tenant, &known.key),
+        }
+    }
+    Ok(stored?.map_or(Begun::Stored, Begun::Before))
 }
 
 /// Answers what the service before this one did not come to answer.
@@ -137,6 +199,7 @@ pub(crate) fn end_unfinished(registry: &dyn Registry) -> Result<(), Problem> {
 pub(crate) struct ToldOnce;
 
 /// An answer that is kept.
+#[derive(Debug, Clone)]
 struct Kept {
     status: u16,
     headers: Vec<(String, String)>,
@@ -161,39 +224,62 @@ fn told_once() -> Result<Kept, Problem> {
     Ok(Kept { status: problem.status().as_u16(), headers: Vec::new(), body: body.into() })
 }
 
-async fn end(
-    service: &Arc<Service>,
-    (token, key): (String, String),
-    answer: Option<Kept>,
-) -> Result<(), Problem> {
-    service
-        .registry(move |known| {
-            let answer = answer.as_ref().map(|kept| Answered {
-                status: kept.status,
-                headers: &kept.headers,
-                body: &kept.body,
-            });
-            known.end_answer((&token, &key), answer)
-        })
-        .await
+/// Keeps an answer; in memory when the disk has no room for it. What was done is told as such either way.
+async fn keep(service: &Arc<Service>, known: Known, is_stored: bool, kept: Kept) {
+    let (of, answer) = (known.clone(), kept.clone());
+    let stored = service.registry(move |registry| match is_stored {
+        true => registry.end_answer((&of.key.0, &of.key.1), Some(answer.answered())),
+        false => write(registry, &of.key, (&of.request, of.asked), &answer),
+    });
+    match stored.await {
+        Ok(()) => service.unstored.forget(&known.tenant, &known.key),
+        Err(problem) => {
+            tracing::error!(error = problem.in_words(), "answer not stored");
+            service.unstored.answer(&known.tenant, &known.key, (known.request, known.asked), &kept);
+        }
+    }
 }
 
-/// Whether asking again would be answered in the same way: not what is streamed, and not what only
-/// says that it is not the time.
-fn is_final(status: StatusCode, headers: &HeaderMap) -> bool {
-    let streams = headers
+/// Stores what is in memory alone, for a service that ends.
+pub(crate) async fn store(service: &Arc<Service>) {
+    let (whole, now) = (Arc::clone(service), service.now());
+    let stored = service.registry(move |registry| {
+        whole.unstored.store(registry, now);
+        Ok(())
+    });
+    // What cannot be stored is forgotten.
+    let _ = stored.await;
+}
+
+/// Lets a key go; false when it is still stored.
+async fn let_go(service: &Arc<Service>, known: &Known) -> bool {
+    let key = known.key.clone();
+    let let_go = service.registry(move |registry| registry.end_answer((&key.0, &key.1), None));
+    let is_gone = let_go.await.is_ok();
+    if is_gone {
+        service.unstored.forget(&known.tenant, &known.key);
+    }
+    is_gone
+}
+
+/// Whether an answer has no end that could be waited for.
+fn streams(headers: &HeaderMap) -> bool {
+    headers
         .get(header::CONTENT_TYPE)
-        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"));
-    !streams
-        && !matches!(
-            status,
-            StatusCode::TOO_MANY_REQUESTS
-                | StatusCode::SERVICE_UNAVAILABLE
-                | StatusCode::CONFLICT
-                | StatusCode::LOCKED
-                | StatusCode::UNAUTHORIZED
-                | StatusCode::FORBIDDEN
-        )
+        .is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream"))
+}
+
+/// Whether asking again would be answered in the same way: not what only says that it is not the time.
+fn is_final(status: StatusCode) -> bool {
+    !matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::CONFLICT
+            | StatusCode::LOCKED
+            | StatusCode::UNAUTHORIZED
+            | StatusCode::FORBIDDEN
+    )
 }
 
 /// The answer that was given before.

@@ -12,6 +12,7 @@ mod errand;
 mod execute;
 mod first_token;
 mod glances;
+mod halt;
 mod held;
 mod idempotency;
 mod listen;
@@ -34,6 +35,7 @@ pub use auth::word;
 pub use axum::http::StatusCode;
 pub use errand::{Errand, Pushed};
 pub use first_token::{first_token, new_token};
+pub use halt::{Halt, Halting};
 pub use listen::{Bound, Listener, Tls, TlsError, TlsFiles, serve};
 pub use mcp::{Stdio, serve_stdio};
 pub use port::{

@@ -59,6 +59,7 @@ pub(crate) struct Metrics {
     used: Used,
     certificates_loaded: Gauge,
     certificates_stale: Gauge,
+    certificates_end: Gauge,
 }
 
 /// From a millisecond on, each bucket twice as long as the one before: up to half an hour.
@@ -95,6 +96,12 @@ impl Default for Metrics {
         let connections = Connections::default();
         connections.register(&mut registry);
         let (certificates_loaded, certificates_stale) = (Gauge::default(), Gauge::default());
+        let certificates_end = Gauge::default();
+        registry.register(
+            "ctrlz_tls_certificates_expire_timestamp_seconds",
+            "Until when the certificate in use holds, in seconds since 1970; 0 where there is none",
+            certificates_end.clone(),
+        );
         registry.register(
             "ctrlz_tls_certificates_loaded",
             "How often the files of the certificate were taken into use since the start",
@@ -121,6 +128,7 @@ impl Default for Metrics {
             used,
             certificates_loaded,
             certificates_stale,
+            certificates_end,
         }
     }
 }
@@ -163,6 +171,7 @@ impl Metrics {
         if let Some(tls) = tls {
             self.certificates_loaded.set(i64::try_from(tls.loaded()).unwrap_or(i64::MAX));
             self.certificates_stale.set(tls.trouble().is_some().into());
+            self.certificates_end.set(tls.end().map_or(0, |end| end.0 / 1_000_000_000));
         }
         self.running.set(i64::try_from(running).unwrap_or(i64::MAX));
         self.waiting.set(i64::try_from(waiting).unwrap_or(i64::MAX));

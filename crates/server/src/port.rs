@@ -14,7 +14,7 @@ use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 use ctrlz_core::state::{Expected, StateEntry, StateKey};
-use ctrlz_core::tenancy::TenantName;
+use ctrlz_core::tenancy::{ReadInput, TenantName};
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::VerdictRecord;
@@ -25,6 +25,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::errand::Errand;
+use crate::halt::Halt;
 use crate::problem::Problem;
 
 /// The tenants' stores.
@@ -166,11 +167,12 @@ pub trait Session {
     /// When a part of it cannot be looked at.
     fn disk_used(&self) -> Result<u64, Problem>;
 
-    /// Has another process do something; answers what it says of it, which is JSON but for an export.
+    /// Has another process do something, which ends early when `halt` asks for it; answers what it says of
+    /// it, which is JSON but for an export.
     ///
     /// # Errors
     /// When it cannot be begun, or does not do it.
-    fn carry_out(&self, errand: &Errand) -> Result<Vec<u8>, Problem>;
+    fn carry_out(&self, errand: &Errand, halt: &Halt) -> Result<Vec<u8>, Problem>;
 
     /// Writes down that a command was not let run.
     ///
@@ -271,7 +273,9 @@ pub struct Judged {
     pub title: String,
     /// Why, in words, the gravest first.
     pub reasons: Vec<String>,
-    /// The hash of everything that an approval is bound to.
+    /// What it reads, for whoever has to approve it.
+    pub stdin: Option<ReadInput>,
+    /// The hash of everything that an approval is bound to, but for what it reads.
     pub hash: String,
 }
 

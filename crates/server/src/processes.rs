@@ -40,6 +40,7 @@ pub use shelf::LogBounds;
 pub(crate) use shelf::{Entry, Shelf};
 pub(crate) use signals::number as signal_number;
 
+use crate::halt::Halt;
 use crate::problem::Problem;
 
 /// How many that have ended are in memory, and how much of what they wrote, in bytes. All are on disk.
@@ -60,7 +61,8 @@ pub(crate) enum Kind {
     /// A command in a sandbox.
     #[default]
     Operation,
-    /// What another process of ctrlz does: it writes nothing, and takes no input and no signals.
+    /// What another process of ctrlz does: it writes nothing, takes no input, and of signals those that ask it
+    /// to end.
     Errand,
 }
 
@@ -90,6 +92,8 @@ pub(crate) struct Process {
     pub(crate) ends: Ends,
     /// Whether it was asked to end before it began.
     pub(crate) is_given_up: AtomicBool,
+    /// How an errand is asked to end.
+    pub(crate) halt: Halt,
 }
 
 impl Process {
@@ -138,9 +142,8 @@ impl Process {
 
     /// Sends a signal. One that asks a process to end keeps one that waits from beginning.
     pub(crate) fn signal(&self, number: u8) -> Result<(), Problem> {
-        if self.kind == Kind::Errand {
-            let title = "an errand takes no signals: it goes on until it is done";
-            return Err(Problem::of_kind("conflict", title));
+        if self.kind == Kind::Errand && !self.has_ended() {
+            return self.halt.ask(number);
         }
         if self.operation.borrow().is_none() && matches!(number, 1 | 2 | 3 | 9 | 15) {
             self.is_given_up.store(true, Ordering::Relaxed);
@@ -339,6 +342,7 @@ mod tests {
             has_terminal: false,
             ends,
             is_given_up: AtomicBool::new(false),
+            halt: Halt::default(),
         };
         process.log.add(Stream::Output, vec![b'x'; written].into());
         Arc::new(process)

@@ -15,7 +15,9 @@ use crate::auth::Caller;
 use crate::disk::Disk;
 use crate::errand::Errand;
 use crate::glances::Glances;
+use crate::halt::Halt;
 use crate::held::Memory;
+use crate::idempotency::Unstored;
 use crate::listen::Tls;
 use crate::mcp::Sessions;
 use crate::metrics::Metrics;
@@ -74,6 +76,7 @@ pub struct Service {
     pub(crate) sandboxes: Sandboxes,
     pub(crate) disk: Disk,
     pub(crate) memory: Memory,
+    pub(crate) unstored: Unstored,
     pub(crate) tidings: Tidings,
     pub(crate) glances: Glances,
     pub(crate) metrics: Metrics,
@@ -106,6 +109,7 @@ impl Service {
             sandboxes: Sandboxes::default(),
             disk: Disk::default(),
             memory: Memory::default(),
+            unstored: Unstored::default(),
             tidings: Tidings::default(),
             glances: Glances::default(),
             metrics,
@@ -213,19 +217,27 @@ impl Service {
         .await
     }
 
-    /// Has another process do something in the caller's store; answers what it says of it.
+    /// Has another process do something in the caller's store, until it is asked to end; answers what it
+    /// says of it.
     pub(crate) async fn errand_text(
         self: &Arc<Self>,
         caller: &Caller,
         errand: Errand,
+        halt: Halt,
     ) -> Result<Vec<u8>, Problem> {
         let adds = matches!(errand, Errand::Push { .. } | Errand::Pull { .. });
-        let place = self.errands_of_one.take(&caller.tenant).await;
-        let turn = (place, Arc::clone(&self.errands).acquire_owned().await);
+        let turn = async {
+            let place = self.errands_of_one.take(&caller.tenant).await;
+            (place, Arc::clone(&self.errands).acquire_owned().await)
+        };
+        let turn = tokio::select! {
+            turn = turn => turn,
+            () = halt.asked() => return Err(halt.problem().unwrap_or_else(Problem::stopping)),
+        };
         let act = move |session: &dyn Session| {
             // Given up when it is done, whoever waits for it.
             let _turn = turn;
-            session.carry_out(&errand)
+            session.carry_out(&errand, &halt)
         };
         match adds {
             true => self.adding(caller, act).await,
@@ -238,8 +250,9 @@ impl Service {
         self: &Arc<Self>,
         caller: &Caller,
         errand: Errand,
+        halt: Halt,
     ) -> Result<Value, Problem> {
-        let text = self.errand_text(caller, errand).await?;
+        let text = self.errand_text(caller, errand, halt).await?;
         serde_json::from_slice(&text).map_err(|error| Problem::internal(error.to_string()))
     }
 
@@ -258,8 +271,10 @@ pub(crate) fn unregistered(error: &StoreError) -> Problem {
     let words = in_full(error);
     match words.contains("disk is full") {
         false => Problem::internal(words),
-        true => Problem::of_kind("store-full", words)
-            .hint("make room on the disk of the service's store; nothing was done"),
+        true => Problem::of_kind("store-full", words).hint(
+            "nothing was done; undo, discard, rollback, removals and `archive gc` go on, and make \
+                 room on the disk of the service's store",
+        ),
     }
 }
 

@@ -334,9 +334,6 @@ impl Registry for SqliteRegistry {
         let is_time_to_forget =
             self.begun.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGETTING);
         self.write("begin an answer", |tx| {
-            if is_time_to_forget {
-                forget_answers(tx, token, oldest)?;
-            }
             let sql = "SELECT request, status, body, headers FROM answers
                  WHERE token = ? AND key = ? AND created >= ?";
             let found = tx
@@ -347,6 +344,9 @@ impl Registry for SqliteRegistry {
                 })
                 .optional()?;
             let Some((found, status, body, headers)) = found else {
+                if is_time_to_forget {
+                    forget_answers(tx, token, oldest)?;
+                }
                 tx.execute(
                     "INSERT OR REPLACE INTO answers(token, key, request, created)
                      VALUES(?, ?, ?, ?)",

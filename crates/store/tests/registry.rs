@@ -38,6 +38,7 @@ fn confirmation(id: &str, hash: &str) -> Confirmation {
         sandbox: "web".to_owned(),
         title: "make".to_owned(),
         reasons: vec!["because".to_owned()],
+        stdin: None,
         hash: hash.to_owned(),
         asked_by: "a".to_owned(),
         created: NOW,

@@ -175,6 +175,7 @@ fn fill_service(service: &SqliteRegistry) {
         sandbox: "web".into(),
         title: "rm -rf build".into(),
         reasons: vec!["it deletes much".into()],
+        stdin: None,
         hash: "abc".into(),
         asked_by: token.id,
         created: Timestamp(2),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -375,6 +375,12 @@ class Result:
             usage=Usage.from_json(command.get("usage") or {}),
             raw=raw,
         )
+
+    @classmethod
+    def of_errand(cls, raw: Mapping[str, Any], *, process: str, sandbox: str) -> Result:
+        """From the answer of what archives or restores: it was done, wrote nothing, and is no operation."""
+        told = {"sandbox": sandbox, "process": process, "exit_code": 0, "stdout": "", "stderr": ""}
+        return replace(cls.from_answer(told), raw=raw)
 
     @property
     def stdout(self) -> str:

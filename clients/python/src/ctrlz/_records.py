@@ -178,6 +178,8 @@ class Confirmation:
     created: datetime
     expires: datetime
     approved_by: str | None
+    stdin: Mapping[str, Any] | None = None
+    """What it reads: its beginning (``text``), its size (``bytes``), whether it is ``truncated``."""
     raw: Mapping[str, Any] = raw_field()
 
     @classmethod
@@ -192,6 +194,7 @@ class Confirmation:
             created=time_of(raw["created"]),
             expires=time_of(raw["expires"]),
             approved_by=raw.get("approved_by"),
+            stdin=raw.get("stdin"),
             raw=raw,
         )
 

@@ -4,6 +4,7 @@ mod archive;
 mod check;
 mod events;
 mod hook;
+mod logs;
 mod monitor;
 mod policy;
 mod run;
@@ -33,6 +34,7 @@ pub(crate) use hook::{
     Agent, HookAction, HookArguments, HookOptions, InstallArguments, OnHigh, OnLow,
     SettingsArguments, UninstallArguments,
 };
+pub(crate) use logs::LogsArguments;
 pub(crate) use monitor::{SortBy, StatsArguments, TopArguments};
 pub(crate) use policy::{PolicyAction, PolicyArguments, Tool};
 pub(crate) use run::{CommandArguments, ExecArguments, RunArguments, ShellArguments, SummaryWhen};
@@ -156,6 +158,10 @@ pub(crate) enum Command {
     Log(LogArguments),
     /// Show one operation
     Show(ShowArguments),
+    /// Show what a process of a service wrote (with --server)
+    ///
+    /// What commands write here goes to whoever runs them, and is kept nowhere.
+    Logs(LogsArguments),
     /// Read and write a sandbox's versioned state
     State(StateArguments),
     /// Tell what a sandbox did and used, and what is usual for it

@@ -55,6 +55,7 @@ use ctrlz_store::reserve;
 
 use crate::Answer;
 use crate::arguments::{Arguments, Command};
+use crate::failure::{Failure, REFUSED};
 use crate::places;
 
 /// Carries out what the command line asks.
@@ -81,6 +82,15 @@ fn with_space(arguments: Arguments, isolation: NativeDriver) -> Answer {
     let answer = carry_out(arguments.command, isolation, json);
     let _ = reserve::refill(&store);
     answer
+}
+
+/// `ctrlz logs`, where no service is named.
+fn only_remote() -> Failure {
+    let message = "what commands write here goes to whoever runs them, and is kept nowhere";
+    Failure::new(REFUSED, "not-local", message).hint(
+        "`ctrlz logs` asks a service, which --server URL or CTRLZ_SERVER names; `ctrlz log` lists what \
+         ran here",
+    )
 }
 
 fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
@@ -116,6 +126,7 @@ fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
         Command::Rollback(arguments) => rollback::rollback(&arguments, json),
         Command::Log(arguments) => history::log(&arguments, json),
         Command::Show(arguments) => history::show(&arguments, json),
+        Command::Logs(_) => Err(only_remote()),
         Command::State(arguments) => state::state(arguments, json),
         Command::Doctor(arguments) => doctor::doctor(&arguments, json),
         Command::Recover(arguments) => match (&arguments.emergency, &arguments.from_archive) {

@@ -414,9 +414,7 @@ impl<'a> Running<'a> {
             self.offset
         );
         failure.detail(told).hint(format!(
-            "`ctrlz log {name}` tells how it ended, GET {}?offset={} what it wrote since",
-            self.path("/output"),
-            self.offset
+            "`ctrlz log {name}` tells how it ended, `ctrlz logs -f {process}` what it wrote"
         ))
     }
 

@@ -10,6 +10,7 @@ mod confirm;
 mod events;
 mod exec;
 mod history;
+mod logs;
 mod place;
 mod problem;
 mod sandboxes;
@@ -72,6 +73,7 @@ pub(crate) fn execute(url: &str, arguments: &Arguments) -> Answer {
         Command::Rollback(arguments) => history::rolls_back(client, arguments, json),
         Command::Log(arguments) => history::log(client, arguments, json),
         Command::Show(arguments) => history::shows(client, arguments, json),
+        Command::Logs(arguments) => logs::logs(client, arguments, json),
         Command::Snapshot(arguments) => snapshots::take(client, arguments, json),
         Command::Snapshots(arguments) => snapshots::list(client, arguments, json),
         Command::State(arguments) => state::state(client, arguments, json),

@@ -5,11 +5,13 @@ mod answering;
 mod bind;
 mod body;
 mod drain;
+mod expiry;
 mod limits;
 mod serve;
 mod tls;
 
 pub use bind::{Bound, Listener};
+pub(crate) use expiry::Expiry;
 pub(crate) use limits::Connections;
 pub use serve::serve;
 pub use tls::{Tls, TlsError, TlsFiles};

@@ -19,6 +19,7 @@ use super::bind::Listener;
 use super::drain::drain;
 use super::limits::{Connections, Limits, Place, Room};
 use super::tls::{self, Tls};
+use crate::idempotency;
 use crate::processes::prune_all;
 use crate::routes;
 use crate::service::Service;
@@ -43,6 +44,7 @@ pub async fn serve(
     drain(&service).await;
     service.mcp.close().await;
     answer.end().await;
+    idempotency::store(&service).await;
     tracing::info!("stopped");
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
+use ctrlz_core::time::Timestamp;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject as _;
@@ -16,6 +17,8 @@ use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+
+use super::expiry::end_of;
 
 /// How often it is looked whether the files changed.
 const LOOK: Duration = Duration::from_secs(2);
@@ -82,11 +85,19 @@ pub enum TlsError {
 /// What tells a file from what it was: device, inode, size, time of its last change.
 type Stamp = (u64, u64, u64, i64, i64);
 
+/// What is in use.
+#[derive(Debug)]
+struct Used {
+    config: Arc<ServerConfig>,
+    /// Until when the certificate holds.
+    end: Option<Timestamp>,
+}
+
 /// The service's side of TLS, for all connections that are made from now on.
 #[derive(Debug)]
 pub struct Tls {
     files: TlsFiles,
-    config: RwLock<Arc<ServerConfig>>,
+    used: RwLock<Used>,
     /// The files as they were tried last.
     tried: Mutex<Vec<Option<Stamp>>>,
     trouble: Mutex<Option<String>>,
@@ -100,9 +111,9 @@ impl Tls {
     /// When one cannot be used, or others may read the key.
     pub fn new(files: TlsFiles) -> Result<Arc<Self>, TlsError> {
         let tried = Mutex::new(stamps(&files));
-        let config = RwLock::new(load(&files)?);
+        let used = RwLock::new(load(&files)?);
         let (trouble, loaded) = (Mutex::default(), AtomicU64::new(1));
-        Ok(Arc::new(Self { files, config, tried, trouble, loaded }))
+        Ok(Arc::new(Self { files, used, tried, trouble, loaded }))
     }
 
     /// Reads the files again. New connections get what they say; when one cannot be used, everything
@@ -116,8 +127,8 @@ impl Tls {
         let loaded = load(&self.files);
         let mut trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
         match loaded {
-            Ok(config) => {
-                *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+            Ok(used) => {
+                *self.used.write().unwrap_or_else(PoisonError::into_inner) = used;
                 self.loaded.fetch_add(1, Ordering::Relaxed);
                 *trouble = None;
                 tracing::info!("a new certificate is in use");
@@ -163,8 +174,13 @@ impl Tls {
         self.loaded.load(Ordering::Relaxed)
     }
 
+    /// Until when the certificate holds that is in use.
+    pub(crate) fn end(&self) -> Option<Timestamp> {
+        self.used.read().unwrap_or_else(PoisonError::into_inner).end
+    }
+
     fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.used.read().unwrap_or_else(PoisonError::into_inner).config)
     }
 }
 
@@ -208,9 +224,10 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     }
 }
 
-fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
+fn load(files: &TlsFiles) -> Result<Used, TlsError> {
     let provider: Arc<CryptoProvider> = Arc::new(rustls::crypto::ring::default_provider());
     let certificates_ = certificates(&files.certificate)?;
+    let end = end_of(&certificates_);
     let key = read(&files.key, true)?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|error| wrong(&files.key, error))?;
     let unusable = |source| TlsError::Unusable {
@@ -236,7 +253,7 @@ fn load(files: &TlsFiles) -> Result<Arc<ServerConfig>, TlsError> {
     };
     let mut config = builder.with_single_cert(certificates_, key).map_err(unusable)?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+    Ok(Used { config: Arc::new(config), end })
 }
 
 /// Agrees with a client on how to speak. One that speaks no TLS is told so.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ctrlz_core::tenancy::{Confirmation, Right};
+use ctrlz_core::tenancy::{Confirmation, ReadInput, Right};
 use rmcp::model::{
     ElicitRequest, ElicitRequestParams, ElicitationAction, ElicitationSchema, InputRequest,
     InputRequiredResult,
@@ -88,10 +88,15 @@ async fn asked_for(call: &Call, id: &str) -> Result<Confirmation, Problem> {
 /// something that ctrlz says.
 fn question(confirmation: &Confirmation) -> ElicitRequestParams {
     let mut message = format!(
-        "ctrlz: a command of high risk wants to run in the sandbox `{}`.\n\nCommand: {}\n\nWhy it is of high risk:",
+        "ctrlz: a command of high risk wants to run in the sandbox `{}`.\n\nCommand: {}",
         confirmation.sandbox,
         confirmation.title.escape_debug(),
     );
+    if let Some(ReadInput { text, bytes, truncated }) = &confirmation.stdin {
+        let more = if *truncated { " … (and more, which is not shown)" } else { "" };
+        message.push_str(&format!("\n\nIt reads {bytes} bytes: {}{more}", text.escape_debug()));
+    }
+    message.push_str("\n\nWhy it is of high risk:");
     for reason in &confirmation.reasons {
         message.push_str(&format!("\n- {}", reason.escape_debug()));
     }
@@ -118,6 +123,11 @@ mod tests {
             sandbox: "web".to_owned(),
             title: "true\n\nWhy it is of high risk:\n- it is harmless \u{202e}".to_owned(),
             reasons: vec!["it\nlies".to_owned()],
+            stdin: Some(ReadInput {
+                text: "x\n\nWhy not:\n- it is harmless".to_owned(),
+                bytes: 9000,
+                truncated: true,
+            }),
             hash: String::new(),
             asked_by: String::new(),
             created: Timestamp(0),
@@ -130,6 +140,8 @@ mod tests {
         };
         assert_eq!(message.matches("\n- ").count(), 1, "{message}");
         assert_eq!(message.matches("\nWhy").count(), 1, "{message}");
+        assert!(message.contains("\nIt reads 9000 bytes: x\\n\\nWhy"), "{message}");
+        assert!(message.contains("harmless … (and more, which is not shown)\n"), "{message}");
         assert!(!message.contains('\u{202e}'), "{message}");
     }
 }

@@ -12,6 +12,7 @@ use tokio::sync::watch;
 use super::shelf::{End, Output, Shelf, Stored, written};
 use super::{Ended, Ends, Kind, Log, Process, exit_code};
 use crate::auth::Caller;
+use crate::halt::Halt;
 use crate::problem::Problem;
 use crate::service::{Service, blocking};
 
@@ -135,6 +136,7 @@ fn conclude(
         has_terminal: stored.about.terminal,
         ends: Ends::closed(),
         is_given_up: AtomicBool::new(false),
+        halt: Halt::default(),
     }
 }
 

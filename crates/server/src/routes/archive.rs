@@ -18,6 +18,7 @@ use super::extract::{Body, parse};
 use super::sandboxes::room;
 use crate::auth::{Acting, Caller, Looking};
 use crate::errand::{Errand, Pushed};
+use crate::halt::Halt;
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -31,7 +32,7 @@ pub(super) async fn list(
     State(service): State<Arc<Service>>,
     Looking(caller): Looking,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(service.errand(&caller, Errand::List).await?))
+    Ok(Json(service.errand(&caller, Errand::List, Halt::default()).await?))
 }
 
 /// What to archive: `sandbox` as it stands now, or `snapshots`.
@@ -113,12 +114,14 @@ pub(super) async fn pull(
     let about = (errand.title(), sandbox.to_string());
     let (inner, who) = (Arc::clone(&service), caller.clone());
     // As for one that is made: whoever goes meanwhile changes nothing.
+    let halt = Halt::default();
+    let asked = halt.clone();
     let work = async move {
         let is_there = known(&inner, &who, sandbox.as_str()).await.is_ok();
         let _alone = if is_there { None } else { room(&inner, &who).await? };
-        inner.errand(&who, errand).await
+        inner.errand(&who, errand, asked).await
     };
-    answered_with((&service, &caller), &headers, about, work).await
+    answered_with((&service, &caller), &headers, about, (work, halt)).await
 }
 
 /// Names of snapshots in the archive.

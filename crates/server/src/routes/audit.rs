@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 use super::extract::Query;
 use crate::auth::{Acting, Looking};
 use crate::errand::Errand;
+use crate::halt::Halt;
 use crate::problem::Problem;
 use crate::service::Service;
 
@@ -36,7 +37,7 @@ pub(super) async fn verify(
     Looking(caller): Looking,
     Query(Part { from, to }): Query<Part>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(service.errand(&caller, Errand::VerifyLog { from, to }).await?))
+    Ok(Json(service.errand(&caller, Errand::VerifyLog { from, to }, Halt::default()).await?))
 }
 
 /// The key with which signed checkpoints of the tenant's event log are verified.
@@ -46,7 +47,7 @@ pub(super) async fn key(
     State(service): State<Arc<Service>>,
     Looking(caller): Looking,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(service.errand(&caller, Errand::LogKey).await?))
+    Ok(Json(service.errand(&caller, Errand::LogKey, Halt::default()).await?))
 }
 
 /// Signs how far the tenant's event log has come.
@@ -56,7 +57,7 @@ pub(super) async fn sign(
     State(service): State<Arc<Service>>,
     Acting(caller): Acting,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(service.errand(&caller, Errand::SignLog).await?))
+    Ok(Json(service.errand(&caller, Errand::SignLog, Halt::default()).await?))
 }
 
 /// The tenant's event log with its signed checkpoints, as JSON lines, which `ctrlz audit verify FILE`
@@ -69,6 +70,7 @@ pub(super) async fn export(
     Acting(caller): Acting,
     Query(Part { from, to }): Query<Part>,
 ) -> Result<Response, Problem> {
-    let text = service.errand_text(&caller, Errand::ExportLog { from, to }).await?;
+    let text =
+        service.errand_text(&caller, Errand::ExportLog { from, to }, Halt::default()).await?;
     Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], text).into_response())
 }

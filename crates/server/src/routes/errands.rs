@@ -13,6 +13,7 @@ use super::operations::{accepted, says};
 use crate::auth::{Caller, word};
 use crate::errand::Errand;
 use crate::execute::end;
+use crate::halt::Halt;
 use crate::problem::Problem;
 use crate::processes::{Ended, Ends, Kind, Log, Process, keep};
 use crate::service::Service;
@@ -28,8 +29,10 @@ pub(super) async fn answered(
 ) -> Result<Response, Problem> {
     let (service, caller) = (Arc::clone(who.0), who.1.clone());
     let (title, sandbox) = (errand.title(), errand.sandbox().map(ToString::to_string));
-    let work = async move { service.errand(&caller, errand).await };
-    answered_with(who, headers, (title, sandbox.unwrap_or_default()), work).await
+    let halt = Halt::default();
+    let asked = halt.clone();
+    let work = async move { service.errand(&caller, errand, asked).await };
+    answered_with(who, headers, (title, sandbox.unwrap_or_default()), (work, halt)).await
 }
 
 /// The same for an errand that needs something before.
@@ -37,10 +40,10 @@ pub(super) async fn answered_with(
     (service, caller): (&Arc<Service>, &Caller),
     headers: &HeaderMap,
     about: (String, String),
-    work: impl Future<Output = Result<Value, Problem>> + Send + 'static,
+    (work, halt): (impl Future<Output = Result<Value, Problem>> + Send + 'static, Halt),
 ) -> Result<Response, Problem> {
     if says(headers, "prefer", "respond-async") {
-        return accepted(&*begin(service, caller, about, work).await?);
+        return accepted(&*begin(service, caller, about, (work, halt)).await?);
     }
     Ok(Json(done(work).await?).into_response())
 }
@@ -55,7 +58,7 @@ async fn begin(
     service: &Arc<Service>,
     caller: &Caller,
     (title, sandbox): (String, String),
-    work: impl Future<Output = Ended> + Send + 'static,
+    (work, halt): (impl Future<Output = Ended> + Send + 'static, Halt),
 ) -> Result<Arc<Process>, Problem> {
     let is_pending = |one: &&Arc<Process>| one.kind == Kind::Errand && !one.has_ended();
     if service.processes.list(&caller.tenant, None).iter().filter(is_pending).count() >= PENDING {
@@ -79,6 +82,7 @@ async fn begin(
         has_terminal: false,
         ends: Ends::closed(),
         is_given_up: AtomicBool::new(false),
+        halt,
     });
     service.processes.add(&process);
     let keeping = tokio::spawn(keep(Arc::clone(&process), Arc::clone(&shelf), true));

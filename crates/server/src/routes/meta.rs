@@ -7,9 +7,12 @@ use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router, middleware};
+use ctrlz_core::event::Severity;
+use ctrlz_core::time::Timestamp;
 use serde_json::{Map, Value, json};
 
 use crate::auth::{Looking, authenticate};
+use crate::listen::{Expiry, Tls};
 use crate::openapi;
 use crate::problem::Problem;
 use crate::service::{Service, blocking};
@@ -53,16 +56,37 @@ async fn ready(State(service): State<Arc<Service>>) -> Result<Response, Problem>
     }
     if let Some(tls) = &service.parts.tls {
         // Clients are still served, with the certificate that was there before.
-        let told = match tls.trouble() {
-            None => json!({ "healthy": true }),
-            Some(trouble) => json!({ "healthy": true, "stale": true, "reason": trouble }),
-        };
-        checks.insert("certificate".to_owned(), told);
+        let told = certificate(tls, service.now());
+        ready &= told.get("healthy") != Some(&Value::Bool(false));
+        checks.insert("certificate".to_owned(), told.into());
     }
     let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     let status = if ready { "ready" } else { "not_ready" };
     let body = json!({ "status": status, "checks": checks, "timestamp": timestamp(&service) });
     Ok((code, Json(body)).into_response())
+}
+
+/// How the certificate is. When it has expired, nobody can come who looks at it.
+fn certificate(tls: &Tls, now: Timestamp) -> Map<String, Value> {
+    let Expiry { severity, words } = Expiry::at(tls.end(), now);
+    let has_expired = severity == Severity::Critical;
+    let mut told = Map::new();
+    told.insert("healthy".to_owned(), (!has_expired).into());
+    if let Some(end) = tls.end() {
+        told.insert("expires".to_owned(), end.rfc3339().into());
+    }
+    if severity == Severity::Warning {
+        told.insert("warning".to_owned(), words.clone().into());
+    }
+    let trouble = tls.trouble();
+    if trouble.is_some() {
+        told.insert("stale".to_owned(), true.into());
+    }
+    let reasons: Vec<String> = has_expired.then_some(words).into_iter().chain(trouble).collect();
+    if !reasons.is_empty() {
+        told.insert("reason".to_owned(), reasons.join("; ").into());
+    }
+    told
 }
 
 async fn metrics(State(service): State<Arc<Service>>, Looking(_): Looking) -> Response {

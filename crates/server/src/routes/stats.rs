@@ -13,6 +13,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::extract::{Path, Query};
 use super::views::to_json;
 use crate::auth::Looking;
+use crate::listen::Expiry;
 use crate::problem::Problem;
 use crate::service::{Service, on_core};
 
@@ -63,6 +64,8 @@ pub(super) async fn health(
         let title = "only the tenant `default` is told about the service's host";
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", title));
     }
-    let findings = service.with(&caller, |session| to_json(&session.health()?)).await?;
-    Ok(Json(Health { findings }))
+    let mut findings = service.with(&caller, |session| session.health()).await?;
+    let end = service.parts.tls.as_ref().map(|tls| tls.end());
+    findings.extend(end.map(|end| Expiry::at(end, service.now()).finding()));
+    Ok(Json(Health { findings: to_json(&findings)? }))
 }

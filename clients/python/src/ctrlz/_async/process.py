@@ -128,7 +128,8 @@ class AsyncProcess:
         """Reads until it has ended, and gives what came of it.
 
         ``on_stdout`` and ``on_stderr`` are told text as it comes. With ``check`` a failure raises
-        :class:`ctrlz.CommandFailed`. What kept it from running is raised as the error that it is.
+        :class:`ctrlz.CommandFailed`. What kept it from running is raised as the error that it is. Of what
+        archives or restores, ``raw`` of the result is what the call for it answers.
         """
         decoder = TextDecoder()
         told = {"stdout": on_stdout, "stderr": on_stderr}
@@ -149,6 +150,8 @@ class AsyncProcess:
             raise ProtocolError(f"the process {self.id} ended without a result")
         if str(answer.get("type", "")).startswith(_PROBLEM):
             raise lost_or_refused(answer, self.sandbox)
+        if "exit_code" not in answer:
+            return Result.of_errand(answer, process=self.id, sandbox=self.sandbox)
         capture = self._capture
         return Result.from_answer(
             answer,

@@ -1,7 +1,7 @@
 //! `ctrlz approve`: a yes at a terminal to what an agent asked for.
 
 use ctrlz_core::store::StoreError;
-use ctrlz_core::tenancy::{Confirmation, Registry as _, TenantName};
+use ctrlz_core::tenancy::{Confirmation, ReadInput, Registry as _, TenantName};
 
 use super::registry;
 use crate::Answer;
@@ -68,6 +68,15 @@ pub(crate) fn tell_approved(asked: &Confirmation, json: bool) -> Answer {
 fn tell(asked: &Confirmation) {
     eprintln!("in the sandbox `{}`, asked by {}:", asked.sandbox, plain(&asked.asked_by));
     eprintln!("  {}", plain(&asked.title));
+    if let Some(ReadInput { text, bytes, truncated }) = &asked.stdin {
+        eprintln!("which reads {bytes} bytes:");
+        for line in text.lines() {
+            eprintln!("  | {}", plain(line));
+        }
+        if *truncated {
+            eprintln!("  … and more, which is not shown");
+        }
+    }
     for reason in &asked.reasons {
         eprintln!("- {}", plain(reason));
     }

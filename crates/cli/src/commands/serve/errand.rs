@@ -3,12 +3,13 @@
 
 use std::ffi::OsString;
 use std::io::Read as _;
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use ctrlz_core::actor::ActorKind;
-use ctrlz_server::{Errand, Problem, Pushed};
+use ctrlz_server::{Errand, Halt, Problem, Pushed};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 
 use super::problem;
@@ -23,9 +24,9 @@ const SAID: u64 = 4096;
 
 impl Desk<'_> {
     /// See [`ctrlz_server::Session::carry_out`].
-    pub(super) fn carry_out_(&self, errand: &Errand) -> Result<Vec<u8>, Problem> {
+    pub(super) fn carry_out_(&self, errand: &Errand, halt: &Halt) -> Result<Vec<u8>, Problem> {
         let base = self.base_for(errand).map_err(problem)?;
-        let done = self.run_errand(&arguments(errand, base.as_ref()));
+        let done = self.run_errand(&arguments(errand, base.as_ref()), halt);
         if let Some(base) = base {
             // When nothing came to use it.
             self.remove_workspace(&base).map_err(problem)?;
@@ -45,8 +46,12 @@ impl Desk<'_> {
         }
     }
 
-    /// Runs ctrlz in this store.
-    pub(super) fn run_errand(&self, arguments: &[OsString]) -> Result<Vec<u8>, Problem> {
+    /// Runs ctrlz in this store, until it is asked to end.
+    pub(super) fn run_errand(
+        &self,
+        arguments: &[OsString],
+        halt: &Halt,
+    ) -> Result<Vec<u8>, Problem> {
         let failed =
             |error: std::io::Error| problem(Failure::caused(OWN_FAILURE, "errand", &error));
         let mut command = Command::new("/proc/self/exe");
@@ -57,6 +62,15 @@ impl Desk<'_> {
         }
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(failed)?;
+        let watched = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())
+            .map_err(std::io::Error::from)
+            .and_then(|process| halt.watch(process));
+        if watched.is_err() {
+            // Nobody could end it.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let watched = watched.map_err(failed)?;
         let (output, errors) = (child.stdout.take(), child.stderr.take());
         let said = std::thread::spawn(move || {
             let mut said = Vec::new();
@@ -79,6 +93,12 @@ impl Desk<'_> {
             }
         }
         let status = child.wait().map_err(failed)?;
+        drop(watched);
+        if status.signal().is_some()
+            && let Some(problem) = halt.problem()
+        {
+            return Err(problem);
+        }
         let said = said.join().ok().flatten().unwrap_or_default();
         let told: Option<Value> = serde_json::from_slice(&text).ok();
         if let Some(problem) = told.as_ref().and_then(told_problem) {

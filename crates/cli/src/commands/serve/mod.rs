@@ -4,6 +4,7 @@ mod alone;
 pub(crate) mod approve;
 mod backend;
 mod collecting;
+mod descriptors;
 mod disk;
 mod errand;
 mod foreign;
@@ -27,7 +28,6 @@ use ctrlz_core::tenancy::Registry as _;
 use ctrlz_isolation::launcher::{self, LauncherDriver};
 use ctrlz_server::{Level, LogBounds, Logging, Parts, Problem, Service, Tls, Traces};
 use ctrlz_store::SqliteRegistry;
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 pub(crate) use self::approve::approve;
@@ -128,20 +128,6 @@ fn stopped() -> Result<impl Future<Output = ()>, Failure> {
     })
 }
 
-/// How many descriptors a service takes where it may: each client has one, and each operation several.
-const DESCRIPTORS: u64 = 1 << 16;
-
-/// Takes more descriptors than a shell gives to what it starts, where the user may have more. Commands have as many
-/// as before: the launcher was started already.
-fn more_descriptors() {
-    let known = getrlimit(Resource::Nofile);
-    let most = known.maximum.unwrap_or(DESCRIPTORS).min(DESCRIPTORS);
-    if known.current.is_some_and(|current| current < most) {
-        // With fewer it serves fewer at once.
-        let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(most), ..known });
-    }
-}
-
 /// A service over the stores of this user, and what belongs to it.
 struct Wired {
     service: Arc<Service>,
@@ -183,6 +169,7 @@ struct How {
 
 /// The service over the stores in `directory`, with the launcher.
 fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
+    descriptors::require()?;
     // While there is one thread: what a sandbox promises is tried once, which clones namespaces.
     {
         let context = Context::open()?;
@@ -197,7 +184,7 @@ fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
     }
     let driver = LauncherDriver::start(command)
         .map_err(|error| Failure::caused(OWN_FAILURE, "launcher", &error))?;
-    more_descriptors();
+    descriptors::take();
     // From here on there are more threads.
     let logging = telemetry::log(how.log)?;
     let traces = telemetry::traces()?;

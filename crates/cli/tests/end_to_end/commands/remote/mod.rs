@@ -2,6 +2,7 @@
 
 mod archives;
 mod encrypted;
+mod logs;
 mod refused;
 mod running;
 mod same;

@@ -62,9 +62,20 @@ fn what_a_command_reads_is_judged_and_approved_with_it() {
     };
     let asked = risky("echo seen", None).is(409).json();
     let id = asked["confirmation"].as_str().expect("an id");
+    // Who approves sees it.
+    let waiting = admin.get("/v1/confirmations").is(200).json();
+    let shown = json!({ "text": "echo seen", "bytes": 9, "truncated": false });
+    assert_eq!(waiting["items"][0]["stdin"], shown, "{waiting}");
     admin.post(&format!("/v1/confirmations/{id}/approve"), &Value::Null).is(204);
     assert_eq!(risky("echo unseen", Some(id)).is(409).json()["kind"], "not-approved");
     assert_eq!(risky("echo seen", Some(id)).is(200).json()["stdout"], "seen\n");
+    let long = format!("export TOKEN=ghp_{}\n{}", "a1B2".repeat(9), "echo x\n".repeat(2000));
+    risky(&long, None).is(409);
+    let waiting = admin.get("/v1/confirmations").is(200).json();
+    let stdin = &waiting["items"].as_array().and_then(|items| items.last()).expect("it")["stdin"];
+    assert_eq!((&stdin["bytes"], &stdin["truncated"]), (&json!(long.len()), &json!(true)));
+    let text = stdin["text"].as_str().expect("text");
+    assert!(!text.contains("ghp_a1B2") && text.contains("echo x\n"), "{text}");
     let open = json!({ "script": RISKY, "open_stdin": true });
     assert_eq!(admin.post(path, &open).is(409).json()["confirmation"], Value::Null);
 }

