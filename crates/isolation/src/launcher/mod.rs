@@ -28,6 +28,9 @@
 //! is mounted or unmounted, since they have a copy of the mounts. A launch on a terminal, or with some
 //! processors only, gets a worker of its own, since process 1 has to inherit these.
 //!
+//! What takes long and can be shared is given to them: the table of the host's mounts, until it changes, and
+//! network namespaces in which nothing happened (`networks.rs`).
+//!
 //! # Who dies with whom
 //!
 //! A worker whose socket closes takes the sandbox down, as a dropped [`Prepared`] does; so does the
