@@ -335,6 +335,12 @@ pub trait Registry: Send + Sync {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
+    /// Takes back one that was not approved; false when there is none.
+    ///
+    /// # Errors
+    /// See [`Self::tenants`].
+    fn withdraw(&self, tenant: &TenantName, id: &str) -> Result<bool, StoreError>;
+
     /// Uses up one that was approved, has not expired, and is bound to `hash`; answers who approved
     /// it. Of several that ask at once, one gets it.
     ///

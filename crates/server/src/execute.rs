@@ -1,6 +1,8 @@
 //! From a command that a client asks for to a process: judged, approved where that is needed, in
 //! turn, and then on its own.
 
+mod decline;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -19,6 +21,7 @@ use ctrlz_engine::{Progress, RunReport};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+pub(crate) use self::decline::decline;
 use crate::auth::{self, Caller};
 use crate::halt::Halt;
 use crate::held::Held;

@@ -308,6 +308,13 @@ impl Registry for SqliteRegistry {
         })
     }
 
+    fn withdraw(&self, tenant: &TenantName, id: &str) -> Result<bool, StoreError> {
+        self.write("take back what is to be confirmed", |tx| {
+            let sql = "DELETE FROM confirmations WHERE id = ? AND tenant = ? AND approved IS NULL";
+            Ok(tx.execute(sql, [id, tenant.as_str()])? > 0)
+        })
+    }
+
     fn use_up(
         &self,
         tenant: &TenantName,

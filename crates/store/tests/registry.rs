@@ -103,6 +103,11 @@ fn an_approval_is_used_once_by_what_it_is_for_and_in_time() {
     assert!(!registry.approve(&owner, "b", "x", too_late).expect("it has expired"));
     let waiting = registry.confirmations(&owner, later).expect("read");
     assert_eq!(waiting, [confirmation("b", "hash")]);
+    assert!(!registry.withdraw(&tenant("other"), "b").expect("another's"));
+    assert!(!registry.withdraw(&owner, "a").expect("it was approved"));
+    assert!(registry.withdraw(&owner, "b").expect("taken back"));
+    assert!(!registry.approve(&owner, "b", "x", later).expect("it was taken back"));
+    registry.ask(&confirmation("b", "hash")).expect("asked");
     // What has expired is forgotten by and by.
     let new = Confirmation { created: Timestamp(5_000), ..confirmation("c", "hash") };
     registry.ask(&new).expect("asked");

@@ -17,7 +17,7 @@ use rmcp::model::{
 
 use super::call::{Answered, Call};
 use super::tool::{Came, Stop};
-use crate::execute::{Ask, start};
+use crate::execute::{Ask, decline, start};
 use crate::problem::Problem;
 use crate::processes::Process;
 use crate::routes::confirmations::approve_it;
@@ -28,7 +28,7 @@ const THINKING: Duration = Duration::from_secs(600);
 /// Lets a command begin, once the user has confirmed it where that is needed.
 pub(super) async fn begin(call: &Call, mut ask: Ask) -> Came<Arc<Process>> {
     if let Some(answered) = &call.answered {
-        take(call, &answered.confirmation, &answered.action).await?;
+        take(call, (&answered.confirmation, &ask), &answered.action).await?;
         ask.confirmation = Some(answered.confirmation.clone());
         return Ok(start(&call.service, &call.caller, ask).await?);
     }
@@ -53,7 +53,7 @@ pub(super) async fn begin(call: &Call, mut ask: Ask) -> Came<Arc<Process>> {
     };
     // Whoever cannot be asked has not said yes, and may still do so in the other way.
     let Ok(answer) = answer else { return Err(problem.into()) };
-    take(call, &id, &answer.action).await?;
+    take(call, (&id, &ask), &answer.action).await?;
     ask.confirmation = Some(id);
     Ok(start(&call.service, &call.caller, ask).await?)
 }
@@ -63,12 +63,25 @@ fn may_answer(call: &Call) -> bool {
     call.caller.require(Right::Approve).is_ok()
 }
 
-/// Takes the user's answer: approves, or errs.
-async fn take(call: &Call, id: &str, action: &ElicitationAction) -> Result<(), Problem> {
+/// Takes the user's answer: approves, or errs. A no stands in the journal, as one at a terminal does.
+async fn take(
+    call: &Call,
+    (id, ask): (&str, &Ask),
+    action: &ElicitationAction,
+) -> Result<(), Problem> {
     if *action != ElicitationAction::Accept {
-        let title = "not confirmed: the user said no";
-        return Err(Problem::of_kind("unconfirmed", title)
-            .hint("nothing ran; do something of less risk, or ask the user what to do instead"));
+        const TITLE: &str = "not confirmed: the user said no";
+        let problem = Problem::of_kind("unconfirmed", TITLE)
+            .hint("nothing ran; do something of less risk, or ask the user what to do instead");
+        let declined = (id.to_owned(), ask.clone());
+        // It does not run, whether that can be written down or not.
+        return Err(match decline(&call.service, &call.caller, declined, TITLE).await {
+            Ok(None) => problem,
+            Ok(Some(operation)) => problem.with("operation", operation.to_string()),
+            Err(error) => {
+                problem.details(vec![format!("the journal cannot keep that: {}", error.in_words())])
+            }
+        });
     }
     call.caller.require(Right::Approve)?;
     // What the user was asked is what this caller asked for.

@@ -251,9 +251,21 @@ fn a_yes_of_the_user_counts_and_a_no_does_too() {
         let result = agent.answer(id)["result"].clone();
         match kind {
             "" => assert_eq!(result["structuredContent"]["counts"]["added"], 1, "{result}"),
-            kind => assert_eq!(super::problem(&result)["kind"], kind),
+            kind => {
+                let problem = super::problem(&result);
+                assert_eq!(problem["kind"], kind);
+                // It stands in the journal as what was refused, and nobody can approve it any more.
+                let operation = problem["operation"].as_str().expect("an operation");
+                let shown = scene.json(&["show", operation])["operation"].clone();
+                assert_eq!(shown["status"], "blocked", "{shown}");
+                assert_eq!(shown["outcome"]["error"], "not confirmed: the user said no", "{shown}");
+                assert!(shown["request"]["title"].as_str().is_some_and(|it| it.contains("curl")));
+                assert_eq!(scene.json(&["approve"])["confirmations"], json!([]));
+            }
         }
     }
+    let told = scene.run(&["--json", "events", "web"]).ok().out();
+    assert_eq!(told.matches("not confirmed: the user said no").count(), 2, "{told}");
     let last = scene.json(&["log", "web"])["operations"][0].clone();
     assert_eq!(last["request"]["verdict"]["approval"]["by"], "client", "{last}");
     agent.leave();
