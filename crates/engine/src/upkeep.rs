@@ -21,14 +21,16 @@ pub struct Upkeep<'a> {
     pub policy: &'a dyn Fn(&Sandbox) -> Result<RetentionPolicy, String>,
     /// Snapshots that stay until an archive has them.
     pub awaited: &'a BTreeSet<SnapshotId>,
+    /// Where the time before ended, which is gone on behind; `None` from the beginning.
+    pub after: Option<SandboxName>,
     /// The time.
     pub now: Timestamp,
     /// Only tell.
     pub dry_run: bool,
     /// Whether to tell how much is freed, which looks at all that the past is made of.
     pub measured: bool,
-    /// Asked before each sandbox and before each thing that is removed; false ends it there, and the
-    /// next time goes on.
+    /// Asked before each sandbox, before all is looked through, and before each thing that is removed; false
+    /// ends it there.
     pub more: &'a dyn Fn() -> bool,
 }
 
@@ -56,6 +58,8 @@ pub struct UpkeepReport {
     pub freed: u64,
     /// The sandboxes whose layers were merged.
     pub merged: Vec<SandboxName>,
+    /// The sandbox behind which the next time goes on, if this time ended before all was done.
+    pub rest: Option<Option<SandboxName>>,
 }
 
 impl SandboxCore<'_> {
@@ -67,10 +71,14 @@ impl SandboxCore<'_> {
     /// told in the event log, and calling it again continues.
     pub fn keep_up(&self, how: &Upkeep<'_>) -> Result<UpkeepReport, EngineError> {
         let mut report = UpkeepReport::default();
-        for sandbox in self.store.sandboxes()? {
+        let mut reached = how.after.clone();
+        let sandboxes = self.store.sandboxes()?.into_iter();
+        for sandbox in sandboxes.filter(|one| how.after.as_ref().is_none_or(|at| one.name > *at)) {
             if !(how.more)() {
-                break;
+                report.rest = Some(reached);
+                return Ok(report);
             }
+            reached = Some(sandbox.name.clone());
             let plan = match (how.policy)(&sandbox) {
                 Ok(policy) => self.keep_up_one(&sandbox, &policy, how)?,
                 Err(reason) => Err(reason),
@@ -78,6 +86,11 @@ impl SandboxCore<'_> {
             report.sandboxes.push(Kept { sandbox, plan });
         }
         if !how.dry_run {
+            // That is looking at all trees of all sandboxes.
+            if !(how.more)() {
+                report.rest = Some(reached);
+                return Ok(report);
+            }
             for driver in self.workspaces {
                 report.freed += self.collect(*driver, how.more)?;
             }

@@ -24,15 +24,19 @@ use crate::show::{self, plain, print_table};
 /// Every so many operations, a command looks whether it is time.
 const EVERY: i64 = 32;
 
-/// The file in the store whose time is that of the last time.
+/// The file in the store whose time is that of the last time. When that did not come to its end, it has the
+/// name of the last sandbox that was looked at.
 const STAMP: &str = "upkeep";
 
 /// The least time between two, when nobody asks.
 const INTERVAL: Duration = Duration::from_secs(3600);
 
-/// For how long a command goes on with it before it lets the rest wait: what is begun, a sandbox or the
-/// removal of one layer, is ended.
+/// For how long a command goes on with it before it lets the rest wait: what is begun, a sandbox, looking
+/// through the store, or the removal of one layer, is ended.
 const PATIENCE: Duration = Duration::from_millis(200);
+
+/// The least time until a command goes on with the rest.
+const PAUSE: Duration = Duration::from_secs(60);
 
 pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
     let context = Context::open()?;
@@ -59,6 +63,7 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
     let how = Upkeep {
         policy: &policy,
         awaited: awaited.as_ref().unwrap_or(&NONE),
+        after: None,
         now: aging.now,
         dry_run: arguments.dry_run,
         measured: true,
@@ -202,6 +207,7 @@ pub(super) fn retain(context: &Context) -> Result<(usize, u64), Failure> {
     let how = Upkeep {
         policy: &|sandbox| known(&awaited).and_then(|()| policy_of_ours(sandbox)),
         awaited: awaited.as_ref().unwrap_or(&NONE),
+        after: None,
         // A clock that is wrong lets nothing go.
         now: aging::time(&context.directory, context.store(), false).now,
         dry_run: false,
@@ -222,41 +228,60 @@ fn policy_of_ours(sandbox: &Sandbox) -> Result<RetentionPolicy, String> {
     }
 }
 
-/// What a command does for the store when its own work is done: nothing, but for one of
-/// [`EVERY`] operations when the last time is [`INTERVAL`] ago. Whatever fails waits for the next
-/// time, and so does what takes longer than [`PATIENCE`]; what is removed is told in the event log.
+/// What a command does for the store when its own work is done: nothing, unless it [is
+/// time](is_time). Whatever fails waits for the next time; what takes longer than [`PATIENCE`] is gone on
+/// with after a [`PAUSE`], so that a large store is no burden to each command.
 pub(super) fn now_and_then(context: &Context, core: &SandboxCore<'_>, operation: OperationId) {
+    if is_time(context, operation) {
+        let begun = Instant::now();
+        keep_up(context, core, &|| begun.elapsed() < PATIENCE);
+    }
+}
+
+/// Whether after this operation, as after one of [`EVERY`], it is [`INTERVAL`] after the last time.
+pub(super) fn is_time(context: &Context, operation: OperationId) -> bool {
     if operation.0 % EVERY != 0 {
-        return;
+        return false;
     }
-    let stamp = context.directory.join(STAMP);
-    let last = stamp.metadata().and_then(|file| file.modified());
+    let found = context.directory.join(STAMP).metadata();
+    let last = found.as_ref().ok().and_then(|file| file.modified().ok());
     // A time in the future is that of a clock that was wrong.
-    let age = last.ok().and_then(|last| SystemTime::now().duration_since(last).ok());
-    if age.is_some_and(|age| age < interval()) || File::create(&stamp).is_err() {
+    let Some(age) = last.and_then(|last| SystemTime::now().duration_since(last).ok()) else {
+        return true;
+    };
+    let has_rest = found.is_ok_and(|file| file.len() > 0);
+    age >= if has_rest { PAUSE.min(interval()) } else { interval() }
+}
+
+/// Does it, as far as `more` allows; what is removed is told in the event log.
+pub(super) fn keep_up(context: &Context, core: &SandboxCore<'_>, more: &dyn Fn() -> bool) {
+    let stamp = context.directory.join(STAMP);
+    let rest = std::fs::read_to_string(&stamp).unwrap_or_default();
+    if File::create(&stamp).is_err() {
         return;
     }
-    let begun = Instant::now();
     // A clock that is wrong lets nothing go.
     let now = aging::time(&context.directory, context.store(), false).now;
     let awaited = awaited(context);
     let how = Upkeep {
         policy: &|sandbox| known(&awaited).and_then(|()| policy_of_ours(sandbox)),
         awaited: awaited.as_ref().unwrap_or(&NONE),
+        after: rest.lines().next().and_then(|name| name.parse().ok()),
         now,
         dry_run: false,
         measured: false,
-        more: &|| begun.elapsed() < PATIENCE,
+        more,
     };
-    let _ = core.keep_up(&how);
+    let report = core.keep_up(&how);
     // What they were made of is collected by whoever has the time.
-    let _ = archive::thin(context, (false, false), how.more);
-    if begun.elapsed() >= PATIENCE {
-        // Then one of the next operations goes on.
-        let _ = std::fs::remove_file(&stamp);
-    }
+    let _ = archive::thin(context, (false, false), more);
     let _ = context.tracker().roll_up(now, history_ages());
     signing::where_begun(context);
+    if let Ok(Some(rest)) = report.map(|report| report.rest) {
+        // When it cannot be written, the next time begins anew.
+        let rest = rest.map(|name| name.to_string()).unwrap_or_default();
+        let _ = std::fs::write(&stamp, format!("{rest}\n"));
+    }
 }
 
 /// For how long what operations used is kept: as the user and the host say, for all sandboxes.

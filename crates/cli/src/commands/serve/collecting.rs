@@ -1,7 +1,7 @@
 //! When to look for what removed sandboxes left in a store: that looks at everything in it, however little
 //! went, so that many removals after each other would take the square of the time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,7 @@ use ctrlz_core::actor::Actor;
 use ctrlz_core::tenancy::TenantName;
 
 use super::backend::Stores;
+use crate::commands::gc;
 use crate::context::WhenBusy;
 use crate::failure::Failure;
 
@@ -17,9 +18,13 @@ const SHARE: u32 = 20;
 /// How often it is looked which stores wait.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// When each tenant's store was looked through, as long as that has anything to say.
+/// When each tenant's store was looked through, as long as that has anything to say, and those that retention
+/// is to be applied to.
 #[derive(Debug, Default)]
-pub(super) struct Collections(Mutex<BTreeMap<TenantName, Looked>>);
+pub(super) struct Collections {
+    looked: Mutex<BTreeMap<TenantName, Looked>>,
+    to_keep_up: Mutex<BTreeSet<TenantName>>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Looked {
@@ -74,7 +79,16 @@ impl Collections {
     }
 
     fn looked(&self) -> MutexGuard<'_, BTreeMap<TenantName, Looked>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Has retention applied to a tenant's store, which takes longer than an operation should.
+    pub(super) fn keep_up_soon(&self, tenant: &TenantName) {
+        self.to_keep_up().insert(tenant.clone());
+    }
+
+    fn to_keep_up(&self) -> MutexGuard<'_, BTreeSet<TenantName>> {
+        self.to_keep_up.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,6 +111,23 @@ fn go_on(stores: &Weak<Stores>) {
                 eprintln!("ctrlz: cannot look through the store of `{tenant}`: {words}");
             }
         }
+        let to_keep_up = std::mem::take(&mut *stores.collections().to_keep_up());
+        for tenant in to_keep_up {
+            if let Err(failure) = keep_up(&stores, &tenant) {
+                let words = failure.in_words();
+                eprintln!("ctrlz: cannot apply retention to the store of `{tenant}`: {words}");
+            }
+        }
+    }
+}
+
+fn keep_up(stores: &Stores, tenant: &TenantName) -> Result<(), Failure> {
+    match stores.lease_unnoticed(tenant, Actor::system("retention"))? {
+        Some(context) => context.with_core(WhenBusy::WaitSilently, |core| {
+            gc::keep_up(&context, core, &|| true);
+            Ok(())
+        }),
+        None => Ok(()),
     }
 }
 

@@ -182,7 +182,9 @@ impl Desk<'_> {
             let report = core.run_watched(sandbox, request, order.progress).map_err(of_workdir)?;
             let aftermath = known_good::after((context, core), sandbox, &prepared.config, &report);
             automatic::after(core, sandbox, &prepared.config);
-            gc::now_and_then(context, core, report.operation);
+            if gc::is_time(context, report.operation) {
+                self.collections.keep_up_soon(&self.tenant);
+            }
             let emergency = show::to_json(&aftermath.recovered)?;
             Ok(Ran { report, contained: aftermath.contained, emergency })
         })
