@@ -178,7 +178,7 @@ class Confirmation:
     created: datetime
     expires: datetime
     approved_by: str | None
-    stdin: Mapping[str, Any] | None = None
+    stdin: Mapping[str, Any] | None
     """What it reads: its beginning (``text``), its size (``bytes``), whether it is ``truncated``."""
     raw: Mapping[str, Any] = raw_field()
 

@@ -1,7 +1,7 @@
 //! One request, one connection: HTTP/1.1 over TCP, TLS or a Unix socket.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use ctrlz_core::span::Span;
@@ -34,8 +34,16 @@ use crate::failure::{Failure, OWN_FAILURE};
 
 /// The largest answer that is read.
 const LARGEST: usize = 256 << 20;
+/// How many bytes of an answer come in a second at least, once it has begun: a service that sends slower, beyond what
+/// an answer to a question may take, is waited for no longer.
+const SLOWEST: u64 = 4096;
 /// How often what may be sent again is sent.
 const TRIES: u32 = 4;
+/// For how many times as long as an answer to a question may take it is waited for what is carried out already. By far
+/// less than a service knows what it was sent: after that the same would be carried out once more.
+const UNDER_WAY: u32 = 60;
+/// For how long a service knows what it was sent.
+const DAY: Duration = Duration::from_secs(86_400);
 /// The header by which a service of ctrlz is known.
 pub(super) const VERSION: &str = "ctrlz-version";
 
@@ -195,10 +203,14 @@ impl Client {
     /// The same, with a refusal told as it is.
     pub(super) async fn ask_told(&self, call: Call) -> Result<Result<Answer, Refusal>, Failure> {
         let mut tries = 1;
+        let mut under_way: Option<Instant> = None;
         loop {
             match self.once(&call).await {
                 // The same request is still being carried out, since it was sent before.
                 Ok(Err(refusal)) if tries > 1 && refusal.is_under_way() => {
+                    if under_way.get_or_insert_with(Instant::now).elapsed() > self.longest() {
+                        return Err(self.still_under_way());
+                    }
                     tokio::time::sleep(Duration::from_secs(1)).await;
                 }
                 Ok(answered) => return Ok(answered),
@@ -211,10 +223,26 @@ impl Client {
         }
     }
 
+    /// How long it is waited for what is carried out already.
+    fn longest(&self) -> Duration {
+        self.place.patience.saturating_mul(UNDER_WAY).min(DAY / 2)
+    }
+
+    fn still_under_way(&self) -> Failure {
+        let longest = Span(self.longest());
+        let message = format!("{} is not done within {longest}", self.place);
+        Failure::new(OWN_FAILURE, "under-way", message)
+            .detail("the connection was lost meanwhile; what was asked for goes on there".to_owned())
+            .hint(
+                "`ctrlz log` tells what comes of it: look there before you ask again; CTRLZ_SERVER_TIMEOUT \
+                 times 60 is how long it is waited for, up to half a day",
+            )
+    }
+
     async fn once(&self, call: &Call) -> Result<Result<Answer, Refusal>, Lost> {
         let response = self.send(call).await?;
         let (parts, body) = response.into_parts();
-        let body = self.whole(body, call.method == Method::GET).await.map_err(Lost::Midway)?;
+        let body = self.whole(body).await.map_err(Lost::Midway)?;
         let version = self.version(&parts, &body).map_err(Lost::Before)?;
         if parts.status.is_success() {
             let etag = parts.headers.get("etag").and_then(|tag| tag.to_str().ok());
@@ -231,7 +259,7 @@ impl Client {
             self.version(&parts, &[])?;
             return Ok(Ok(body));
         }
-        let body = self.whole(body, true).await?;
+        let body = self.whole(body).await?;
         let version = self.version(&parts, &body)?;
         Ok(Err(Refusal::read(parts.status, &body, version).into_failure()))
     }
@@ -259,7 +287,7 @@ impl Client {
             return Ok(Ok(WebSocketStream::from_raw_socket(io, Role::Client, None).await));
         }
         let (parts, body) = response.into_parts();
-        let body = self.whole(body, true).await?;
+        let body = self.whole(body).await?;
         let version = self.version(&parts, &body)?;
         Ok(Err(Refusal::read(parts.status, &body, version).into_failure()))
     }
@@ -276,13 +304,14 @@ impl Client {
         })
     }
 
-    async fn whole(&self, mut body: Incoming, is_question: bool) -> Result<Bytes, Failure> {
+    /// Reads an answer that has begun. It is whole already at the service, whatever it is about.
+    async fn whole(&self, mut body: Incoming) -> Result<Bytes, Failure> {
         let mut all = Vec::new();
+        let begun = Instant::now();
         loop {
-            let frame = match is_question {
-                true => self.in_time(body.frame()).await?,
-                false => body.frame().await,
-            };
+            let earned = Duration::from_secs(all.len() as u64 / SLOWEST);
+            let left = (self.place.patience + earned).saturating_sub(begun.elapsed());
+            let frame = timeout(left, body.frame()).await.map_err(|_| self.trickles(all.len()))?;
             let Some(frame) = frame else { return Ok(all.into()) };
             let frame = frame.map_err(|error| self.lost(&error))?;
             let Ok(data) = frame.into_data() else { continue };
@@ -371,6 +400,13 @@ impl Client {
             Failure::new(OWN_FAILURE, "unreachable", message)
                 .hint("CTRLZ_SERVER_TIMEOUT tells how long to wait")
         })
+    }
+
+    fn trickles(&self, bytes: usize) -> Failure {
+        let message = format!("{} sends its answer too slowly", self.place);
+        Failure::new(OWN_FAILURE, "unreachable", message)
+            .detail(format!("{bytes} bytes of it came in time, and not its end"))
+            .hint("CTRLZ_SERVER_TIMEOUT tells how long to wait")
     }
 
     fn unreachable(&self, error: &std::io::Error) -> Failure {

@@ -29,6 +29,8 @@ use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 
 /// Up to so much input that is there already goes along with the command, and is judged with it.
 const WHOLE_INPUT: u64 = 2 << 20;
+/// How long a stream lasts that has only nothing to tell.
+pub(super) const LASTS: Duration = Duration::from_secs(2);
 /// The largest piece of input that is sent at once.
 const PIECE: usize = 256 << 10;
 
@@ -303,12 +305,12 @@ impl<'a> Running<'a> {
                 .header("last-event-id", self.offset.to_string());
             match self.client.stream(&call).await {
                 Ok(Ok(body)) => {
-                    lost = None;
+                    let begun = Instant::now();
                     let mut events = Events::of(body);
                     let heard = loop {
                         tokio::select! {
                             event = events.next() => match self.hear(event).await? {
-                                None => {}
+                                None => lost = None,
                                 Some(heard) => break heard,
                             },
                             signal = signals.next() => if signal != super::signals::WINCH {
@@ -320,6 +322,7 @@ impl<'a> Running<'a> {
                     if let Heard::Ended(ended) = heard {
                         return Ok(*ended);
                     }
+                    self.note_silence(&mut lost, begun)?;
                 }
                 // Another service than the one that ran it answers.
                 Ok(Err(failure)) if failure.is("no-process") => return Err(self.is_gone()),
@@ -333,6 +336,18 @@ impl<'a> Running<'a> {
             }
             self.pause(signals, lost.is_some()).await?;
         }
+    }
+
+    /// Notes that a stream ended which told no end. Of a command that has nothing to say it lasts; one that ends
+    /// at once, again and again, is as good as none.
+    fn note_silence(&self, lost: &mut Option<Instant>, begun: Instant) -> Result<(), Failure> {
+        if begun.elapsed() >= LASTS {
+            *lost = None;
+        } else if lost.get_or_insert(begun).elapsed() > self.client.place.patience {
+            let message = format!("{} ends each connection at once", self.client.place);
+            return Err(self.adrift(Failure::new(OWN_FAILURE, "connection-lost", message)));
+        }
+        Ok(())
     }
 
     /// Waits a little before it is tried again; whoever wants no more of that says so by a signal.

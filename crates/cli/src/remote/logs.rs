@@ -10,11 +10,12 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::client::{Call, Client, query, segment};
+use super::exec::LASTS;
 use super::problem::{Refusal, not_understood};
 use super::stream::{Event, Events};
 use crate::Answer;
 use crate::arguments::LogsArguments;
-use crate::failure::{Failure, REFUSED};
+use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::show;
 
 /// How much is asked for at once, in bytes.
@@ -209,12 +210,20 @@ impl<'a> Following<'a> {
             }
             match self.client.stream(&call).await {
                 Ok(body) => {
-                    lost = None;
+                    let begun = Instant::now();
                     let mut events = Events::of(body?);
                     while let Some(event) = events.next().await {
+                        lost = None;
                         if self.hear(event)? {
                             return show::done();
                         }
+                    }
+                    // Of what has nothing to tell, a stream lasts.
+                    if begun.elapsed() >= LASTS {
+                        lost = None;
+                    } else if lost.get_or_insert(begun).elapsed() > self.client.place.patience {
+                        let message = format!("{} ends each connection at once", self.client.place);
+                        return Err(Failure::new(OWN_FAILURE, "connection-lost", message));
                     }
                 }
                 Err(failure) => {

@@ -155,7 +155,7 @@ fn what_only_writes_more_waits_while_the_disk_is_nearly_full() {
 const SERVICE: &str = "mkdir ../store; mount -t tmpfs -o size=16m,mode=700 t ../store; store=$(realpath ../store); \
     serve() { : > ../told; \"$CTRLZ\" serve --listen none --no-daemons --json > ../told 2> ../err & service=$!; \
         until test -s ../told; do kill -0 $service || { cat ../err >&2; exit 8; }; sleep 0.1; done; }; \
-    serve; export CTRLZ_TOKEN=$(sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/' ../told); \
+    trap 'kill $service 2>/dev/null || true' EXIT; serve; export CTRLZ_TOKEN=$(sed 's/.*\"token\":\"\\([^\"]*\\)\".*/\\1/' ../told); \
     there() { \"$CTRLZ\" --server unix://$store/service.sock \"$@\"; }; ";
 
 #[test]

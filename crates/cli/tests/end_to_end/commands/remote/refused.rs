@@ -1,7 +1,8 @@
 //! What cannot be done at a service, or not at this one, and who cannot be reached.
 
 use std::io::{Read as _, Write as _};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
 
 use super::There;
 use crate::support::{Outcome, Scene};
@@ -149,4 +150,94 @@ fn what_a_service_says_cannot_steer_the_terminal_nor_go_on_for_ever() {
          {\"items\": [], \"next\": \"again\"}",
     )
     .code(0);
+}
+
+/// Answers each one who comes, by a function that is told how many came before.
+fn serving(answer: impl Fn(usize, &mut TcpStream) + Send + 'static) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = format!("http://{}", listener.local_addr().expect("an address"));
+    std::thread::spawn(move || {
+        for (number, stream) in listener.incoming().enumerate() {
+            let mut stream = stream.expect("somebody");
+            let mut request = [0; 4096];
+            let _ = stream.read(&mut request);
+            answer(number, &mut stream);
+        }
+    });
+    address
+}
+
+#[test]
+fn an_answer_that_trickles_has_an_end() {
+    let begun = "HTTP/1.1 200 OK\r\nctrlz-version: 0\r\ncontent-length: 1000000\r\n\r\n";
+    let address = serving(move |_, stream| {
+        let mut left = stream.write_all(begun.as_bytes());
+        // Each byte comes in time, and the last one never would.
+        while left.is_ok() {
+            std::thread::sleep(Duration::from_millis(200));
+            left = stream.write_all(b" ");
+        }
+    });
+    let told = list_at(&address).code(125).json()["error"].clone();
+    assert_eq!(told["kind"], "unreachable", "{told}");
+    assert!(told["message"].as_str().is_some_and(|it| it.contains("too slowly")), "{told}");
+    assert!(told["hint"].as_str().is_some_and(|it| it.contains("CTRLZ_SERVER_TIMEOUT")), "{told}");
+}
+
+#[test]
+fn what_is_under_way_for_ever_is_told_to_be() {
+    let body = "{\"type\": \"urn:ctrlz:problem:idempotency-key\", \"status\": 409, \
+        \"kind\": \"idempotency-key\", \"title\": \"under way\"}";
+    let address = serving(move |number, stream| {
+        // The first one is lost, so that the client asks again.
+        if number > 0 {
+            let _ = write!(
+                stream,
+                "HTTP/1.1 409 Conflict\r\nctrlz-version: 0\r\nconnection: close\r\n\
+                 content-length: {}\r\n\r\n{body}",
+                body.len()
+            );
+        }
+    });
+    let scene = Scene::new();
+    let mut command = scene.ctrlz(["--json", "discard", "web"]);
+    command
+        .env("CTRLZ_SERVER", address)
+        .env("CTRLZ_TOKEN", "ctrlz_x")
+        .env("CTRLZ_SERVER_TIMEOUT", "50ms");
+    let told = Outcome::of(&mut command).code(125).json()["error"].clone();
+    assert_eq!(told["kind"], "under-way", "{told}");
+    assert!(
+        told["message"].as_str().is_some_and(|it| it.contains("not done within 3.0 s")),
+        "{told}"
+    );
+    assert!(told["hint"].as_str().is_some_and(|it| it.contains("`ctrlz log`")), "{told}");
+}
+
+#[test]
+fn a_stream_that_ends_at_once_again_and_again_is_given_up() {
+    let process = "{\"id\": \"1\", \"kind\": \"operation\", \"sandbox\": \"web\", \"title\": \"x\", \
+        \"started\": 1, \"operation\": null, \"status\": \"running\", \"written\": 0}";
+    let listed = format!("{{\"items\": [{process}]}}");
+    let address = serving(move |number, stream| {
+        let (kind, body) = match number {
+            0 => ("application/json", listed.as_str()),
+            _ => ("text/event-stream", ": nothing\n\n"),
+        };
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\r\nctrlz-version: 0\r\nconnection: close\r\ncontent-type: {kind}\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+    });
+    let scene = Scene::new();
+    let mut command = scene.ctrlz(["--json", "logs", "-f", "web"]);
+    command
+        .env("CTRLZ_SERVER", address)
+        .env("CTRLZ_TOKEN", "ctrlz_x")
+        .env("CTRLZ_SERVER_TIMEOUT", "1");
+    let outcome = Outcome::of(&mut command).code(125);
+    let told = outcome.out();
+    assert!(told.contains("\"connection-lost\"") && told.contains("at once"), "{told}");
 }
