@@ -1,5 +1,6 @@
 //! RollbackManager's upkeep: what retention decides is done, and the space is given back.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use ctrlz_core::id::SnapshotId;
@@ -15,6 +16,9 @@ use crate::core::SandboxCore;
 use crate::error::EngineError;
 use crate::retention::{self, Past, RetentionPlan, RetentionPolicy, Sizes};
 
+/// So many things are removed or merged at least.
+const LEAST: u32 = 16;
+
 /// How upkeep is done.
 pub struct Upkeep<'a> {
     /// The policy of each sandbox, or why there is none to be had; the sandbox is then left alone.
@@ -29,8 +33,7 @@ pub struct Upkeep<'a> {
     pub dry_run: bool,
     /// Whether to tell how much is freed, which looks at all that the past is made of.
     pub measured: bool,
-    /// Asked before each sandbox, before all is looked through, and before each thing that is removed; false
-    /// ends it there.
+    /// Asked after each sandbox, and before each thing that is removed; false ends it there.
     pub more: &'a dyn Fn() -> bool,
 }
 
@@ -59,7 +62,7 @@ pub struct UpkeepReport {
     /// The sandboxes whose layers were merged.
     pub merged: Vec<SandboxName>,
     /// The sandbox behind which the next time goes on, if this time ended before all was done.
-    pub rest: Option<Option<SandboxName>>,
+    pub rest: Option<SandboxName>,
 }
 
 impl SandboxCore<'_> {
@@ -71,31 +74,36 @@ impl SandboxCore<'_> {
     /// told in the event log, and calling it again continues.
     pub fn keep_up(&self, how: &Upkeep<'_>) -> Result<UpkeepReport, EngineError> {
         let mut report = UpkeepReport::default();
-        let mut reached = how.after.clone();
         let sandboxes = self.store.sandboxes()?.into_iter();
         for sandbox in sandboxes.filter(|one| how.after.as_ref().is_none_or(|at| one.name > *at)) {
-            if !(how.more)() {
-                report.rest = Some(reached);
-                return Ok(report);
-            }
-            reached = Some(sandbox.name.clone());
             let plan = match (how.policy)(&sandbox) {
                 Ok(policy) => self.keep_up_one(&sandbox, &policy, how)?,
                 Err(reason) => Err(reason),
             };
+            let name = sandbox.name.clone();
             report.sandboxes.push(Kept { sandbox, plan });
-        }
-        if !how.dry_run {
-            // That is looking at all trees of all sandboxes.
             if !(how.more)() {
-                report.rest = Some(reached);
+                report.rest = Some(name);
                 return Ok(report);
             }
+        }
+        if !how.dry_run {
+            // Finding out what nobody needs may take all the time that there is.
+            let (left, is_over) = (Cell::new(LEAST), Cell::new(false));
+            let more = || {
+                let go_on = left.replace(left.get().saturating_sub(1)) > 0 || (how.more)();
+                is_over.set(!go_on);
+                go_on
+            };
             for driver in self.workspaces {
-                report.freed += self.collect(*driver, how.more)?;
+                report.freed += self.collect(*driver, &more)?;
             }
             let is_left_alone = |sandbox: &Sandbox| (how.policy)(sandbox).is_err();
-            report.merged = self.merge_chains(&|one| !is_left_alone(one), how.more)?;
+            report.merged = self.merge_chains(&|one| !is_left_alone(one), &more)?;
+            if is_over.get() {
+                let last = report.sandboxes.last().map(|kept| kept.sandbox.name.clone());
+                report.rest = last.or_else(|| how.after.clone());
+            }
         }
         Ok(report)
     }

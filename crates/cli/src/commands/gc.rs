@@ -234,7 +234,7 @@ fn policy_of_ours(sandbox: &Sandbox) -> Result<RetentionPolicy, String> {
 pub(super) fn now_and_then(context: &Context, core: &SandboxCore<'_>, operation: OperationId) {
     if is_time(context, operation) {
         let begun = Instant::now();
-        keep_up(context, core, &|| begun.elapsed() < PATIENCE);
+        keep_up(context, core, &|| begun.elapsed() < patience());
     }
 }
 
@@ -279,7 +279,6 @@ pub(super) fn keep_up(context: &Context, core: &SandboxCore<'_>, more: &dyn Fn()
     signing::where_begun(context);
     if let Ok(Some(rest)) = report.map(|report| report.rest) {
         // When it cannot be written, the next time begins anew.
-        let rest = rest.map(|name| name.to_string()).unwrap_or_default();
         let _ = std::fs::write(&stamp, format!("{rest}\n"));
     }
 }
@@ -299,6 +298,18 @@ pub(super) fn history_ages() -> HistoryAges {
 #[cfg(not(feature = "faults"))]
 fn interval() -> Duration {
     INTERVAL
+}
+
+#[cfg(not(feature = "faults"))]
+fn patience() -> Duration {
+    PATIENCE
+}
+
+/// Tests have no large store.
+#[cfg(feature = "faults")]
+fn patience() -> Duration {
+    let millis = std::env::var("CTRLZ_UPKEEP_PATIENCE").ok().and_then(|text| text.parse().ok());
+    millis.map_or(PATIENCE, Duration::from_millis)
 }
 
 /// Tests need not wait.

@@ -226,6 +226,26 @@ fn commands_do_it_now_and_then() {
 
 #[cfg(feature = "faults")]
 #[test]
+fn a_large_store_is_gone_through_a_part_at_a_time() {
+    let scene = Scene::new();
+    for name in ["a", "b", "zz"] {
+        scene.ok(&["new", name]);
+    }
+    let mut reached = std::collections::BTreeSet::new();
+    for _ in 0..200 {
+        let mut command = scene.ctrlz(["exec", "zz", "--", "true"]);
+        command.env("CTRLZ_UPKEEP_SECONDS", "0").env("CTRLZ_UPKEEP_PATIENCE", "0");
+        Outcome::of(&mut command).ok();
+        reached.extend(std::fs::read_to_string(scene.store.join("upkeep")).ok());
+    }
+    for part in ["a\n", "b\n", "zz\n", ""] {
+        assert!(reached.contains(part), "{part:?} of {reached:?}");
+    }
+    assert!(!events(&scene, "snapshot.removed").is_empty());
+}
+
+#[cfg(feature = "faults")]
+#[test]
 fn other_commands_do_it_too_and_the_log_is_signed_where_somebody_began_to() {
     let notes = |scene: &Scene| {
         let notes = std::fs::read_dir(scene.store.join("audit")).into_iter().flatten().flatten();

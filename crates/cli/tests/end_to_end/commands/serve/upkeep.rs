@@ -48,6 +48,26 @@ fn each_store_that_is_used_has_a_daemon_that_ends_with_the_service() {
     wait_until("it ends with the service", || daemon(&scene.store).is_none());
 }
 
+#[cfg(feature = "faults")]
+#[test]
+fn retention_is_applied_beside_what_runs() {
+    let scene = Scene::new();
+    let mut command = scene.ctrlz(["serve", "--listen", "127.0.0.1:0", "--json"]);
+    command.env("CTRLZ_UPKEEP_SECONDS", "0");
+    let service = Service::begin(command);
+    let admin = service.admin();
+    admin.sandbox("web");
+    let kept = || {
+        let list = admin.get("/v1/sandboxes/web/snapshots?limit=1000").is(200).json();
+        list["items"].as_array().expect("a list").len()
+    };
+    for _ in 0..70 {
+        admin.run("web", "true");
+    }
+    wait_until("the oldest go", || kept() < 40);
+    admin.run("web", "true");
+}
+
 #[test]
 fn what_happens_to_a_tenants_sandbox_is_sent_on() {
     let scene = Scene::new();
