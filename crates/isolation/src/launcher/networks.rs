@@ -21,13 +21,18 @@ const MOST_LENT: usize = 256;
 #[derive(Debug)]
 pub(super) struct Networks {
     host: File,
+    /// Whether this process may return to it: root of a user namespace, as in a container, may not enter the
+    /// network of those who made that.
+    may_return: bool,
     waiting: Vec<NetworkNamespace>,
     lent: HashMap<Pid, NetworkNamespace>,
 }
 
 impl Networks {
     pub(super) fn new() -> io::Result<Self> {
-        Ok(Self { host: own()?, waiting: Vec::new(), lent: HashMap::new() })
+        let host = own()?;
+        let may_return = enter(host.as_fd()).is_ok();
+        Ok(Self { host, may_return, waiting: Vec::new(), lent: HashMap::new() })
     }
 
     /// One in which nothing happened yet, if workers can be given one.
@@ -35,7 +40,7 @@ impl Networks {
     /// # Errors
     /// When this process cannot leave it again: it must not go on.
     pub(super) fn take(&mut self) -> io::Result<Option<NetworkNamespace>> {
-        if self.lent.len() >= MOST_LENT || !stays_with_host() {
+        if self.lent.len() >= MOST_LENT || !self.may_return || !stays_with_host() {
             return Ok(None);
         }
         if let Some(waiting) = self.waiting.pop() {
