@@ -159,6 +159,26 @@ fn limits_that_are_asked_for_hold() {
 }
 
 #[test]
+fn of_a_long_command_a_process_keeps_the_beginning() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    let word = "x".repeat(60_000);
+    let process = client.begin("web", &json!({ "argv": ["echo", word] }));
+    let path = format!("/v1/processes/{process}");
+    let ended = client.post(&format!("{path}/wait"), &json!({})).is(200).json();
+    assert_eq!(ended["result"]["exit_code"], 0);
+    let title = client.get(&path).is(200).json()["title"].as_str().expect("text").to_owned();
+    assert!(title.starts_with("echo xxx") && title.len() < 5000, "{} bytes", title.len());
+    // The journal has all of it.
+    let id = ended["result"]["operation"].as_str().expect("an id");
+    let journaled = client.get(&format!("/v1/operations/{id}")).is(200).json();
+    let whole = journaled["request"]["title"].as_str().expect("text").len();
+    assert_eq!(whole, "echo ".len() + 60_000);
+}
+
+#[test]
 fn a_token_that_is_revoked_hears_no_more_of_a_command_that_never_pauses() {
     let scene = Scene::new();
     let service = Service::start(&scene);
