@@ -257,7 +257,7 @@ fn ask_for_approval(
         )))
 }
 
-/// A title for whoever approves. What is left out is told: it would run as well.
+/// A title for whoever approves, or looks at processes. What is left out is told: it would run as well.
 fn shortened(title: &str) -> String {
     match title.char_indices().nth(TITLE) {
         None => title.to_owned(),
@@ -288,7 +288,8 @@ fn launch(
         kind: Kind::Operation,
         tenant: caller.tenant.clone(),
         sandbox: sandbox.name.to_string(),
-        title: judged.title.clone(),
+        // It stays in memory and is stored once more: the journal has all of it.
+        title: shortened(&judged.title),
         started: service.now(),
         operation: watch::Sender::new(None),
         log: Log::stored(hold_output),

@@ -369,4 +369,21 @@ mod tests {
         let kept: usize = processes.known().by_id.values().map(|one| one.log.size()).sum();
         assert!(kept <= KEPT, "{kept}");
     }
+
+    #[tokio::test]
+    async fn who_wrote_much_makes_room_and_not_who_ran_much() {
+        let processes = Processes::default();
+        let busy = "busy".parse().expect("a name");
+        let (small, large) = (KEPT / MOST + 64, KEPT / MOST + 8);
+        assert!(small + large < REMEMBERED);
+        for number in 0..small {
+            processes.add(&process("busy", &format!("small-{number}"), 1));
+        }
+        for number in 0..large {
+            processes.add(&process("loud", &format!("large-{number}"), MOST));
+        }
+        assert_eq!(processes.list(&busy, None).len(), small);
+        let kept: usize = processes.known().by_id.values().map(|one| one.log.size()).sum();
+        assert!(kept <= KEPT, "{kept}");
+    }
 }

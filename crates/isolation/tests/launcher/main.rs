@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         },
         roles::DIRECT => roles::direct(),
         roles::SERVICE => roles::service(),
+        roles::SEVERAL => roles::several(),
         _ => run(),
     }
 }

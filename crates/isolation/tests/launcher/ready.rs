@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixListener;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ctrlz_core::isolation::IsolationDriver;
@@ -14,6 +15,7 @@ use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 
 use crate::Test;
 use crate::place::{Place, children, driver, kill, lives, nowhere, parent, run, wait_until};
+use crate::roles::{self, of_its_own};
 
 pub(crate) fn tests() -> Vec<Test> {
     vec![
@@ -24,6 +26,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("a_mount_that_came_later_is_seen", later_mount),
         ("ready_workers_that_were_killed_are_passed_over", killed),
         ("an_unused_network_is_used_again_and_no_other", networks),
+        ("where_no_network_is_used_again_the_launcher_goes_on", in_a_container),
         ("another_kind_of_launch_is_not_given_to_a_ready_worker", other_kind),
     ]
 }
@@ -137,6 +140,18 @@ fn networks(place: &Place) {
     }
     let different: std::collections::BTreeSet<&String> = cookies.iter().collect();
     assert!(different.len() < cookies.len(), "{cookies:?}");
+}
+
+/// As in a container: root, but of a user namespace that does not own the network.
+fn in_a_container(place: &Place) {
+    let inner = of_its_own(roles::SEVERAL, place);
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount"]).arg(inner.get_program());
+    let told = command.args(inner.get_args()).output().expect("unshare");
+    let text = String::from_utf8_lossy(&told.stdout);
+    let codes: String = (0..6).map(|number| format!("Code({number})\n")).collect();
+    let errors = String::from_utf8_lossy(&told.stderr);
+    assert_eq!(text, codes + "one launcher\n", "{errors}");
 }
 
 fn output(place: &Place) {

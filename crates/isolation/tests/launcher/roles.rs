@@ -8,12 +8,14 @@ use ctrlz_core::isolation::IsolationDriver;
 use ctrlz_core::operation::CommandReport;
 use ctrlz_isolation::native::NativeDriver;
 
-use crate::place::{Place, driver, nowhere};
+use crate::place::{Place, driver, in_full, nowhere, run};
 
 /// Runs one command without a launcher, and prints the report.
 pub(crate) const DIRECT: &str = "direct";
 /// A service with a command that runs on; prints the ids of process 1 and of the launcher.
 pub(crate) const SERVICE: &str = "service";
+/// A service that launches several commands, one after the other; prints how each ended.
+pub(crate) const SEVERAL: &str = "several";
 
 fn place() -> Place {
     Place::make(PathBuf::from(std::env::args_os().nth(2).expect("a folder")))
@@ -59,4 +61,18 @@ pub(crate) fn service() -> ExitCode {
     std::io::stdout().flush().expect("flush");
     let _ = prepared.wait(None);
     ExitCode::FAILURE
+}
+
+pub(crate) fn several() -> ExitCode {
+    let (place, driver) = (place(), driver());
+    let launcher = driver.process();
+    for number in 0..6 {
+        match run(&driver, place.shell(&format!("exit {number}"))).report {
+            Ok(report) => println!("{:?}", report.exit),
+            Err(error) => println!("{}", in_full(&error)),
+        }
+    }
+    // One that could not go on was replaced.
+    println!("{}", if driver.process() == launcher { "one launcher" } else { "another launcher" });
+    ExitCode::SUCCESS
 }

@@ -20,6 +20,7 @@ pub(crate) fn tests() -> Vec<Test> {
         ("what_a_command_writes_is_kept", writes),
         ("large_arguments_and_environment", large),
         ("names_that_are_not_utf_8", odd_names),
+        ("each_device_is_what_its_name_says", devices),
         ("the_environment_is_the_launch_s", environment),
         ("signals_that_the_service_ignores_are_not_ignored", ignored_signals),
         ("a_program_that_is_not_there", not_found),
@@ -99,6 +100,37 @@ fn odd_names(place: &Place) {
         [b"odd \xff\n\xfe\x80", place.base.as_os_str().as_encoded_bytes(), b"/odd \xff\n\xfe\n"];
     assert_eq!(run.output, expected.concat());
     assert!(written.join(&odd).join("here").exists());
+}
+
+/// What each device does and no other, since a node with a wrong number is a device, too.
+const DEVICES: &str = "import errno, os
+def at(name): return os.open('/dev/' + name, os.O_RDWR | os.O_NOCTTY)
+def refused(act):
+    try: return act()
+    except OSError as error: return errno.errorcode[error.errno]
+print('null', os.read(at('null'), 4), os.write(at('null'), b'gone'))
+print('zero', os.read(at('zero'), 4), os.write(at('zero'), b'gone'))
+print('full', os.read(at('full'), 4), refused(lambda: os.write(at('full'), b'x')))
+for name in ('random', 'urandom'):
+    one, other = (os.read(at(name), 32) for _ in range(2))
+    print(name, len(one), one != other)
+for name in ('null', 'zero', 'full', 'random', 'urandom', 'tty'):
+    found = os.stat('/dev/' + name)
+    print(name, os.major(found.st_rdev), os.minor(found.st_rdev), oct(found.st_mode))
+os.setsid() if os.getsid(0) != os.getpid() else None
+print('tty', refused(lambda: at('tty')))";
+
+fn devices(place: &Place) {
+    let launch = place.launch(&["/usr/bin/env", "python3", "-c", DEVICES]);
+    let zeros = r"b'\x00\x00\x00\x00'";
+    assert_eq!(
+        run(&driver(), launch).text(),
+        format!(
+            "null b'' 4\nzero {zeros} 4\nfull {zeros} ENOSPC\nrandom 32 True\nurandom 32 True\n\
+             null 1 3 0o20666\nzero 1 5 0o20666\nfull 1 7 0o20666\nrandom 1 8 0o20666\n\
+             urandom 1 9 0o20666\ntty 5 0 0o20666\ntty ENXIO\n"
+        )
+    );
 }
 
 fn environment(place: &Place) {

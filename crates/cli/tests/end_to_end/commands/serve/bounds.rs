@@ -1,13 +1,14 @@
 //! What one client can make the service hold, and whom else that concerns.
 
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::time::Duration;
 
 use serde_json::json;
 
 use super::{Client, Service};
-use crate::support::{Outcome, Scene};
+use crate::support::{Outcome, Scene, interpreter};
 
 impl Client<'_> {
     /// Sends a request and does not wait for what comes of it.
@@ -92,6 +93,89 @@ fn what_waits_is_counted_when_its_client_is_gone() {
     }
     assert_eq!(status, 200);
     assert_eq!(client.run("web", "ls file-0")["stdout"], "file-0\n");
+}
+
+/// Keeps everybody else from writing to a store until its input ends.
+const HOLD: &str = "import sqlite3, sys
+store = sqlite3.connect(sys.argv[1], timeout=60, isolation_level=None)
+store.execute('begin immediate')
+print('held', flush=True)
+sys.stdin.read()";
+
+#[test]
+fn who_goes_while_a_sandbox_is_made_has_no_more_of_them() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let admin = service.admin();
+    admin.put("/v1/tenants/small", &json!({ "sandboxes": 1 })).is(200);
+    let token = admin.token("small", "operator");
+    let small = service.with(&token);
+    small.sandbox("first");
+    small.delete("/v1/sandboxes/first").is(200);
+    let store = scene.store.join("tenants/small/store.db");
+    assert!(store.exists());
+    let mut held = std::process::Command::new(interpreter())
+        .args(["-c", HOLD])
+        .arg(&store)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("python");
+    let told = held.stdout.take().expect("its output");
+    BufReader::new(told).read_line(&mut String::new()).expect("a line");
+    // Each gets as far as it may while none can be made, and goes.
+    let kind = [("content-type", "application/json")];
+    for number in 0..4 {
+        let body = json!({ "name": format!("box-{number}") }).to_string();
+        let stream = small.cast("POST /v1/sandboxes", &kind, body.as_bytes());
+        std::thread::sleep(Duration::from_millis(300));
+        drop(stream);
+    }
+    drop(held.stdin.take());
+    assert!(held.wait().expect("its end").success());
+    let last = json!({ "name": "last" });
+    assert_eq!(small.post("/v1/sandboxes", &last).is(403).json()["kind"], "quota");
+    let listed = small.get("/v1/sandboxes").is(200).json();
+    assert_eq!(listed["items"].as_array().map(Vec::len), Some(1), "{listed}");
+}
+
+#[test]
+fn limits_that_are_asked_for_hold() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    let path = "/v1/sandboxes/web/operations";
+    let many = "for n in 1 2 3 4 5 6 7 8 9; do sleep 9 & done; echo begun";
+    let asked = json!({ "script": many, "pids": 4, "cpus": 1 });
+    let done = client.post(path, &asked).is(200).json();
+    assert_ne!(done["exit_code"], 0, "{done}");
+    assert_eq!(done["stdout"], "", "{done}");
+    let id = done["operation"].as_str().expect("an id");
+    let limits = client.get(&format!("/v1/operations/{id}")).is(200).json();
+    let limits = &limits["request"]["limits"];
+    assert_eq!((&limits["pids"], &limits["cpus"]), (&json!(4), &json!(1.0)), "{limits}");
+    assert_eq!(client.run("web", many)["stdout"], "begun\n");
+}
+
+#[test]
+fn of_a_long_command_a_process_keeps_the_beginning() {
+    let scene = Scene::new();
+    let service = Service::start(&scene);
+    let client = service.admin();
+    client.sandbox("web");
+    let word = "x".repeat(60_000);
+    let process = client.begin("web", &json!({ "argv": ["echo", word] }));
+    let path = format!("/v1/processes/{process}");
+    let ended = client.post(&format!("{path}/wait"), &json!({})).is(200).json();
+    assert_eq!(ended["result"]["exit_code"], 0);
+    let title = client.get(&path).is(200).json()["title"].as_str().expect("text").to_owned();
+    assert!(title.starts_with("echo xxx") && title.len() < 5000, "{} bytes", title.len());
+    // The journal has all of it.
+    let id = ended["result"]["operation"].as_str().expect("an id");
+    let journaled = client.get(&format!("/v1/operations/{id}")).is(200).json();
+    let whole = journaled["request"]["title"].as_str().expect("text").len();
+    assert_eq!(whole, "echo ".len() + 60_000);
 }
 
 #[test]

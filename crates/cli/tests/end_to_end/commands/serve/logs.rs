@@ -175,6 +175,7 @@ fn of_long_output_the_end_is_kept_and_who_follows_misses_nothing() {
     let (mut text, mut events) = (String::new(), String::new());
     while text.len() < expected.len() {
         let line = lines.next().expect("more").expect("a line");
+        assert_ne!(line, "event: lost", "behind {} bytes", text.len());
         events.push_str(&line);
         events.push('\n');
         if line.is_empty() {
