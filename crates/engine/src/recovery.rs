@@ -28,7 +28,7 @@ impl SandboxCore<'_> {
     pub fn recover(&self) -> Result<Vec<Recovered>, EngineError> {
         let recovered = self.end_interrupted()?;
         self.isolation.tidy();
-        self.collect_all()?;
+        self.collect_all(&|| true)?;
         Ok(recovered)
     }
 

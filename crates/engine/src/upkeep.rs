@@ -141,14 +141,15 @@ impl SandboxCore<'_> {
         Ok(merged)
     }
 
-    /// Lets all drivers remove what nothing needs; answers the bytes freed, about.
+    /// Lets all drivers remove what nothing needs, for as long as `more` says so, which is asked before each
+    /// thing that is removed; answers the bytes freed, about.
     ///
     /// # Errors
     /// A failed file operation, or a failure to read the store; calling it again continues.
-    pub fn collect_all(&self) -> Result<u64, EngineError> {
+    pub fn collect_all(&self, more: &dyn Fn() -> bool) -> Result<u64, EngineError> {
         let mut freed = 0_u64;
         for driver in self.workspaces {
-            freed = freed.saturating_add(self.collect(*driver, &|| true)?);
+            freed = freed.saturating_add(self.collect(*driver, more)?);
         }
         Ok(freed)
     }

@@ -114,12 +114,12 @@ mod tests {
         let read = file.read_at(&mut text, 0).expect("read");
         text.truncate(read);
         let line = String::from_utf8_lossy(&text).into_owned();
-        let other = line.replace(&boot, &boot.replace(|c: char| c.is_ascii_digit(), "f"));
+        let other = line.replace(boot, &boot.replace(|c: char| c.is_ascii_digit(), "f"));
         assert_ne!(other, line);
         file.write_all_at(other.as_bytes(), 0).expect("write");
         assert!(alive(&file).is_none());
         // As it was written before boots were noted.
-        let (before, _) = line.split_once(&boot).expect("the boot");
+        let (before, _) = line.split_once(boot).expect("the boot");
         file.set_len(0).expect("empty");
         file.write_all_at(format!("{before}\n").as_bytes(), 0).expect("write");
         assert_eq!(alive(&file).map(|(pid, _)| pid), Some(own));

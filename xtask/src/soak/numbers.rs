@@ -134,13 +134,19 @@ pub(super) fn takes_signals(pid: u32) -> bool {
 }
 
 /// Waits until something holds, for at most a minute.
-pub(super) fn until(mut holds: impl FnMut() -> bool) -> Answer {
+pub(super) fn until(holds: impl FnMut() -> bool) -> Answer {
+    until_within(Duration::from_secs(60), holds)
+}
+
+/// Waits until something holds, for that time at most, and looks three thousand times in it.
+pub(super) fn until_within(most: Duration, mut holds: impl FnMut() -> bool) -> Answer {
     let begun = Instant::now();
     while !holds() {
-        if begun.elapsed() > Duration::from_secs(60) {
-            return Err(Failure::told("it does not come to an end within a minute"));
+        if begun.elapsed() > most {
+            let seconds = most.as_secs();
+            return Err(Failure::told(format!("it does not come to an end within {seconds} s")));
         }
-        thread::sleep(Duration::from_millis(20));
+        thread::sleep(most / 3000);
     }
     Ok(())
 }

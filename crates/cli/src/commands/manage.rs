@@ -117,7 +117,7 @@ pub(crate) fn remove(arguments: &RemoveArguments, json: bool) -> Answer {
         let freed = core.remove(&sandbox, arguments.force)?;
         Ok(match waiter {
             // Until it has left, what it made might be needed.
-            Some(waiter) if waiter.has_left() => freed.saturating_add(core.collect_all()?),
+            Some(waiter) if waiter.has_left() => freed.saturating_add(core.collect_all(&|| true)?),
             _ => freed,
         })
     })?;

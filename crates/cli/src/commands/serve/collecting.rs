@@ -1,6 +1,7 @@
 //! When to look for what removed sandboxes left in a store: that looks at everything in it, however little
 //! went, so that many removals after each other would take the square of the time.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
@@ -36,18 +37,25 @@ struct Looked {
 
 impl Collections {
     /// Looks through a tenant's store by `collect` after a removal; unless that is being done, or was done a
-    /// moment ago: then it waits. Answers what `collect` answers.
+    /// moment ago: then it waits. `collect` asks before each thing that it removes. Answers what it answers.
     pub(super) fn now_or_later<T: Default, E>(
         &self,
         tenant: &TenantName,
-        collect: impl FnOnce() -> Result<T, E>,
+        collect: impl FnOnce(&dyn Fn() -> bool) -> Result<T, E>,
     ) -> Result<T, E> {
         let begun = Instant::now();
         if !self.begin(tenant, begun) {
             return Ok(T::default());
         }
-        let collected = collect();
-        self.end(tenant, begun, Instant::now());
+        // Removing is no waste of time: the pause comes after looking.
+        let found = Cell::new(None);
+        let more = || {
+            found.set(found.get().or_else(|| Some(Instant::now())));
+            true
+        };
+        let collected = collect(&more);
+        let ended = Instant::now();
+        self.end(tenant, found.get().unwrap_or(ended) - begun, ended);
         collected
     }
 
@@ -63,9 +71,9 @@ impl Collections {
         is_time
     }
 
-    fn end(&self, tenant: &TenantName, begun: Instant, ended: Instant) {
+    fn end(&self, tenant: &TenantName, took: Duration, ended: Instant) {
         if let Some(one) = self.looked().get_mut(tenant) {
-            one.again = Some(ended + ended.duration_since(begun) * SHARE);
+            one.again = Some(ended + took * SHARE);
         }
     }
 
@@ -132,10 +140,10 @@ fn keep_up(stores: &Stores, tenant: &TenantName) -> Result<(), Failure> {
 }
 
 fn collect(stores: &Stores, tenant: &TenantName) -> Result<u64, Failure> {
-    stores.collections().now_or_later(tenant, || {
+    stores.collections().now_or_later(tenant, |more| {
         let context = stores.lease_unnoticed(tenant, Actor::system("collection"))?;
         context.map_or(Ok(0), |context| {
-            context.with_core(WhenBusy::WaitSilently, |core| Ok(core.collect_all()?))
+            context.with_core(WhenBusy::WaitSilently, |core| Ok(core.collect_all(more)?))
         })
     })
 }
@@ -154,7 +162,7 @@ mod tests {
         let (large, small, now) = (tenant("large"), tenant("small"), Instant::now());
         let second = Duration::from_secs(1);
         assert!(collections.begin(&large, now));
-        collections.end(&large, now, now + second);
+        collections.end(&large, second, now + second);
         assert!(!collections.begin(&large, now + second * 20));
         assert!(collections.begin(&small, now));
         assert!(collections.begin(&large, now + second * 21));
@@ -167,7 +175,7 @@ mod tests {
         assert!(collections.begin(&one, now));
         assert!(!collections.begin(&one, now));
         assert_eq!(collections.due(now), []);
-        collections.end(&one, now, now);
+        collections.end(&one, Duration::ZERO, now);
         assert_eq!(collections.due(now), [one]);
     }
 
@@ -177,22 +185,36 @@ mod tests {
         let (one, now) = (tenant("one"), Instant::now());
         let second = Duration::from_secs(1);
         assert!(collections.begin(&one, now));
-        collections.end(&one, now, now + second);
+        collections.end(&one, second, now + second);
         assert!(!collections.begin(&one, now + second));
         assert_eq!(collections.due(now + second), []);
         let later = now + second * 21;
         assert_eq!(collections.due(later), std::slice::from_ref(&one));
         assert!(collections.begin(&one, later));
-        collections.end(&one, later, later);
+        collections.end(&one, Duration::ZERO, later);
         assert_eq!(collections.due(later), []);
         assert!(collections.looked().is_empty());
+    }
+
+    #[test]
+    fn what_it_takes_to_remove_lengthens_no_pause() {
+        let (collections, one) = (Collections::default(), tenant("one"));
+        let second = Duration::from_secs(1);
+        let removed: Result<u32, ()> = collections.now_or_later(&one, |more| {
+            assert!(more());
+            std::thread::sleep(second);
+            assert!(more());
+            Ok(1)
+        });
+        assert_eq!(removed, Ok(1));
+        assert!(collections.begin(&one, Instant::now() + second * SHARE / 2));
     }
 
     #[test]
     fn a_failure_is_told_and_tried_again() {
         let collections = Collections::default();
         let one = tenant("one");
-        assert!(collections.now_or_later(&one, || Err::<u64, ()>(())).is_err());
+        assert!(collections.now_or_later(&one, |_| Err::<u64, ()>(())).is_err());
         assert!(collections.looked().get(&one).is_some_and(|one| one.again.is_some()));
     }
 }

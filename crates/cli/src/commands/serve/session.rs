@@ -472,7 +472,7 @@ impl Session for Desk<'_> {
     fn remove(&self, sandbox: &Sandbox, force: bool) -> Result<u64, Problem> {
         let freed = self.core_(|core| {
             core.forget(sandbox, force)?;
-            Ok(self.collections.now_or_later(&self.tenant, || core.collect_all())?)
+            Ok(self.collections.now_or_later(&self.tenant, |more| core.collect_all(more))?)
         });
         let freed = freed.map_err(problem)?;
         self.remove_workspace(&sandbox.base).map_err(problem)?;
