@@ -2,8 +2,11 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -98,11 +101,25 @@ fn podman(scene: &Scene, bundle: &Path) -> Answer<Timed> {
 
 /// Unmounts what a container engine leaves mounted in its folder, which could not be removed otherwise.
 pub(super) fn unmount_below(folder: &Path) {
+    // An engine tidies up behind its containers in processes of their own, which mount it once more.
+    let begun = Instant::now();
+    while is_named(folder) && begun.elapsed() < Duration::from_secs(10) {
+        thread::sleep(Duration::from_millis(20));
+    }
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
     for point in points.filter(|point| Path::new(point).starts_with(folder)) {
         let _ = program::attempt(program::named("umount").arg("--lazy").arg(point));
     }
+}
+
+/// Whether a process has the folder among its arguments.
+fn is_named(folder: &Path) -> bool {
+    let folder = folder.as_os_str().as_bytes();
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .filter_map(|process| fs::read(process.path().join("cmdline")).ok())
+        .any(|arguments| arguments.windows(folder.len()).any(|part| part == folder))
 }
 
 /// Podman with storage of its own.
