@@ -17,6 +17,7 @@ use tower::ServiceExt as _;
 use super::activity::Activity;
 use super::body::Paced;
 use super::limits::Limits;
+use super::unread;
 use crate::observed::Observed;
 use crate::problem::Problem;
 
@@ -40,6 +41,9 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
         let under_way = self.activity.begin();
         let (parts, body) = request.into_parts();
         let (body, is_late) = Paced::new(body, &self.limits);
+        // Who waits for leave to send it is not asked for what nobody wants.
+        let waits = parts.headers.contains_key(header::EXPECT);
+        let (body, unread) = unread::shared(body);
         let request = Request::from_parts(parts, Body::new(body));
         let (router, has_tls) = (self.router.clone(), self.has_tls);
         Box::pin(async move {
@@ -52,6 +56,8 @@ impl hyper::service::Service<Request<Incoming>> for Answering {
                 // What is left of the body is not waited for.
                 let close = HeaderValue::from_static("close");
                 response.headers_mut().insert(header::CONNECTION, close);
+            } else if !waits {
+                unread.take().await;
             }
             if has_tls {
                 response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, STRICT);

@@ -9,6 +9,7 @@ mod expiry;
 mod limits;
 mod serve;
 mod tls;
+mod unread;
 
 pub use bind::{Bound, Listener};
 pub(crate) use expiry::Expiry;

@@ -23,6 +23,9 @@ use super::tls::Tls;
 /// How long a test waits for what has to come. Nothing depends on it when all is well.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// The length of the answer of `/much`, a call that leaves the body of its request unread.
+const MUCH: usize = 1 << 20;
+
 /// A listening service with a few calls, and its own runtime.
 struct Stage {
     address: SocketAddr,
@@ -55,6 +58,7 @@ fn calls(gate: &Arc<Notify>) -> Router {
     Router::new()
         .route("/", get(async || "well"))
         .route("/size", post(async |body: Bytes| body.len().to_string()))
+        .route("/much", post(async || "x".repeat(MUCH)))
         .route("/endless", get(endless))
         .route("/silent", get(silent))
         .route("/late", get(late))

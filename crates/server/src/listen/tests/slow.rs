@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::time::Duration;
 
-use super::{Limits, PATIENCE, Stage, answer, rest};
+use super::{Limits, MUCH, PATIENCE, Stage, answer, rest};
 
 /// Longer than a good client may be held up by a busy machine.
 const SHORT: Duration = Duration::from_secs(1);
@@ -172,5 +172,29 @@ fn one_address_does_not_take_all_places() {
     assert_eq!(stage.counted.refused.get(), 1);
     drop(kept);
     stage.has_open(0);
+    stage.serves();
+}
+
+#[test]
+fn a_body_that_nobody_wants_and_comes_late_costs_nothing_of_the_answer() {
+    let stage = Stage::new(Limits::default());
+    for _ in 0..20 {
+        let mut client = stage.connect();
+        let head =
+            b"POST /much HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 4\r\n\r\n";
+        client.write_all(head).expect("sent");
+        std::thread::sleep(Duration::from_millis(20));
+        client.write_all(b"null").expect("sent");
+        let told = rest(&mut client);
+        let (_, body) = told.split_once("\r\n\r\n").expect("an answer");
+        assert_eq!(body.len(), MUCH);
+    }
+    // More than is taken, or none at all: it is answered, and nobody is waited for for long.
+    for length in [0, 1 << 30] {
+        let head = format!("POST /much HTTP/1.1\r\nhost: x\r\ncontent-length: {length}\r\n\r\n");
+        let mut client = stage.connect();
+        client.write_all(head.as_bytes()).expect("sent");
+        assert!(answer(&mut client, "xxx").starts_with("HTTP/1.1 200"));
+    }
     stage.serves();
 }
