@@ -16,6 +16,8 @@ use crate::failure::Failure;
 
 /// A pause is so many times as long as what it comes after.
 const SHARE: u32 = 20;
+/// The longest pause: what was removed gives its space back.
+const LONGEST: Duration = Duration::from_secs(60);
 /// How often it is looked which stores wait.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -73,7 +75,7 @@ impl Collections {
 
     fn end(&self, tenant: &TenantName, took: Duration, ended: Instant) {
         if let Some(one) = self.looked().get_mut(tenant) {
-            one.again = Some(ended + took * SHARE);
+            one.again = Some(ended + (took * SHARE).min(LONGEST));
         }
     }
 
