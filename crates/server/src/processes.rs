@@ -204,7 +204,8 @@ impl Known {
                 let Some((id, size)) = most.and_then(Share::take_oldest) else { break };
                 gone.insert(id.to_owned());
                 left -= 1;
-                kept -= size;
+                // One that ended just now may have written more since all were added up.
+                kept = kept.saturating_sub(size);
             }
             self.by_id.retain(|id, _| !gone.contains(id.as_str()));
             self.order.retain(|id| self.by_id.contains_key(id));
