@@ -21,9 +21,9 @@ const MOST_LENT: usize = 256;
 #[derive(Debug)]
 pub(super) struct Networks {
     host: File,
-    /// Whether this process may return to it: root of a user namespace, as in a container, may not enter the
-    /// network of those who made that.
-    may_return: bool,
+    /// Whether workers can be given one: it belongs to no sandbox, and this process may return to the host's.
+    /// Root of a user namespace, as in a container, may not enter the network of those who made that.
+    may_lend: bool,
     waiting: Vec<NetworkNamespace>,
     lent: HashMap<Pid, NetworkNamespace>,
 }
@@ -31,8 +31,8 @@ pub(super) struct Networks {
 impl Networks {
     pub(super) fn new() -> io::Result<Self> {
         let host = own()?;
-        let may_return = enter(host.as_fd()).is_ok();
-        Ok(Self { host, may_return, waiting: Vec::new(), lent: HashMap::new() })
+        let may_lend = stays_with_host() && enter(host.as_fd()).is_ok();
+        Ok(Self { host, may_lend, waiting: Vec::new(), lent: HashMap::new() })
     }
 
     /// One in which nothing happened yet, if workers can be given one.
@@ -40,7 +40,7 @@ impl Networks {
     /// # Errors
     /// When this process cannot leave it again: it must not go on.
     pub(super) fn take(&mut self) -> io::Result<Option<NetworkNamespace>> {
-        if self.lent.len() >= MOST_LENT || !self.may_return || !stays_with_host() {
+        if self.lent.len() >= MOST_LENT || !self.may_lend {
             return Ok(None);
         }
         if let Some(waiting) = self.waiting.pop() {
