@@ -7,6 +7,7 @@ use std::error::Error;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::event::MadeOf;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
@@ -76,6 +77,7 @@ fn request(base: &std::path::Path, script: &str) -> RunRequest {
         workdir: base.to_owned(),
         most_disk: None,
         limits: Limits::default(),
+        isolation: Driver::Native,
         network: Network::None,
         hidden: Vec::new(),
         keep_capabilities: Vec::new(),

@@ -11,7 +11,7 @@ use ctrlz_core::store::Store;
 use ctrlz_core::workspace::WorkspaceDriver;
 use ctrlz_engine::SandboxCore;
 use ctrlz_engine::tracker::{Recorder, StateTracker};
-use ctrlz_isolation::native::NativeDriver;
+use ctrlz_isolation::Isolator;
 use ctrlz_store::SqliteMonitor;
 use ctrlz_workspace::{CopyDriver, OverlayDriver};
 
@@ -44,11 +44,11 @@ pub(crate) enum WhenBusy {
 impl Context {
     /// Opens the store; makes it when there is none.
     pub(crate) fn open() -> Result<Self, Failure> {
-        Self::open_with(NativeDriver::default())
+        Self::open_with(Isolator::default())
     }
 
     /// Opens the store, with a driver that may have begun already.
-    pub(crate) fn open_with(isolation: NativeDriver) -> Result<Self, Failure> {
+    pub(crate) fn open_with(isolation: Isolator) -> Result<Self, Failure> {
         Self::open_at(places::store()?, Isolation::Own(isolation), actor::current())
     }
 

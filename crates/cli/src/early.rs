@@ -3,15 +3,16 @@
 use std::ffi::OsStr;
 
 use ctrlz_core::isolation::Network;
-use ctrlz_isolation::native::NativeDriver;
+use ctrlz_isolation::Isolator;
 
 /// Options with which another sandbox, or none, is likely.
-const OTHERWISE: [&str; 6] = ["--root", "--net", "--json", "--help", "-h", "--server"];
+const OTHERWISE: [&str; 7] =
+    ["--root", "--net", "--isolation", "--json", "--help", "-h", "--server"];
 
 /// The isolation driver. When the first word announces a command to run, its process 1 is already
 /// entering its namespaces.
-pub(crate) fn isolation() -> NativeDriver {
-    let driver = NativeDriver::default();
+pub(crate) fn isolation() -> Isolator {
+    let driver = Isolator::default();
     let mut words = std::env::args_os().skip(1);
     let runs = words.next().is_some_and(|word| word == "run" || word == "exec" || word == "shell");
     let is_here = || crate::remote::from_environment().is_none();

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use ctrlz_core::isolation::IsolationDriver;
+use ctrlz_isolation::Isolator;
 use ctrlz_isolation::launcher::LauncherDriver;
-use ctrlz_isolation::native::NativeDriver;
 
 /// The isolation driver of a store.
 pub(crate) enum Isolation {
     /// This process, which does nothing else.
-    Own(NativeDriver),
+    Own(Isolator),
     /// The launcher of a service, which all of its stores share.
     Launcher(Arc<LauncherDriver>),
 }

@@ -13,6 +13,7 @@ mod confirm;
 mod context;
 mod early;
 mod failure;
+mod isolating;
 mod isolation;
 mod judging;
 mod mapped;
@@ -28,7 +29,7 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use ctrlz_isolation::launcher;
-use ctrlz_isolation::native::{self, NativeDriver};
+use ctrlz_isolation::{Isolator, native};
 use failure::{Failure, OWN_FAILURE};
 
 fn main() -> ExitCode {
@@ -73,7 +74,7 @@ fn launch() -> ExitCode {
 
 /// Carries out the command, in this process or, for a sandbox whose files have many owners, in a
 /// child that may handle them.
-fn execute(arguments: Arguments, isolation: NativeDriver) -> u8 {
+fn execute(arguments: Arguments, isolation: Isolator) -> u8 {
     let json = arguments.json;
     let told = |answer: Answer| match answer {
         Ok(code) => code,
@@ -97,7 +98,7 @@ fn execute(arguments: Arguments, isolation: NativeDriver) -> u8 {
         Ok(true) => {
             // Whatever it began, it began outside of the child's user namespace.
             drop(isolation);
-            told(mapped::run(|| told(commands::execute(arguments, NativeDriver::default()))))
+            told(mapped::run(|| told(commands::execute(arguments, Isolator::default()))))
         }
         Err(failure) => told(Err(failure)),
     }

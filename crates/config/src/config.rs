@@ -5,6 +5,7 @@ use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::driver::Isolation;
 use ctrlz_core::event::ConfigurationFile;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
@@ -36,6 +37,8 @@ pub struct Config {
     pub limits: Limits,
     /// The network of an operation.
     pub network: Network,
+    /// What isolates an operation.
+    pub isolation: Isolation,
     /// Host paths to hide, whether they exist or not: absolute, without `.`, `..` and `//`.
     #[serde(serialize_with = "host_paths")]
     pub hidden: Vec<PathBuf>,
@@ -189,6 +192,7 @@ impl Config {
                 timeout: values.timeout.value,
             },
             network: values.network.value,
+            isolation: values.isolation.value.clone(),
             hidden: plain(&settings.hidden),
             env: settings.env.iter().map(|(k, v)| (k.clone(), v.value.clone())).collect(),
             env_rules: plain(&settings.env_rules),

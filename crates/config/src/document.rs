@@ -37,6 +37,7 @@ const TOP: &[&str] = &[
 const PROFILES: &[&str] = &["development", "testing", "production", "high-security"];
 const RUN: &[&str] = &[
     "network",
+    "isolation",
     "timeout",
     "memory",
     "cpus",
@@ -146,6 +147,9 @@ fn run(section: &Field<'_>, roots: PathRoots<'_>, to: &mut Document) -> Result<(
         let run = &mut to.run;
         match field.name {
             "network" => run.network = Some(field.value("none or host", scalar::network)?),
+            "isolation" => {
+                run.isolation = Some(field.value("a driver or a level", scalar::word)?);
+            }
             "timeout" => {
                 run.timeout = Some(field.value("a time such as 10m, or none", scalar::limit)?);
             }

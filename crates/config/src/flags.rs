@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use ctrlz_core::driver::Isolation;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
@@ -21,6 +22,8 @@ pub struct Flags {
     pub profile: Option<Profile>,
     /// `--net`
     pub network: Option<Network>,
+    /// `--isolation`
+    pub isolation: Option<Isolation>,
     /// `--timeout`
     pub timeout: Option<Limit<Span>>,
     /// `--memory`
@@ -75,6 +78,7 @@ impl Flags {
             profile: self.profile.map(|profile| from(&profile, "--profile")),
             run: Given {
                 network: self.network.map(|network| from(&network, "--net")),
+                isolation: self.isolation.as_ref().map(|isolation| from(isolation, "--isolation")),
                 timeout: limit(self.timeout, "--timeout"),
                 memory: limit(self.memory, "--memory"),
                 cpus: limit(self.cpus, "--cpus"),

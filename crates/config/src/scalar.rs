@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ctrlz_core::driver::Isolation;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::monitor::AnomalyPolicy;
 use ctrlz_core::size::ByteSize;
@@ -187,6 +188,12 @@ impl Shown for AnomalyPolicy {
     fn shown(&self) -> String {
         let word = ANOMALY.iter().find(|(_, policy)| policy == self).map(|(word, _)| *word);
         word.unwrap_or_default().to_owned()
+    }
+}
+
+impl Shown for Isolation {
+    fn shown(&self) -> String {
+        self.to_string()
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::driver::Isolation;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::monitor::AnomalyPolicy;
 use ctrlz_core::size::ByteSize;
@@ -106,6 +107,7 @@ macro_rules! settings {
 
 settings! {
     network: Network = "run.network", Some("--network host"), Trust::Keep(opened);
+    isolation: Isolation = "run.isolation", Some("--isolation"), Trust::Keep(other);
     timeout: Option<Span> = "run.timeout", Some("--timeout"), Trust::Keep(limit_raised);
     memory: Option<ByteSize> = "run.memory", Some("--memory"), Trust::Keep(limit_raised);
     cpus: Option<f64> = "run.cpus", Some("--cpus"), Trust::Keep(limit_raised);
@@ -167,6 +169,11 @@ settings! {
 
 fn opened(with: &Network, without: &Network) -> bool {
     *with == Network::Host && *without != Network::Host
+}
+
+/// Which of two drivers is the stricter one is no matter of order.
+fn other(with: &Isolation, without: &Isolation) -> bool {
+    with != without
 }
 
 fn raised<T: PartialOrd>(with: &T, without: &T) -> bool {
@@ -406,6 +413,7 @@ impl Values {
         let (monitoring, security) = (&profile.monitoring, &profile.security);
         Self {
             network: from(Network::None, &Source::Default),
+            isolation: from(Isolation::default(), &Source::Default),
             timeout: from(limits.timeout, source),
             memory: from(limits.memory, source),
             cpus: from(limits.cpus, source),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::driver::Driver;
 use crate::limits::{LimitKind, Limits};
 use crate::monitor::{Observer, Reading};
 use crate::operation::CommandReport;
@@ -106,6 +107,8 @@ pub enum RootView {
 /// One command to run in isolation.
 #[derive(Debug, Clone)]
 pub struct Launch {
+    /// What isolates it.
+    pub driver: Driver,
     /// The root.
     pub root: RootView,
     /// The workspace.

@@ -9,6 +9,7 @@ pub mod actor;
 pub mod archive;
 pub mod changeset;
 pub mod digest;
+pub mod driver;
 pub mod event;
 pub mod health;
 pub mod id;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::changeset::ChangeCounts;
 use crate::digest::Digest;
+use crate::driver::Driver;
 use crate::id::{OperationId, SandboxId};
 use crate::limits::{LimitKind, Limits};
 use crate::monitor::Anomaly;
@@ -175,6 +176,9 @@ pub struct CommandReport {
     pub network_attempts: u64,
     /// What it used.
     pub usage: Usage,
+    /// What isolated it.
+    #[serde(default)]
+    pub driver: Driver,
     /// The protections that were in force.
     pub enforced: Vec<String>,
 }

@@ -5,6 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
 use ctrlz_core::changeset::Changeset;
+use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::{Operation, OperationKind, Request};
@@ -42,6 +43,8 @@ pub struct Approved<'a> {
     pub limits: &'a Limits,
     /// The network.
     pub network: Network,
+    /// What isolates it.
+    pub isolation: &'a Driver,
     /// The capabilities that are kept.
     pub keep_capabilities: &'a [String],
     /// Whether uncommitted changes are thrown away first.
@@ -59,7 +62,7 @@ impl Approved<'_> {
     /// different ones.
     #[must_use]
     pub fn hash(&self) -> String {
-        let mut hasher = blake3::Hasher::new_derive_key("ctrlz approval of an operation, format 2");
+        let mut hasher = blake3::Hasher::new_derive_key("ctrlz approval of an operation, format 3");
         // Every text stands behind its length, so that no two sequences of texts are one.
         let mut add = |text: &[u8]| {
             hasher.update(&u64::try_from(text.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -86,7 +89,7 @@ impl Approved<'_> {
         add(self.identity.as_bytes());
         add(self.contents.as_bytes());
         let verdict = VerdictRecord { approval: None, ..self.verdict.clone() };
-        add(&json(&(self.limits, self.network, self.keep_capabilities)));
+        add(&json(&(self.limits, self.isolation, self.network, self.keep_capabilities)));
         add(&json(&(self.fresh, self.commit, self.profile, verdict)));
         hasher.finalize().to_hex().to_string()
     }
@@ -123,6 +126,7 @@ impl SandboxCore<'_> {
             contents: &contents,
             limits: &request.limits,
             network: request.network,
+            isolation: &request.isolation,
             keep_capabilities: &request.keep_capabilities,
             fresh: request.fresh,
             commit: request.commit.is_some(),
@@ -204,6 +208,7 @@ mod tests {
             contents: "",
             limits: &limits,
             network: Network::None,
+            isolation: &Driver::Native,
             keep_capabilities: &[],
             fresh: false,
             commit: false,
@@ -222,6 +227,7 @@ mod tests {
             Approved { contents: "1", ..one },
             Approved { limits: &tight, ..one },
             Approved { network: Network::Host, ..one },
+            Approved { isolation: &Driver::Wasm, ..one },
             Approved { keep_capabilities: &capabilities, ..one },
             Approved { fresh: true, ..one },
             Approved { commit: true, ..one },

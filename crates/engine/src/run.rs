@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 
 use ctrlz_core::changeset::ChangeCounts;
+use ctrlz_core::driver::Driver;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::{Launch, Network, RootView, Streams};
 use ctrlz_core::limits::Limits;
@@ -43,6 +44,8 @@ pub struct RunRequest {
     pub most_disk: Option<ByteSize>,
     /// So much has to be free for what it writes, see [`Launch::least_free`].
     pub least_free: Option<ByteSize>,
+    /// What isolates it.
+    pub isolation: Driver,
     /// The network.
     pub network: Network,
     /// Host paths to hide.
@@ -344,6 +347,7 @@ pub(crate) fn launch(sandbox: &Sandbox, head: &Head, request: &RunRequest) -> La
         Root::Directory { .. } | Root::Image { .. } => RootView::Workspace { host_mounts: false },
     };
     Launch {
+        driver: request.isolation.clone(),
         root,
         workspace: head.mount.clone(),
         written: head.written.clone(),

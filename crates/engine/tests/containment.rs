@@ -9,6 +9,7 @@
 
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::event::MadeOf;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
@@ -88,6 +89,7 @@ fn request(network: Network, base: &Path) -> RunRequest {
         limits: Limits::default(),
         most_disk: None,
         least_free: None,
+        isolation: Driver::Native,
         network,
         hidden: Vec::new(),
         keep_capabilities: Vec::new(),

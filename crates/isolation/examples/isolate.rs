@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{IsolationDriver, Launch, Network, RootView, Streams};
 use ctrlz_core::limits::Limits;
 use ctrlz_core::workspace::WorkspaceMount;
@@ -17,6 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let _ = std::fs::remove_dir_all(head.join("work/work"));
     let launch = Launch {
+        driver: Driver::default(),
         root: RootView::Host { workspace_at: here.clone() },
         workspace: WorkspaceMount::Overlay {
             lower_dirs: vec![here.clone()],

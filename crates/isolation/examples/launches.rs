@@ -19,6 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{GivenStreams, IsolationDriver, Launch, Network, RootView, Streams};
 use ctrlz_core::limits::Limits;
 use ctrlz_core::workspace::WorkspaceMount;
@@ -110,6 +111,7 @@ fn measure(way: &str, folder: &Path, count: usize, threads: usize) -> Answer<()>
 
 fn launch(base: &Path, head: &Path, streams: Streams) -> Launch {
     Launch {
+        driver: Driver::default(),
         root: RootView::Host { workspace_at: base.to_owned() },
         workspace: WorkspaceMount::Overlay {
             lower_dirs: vec![base.to_owned()],

@@ -2,6 +2,11 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+mod isolator;
 pub mod launcher;
+pub mod level;
 pub mod native;
+pub mod oci;
 mod passing;
+
+pub use isolator::Isolator;

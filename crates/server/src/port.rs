@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ctrlz_core::actor::Actor;
 use ctrlz_core::changeset::Changeset;
+use ctrlz_core::driver::Isolation;
 use ctrlz_core::health::Finding;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::{Network, Streams};
@@ -220,6 +221,8 @@ pub struct Command {
     pub workdir: Option<PathBuf>,
     /// The network; the configuration's when it is not said.
     pub network: Option<Network>,
+    /// What isolates it; the configuration's when it is not said.
+    pub isolation: Option<Isolation>,
     /// How long it may take.
     pub timeout: Option<Span>,
     /// How much memory it may have.

@@ -159,6 +159,7 @@ fn an_operation_goes_from_intent_to_outcome() {
             stopped: Some(Stopped::Limit(LimitKind::Memory)),
             network_attempts: 3,
             usage: Usage { peak_resident: 4096, ..Usage::default() },
+            driver: "oci:runc".parse().expect("a driver"),
             enforced: vec!["seccomp".into()],
         }),
         counts: Some(ChangeCounts { added: 1, modified: 2, deleted: 3, metadata: 4 }),

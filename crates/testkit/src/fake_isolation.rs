@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{
     Enforcement, IsolationCapabilities, IsolationDriver, IsolationError, Launch, Network, Prepared,
 };
@@ -79,6 +80,7 @@ impl Prepared for FakePrepared {
             stopped: None,
             network_attempts: 0,
             usage: Usage::default(),
+            driver: Driver::Native,
             enforced: Vec::new(),
         })
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 
 use clap::{ArgAction, Args, FromArgMatches, ValueEnum};
+use ctrlz_core::driver::Isolation;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::size::ByteSize;
@@ -99,6 +100,10 @@ pub(crate) struct CommandArguments {
     /// The network
     #[arg(long, value_enum)]
     pub(crate) net: Option<NetworkWord>,
+    /// What isolates the command: `native`, `oci:RUNTIME` (such as oci:runc), `engine:podman`,
+    /// `engine:docker`, `wasm`, `systemd`, or a level: dev, standard or strict
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) isolation: Option<Isolation>,
     /// The working folder inside
     #[arg(long, short = 'w', value_name = "FOLDER")]
     pub(crate) workdir: Option<PathBuf>,

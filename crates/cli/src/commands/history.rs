@@ -162,6 +162,7 @@ fn print_about(shown: &Shown, style: Style) {
         if let Some(wall) = command.usage.wall {
             println!("  took      {wall}");
         }
+        println!("  isolation {}", command.driver);
         println!("  enforced  {}", command.enforced.join(" "));
     }
 }

@@ -50,7 +50,7 @@ pub(crate) use daemon::is_running as is_daemon_running;
 pub(crate) use hook::BLOCKS;
 pub(crate) use unusual::tell_frozen;
 
-use ctrlz_isolation::native::NativeDriver;
+use ctrlz_isolation::Isolator;
 use ctrlz_store::reserve;
 
 use crate::Answer;
@@ -59,7 +59,7 @@ use crate::failure::{Failure, REFUSED};
 use crate::places;
 
 /// Carries out what the command line asks.
-pub(crate) fn execute(arguments: Arguments, isolation: NativeDriver) -> Answer {
+pub(crate) fn execute(arguments: Arguments, isolation: Isolator) -> Answer {
     let acts = arguments.command.acts();
     let answer = with_space(arguments, isolation);
     if acts && let Ok(store) = places::store() {
@@ -68,7 +68,7 @@ pub(crate) fn execute(arguments: Arguments, isolation: NativeDriver) -> Answer {
     answer
 }
 
-fn with_space(arguments: Arguments, isolation: NativeDriver) -> Answer {
+fn with_space(arguments: Arguments, isolation: Isolator) -> Answer {
     let json = arguments.json;
     if arguments.command.only_takes_space() {
         space::require(&places::store()?)?;
@@ -93,7 +93,7 @@ fn only_remote() -> Failure {
     )
 }
 
-fn carry_out(command: Command, isolation: NativeDriver, json: bool) -> Answer {
+fn carry_out(command: Command, isolation: Isolator, json: bool) -> Answer {
     match command {
         Command::Run(arguments) => run::run(arguments, isolation, json),
         Command::Exec(arguments) => run::exec(arguments, isolation, json),

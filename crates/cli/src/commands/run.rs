@@ -17,7 +17,7 @@ use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::store::Store;
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_engine::{RunReport, RunRequest, SandboxCore};
-use ctrlz_isolation::native::NativeDriver;
+use ctrlz_isolation::Isolator;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -34,7 +34,7 @@ use crate::failure::{Failure, OWN_FAILURE, REFUSED, TIMED_OUT};
 use crate::show::{self, Style, counts_in_words};
 use crate::{places, root};
 
-pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) -> Answer {
+pub(crate) fn run(arguments: RunArguments, isolation: Isolator, json: bool) -> Answer {
     let folder = places::working_folder()?;
     let config = configuration(&arguments.how, &folder)?;
     let RunArguments { fresh, how, command, .. } = &arguments;
@@ -76,7 +76,7 @@ pub(crate) fn run(arguments: RunArguments, isolation: NativeDriver, json: bool) 
     })
 }
 
-pub(crate) fn exec(arguments: ExecArguments, isolation: NativeDriver, json: bool) -> Answer {
+pub(crate) fn exec(arguments: ExecArguments, isolation: Isolator, json: bool) -> Answer {
     if arguments.confirmation.is_some() {
         let message = "--confirmation is for what somebody approved at a service";
         return Err(Failure::new(OWN_FAILURE, "usage", message).hint("here --yes approves it"));
@@ -98,7 +98,7 @@ pub(crate) fn exec(arguments: ExecArguments, isolation: NativeDriver, json: bool
     in_sandbox((&context, &here), &sandbox, task, verdict, json)
 }
 
-pub(crate) fn shell(arguments: ShellArguments, isolation: NativeDriver, json: bool) -> Answer {
+pub(crate) fn shell(arguments: ShellArguments, isolation: Isolator, json: bool) -> Answer {
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
     let sandbox = context.sandbox(arguments.sandbox.as_ref())?;
     // Another root need not have the user's shell.
@@ -332,6 +332,7 @@ pub(super) fn configuration(how: &CommandArguments, folder: &Path) -> Result<Con
     let flags = Flags {
         profile,
         network: how.net.map(Into::into),
+        isolation: how.isolation.clone(),
         timeout: how.timeout.map(Limit::At),
         memory: how.memory.map(Limit::At),
         cpus: how.cpus.map(Limit::At),

@@ -24,7 +24,7 @@ use crate::arguments::CommandArguments;
 use crate::context::{Context, WhenBusy};
 use crate::failure::Failure;
 use crate::root::Named;
-use crate::{places, secrets};
+use crate::{isolating, places, secrets};
 
 /// What package managers need to be root inside a root of their own. They reach no further than
 /// the user namespace.
@@ -169,6 +169,7 @@ impl Task<'_> {
             contents: &contents,
             limits: &self.config.limits,
             network: self.config.network,
+            isolation: &isolating::driver(self.config)?.0,
             keep_capabilities: &self.capabilities(root),
             fresh: self.fresh,
             commit: self.config.commit,
@@ -225,6 +226,10 @@ impl Task<'_> {
         verdict: Option<VerdictRecord>,
     ) -> Result<RunRequest, Failure> {
         let config = self.config;
+        let (isolation, note) = isolating::driver(config)?;
+        if let (Some(note), None) = (note, self.store) {
+            eprintln!("ctrlz: {note}");
+        }
         let commit = config
             .commit
             .then(|| CommitOptions { paths: Vec::new(), strategy: self.how.conflict.into() });
@@ -239,6 +244,7 @@ impl Task<'_> {
             most_disk: None,
             least_free: config.monitoring.read_only_below,
             network: config.network,
+            isolation,
             hidden: secrets::existing(&config.hidden, &context.directory),
             keep_capabilities: self.capabilities(&sandbox.root),
             snapshot: config.snapshot,

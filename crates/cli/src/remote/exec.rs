@@ -125,6 +125,7 @@ pub(super) fn order(
         ("env", env.into()),
         ("workdir", json!(how.workdir)),
         ("network", json!(network)),
+        ("isolation", json!(how.isolation)),
         ("timeout", json!(how.timeout.map(|span| span.0.as_secs_f64()))),
         ("memory", json!(how.memory.map(|size| size.0))),
         ("cpus", json!(how.cpus)),

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{IsolationError, Launch, Network, Streams};
 use ctrlz_core::limits::Limits;
 use ctrlz_core::monitor::{Reading, Verdict};
@@ -55,7 +56,7 @@ pub(super) struct Request {
 /// The outlook of a launch for which a process 1 may have begun before it was asked for, as the byte
 /// with which the launcher is asked; 0 for one that needs its own from the beginning.
 pub(super) fn outlook_to_byte(outlook: Option<Outlook>) -> u8 {
-    outlook.map_or(0, |Outlook { network, host_root }| {
+    outlook.map_or(0, |Outlook { network, host_root, .. }| {
         1 | u8::from(network == Network::Host) << 1 | u8::from(host_root) << 2
     })
 }
@@ -63,7 +64,7 @@ pub(super) fn outlook_to_byte(outlook: Option<Outlook>) -> u8 {
 /// What [`outlook_to_byte`] made a byte of.
 pub(super) fn outlook_of_byte(byte: u8) -> Option<Outlook> {
     let network = if byte & 2 == 0 { Network::None } else { Network::Host };
-    (byte & 1 != 0).then_some(Outlook { network, host_root: byte & 4 != 0 })
+    (byte & 1 != 0).then_some(Outlook { network, host_root: byte & 4 != 0, delegated: false })
 }
 
 impl Order {
@@ -130,15 +131,18 @@ impl Told {
 
 impl Request {
     /// What a process 1 that begins in advance has to know of it; nothing when none can: it would
-    /// inherit another controlling terminal or other processors, or go without some protection.
+    /// inherit another controlling terminal or other processors, or go without some protection, or is
+    /// not what the driver begins with.
     pub(super) fn outlook(&self) -> Option<Outlook> {
         let inherits = self.terminal || self.launch.limits.cpus.is_some();
-        let usual = !inherits && self.protections == Protections::all();
+        let is_native = self.launch.driver == Driver::Native;
+        let usual = is_native && !inherits && self.protections == Protections::all();
         usual.then(|| Outlook::of(&self.launch))
     }
 
     pub(super) fn to_bytes(&self) -> Vec<u8> {
         let Launch {
+            driver,
             root,
             workspace,
             written,
@@ -154,6 +158,7 @@ impl Request {
         } = &self.launch;
         let mut out = Writer(Vec::with_capacity(8192));
         out.number(self.protections.bits().into()).number(self.terminal.into());
+        out.bytes(driver.to_string().as_bytes());
         out.root(root).workspace(workspace).path(written).paths(hidden).path(workdir);
         out.texts(argv).pairs(env);
         out.number((*network == Network::Host).into());
@@ -168,6 +173,7 @@ impl Request {
             protections: Protections::from_bits(from.number()?.try_into().ok()?),
             terminal: from.flag()?,
             launch: Launch {
+                driver: from.name()?.parse().ok()?,
                 root: from.root()?,
                 workspace: from.workspace()?,
                 written: from.path()?,
@@ -296,6 +302,7 @@ mod tests {
         let odd = OsString::from_vec(b"a\xff b\n".to_vec());
         Request {
             launch: Launch {
+                driver: Driver::Wasm,
                 root: RootView::Host { workspace_at: PathBuf::from(&odd) },
                 workspace: WorkspaceMount::Overlay {
                     lower_dirs: vec!["/l1".into(), PathBuf::from(&odd)],
@@ -348,7 +355,7 @@ mod tests {
     fn an_outlook_fits_in_a_byte() {
         for network in [Network::None, Network::Host] {
             for host_root in [false, true] {
-                let outlook = Some(Outlook { network, host_root });
+                let outlook = Some(Outlook { network, host_root, delegated: false });
                 assert_eq!(outlook_of_byte(outlook_to_byte(outlook)), outlook);
             }
         }
@@ -363,7 +370,9 @@ mod tests {
         request.protections = Protections::all();
         assert_eq!(request.outlook(), None);
         request.launch.limits.cpus = None;
-        let outlook = Outlook { network: Network::Host, host_root: true };
+        assert_eq!(request.outlook(), None);
+        request.launch.driver = Driver::Native;
+        let outlook = Outlook { network: Network::Host, host_root: true, delegated: false };
         assert_eq!(request.outlook(), Some(outlook));
     }
 
@@ -401,6 +410,7 @@ mod tests {
             stopped: Some(Stopped::Limit(LimitKind::Memory)),
             network_attempts: 3,
             usage: Usage { wall: Some(Span(Duration::from_millis(1500))), ..Usage::default() },
+            driver: Driver::Podman,
             enforced: vec!["seccomp".to_owned()],
         };
         let told = [

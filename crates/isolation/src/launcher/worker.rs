@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 use super::message::{Order, Request, Told};
 use super::networks::AS_NEW;
 use super::wire::{Wire, take_over};
+use crate::isolator::Isolator;
 use crate::native::network_namespace::NetworkNamespace;
 use crate::native::{Asker, MountTable, NativeDriver, Outlook, Provision};
 
@@ -83,10 +84,11 @@ fn carry_out(wire: &Wire, ready: Option<NativeDriver>) -> Result<(), End> {
         .ok_or_else(|| io::Error::other("it is not what this program sends"))
         .map_err(failed("read the launch"))?;
     drop(bytes);
-    let driver = match (ready, request.outlook()) {
+    let native = match (ready, request.outlook()) {
         (Some(driver), Some(_)) => driver,
         _ => NativeDriver::with_protections(request.protections),
     };
+    let driver = Isolator::from(native);
     let signals =
         take_streams(descriptors, request.terminal).map_err(failed("take the standard streams"))?;
     let control = wire.as_fd().try_clone_to_owned().map_err(failed("copy a descriptor"))?;

@@ -136,7 +136,9 @@ pub(super) struct Groups {
 
 impl Groups {
     /// Makes groups for those of `limits` that a cgroup can hold here.
-    pub(super) fn make(limits: &Limits) -> io::Result<Self> {
+    ///
+    /// `own_processes` of theirs are not the user's: process 1, and what makes a container.
+    pub(super) fn make(limits: &Limits, own_processes: u32) -> io::Result<Self> {
         let mut groups = Self::default();
         for controller in Controller::ALL.into_iter().filter(|c| c.is_wanted(limits)) {
             let Some(place) = place_for(controller) else { continue };
@@ -150,7 +152,7 @@ impl Groups {
                 Err(error) => return Err(error),
             }
             groups.directories.push((place.version, controller, directory.clone()));
-            set(&directory, place.version, controller, limits)?;
+            set(&directory, place.version, controller, (limits, own_processes))?;
         }
         Ok(groups)
     }
@@ -223,7 +225,12 @@ pub fn abandoned_groups() -> Vec<PathBuf> {
     found
 }
 
-fn set(directory: &Path, version: u8, controller: Controller, limits: &Limits) -> io::Result<()> {
+fn set(
+    directory: &Path,
+    version: u8,
+    controller: Controller,
+    (limits, own_processes): (&Limits, u32),
+) -> io::Result<()> {
     let write = |file: &str, value: String| fs::write(directory.join(file), value);
     match (version, controller) {
         (1, Controller::Memory) => {
@@ -242,9 +249,9 @@ fn set(directory: &Path, version: u8, controller: Controller, limits: &Limits) -
             write("cpu.cfs_quota_us", quota(limits).to_string())
         }
         (_, Controller::Cpu) => write("cpu.max", format!("{} {PERIOD}", quota(limits))),
-        // Process 1 of the sandbox is not the user's.
         (_, Controller::Pids) => {
-            write("pids.max", (u64::from(limits.pids.unwrap_or_default()) + 1).to_string())
+            let most = u64::from(limits.pids.unwrap_or_default()) + u64::from(own_processes);
+            write("pids.max", most.to_string())
         }
     }
 }

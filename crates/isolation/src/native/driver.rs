@@ -12,6 +12,7 @@ use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::monitor::Reading;
 
 use super::cgroup::abandoned_groups;
+use super::delegate::Delegate;
 use super::freeze;
 use super::inside::{self, Outlook, Provision, Session};
 use super::protection::Protections;
@@ -44,7 +45,8 @@ impl NativeDriver {
     /// another kind of root than these gets a process of its own. Standard streams, limits and
     /// ids must be those of the launch already.
     pub fn expect(&self, network: Network, host_root: bool) {
-        self.expect_in(Session::Launchers, Outlook { network, host_root }, Provision::default());
+        let outlook = Outlook { network, host_root, delegated: false };
+        self.expect_in(Session::Launchers, outlook, Provision::default());
     }
 
     /// The same for a process that is going to ask, and in a session of its own.
@@ -146,24 +148,40 @@ impl IsolationDriver for NativeDriver {
         launch: Launch,
         begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
     ) -> Result<Box<dyn Prepared>, IsolationError> {
-        if let Streams::Given(_) = launch.streams {
-            return Err(IsolationError::Setup {
-                step: "use other standard streams than those of this process, without a launcher"
-                    .to_owned(),
-                source: io::ErrorKind::Unsupported.into(),
-            });
-        }
+        Self::check_streams(&launch)?;
         self.prepare_for(None, launch, begun)
     }
 }
 
 impl NativeDriver {
+    /// Whether a process without a launcher can give a command these standard streams.
+    pub(crate) fn check_streams(launch: &Launch) -> Result<(), IsolationError> {
+        match launch.streams {
+            Streams::Inherited => Ok(()),
+            Streams::Given(_) => Err(IsolationError::Setup {
+                step: "use other standard streams than those of this process, without a launcher"
+                    .to_owned(),
+                source: io::ErrorKind::Unsupported.into(),
+            }),
+        }
+    }
+
     /// As [`IsolationDriver::prepare`], for a process that asked this one. The standard streams of
     /// this process are those of the launch already.
     pub(crate) fn prepare_for(
         &self,
         asker: Option<launch::Asker>,
         launch: Launch,
+        begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
+    ) -> Result<Box<dyn Prepared>, IsolationError> {
+        self.prepare_by(None, (asker, launch), begun)
+    }
+
+    /// The same; another program runs the command, when there is one.
+    pub(crate) fn prepare_by(
+        &self,
+        delegate: Option<&dyn Delegate>,
+        (asker, launch): (Option<launch::Asker>, Launch),
         begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
     ) -> Result<Box<dyn Prepared>, IsolationError> {
         self.check(&launch.limits)?;
@@ -173,7 +191,7 @@ impl NativeDriver {
                 source,
             })?;
         }
-        launch::prepare(launch, self.protections, (self.waiting.take(), asker), begun)
+        launch::prepare(launch, self.protections, (self.waiting.take(), asker), delegate, begun)
     }
 }
 

@@ -7,6 +7,8 @@ use std::process::{Command, Stdio};
 
 use rustix::process::Pid;
 
+use super::delegate::Ids;
+use super::inside::Outlook;
 use super::whole;
 
 /// How ids inside map to ids of the host.
@@ -18,6 +20,15 @@ pub(super) enum Identity {
     Own,
     /// The user is root inside; ids from 1 up are the user's subordinate ids (subuid(5)).
     Root(Option<Subordinate>),
+}
+
+/// Who a command is in a user namespace below that of process 1, and the ids of that.
+#[derive(Debug)]
+pub(super) struct Inside {
+    pub(super) user: u32,
+    pub(super) group: u32,
+    pub(super) users: Vec<Ids>,
+    pub(super) groups: Vec<Ids>,
 }
 
 /// The ranges of subordinate ids that the system administrator gave to a user.
@@ -40,6 +51,45 @@ impl Identity {
         } else {
             Self::Own
         }
+    }
+
+    /// The map of a process 1 with that outlook.
+    pub(super) fn of(outlook: Outlook) -> Self {
+        match Self::choose(!outlook.host_root) {
+            // Who makes containers is root; the user has the own id in a namespace below that.
+            Self::Own if outlook.delegated => Self::Root(None),
+            identity => identity,
+        }
+    }
+
+    /// Who the command is in a user namespace below that of process 1.
+    pub(super) fn inside(&self, host_root: bool) -> io::Result<Inside> {
+        let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
+        let one = |inside| Ids { inside, outside: 0, count: 1 };
+        let more = |count| Ids { inside: 1, outside: 1, count };
+        Ok(match self {
+            Self::All => Inside {
+                user: user.as_raw(),
+                group: group.as_raw(),
+                users: ranges(&whole::text("/proc/self/uid_map")?),
+                groups: ranges(&whole::text("/proc/self/gid_map")?),
+            },
+            Self::Root(None) | Self::Own if host_root => Inside {
+                user: user.as_raw(),
+                group: group.as_raw(),
+                users: vec![one(user.as_raw())],
+                groups: vec![one(group.as_raw())],
+            },
+            Self::Root(Some(range)) => Inside {
+                user: 0,
+                group: 0,
+                users: vec![one(0), more(range.uid_count)],
+                groups: vec![one(0), more(range.gid_count)],
+            },
+            Self::Root(None) | Self::Own => {
+                Inside { user: 0, group: 0, users: vec![one(0)], groups: vec![one(0)] }
+            }
+        })
     }
 
     /// Whether process 1 can write the map itself. Otherwise the launcher must.
@@ -82,13 +132,19 @@ impl Identity {
 
 /// Every id that a map (as /proc/PID/uid_map shows it) has inside, mapped to itself.
 fn identity_of(own: &str) -> String {
-    own.lines()
-        .filter_map(|line| {
-            let mut words = line.split_ascii_whitespace();
-            let (inside, _, count) = (words.next()?, words.next()?, words.next()?);
-            Some(format!("{inside} {inside} {count}\n"))
-        })
-        .collect()
+    let line = |Ids { inside, count, .. }| format!("{inside} {inside} {count}\n");
+    ranges(own).into_iter().map(line).collect()
+}
+
+/// The ids that a map has inside, each as itself.
+fn ranges(own: &str) -> Vec<Ids> {
+    let range = |line: &str| {
+        let mut words = line.split_ascii_whitespace();
+        let (inside, _, count) = (words.next()?, words.next()?, words.next()?);
+        let inside = inside.parse().ok()?;
+        Some(Ids { inside, outside: inside, count: count.parse().ok()? })
+    };
+    own.lines().filter_map(range).collect()
 }
 
 fn run_map_tool(tool: &str, child: Pid, own: u32, start: u32, count: u32) -> io::Result<()> {

@@ -3,9 +3,10 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
+use ctrlz_core::driver::Driver;
 #[cfg(doc)]
 use ctrlz_core::isolation::GivenStreams;
-use ctrlz_core::isolation::{IsolationError, Launch, Prepared};
+use ctrlz_core::isolation::{IsolationError, Launch, Prepared, RootView};
 use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::monitor::Observer;
 use ctrlz_core::operation::CommandReport;
@@ -18,6 +19,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 
 use super::cgroup::{Controller, Groups};
 use super::control::{Channel, Order, channel};
+use super::delegate::{Container, Delegate};
 use super::identity::Identity;
 use super::inside::{Outlook, Provision, Rlimits, Session, Start, process_1};
 use super::meter::Meter;
@@ -55,6 +57,7 @@ pub(super) struct Running {
     pub(super) groups: Groups,
     pub(super) meter: Meter,
     pub(super) output: Option<Limited>,
+    pub(super) driver: Driver,
     pub(super) program: std::path::PathBuf,
     pub(super) timeout: Option<std::time::Duration>,
     pub(super) asker: Option<Asker>,
@@ -75,7 +78,7 @@ pub(super) fn begin(
     output: Option<[OwnedFd; 2]>,
     provision: Provision,
 ) -> Result<Waiting, IsolationError> {
-    let identity = Identity::choose(!outlook.host_root);
+    let identity = Identity::of(outlook);
     let user = protections.has(Protection::UserNamespace);
     let late_user_namespace = enters_user_namespace_late();
     let outside =
@@ -113,11 +116,13 @@ pub(super) fn prepare(
     launch: Launch,
     protections: Protections,
     (waiting, asker): (Option<Waiting>, Option<Asker>),
+    delegate: Option<&dyn Delegate>,
     begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<Box<dyn Prepared>, IsolationError> {
     let outlook = Outlook::of(&launch);
     let limits = launch.limits;
-    let groups = Groups::make(&limits).map_err(failed("make a cgroup"))?;
+    let own_processes = 1 + delegate.map_or(0, Delegate::processes);
+    let groups = Groups::make(&limits, own_processes).map_err(failed("make a cgroup"))?;
     let processors = limits.cpus.filter(|_| !groups.has(Controller::Cpu));
     // What processors it may use, a process 1 inherits.
     let suits = |waiting: &Waiting| {
@@ -151,11 +156,20 @@ pub(super) fn prepare(
     // Process 1 has done nothing that it would have to take back.
     meter.check_free(launch.least_free)?;
     let program = launch.argv.first().map(std::path::PathBuf::from).unwrap_or_default();
+    let driver = launch.driver.clone();
     let timeout = limits.timeout.map(|span| span.0);
     // It began before the asker asked, perhaps long before.
     let is_old = !is_new && asker.is_some();
     let sockets = (asker.is_some() && outlook.host_root).then(sockets::of_host);
-    let task = Task::new(launch, sockets, rlimits(&limits, &groups), processors.is_some());
+    let rlimits = rlimits(&limits, &groups);
+    let delegated = match delegate {
+        None => None,
+        Some(delegate) => {
+            let container = container(&launch, (rlimits, processors.is_some()), ends.is_none())?;
+            Some(delegate.delegated(&container).map_err(failed("describe the container"))?)
+        }
+    };
+    let task = Task::new(launch, sockets, rlimits, processors.is_some(), delegated);
     let streams = match &ends {
         Some([output, error]) => vec![stdin(), output.as_fd(), error.as_fd()],
         None if is_old => vec![stdin(), stdout(), stderr()],
@@ -171,8 +185,31 @@ pub(super) fn prepare(
         sent => sent.map_err(failed("speak to process 1"))?,
     }
     let running =
-        Running { waiting, groups, meter, output, program, timeout, asker, started: None };
+        Running { waiting, groups, meter, output, driver, program, timeout, asker, started: None };
     Ok(Box::new(running))
+}
+
+/// The container of `launch`, whose output goes where this process's own goes, when `is_direct`.
+fn container(
+    launch: &Launch,
+    (rlimits, fixed_processors): (Rlimits, bool),
+    is_direct: bool,
+) -> Result<Container<'_>, IsolationError> {
+    let is_terminal = rustix::termios::isatty(stdin()) && rustix::termios::isatty(stdout());
+    let identity = Identity::of(Outlook::of(launch));
+    let inside = identity
+        .inside(matches!(launch.root, RootView::Host { .. }))
+        .map_err(failed("read the id maps"))?;
+    Ok(Container {
+        launch,
+        rlimits,
+        fixed_processors,
+        terminal: is_terminal && is_direct,
+        user: inside.user,
+        group: inside.group,
+        users: inside.users,
+        groups: inside.groups,
+    })
 }
 
 fn clone(start: Start, namespaces: Namespaces, inner: Channel) -> Result<Child, IsolationError> {

@@ -8,6 +8,7 @@
 
 mod cgroup;
 mod control;
+mod delegate;
 mod descendants;
 mod driver;
 mod freeze;
@@ -24,14 +25,15 @@ mod protection;
 mod reading;
 mod sockets;
 mod survey;
-mod syscalls;
+pub(crate) mod syscalls;
 mod task;
 mod wait;
 mod whole;
 
 pub use cgroup::abandoned_groups;
+pub(crate) use delegate::{Bundle, Container, Delegate, Delegated, Ids};
 pub use driver::NativeDriver;
-pub(crate) use inside::{MountTable, Outlook, Provision};
+pub(crate) use inside::{KERNEL_FILES, MountTable, Outlook, Provision, Rlimits};
 pub(crate) use launch::Asker;
 pub use mapped::{has_subordinate_ids, with_subordinate_ids};
 pub use probe::{PROBE, Trial, probe, probe_inside};

@@ -8,16 +8,19 @@ use ctrlz_sys::rename::MARK;
 use ctrlz_sys::seccomp::{Action, ArgumentTest, Rule};
 
 /// The answer to every system call that is not listed.
-pub(super) const UNKNOWN: Action = Action::Errno(libc::ENOSYS as u16);
+pub(crate) const UNKNOWN: Action = Action::Errno(libc::ENOSYS as u16);
 
 const REFUSED: Action = Action::Errno(libc::EPERM as u16);
 
-macro_rules! numbers {
-    ($($name:ident)*) => { &[$(libc::$name),*] };
+/// A system call's number, and its name with `SYS_` before it.
+type Call = (libc::c_long, &'static str);
+
+macro_rules! calls {
+    ($($name:ident)*) => { &[$((libc::$name, stringify!($name))),*] };
 }
 
 /// Allowed everywhere.
-const ALLOWED: &[libc::c_long] = numbers![
+const ALLOWED: &[Call] = calls![
     SYS_accept SYS_accept4 SYS_bind SYS_brk SYS_capget SYS_capset SYS_chdir
     SYS_chroot SYS_clock_getres SYS_clock_gettime SYS_clock_nanosleep SYS_close SYS_close_range
     SYS_connect SYS_copy_file_range SYS_dup SYS_dup3 SYS_epoll_create1 SYS_epoll_ctl
@@ -63,13 +66,28 @@ const ALLOWED: &[libc::c_long] = numbers![
     SYS_unlinkat SYS_utimensat SYS_vmsplice SYS_wait4 SYS_waitid SYS_write SYS_writev
 ];
 
-/// Allowed, but newer than the `libc` crate's list: cachestat, futex_wake, futex_wait and
-/// futex_requeue. Their numbers are the same on all architectures (from 403 up).
-const ALLOWED_NEWER: &[libc::c_long] = &[451, 454, 455, 456];
+/// Allowed, but newer than the `libc` crate's list. Their numbers are the same on all architectures
+/// (from 403 up).
+const ALLOWED_NEWER: &[Call] = &[
+    (451, "SYS_cachestat"),
+    (454, "SYS_futex_wake"),
+    (455, "SYS_futex_wait"),
+    (456, "SYS_futex_requeue"),
+];
+
+/// Calls that are allowed under conditions, or asked about.
+const CONDITIONAL: &[Call] = calls![
+    SYS_ioctl SYS_clone SYS_clone3 SYS_socket SYS_personality SYS_shmget SYS_sched_setaffinity
+    SYS_renameat SYS_renameat2
+];
+#[cfg(target_arch = "x86_64")]
+const CONDITIONAL_HERE: &[Call] = calls![SYS_rename];
+#[cfg(not(target_arch = "x86_64"))]
+const CONDITIONAL_HERE: &[Call] = &[];
 
 /// The older calls of x86-64, which newer architectures never had.
 #[cfg(target_arch = "x86_64")]
-const ALLOWED_HERE: &[libc::c_long] = numbers![
+const ALLOWED_HERE: &[Call] = calls![
     SYS_access SYS_alarm SYS_arch_prctl SYS_chmod SYS_chown SYS_creat SYS_dup2 SYS_epoll_create
     SYS_epoll_ctl_old SYS_epoll_wait SYS_epoll_wait_old SYS_eventfd SYS_fork SYS_futimesat
     SYS_getdents SYS_getpgrp SYS_inotify_init SYS_lchown SYS_link SYS_lstat SYS_mkdir SYS_mknod
@@ -77,10 +95,10 @@ const ALLOWED_HERE: &[libc::c_long] = numbers![
     SYS_symlink SYS_time SYS_unlink SYS_utime SYS_utimes SYS_vfork
 ];
 #[cfg(not(target_arch = "x86_64"))]
-const ALLOWED_HERE: &[libc::c_long] = &[];
+const ALLOWED_HERE: &[Call] = &[];
 
 /// Known, and refused: they change the host, or make privileges, or are a large attack surface.
-const FORBIDDEN: &[libc::c_long] = numbers![
+const FORBIDDEN: &[Call] = calls![
     SYS_acct SYS_add_key SYS_adjtimex SYS_bpf SYS_clock_adjtime SYS_clock_settime
     SYS_delete_module SYS_fanotify_init SYS_fanotify_mark SYS_finit_module SYS_fsconfig SYS_fsmount
     SYS_fsopen SYS_fspick SYS_init_module SYS_io_uring_enter SYS_io_uring_register
@@ -92,12 +110,12 @@ const FORBIDDEN: &[libc::c_long] = numbers![
     SYS_vhangup
 ];
 #[cfg(target_arch = "x86_64")]
-const FORBIDDEN_HERE: &[libc::c_long] = numbers![
+const FORBIDDEN_HERE: &[Call] = calls![
     SYS__sysctl SYS_ioperm SYS_iopl SYS_kexec_file_load
     SYS_modify_ldt SYS_sysfs SYS_uselib SYS_ustat
 ];
 #[cfg(not(target_arch = "x86_64"))]
-const FORBIDDEN_HERE: &[libc::c_long] = &[];
+const FORBIDDEN_HERE: &[Call] = &[];
 
 /// The `CLONE_NEW*` bits, any of which makes clone(2) fail. `CLONE_NEWTIME` shares its bit with the
 /// exit signal there, and is no flag of clone.
@@ -123,27 +141,28 @@ const DOMAINS: &[u32] = &[0x0, 0x8, 0x2_0000, 0x2_0008, 0x4_0000, 0xffff_ffff];
 
 /// What some of the rules depend on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Circumstances {
+pub(crate) struct Circumstances {
     /// Process 1 is asked about renames.
-    pub(super) emulates_rename: bool,
+    pub(crate) emulates_rename: bool,
     /// Memory is measured, not held by a cgroup. Then there is no System V shared memory, since
     /// a segment that no process has attached is seen by nobody who measures.
-    pub(super) measures_memory: bool,
+    pub(crate) measures_memory: bool,
     /// Processors are limited by affinity, which must not change.
-    pub(super) fixed_processors: bool,
+    pub(crate) fixed_processors: bool,
 }
 
 /// The rules of a sandbox.
-pub(super) fn allowed(circumstances: Circumstances) -> Vec<Rule> {
+pub(crate) fn allowed(circumstances: Circumstances) -> Vec<Rule> {
     let mut rules: Vec<Rule> = Vec::with_capacity(420);
     rules.extend(
         ALLOWED
             .iter()
             .chain(ALLOWED_NEWER)
             .chain(ALLOWED_HERE)
-            .map(|n| Rule::always(*n, Action::Allow)),
+            .map(|(number, _)| Rule::always(*number, Action::Allow)),
     );
-    rules.extend(FORBIDDEN.iter().chain(FORBIDDEN_HERE).map(|n| Rule::always(*n, REFUSED)));
+    let forbidden = FORBIDDEN.iter().chain(FORBIDDEN_HERE);
+    rules.extend(forbidden.map(|(number, _)| Rule::always(*number, REFUSED)));
     rules.push(Rule::when(
         libc::SYS_ioctl,
         ArgumentTest { argument: 1, mask: u32::MAX, values: TERMINAL_INJECTION },
@@ -178,6 +197,22 @@ pub(super) fn allowed(circumstances: Circumstances) -> Vec<Rule> {
     }
     rules.extend(rename_rules(circumstances.emulates_rename));
     rules
+}
+
+/// The name of a call that the rules know.
+pub(crate) fn name_of(number: u32) -> Option<&'static str> {
+    let tables = [
+        ALLOWED,
+        ALLOWED_NEWER,
+        ALLOWED_HERE,
+        FORBIDDEN,
+        FORBIDDEN_HERE,
+        CONDITIONAL,
+        CONDITIONAL_HERE,
+    ];
+    let found =
+        tables.into_iter().flatten().find(|(known, _)| *known == libc::c_long::from(number));
+    found.and_then(|(_, name)| name.strip_prefix("SYS_"))
 }
 
 /// The rules when the allow-list is switched off.
@@ -226,5 +261,15 @@ mod tests {
     fn no_call_is_both_allowed_and_forbidden() {
         let forbidden: Vec<_> = FORBIDDEN.iter().chain(FORBIDDEN_HERE).collect();
         assert!(ALLOWED.iter().chain(ALLOWED_HERE).all(|n| !forbidden.contains(&n)));
+    }
+
+    #[test]
+    fn every_call_of_the_rules_has_a_name() {
+        let circumstances =
+            Circumstances { emulates_rename: true, measures_memory: true, fixed_processors: true };
+        let nameless =
+            allowed(circumstances).into_iter().find(|rule| name_of(rule.number).is_none());
+        assert_eq!(nameless, None);
+        assert_eq!(name_of(libc::SYS_read as u32), Some("read"));
     }
 }

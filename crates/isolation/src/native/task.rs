@@ -10,7 +10,9 @@ use ctrlz_core::isolation::{Launch, RootView};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::workspace::WorkspaceMount;
 
+use super::delegate::Delegated;
 use super::inside::Rlimits;
+use super::protection::Protections;
 use crate::bytes::{Reader, Writer};
 
 /// The parts of a [`Launch`] that concern process 1, and what the launcher made of the others.
@@ -29,6 +31,8 @@ pub(super) struct Task {
     pub(super) rlimits: Rlimits,
     /// Processors are limited by affinity, which the command must not change.
     pub(super) fixed_processors: bool,
+    /// What is left to another program.
+    pub(super) delegated: Option<Delegated>,
 }
 
 impl Task {
@@ -37,6 +41,7 @@ impl Task {
         sockets: Option<Vec<PathBuf>>,
         rlimits: Rlimits,
         fixed_processors: bool,
+        delegated: Option<Delegated>,
     ) -> Self {
         Self {
             root: launch.root,
@@ -49,6 +54,7 @@ impl Task {
             keep_capabilities: launch.keep_capabilities,
             rlimits,
             fixed_processors,
+            delegated,
         }
     }
 
@@ -64,6 +70,12 @@ impl Task {
         out.maybe(limits.open_files).maybe(limits.processes);
         out.maybe(limits.data.map(|size| size.0)).maybe(limits.file_size.map(|size| size.0));
         out.number(self.fixed_processors.into());
+        out.number(self.delegated.is_some().into());
+        if let Some(delegated) = &self.delegated {
+            out.texts(&delegated.argv).bytes(&delegated.config);
+            out.number(delegated.sees_groups.into());
+            out.number(delegated.protections.bits().into());
+        }
         out.0
     }
 
@@ -89,6 +101,15 @@ impl Task {
                 file_size: from.maybe()?.map(ByteSize),
             },
             fixed_processors: from.flag()?,
+            delegated: match from.flag()? {
+                false => None,
+                true => Some(Delegated {
+                    argv: from.texts()?,
+                    config: from.bytes()?.to_vec(),
+                    sees_groups: from.flag()?,
+                    protections: Protections::from_bits(from.number()?.try_into().ok()?),
+                }),
+            },
         };
         from.0.is_empty().then_some(task)
     }
@@ -118,10 +139,17 @@ mod tests {
             keep_capabilities: vec!["CHOWN".to_owned()],
             rlimits: Rlimits { open_files: Some(7), data: Some(ByteSize(9)), ..Rlimits::default() },
             fixed_processors: true,
+            delegated: Some(Delegated {
+                argv: vec!["/bin/runtime".into()],
+                config: b"{}".to_vec(),
+                sees_groups: true,
+                protections: Protections::all(),
+            }),
         };
         assert_eq!(Task::from_bytes(&task.to_bytes()), Some(task.clone()));
         task.root = RootView::Workspace { host_mounts: true };
         task.sockets = None;
+        task.delegated = None;
         task.workspace = WorkspaceMount::Bind { source: "/s".into() };
         let bytes = task.to_bytes();
         assert_eq!(Task::from_bytes(&bytes), Some(task));

@@ -118,6 +118,7 @@ pub(super) fn wait(
             peak_resident: used.peak_resident,
             processes: told.ended.map_or(0, |ended| u64::from(ended.processes)),
         },
+        driver: running.driver.clone(),
         enforced: Protections::from_bits(told.protections.unwrap_or_default())
             .iter()
             .map(|protection| protection.word().to_owned())

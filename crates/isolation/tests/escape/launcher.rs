@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{IsolationDriver, Launch, Network, RootView, Streams};
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::CommandReport;
@@ -95,6 +96,7 @@ fn launch(spec: &Spec) -> Result<CommandReport, Box<dyn std::error::Error>> {
         false => RootView::Host { workspace_at: spec.base.clone() },
     };
     let launch = Launch {
+        driver: Driver::default(),
         root,
         workspace,
         written,

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{
     GivenStreams, IsolationDriver, IsolationError, Launch, Network, RootView, Streams,
 };
@@ -44,6 +45,7 @@ impl Place {
             fs::create_dir_all(head.join(name)).expect("make a head");
         }
         Launch {
+            driver: Driver::default(),
             root: RootView::Host { workspace_at: self.base.clone() },
             workspace: WorkspaceMount::Overlay {
                 lower_dirs: vec![self.base.clone()],

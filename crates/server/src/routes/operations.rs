@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use ctrlz_core::driver::Isolation;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::size::ByteSize;
@@ -56,6 +57,10 @@ pub(crate) struct NewOperation {
     /// `none` or `host`; the configuration's when it is left out.
     #[schema(value_type = Option<String>)]
     pub(crate) network: Option<Network>,
+    /// What isolates it: a driver (`native`, `oci:runc`, `oci:crun`, `oci:runsc`, ...) or a level
+    /// (`dev`, `standard`, `strict`); the configuration's when it is left out.
+    #[schema(value_type = Option<String>)]
+    pub(crate) isolation: Option<Isolation>,
     /// How many seconds it may take.
     pub(crate) timeout: Option<f64>,
     /// How many bytes of memory it may have.
@@ -158,6 +163,7 @@ impl NewOperation {
             env: env.collect(),
             workdir: self.workdir,
             network: self.network,
+            isolation: self.isolation,
             timeout: timeout.transpose()?,
             memory,
             cpus: self.cpus,

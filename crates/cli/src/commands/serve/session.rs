@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ctrlz_config::Config;
 use ctrlz_core::actor::Actor;
 use ctrlz_core::changeset::Changeset;
+use ctrlz_core::driver::{Driver, Isolation};
 use ctrlz_core::health::Finding;
 use ctrlz_core::id::OperationId;
 use ctrlz_core::isolation::{IsolationError, Network};
@@ -89,6 +90,16 @@ impl Desk<'_> {
         how.env = command.env.iter().map(variable).collect();
         let mut config = configuration(&how, &self.folder_of(sandbox))?;
         config.network = command.network.unwrap_or(config.network);
+        if let Some(isolation) = &command.isolation {
+            if let Isolation::Driver(Driver::Oci(runtime)) = isolation
+                && runtime.is_place()
+            {
+                // It would run on the host, outside of any sandbox.
+                let message = "a service runs OCI runtimes by their names alone";
+                return Err(Failure::new(REFUSED, "forbidden", message));
+            }
+            config.isolation = isolation.clone();
+        }
         if let Some(most) = command.most_memory {
             let memory = config.limits.memory.map_or(most.0, |memory| memory.0.min(most.0));
             config.limits.memory = Some(ByteSize(memory));

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{GivenStreams, IsolationDriver, Launch, Network, RootView, Streams};
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::Exit;
@@ -48,6 +49,7 @@ fn a_service_launches_by_it() {
         };
         let script = format!("echo {number}; echo {number} > written; exit {number}");
         let launch = Launch {
+            driver: Driver::default(),
             root: RootView::Host { workspace_at: "/var/lib".into() },
             workspace: WorkspaceMount::Bind { source: scene.project.clone() },
             written: scene.project.clone(),

@@ -67,16 +67,8 @@ fn find(name: &OsStr, env: &[(OsString, OsString)]) -> io::Result<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return Ok(PathBuf::from(name));
     }
-    if name.is_empty() {
-        return Err(Errno::NOENT.into());
-    }
-    let path = env.iter().rev().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_os_str());
-    let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
     let mut error = Errno::NOENT;
-    for folder in path.as_bytes().split(|byte| *byte == b':') {
-        // An empty element is the working directory.
-        let folder = if folder.is_empty() { b".".as_slice() } else { folder };
-        let candidate = Path::new(OsStr::from_bytes(folder)).join(name);
+    for candidate in candidates(name, env)? {
         match fs::metadata(&candidate) {
             Ok(status) if status.is_file() => {
                 match rustix::fs::access(&candidate, rustix::fs::Access::EXEC_OK) {
@@ -88,6 +80,25 @@ fn find(name: &OsStr, env: &[(OsString, OsString)]) -> io::Result<PathBuf> {
         }
     }
     Err(error.into())
+}
+
+/// Where a shell would look for the program, in this order.
+pub(super) fn candidates(
+    name: &OsStr,
+    env: &[(OsString, OsString)],
+) -> Result<Vec<PathBuf>, Errno> {
+    if name.as_bytes().contains(&b'/') {
+        return Ok(vec![PathBuf::from(name)]);
+    }
+    if name.is_empty() {
+        return Err(Errno::NOENT);
+    }
+    let path = env.iter().rev().find(|(key, _)| key == "PATH").map(|(_, value)| value.as_os_str());
+    let path = path.unwrap_or(OsStr::new(DEFAULT_PATH));
+    let folders = path.as_bytes().split(|byte| *byte == b':');
+    // An empty element is the working directory.
+    let folders = folders.map(|folder| if folder.is_empty() { b".".as_slice() } else { folder });
+    Ok(folders.map(|folder| Path::new(OsStr::from_bytes(folder)).join(name)).collect())
 }
 
 #[cfg(test)]

@@ -10,15 +10,15 @@ use crate::native::protection::{Protection, Protections};
 
 /// The limits that are held by setrlimit(2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::native) struct Rlimits {
+pub(crate) struct Rlimits {
     /// `RLIMIT_NOFILE`
-    pub(in crate::native) open_files: Option<u64>,
+    pub(crate) open_files: Option<u64>,
     /// `RLIMIT_NPROC`, counted for the user in this user namespace.
-    pub(in crate::native) processes: Option<u64>,
+    pub(crate) processes: Option<u64>,
     /// `RLIMIT_DATA`, each process.
-    pub(in crate::native) data: Option<ByteSize>,
+    pub(crate) data: Option<ByteSize>,
     /// `RLIMIT_FSIZE`, each file.
-    pub(in crate::native) file_size: Option<ByteSize>,
+    pub(crate) file_size: Option<ByteSize>,
 }
 
 /// The most process ids of a sandbox for which nobody asked a limit. Generous for builds, small

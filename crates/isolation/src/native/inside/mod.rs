@@ -2,6 +2,7 @@
 
 mod command;
 mod devices;
+mod handing_over;
 mod hide;
 mod init;
 mod limits;
@@ -19,6 +20,7 @@ mod user_namespace;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{Launch, Network, RootView};
 use rustix::process::{DumpableBehavior, Signal};
 
@@ -72,11 +74,17 @@ pub(crate) struct Outlook {
     pub(crate) network: Network,
     /// The root is the host's, not the workspace.
     pub(crate) host_root: bool,
+    /// Another program runs the command; see [`super::Delegate`].
+    pub(crate) delegated: bool,
 }
 
 impl Outlook {
     pub(crate) fn of(launch: &Launch) -> Self {
-        Self { network: launch.network, host_root: matches!(launch.root, RootView::Host { .. }) }
+        Self {
+            network: launch.network,
+            host_root: matches!(launch.root, RootView::Host { .. }),
+            delegated: matches!(launch.driver, Driver::Oci(_)),
+        }
     }
 }
 
@@ -87,11 +95,12 @@ struct Setup {
     task: Task,
 }
 
-pub(super) use hide::KERNEL_FILES;
-pub(super) use limits::Rlimits;
+pub(crate) use hide::KERNEL_FILES;
+pub(crate) use limits::Rlimits;
 pub(crate) use mount_table::MountTable;
 pub(super) use network::{attempts as network_attempts, bring_up_loopback};
 pub(super) use privileges::become_root_inside as become_root;
+pub(super) use root::STAGE;
 
 /// A step of the set-up that failed.
 #[derive(Debug)]
@@ -168,6 +177,11 @@ fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
         false => None,
     };
     let root = root::complete(stage, &setup)?;
+    if let Some(delegated) = setup.task.delegated.take() {
+        // A program that makes containers needs what the command must not have.
+        tie_to_launcher(wanted)?;
+        return handing_over::run(&mut setup, &delegated, &root, channel);
+    }
     root::enter(&root, wanted)?;
     if let Some(namespace) = ready.user {
         namespace.enter().step(|| "enter the user namespace".into())?;

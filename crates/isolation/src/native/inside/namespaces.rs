@@ -63,7 +63,8 @@ pub(super) fn enter(
         ..Namespaces::default()
     })
     .step(|| "create namespaces".into())?;
-    let user = match has_user_namespace && start.late_user_namespace {
+    let enters_late = start.late_user_namespace && !start.outlook.delegated;
+    let user = match has_user_namespace && enters_late {
         true => Some(UserNamespace::new().step(|| "create a user namespace".into())?),
         false => None,
     };

@@ -28,7 +28,7 @@ const TEMPORARY: [(&str, &str); 3] = [("/tmp", "tmp"), ("/var/tmp", "var-tmp"), 
 
 /// Where the scratch file system is attached while the root is built, and the directory of it for
 /// the new root. `/sys` exists on every host, and no workspace lies in it.
-const STAGE: &str = "/sys";
+pub(in crate::native) const STAGE: &str = "/sys";
 const STAGED_ROOT: &str = "root";
 
 /// As much of the root as can be built before the workspace is known.
@@ -66,6 +66,9 @@ pub(super) fn stage(start: &Start, known: Option<MountTable>) -> Result<Stage, S
         (None, Some(system))
     };
     let scratch = scratch().step(|| "make the private file system for /tmp and /dev".into())?;
+    if start.outlook.delegated {
+        hide_groups(&scratch).step(|| "hide the control groups".into())?;
+    }
     let stage = Stage { root, system, scratch, mounts, may_overlay };
     if let Some(root) = &stage.root {
         stage.attach_root(root)?;
@@ -275,6 +278,16 @@ fn scratch() -> io::Result<OwnedFd> {
     let flags = OFlags::CREATE | OFlags::CLOEXEC | OFlags::WRONLY;
     drop(openat(&scratch, "none", flags, Mode::from_raw_mode(0o444))?);
     Ok(scratch)
+}
+
+/// Shows whoever makes containers a host without control groups, in place of [`STAGE`].
+fn hide_groups(scratch: &OwnedFd) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(0o755);
+    mkdirat(scratch, "fs", mode)?;
+    mkdirat(scratch, "fs/cgroup", mode)?;
+    let empty = copy_of(scratch, Path::new("empty"), false)?;
+    restrict(&empty, false, true)?;
+    attach(empty, open_below(scratch, Path::new("fs/cgroup"))?.ok_or(Errno::NOENT)?)
 }
 
 /// Changes how much a tmpfs may hold, half of the machine's memory at first.

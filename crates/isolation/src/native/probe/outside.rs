@@ -6,6 +6,7 @@ use std::io::{self, Read, Seek};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{IsolationDriver, IsolationError, Launch, Network, RootView, Streams};
 use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::operation::CommandReport;
@@ -170,6 +171,7 @@ impl Stage {
     pub(super) fn launch(&self, argv: Vec<OsString>, limits: Limits) -> Launch {
         let work = self.directory.join("work");
         Launch {
+            driver: Driver::Native,
             root: RootView::Host { workspace_at: work.clone() },
             workspace: WorkspaceMount::Bind { source: work.clone() },
             written: work.clone(),

@@ -1,0 +1,59 @@
+//! Which driver a level stands for on this host.
+
+use ctrlz_core::driver::{Driver, Level};
+use ctrlz_core::isolation::IsolationError;
+
+use crate::oci;
+
+/// What a level came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chosen {
+    /// The driver.
+    pub driver: Driver,
+    /// Those that the level would rather have, and why each cannot be had here.
+    pub missing: Vec<(Driver, String)>,
+}
+
+/// The drivers of a level, the one that it stands for first; the others are weaker.
+#[must_use]
+pub fn drivers(level: Level) -> Vec<Driver> {
+    let oci = |name: &str| name.parse().map(Driver::Oci);
+    let gvisor = oci("runsc").ok();
+    let wanted = match level {
+        Level::Dev => vec![Some(Driver::Native)],
+        Level::Standard => vec![oci("kata-runtime").ok(), gvisor, Some(Driver::Native)],
+        Level::Strict => vec![gvisor, Some(Driver::Native)],
+    };
+    wanted.into_iter().flatten().collect()
+}
+
+/// The first driver of `level` that this host has.
+#[must_use]
+pub fn choose(level: Level) -> Chosen {
+    let mut missing = Vec::new();
+    for driver in drivers(level) {
+        match is_there(&driver) {
+            Ok(()) => return Chosen { driver, missing },
+            Err(why) => missing.push((driver, why)),
+        }
+    }
+    Chosen { driver: Driver::Native, missing }
+}
+
+/// Whether this host has what a driver needs; else why not.
+///
+/// # Errors
+/// The reason, in words.
+pub fn is_there(driver: &Driver) -> Result<(), String> {
+    match driver {
+        Driver::Native => Ok(()),
+        Driver::Oci(runtime) => match oci::find(runtime) {
+            Ok(_) => Ok(()),
+            Err(IsolationError::Unenforceable { reason, .. }) => Err(reason),
+            Err(error) => Err(error.to_string()),
+        },
+        Driver::Podman | Driver::Docker | Driver::Wasm | Driver::Systemd => {
+            Err("this ctrlz has no such driver".to_owned())
+        }
+    }
+}

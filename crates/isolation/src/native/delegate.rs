@@ -1,0 +1,98 @@
+//! Leaving the last part to another program: it runs the command in the root that process 1 built.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use ctrlz_core::isolation::Launch;
+
+use super::inside::{Rlimits, STAGE};
+use super::protection::Protections;
+
+/// A program to which process 1 leaves the command.
+pub(crate) trait Delegate {
+    /// What process 1 has to know to start it.
+    ///
+    /// # Errors
+    /// When it cannot run such a container.
+    fn delegated(&self, container: &Container<'_>) -> io::Result<Delegated>;
+
+    /// How many processes and threads it has itself, at most.
+    fn processes(&self) -> u32;
+}
+
+/// What the program is to make.
+#[derive(Debug)]
+pub(crate) struct Container<'l> {
+    pub(crate) launch: &'l Launch,
+    /// Limits that no control group holds.
+    pub(crate) rlimits: Rlimits,
+    /// Processors are limited by affinity.
+    pub(crate) fixed_processors: bool,
+    /// Standard input and output are a terminal.
+    pub(crate) terminal: bool,
+    /// Who the command is, inside.
+    pub(crate) user: u32,
+    pub(crate) group: u32,
+    /// The ids of its user namespace.
+    pub(crate) users: Vec<Ids>,
+    pub(crate) groups: Vec<Ids>,
+}
+
+/// A range of ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ids {
+    pub(crate) inside: u32,
+    /// As process 1 sees them.
+    pub(crate) outside: u32,
+    pub(crate) count: u32,
+}
+
+/// What process 1 has to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Delegated {
+    /// The program, an absolute path of the host, and its arguments.
+    pub(crate) argv: Vec<OsString>,
+    /// What it reads as `config.json`.
+    pub(crate) config: Vec<u8>,
+    /// Whether it sees the control groups of the host, read-only; else a host without any.
+    pub(crate) sees_groups: bool,
+    /// What it puts in force.
+    pub(crate) protections: Protections,
+}
+
+/// Where process 1 keeps what it leaves to the program, in a file system in memory that nobody else sees.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    /// The folder.
+    pub(crate) directory: PathBuf,
+    /// Where the program keeps its own state.
+    pub(crate) state: PathBuf,
+    /// What it logs.
+    pub(crate) log: PathBuf,
+    /// Where it writes the process id of the container.
+    pub(crate) process: PathBuf,
+    /// The container's name: there is one.
+    pub(crate) name: String,
+}
+
+impl Bundle {
+    /// The root, in the folder.
+    pub(crate) const ROOT: &'static str = "root";
+
+    pub(crate) fn new() -> Self {
+        let directory = Path::new(STAGE);
+        Self {
+            directory: directory.to_owned(),
+            state: directory.join("state"),
+            log: directory.join("log"),
+            process: directory.join("process"),
+            name: format!("ctrlz-{}", std::process::id()),
+        }
+    }
+
+    /// The `/dev` of the root.
+    pub(crate) fn devices() -> PathBuf {
+        Path::new(STAGE).join(Self::ROOT).join("dev")
+    }
+}

@@ -1,0 +1,170 @@
+//! Process 1 when another program runs the command: see [`crate::native::Delegate`].
+
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use ctrlz_sys::exec;
+use rustix::fs::{Access, FileType, Mode, OFlags, ResolveFlags, access, fstat, openat2};
+use rustix::io::Errno;
+use rustix::mount::MountAttrFlags;
+use serde_json::Value;
+
+use super::command::candidates;
+use super::mounts::{attach, copy_of, new_filesystem, open_host};
+use super::{Setup, Step, StepError, init};
+use crate::native::control::{Channel, Ended, Order, Report};
+use crate::native::delegate::{Bundle, Delegated};
+
+/// What the program gets as its own environment: what concerns the command stands in its configuration.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The most that is read of what the program logs.
+const MOST_LOG: u64 = 1 << 16;
+
+/// Starts the program once it is ordered, and waits for its end.
+pub(super) fn run(
+    setup: &mut Setup,
+    delegated: &Delegated,
+    root: &OwnedFd,
+    channel: &Channel,
+) -> Result<(), StepError> {
+    let bundle = Bundle::new();
+    prepare(&bundle, delegated, root)?;
+    if channel.next_order(true).ok().flatten() != Some(Order::Start) {
+        return Ok(());
+    }
+    let output = setup.start.output.take();
+    if let Err(errno) = find(root.as_fd(), setup) {
+        let report = Report::ExecFailed { errno: errno.raw_os_error() };
+        return channel.report(&report).step(|| "report to ctrlz".into());
+    }
+    let program = started(delegated, output.as_ref())
+        .step(|| format!("start {}", name(delegated.argv.first())))?;
+    drop(output);
+    let report = Report::Started { protections: delegated.protections.bits() };
+    channel.report(&report).step(|| "report to ctrlz".into())?;
+    let ended = init::reap(program, channel.as_fd(), channel, None)
+        .step(|| "wait for the command".into())?;
+    let Some(ended) = ended else { return Ok(()) };
+    if !bundle.process.exists() {
+        let why = told(&bundle.log).unwrap_or_else(|| "it does not tell why".to_owned());
+        return Err(io::Error::other(why))
+            .step(|| format!("make the container by {}", name(delegated.argv.first())));
+    }
+    let report = Report::Ended(Ended { ..ended });
+    channel.report(&report).step(|| "report to ctrlz".into())
+}
+
+fn name(program: Option<&OsString>) -> String {
+    program.map(|program| Path::new(program).display().to_string()).unwrap_or_default()
+}
+
+/// The program sees processes by the ids that it gets, and can make no control groups.
+fn prepare(bundle: &Bundle, delegated: &Delegated, root: &OwnedFd) -> Result<(), StepError> {
+    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
+        | MountAttrFlags::MOUNT_ATTR_NODEV
+        | MountAttrFlags::MOUNT_ATTR_NOEXEC;
+    new_filesystem("proc", &[], attributes)
+        .and_then(|processes| attach(processes, open_host(Path::new("/proc"))?))
+        .step(|| "mount a new /proc".into())?;
+    if delegated.sees_groups {
+        // Those of the root are read-only.
+        let target = bundle.directory.join("fs/cgroup");
+        copy_of(root, Path::new("sys/fs/cgroup"), true)
+            .and_then(|groups| attach(groups, open_host(&target)?))
+            .step(|| "show the control groups".into())?;
+    }
+    let write = || -> io::Result<()> {
+        let mut file = File::create(bundle.directory.join("config.json"))?;
+        file.write_all(&delegated.config)
+    };
+    write().step(|| "write the bundle".into())
+}
+
+fn started(
+    delegated: &Delegated,
+    output: Option<&[OwnedFd; 2]>,
+) -> io::Result<rustix::process::Pid> {
+    let text = |word: &OsString| Ok(CString::new(word.as_bytes())?);
+    let words = delegated.argv.iter().map(text).collect::<io::Result<Vec<_>>>()?;
+    let program = words.first().ok_or(Errno::NOENT)?;
+    let environment = [CString::new(PATH)?];
+    let output = output.map(|[stdout, stderr]| [stdout.as_fd(), stderr.as_fd()]);
+    rustix::process::chdir("/")?;
+    exec::start(program, &words, &environment, output)
+}
+
+/// Whether the command's program is there and can be executed, as the command will see it. Programs
+/// that make containers tell that in words alone.
+fn find(root: BorrowedFd<'_>, setup: &Setup) -> Result<(), Errno> {
+    let task = &setup.task;
+    let name = task.argv.first().ok_or(Errno::NOENT)?;
+    let mut error = Errno::NOENT;
+    for candidate in candidates(name, &task.env)? {
+        match is_program(root, &task.workdir.join(candidate)) {
+            Ok(()) => return Ok(()),
+            Err(Errno::ACCESS) => error = Errno::ACCESS,
+            Err(_) => {}
+        }
+    }
+    Err(error)
+}
+
+fn is_program(root: BorrowedFd<'_>, path: &Path) -> Result<(), Errno> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC;
+    let file = openat2(root, path, flags, Mode::empty(), ResolveFlags::IN_ROOT)?;
+    let status = fstat(&file)?;
+    if FileType::from_raw_mode(status.st_mode) != FileType::RegularFile {
+        return Err(Errno::ACCESS);
+    }
+    // Whoever asks may be root here and not inside: somebody has to be allowed to execute it.
+    if status.st_mode & 0o111 == 0 {
+        return Err(Errno::ACCESS);
+    }
+    access(format!("/proc/self/fd/{}", file.as_raw_fd()), Access::EXEC_OK)
+}
+
+/// The last error of a log in JSON.
+fn told(log: &PathBuf) -> Option<String> {
+    let mut text = String::new();
+    File::open(log).ok()?.take(MOST_LOG).read_to_string(&mut text).ok()?;
+    let message = |line: &str| -> Option<String> {
+        let entry: Value = serde_json::from_str(line).ok()?;
+        let level = entry.get("level")?.as_str()?.to_ascii_lowercase();
+        let is_error = ["error", "fatal", "warning"].contains(&level.as_str());
+        is_error.then(|| entry.get("msg").and_then(Value::as_str).map(str::to_owned))?
+    };
+    text.lines().rev().find_map(message).filter(|text| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn the_last_error_of_a_log_is_told() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("log");
+        fs::write(&log, "{\"level\":\"error\",\"msg\":\"first\"}\n{\"level\":\"error\",\"msg\":\"last\"}\n{\"level\":\"info\",\"msg\":\"x\"}\nrubbish\n").expect("write");
+        assert_eq!(told(&log).as_deref(), Some("last"));
+        fs::write(&log, "rubbish").expect("write");
+        assert_eq!(told(&log), None);
+    }
+
+    #[test]
+    fn a_program_is_looked_for_below_the_root() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let root = File::open(folder.path()).expect("open");
+        assert_eq!(is_program(root.as_fd(), Path::new("/bin/sh")), Err(Errno::NOENT));
+        fs::create_dir(folder.path().join("bin")).expect("mkdir");
+        fs::write(folder.path().join("bin/sh"), "").expect("write");
+        assert_eq!(is_program(root.as_fd(), Path::new("/bin/sh")), Err(Errno::ACCESS));
+        assert_eq!(is_program(root.as_fd(), Path::new("/bin")), Err(Errno::ACCESS));
+    }
+}
