@@ -19,6 +19,10 @@ pub(crate) trait Delegate {
 
     /// How many processes and threads it has itself, at most.
     fn processes(&self) -> u32;
+
+    /// Whether it writes to files by positions of its own, so that what others write there later would
+    /// stand in the place of what it wrote: it gets pipes then.
+    fn keeps_positions(&self) -> bool;
 }
 
 /// What the program is to make.

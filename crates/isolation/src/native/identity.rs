@@ -56,16 +56,16 @@ impl Identity {
     /// The map of a process 1 with that outlook.
     pub(super) fn of(outlook: Outlook) -> Self {
         match Self::choose(!outlook.host_root) {
-            // Who makes containers is root; the user has the own id in a namespace below that.
+            // Who makes containers is root, and so is who runs in them: runtimes want that id to exist.
             Self::Own if outlook.delegated => Self::Root(None),
             identity => identity,
         }
     }
 
     /// Who the command is in a user namespace below that of process 1.
-    pub(super) fn inside(&self, host_root: bool) -> io::Result<Inside> {
+    pub(super) fn inside(&self) -> io::Result<Inside> {
         let (user, group) = (rustix::process::geteuid(), rustix::process::getegid());
-        let one = |inside| Ids { inside, outside: 0, count: 1 };
+        let own = Ids { inside: 0, outside: 0, count: 1 };
         let more = |count| Ids { inside: 1, outside: 1, count };
         Ok(match self {
             Self::All => Inside {
@@ -74,20 +74,14 @@ impl Identity {
                 users: ranges(&whole::text("/proc/self/uid_map")?),
                 groups: ranges(&whole::text("/proc/self/gid_map")?),
             },
-            Self::Root(None) | Self::Own if host_root => Inside {
-                user: user.as_raw(),
-                group: group.as_raw(),
-                users: vec![one(user.as_raw())],
-                groups: vec![one(group.as_raw())],
-            },
             Self::Root(Some(range)) => Inside {
                 user: 0,
                 group: 0,
-                users: vec![one(0), more(range.uid_count)],
-                groups: vec![one(0), more(range.gid_count)],
+                users: vec![own, more(range.uid_count)],
+                groups: vec![own, more(range.gid_count)],
             },
             Self::Root(None) | Self::Own => {
-                Inside { user: 0, group: 0, users: vec![one(0)], groups: vec![one(0)] }
+                Inside { user: 0, group: 0, users: vec![own], groups: vec![own] }
             }
         })
     }

@@ -6,13 +6,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use ctrlz_core::driver::Driver;
 #[cfg(doc)]
 use ctrlz_core::isolation::GivenStreams;
-use ctrlz_core::isolation::{IsolationError, Launch, Prepared, RootView};
+use ctrlz_core::isolation::{IsolationError, Launch, Prepared};
 use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::monitor::Observer;
 use ctrlz_core::operation::CommandReport;
 use ctrlz_core::size::ByteSize;
 use ctrlz_sys::clone::{Child, Namespaces, spawn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FileType, fstat};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use rustix::stdio::{stderr, stdin, stdout};
@@ -128,9 +129,11 @@ pub(super) fn prepare(
     let suits = |waiting: &Waiting| {
         waiting.outlook == outlook && processors.is_none() && !waiting.has_ended()
     };
-    let (output, ends) = match limits.max_output {
+    let is_piped = delegate.is_some_and(Delegate::keeps_positions) && writes_to_files();
+    let most_output = limits.max_output.map(|most| most.0).or(is_piped.then_some(u64::MAX));
+    let (output, ends) = match most_output {
         Some(most) => {
-            let made = pipes(most.0).map_err(failed("make pipes for the output"))?;
+            let made = pipes(most).map_err(failed("make pipes for the output"))?;
             (Some(made.0), Some(made.1))
         }
         None => (None, None),
@@ -189,6 +192,15 @@ pub(super) fn prepare(
     Ok(Box::new(running))
 }
 
+/// Whether standard output or error is a regular file.
+fn writes_to_files() -> bool {
+    let is_file = |stream: BorrowedFd<'_>| {
+        fstat(stream)
+            .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::RegularFile)
+    };
+    is_file(stdout()) || is_file(stderr())
+}
+
 /// The container of `launch`, whose output goes where this process's own goes, when `is_direct`.
 fn container(
     launch: &Launch,
@@ -197,9 +209,7 @@ fn container(
 ) -> Result<Container<'_>, IsolationError> {
     let is_terminal = rustix::termios::isatty(stdin()) && rustix::termios::isatty(stdout());
     let identity = Identity::of(Outlook::of(launch));
-    let inside = identity
-        .inside(matches!(launch.root, RootView::Host { .. }))
-        .map_err(failed("read the id maps"))?;
+    let inside = identity.inside().map_err(failed("read the id maps"))?;
     Ok(Container {
         launch,
         rlimits,

@@ -33,7 +33,7 @@ mod whole;
 pub use cgroup::abandoned_groups;
 pub(crate) use delegate::{Bundle, Container, Delegate, Delegated, Ids};
 pub use driver::NativeDriver;
-pub(crate) use inside::{KERNEL_FILES, MountTable, Outlook, Provision, Rlimits};
+pub(crate) use inside::{MountTable, Outlook, Provision, Rlimits};
 pub(crate) use launch::Asker;
 pub use mapped::{has_subordinate_ids, with_subordinate_ids};
 pub use probe::{PROBE, Trial, probe, probe_inside};

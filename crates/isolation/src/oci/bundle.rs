@@ -15,24 +15,16 @@ use oci_spec::runtime::{
 
 use super::{Kind, seccomp};
 use crate::native::syscalls::Circumstances;
-use crate::native::{Bundle, Container, Ids, KERNEL_FILES, Rlimits};
+use crate::native::{Bundle, Container, Ids, Rlimits};
 
 /// The configuration for `container`.
 pub(super) fn config(container: &Container<'_>, kind: Kind) -> Result<Spec, OciSpecError> {
     let launch = container.launch;
-    let is_host = matches!(launch.root, RootView::Host { .. });
-    let kinds = [
-        LinuxNamespaceType::User,
-        LinuxNamespaceType::Pid,
-        LinuxNamespaceType::Mount,
-        LinuxNamespaceType::Ipc,
-        LinuxNamespaceType::Uts,
-    ];
-    let namespaces: Vec<LinuxNamespace> = kinds
-        .into_iter()
-        // The kernel in user space is a border already, and does not run without the host's ids.
-        .filter(|one| *one != LinuxNamespaceType::User || kind != Kind::Gvisor)
-        .map(|one| LinuxNamespaceBuilder::default().typ(one).build())
+    // The mounts are read-only that have to be. To gVisor all of the root is one mount.
+    let is_read_only = matches!(launch.root, RootView::Host { .. }) && kind != Kind::Gvisor;
+    let namespaces: Vec<LinuxNamespace> = namespaces(kind)
+        .iter()
+        .map(|one| LinuxNamespaceBuilder::default().typ(*one).build())
         .collect::<Result<_, _>>()?;
     let circumstances = Circumstances {
         emulates_rename: false,
@@ -42,13 +34,8 @@ pub(super) fn config(container: &Container<'_>, kind: Kind) -> Result<Spec, OciS
     let mut linux = LinuxBuilder::default()
         .namespaces(namespaces)
         .seccomp(seccomp::filter(circumstances)?)
-        .masked_paths(
-            KERNEL_FILES
-                .iter()
-                .filter(|path| path.starts_with("/proc"))
-                .map(ToString::to_string)
-                .collect::<Vec<_>>(),
-        )
+        // What is to be masked is masked in the root.
+        .masked_paths(Vec::new())
         .readonly_paths(Vec::new());
     if kind != Kind::Gvisor {
         linux = linux
@@ -57,12 +44,23 @@ pub(super) fn config(container: &Container<'_>, kind: Kind) -> Result<Spec, OciS
     }
     SpecBuilder::default()
         .version("1.0.2")
-        .root(RootBuilder::default().path(Bundle::ROOT).readonly(is_host).build()?)
-        .process(process(container)?)
-        .mounts(mounts()?)
+        .root(RootBuilder::default().path(Bundle::ROOT).readonly(is_read_only).build()?)
+        .process(process(container, kind)?)
+        .mounts(mounts(kind)?)
         .hostname("")
         .linux(linux.build()?)
         .build()
+}
+
+/// The namespaces that the runtime makes; the others are those of process 1. With a pid namespace of its
+/// own, the command would be process 1 of that, whom no signal ends by default.
+fn namespaces(kind: Kind) -> &'static [LinuxNamespaceType] {
+    use LinuxNamespaceType::{Ipc, Mount, Pid, User, Uts};
+    match kind {
+        Kind::Runc | Kind::Crun | Kind::Youki => &[User, Mount, Ipc, Uts],
+        // The ids of its processes are its own matter.
+        Kind::Gvisor => &[Pid, Mount, Ipc, Uts],
+    }
 }
 
 fn mappings(ids: &[Ids]) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
@@ -76,7 +74,7 @@ fn mappings(ids: &[Ids]) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
     ids.iter().map(mapping).collect()
 }
 
-fn process(container: &Container<'_>) -> Result<Process, OciSpecError> {
+fn process(container: &Container<'_>, kind: Kind) -> Result<Process, OciSpecError> {
     let launch = container.launch;
     let text = |text: &OsStr| match text.to_str() {
         Some(text) => Ok(text.to_owned()),
@@ -108,16 +106,24 @@ fn process(container: &Container<'_>) -> Result<Process, OciSpecError> {
         .env(environment)
         .cwd(text(launch.workdir.as_os_str())?)
         .capabilities(capabilities)
-        .rlimits(rlimits(&container.rlimits)?)
+        .rlimits(rlimits(&container.rlimits, kind)?)
         .no_new_privileges(true)
         .build()
 }
 
-fn rlimits(rlimits: &Rlimits) -> Result<Vec<PosixRlimit>, OciSpecError> {
+/// What runc needs itself between its limits and the command.
+const LEAST_DATA: u64 = 256 << 20;
+
+fn rlimits(rlimits: &Rlimits, kind: Kind) -> Result<Vec<PosixRlimit>, OciSpecError> {
+    // Whoever launches measures the memory, too; this one holds what comes between two looks.
+    let data = rlimits.data.map(|size| match kind {
+        Kind::Crun => size.0,
+        _ => size.0.max(LEAST_DATA),
+    });
     let pairs = [
         (PosixRlimitType::RlimitNofile, rlimits.open_files),
         (PosixRlimitType::RlimitNproc, rlimits.processes),
-        (PosixRlimitType::RlimitData, rlimits.data.map(|size| size.0)),
+        (PosixRlimitType::RlimitData, data),
         (PosixRlimitType::RlimitFsize, rlimits.file_size.map(|size| size.0)),
     ];
     let limit =
@@ -125,22 +131,27 @@ fn rlimits(rlimits: &Rlimits) -> Result<Vec<PosixRlimit>, OciSpecError> {
     pairs.into_iter().filter_map(|(kind, value)| Some((kind, value?))).map(limit).collect()
 }
 
-/// What the runtime mounts: the rest is in the root already. `/dev` is named, since a runtime fills one
-/// that nobody mounts.
-fn mounts() -> Result<Vec<Mount>, OciSpecError> {
-    let options = |words: &[&str]| words.iter().map(ToString::to_string).collect::<Vec<_>>();
-    Ok(vec![
+/// What the runtime mounts: nearly all is in the root already.
+fn mounts(kind: Kind) -> Result<Vec<Mount>, OciSpecError> {
+    let mount = |kind: &str, source: &Path, destination: &str, options: &[&str]| {
         MountBuilder::default()
-            .destination("/proc")
-            .typ("proc")
-            .source("proc")
-            .options(options(&["nosuid", "noexec", "nodev", "ro"]))
-            .build()?,
-        MountBuilder::default()
-            .destination("/dev")
-            .typ("bind")
-            .source(Bundle::devices())
-            .options(options(&["rbind", "nosuid"]))
-            .build()?,
-    ])
+            .destination(destination)
+            .typ(kind)
+            .source(source)
+            .options(options.iter().map(ToString::to_string).collect::<Vec<_>>())
+            .build()
+    };
+    Ok(match kind {
+        // They fill a `/dev` that nobody mounts.
+        Kind::Runc | Kind::Youki => {
+            vec![mount("bind", &Bundle::devices(), "/dev", &["rbind", "nosuid"])?]
+        }
+        // It does not, and for an ordinary user it binds without what is mounted below.
+        Kind::Crun => Vec::new(),
+        // A kernel in user space has a `/proc` of its own.
+        Kind::Gvisor => {
+            let options = ["nosuid", "noexec", "nodev", "ro"];
+            vec![mount("proc", Path::new("proc"), "/proc", &options)?]
+        }
+    })
 }

@@ -39,6 +39,10 @@ impl Delegate for Found {
         })
     }
 
+    fn keeps_positions(&self) -> bool {
+        self.kind == Kind::Gvisor
+    }
+
     fn processes(&self) -> u32 {
         match self.kind {
             Kind::Crun => 2,

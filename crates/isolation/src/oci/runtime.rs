@@ -74,6 +74,8 @@ impl Kind {
                 word("--log-format=json"),
                 word("--platform=systrap"),
                 word("--ignore-cgroups"),
+                // What is written goes where it belongs, not into a layer of its own.
+                word("--overlay2=none"),
                 word(match network {
                     Network::None => "--network=none",
                     Network::Host => "--network=host",

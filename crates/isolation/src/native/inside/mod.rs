@@ -95,7 +95,7 @@ struct Setup {
     task: Task,
 }
 
-pub(crate) use hide::KERNEL_FILES;
+pub(super) use hide::KERNEL_FILES;
 pub(crate) use limits::Rlimits;
 pub(crate) use mount_table::MountTable;
 pub(super) use network::{attempts as network_attempts, bring_up_loopback};
