@@ -43,6 +43,9 @@ const FOR_TESTS: &[Need] = &[
     need("curl", "curl", "a bucket for archives"),
     need("systemd-analyze", "systemd", "units of the service"),
     need("strace", "strace", "kills before a certain system call"),
+    need("mkfs.xfs", "xfsprogs", "a file system whose files share blocks"),
+    need("mkfs.btrfs", "btrfs-progs", "a file system with subvolumes"),
+    need("chattr", "e2fsprogs", "files that are written in place"),
     need("pkill", "procps", "ending what a test user left behind"),
 ];
 

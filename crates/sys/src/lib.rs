@@ -2,6 +2,7 @@
 //! that carry errno. This is the only crate of ctrlz with unsafe code.
 #![deny(unsafe_op_in_unsafe_fn)]
 
+pub mod btrfs;
 mod call;
 pub mod clone;
 pub mod descriptors;

@@ -1,7 +1,9 @@
-//! The fallback driver: every tree is a complete copy.
+//! The drivers of which every tree is complete: `copy`, `reflink` and `btrfs`. They differ in how a
+//! tree is duplicated, which is [`duplicate`]'s; all else is theirs together.
 //!
-//! It needs nothing of the kernel but files, and means the same as the overlay driver at a cost
-//! that follows the size of the tree. Three differences can be seen from outside, and all are
+//! `copy` needs nothing of the kernel but files, and means the same as the overlay driver at a cost
+//! that follows the size of the tree. `reflink` copies names and shares blocks; `btrfs` takes
+//! snapshots of subvolumes. Three differences can be seen from outside, and all are
 //! told: it takes time and space; what others change in the base after an operation's copy was
 //! made is not seen by trees that stand on that copy; and a base is refused that cannot be copied,
 //! because of another mount in it or a file that may not be read.
@@ -14,6 +16,7 @@ mod collect;
 mod commit;
 mod derive;
 mod driver;
+mod duplicate;
 mod expect;
 mod head;
 mod mend;
@@ -26,3 +29,4 @@ mod tree;
 mod verify;
 
 pub use driver::CopyDriver;
+pub use duplicate::Duplication;

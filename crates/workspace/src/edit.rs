@@ -30,8 +30,9 @@ pub(crate) struct Editor<'a> {
     pub(crate) below: Option<&'a View>,
     /// What `root` shows on top of `below`, as it is when it is asked for.
     pub(crate) merged: &'a dyn Fn() -> Result<View, WorkspaceError>,
-    /// A name on the same file system where a file is made before it takes another one's place.
-    pub(crate) staging: PathBuf,
+    /// A name on the same file system where a file is made before it takes another one's place; beside
+    /// that one when there is none.
+    pub(crate) staging: Option<PathBuf>,
 }
 
 impl Editor<'_> {
@@ -80,24 +81,28 @@ impl Editor<'_> {
             fill(&file, content, &target)?;
             return mode.map_or(Ok(()), |mode| set_mode(&target, mode));
         };
-        remove_tree(&self.staging)?;
-        let file = create(&self.staging, 0o600)?;
+        let staging = match &self.staging {
+            Some(staging) => staging.clone(),
+            None => free_name_beside(&target)?,
+        };
+        remove_tree(&staging)?;
+        let file = create(&staging, 0o600)?;
         fill(&file, content, &target)?;
         drop(file);
-        copy_metadata(&former.disk_path, &self.staging)?;
+        copy_metadata(&former.disk_path, &staging)?;
         // Without privileges not even the question whether it can be removed is answered.
-        if rustix::fs::lgetxattr(&self.staging, CAPABILITIES, &mut [0_u8; 256]).is_ok() {
-            rustix::fs::lremovexattr(&self.staging, CAPABILITIES)
+        if rustix::fs::lgetxattr(&staging, CAPABILITIES, &mut [0_u8; 256]).is_ok() {
+            rustix::fs::lremovexattr(&staging, CAPABILITIES)
                 .map_err(failed("take the capabilities of", &target))?;
         }
         let kept = former.version.permissions() & !SET_ID;
-        set_mode(&self.staging, mode.unwrap_or(kept))?;
+        set_mode(&staging, mode.unwrap_or(kept))?;
         let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
         let now = Timestamps { last_access: now, last_modification: now };
-        rustix::fs::utimensat(CWD, &self.staging, &now, AtFlags::empty())
+        rustix::fs::utimensat(CWD, &staging, &now, AtFlags::empty())
             .map_err(failed("set the times of", &target))?;
         fault::point("edit-staged").map_err(failed("write", &target))?;
-        rustix::fs::rename(&self.staging, &target).map_err(failed("write", &target))
+        rustix::fs::rename(&staging, &target).map_err(failed("write", &target))
     }
 
     fn make_folder(&self, path: &RelPath, mode: Option<u32>) -> Result<(), WorkspaceError> {
@@ -178,6 +183,17 @@ impl Editor<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// A name that nothing has, in the same directory.
+fn free_name_beside(target: &Path) -> Result<PathBuf, WorkspaceError> {
+    let names = (0_u32..).map(|turn| target.with_file_name(format!(".ctrlz-edit-{turn}")));
+    for name in names {
+        if version(&name)?.is_none() {
+            return Ok(name);
+        }
+    }
+    Err(failed("find a name beside", target)(Errno::EXIST))
 }
 
 fn create(path: &Path, mode: u32) -> Result<OwnedFd, WorkspaceError> {

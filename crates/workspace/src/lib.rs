@@ -1,7 +1,8 @@
 //! Workspace drivers: they keep the file trees of sandboxes.
 //!
 //! [`OverlayDriver`] keeps what each operation wrote as an immutable layer above a live directory;
-//! [`CopyDriver`] keeps whole copies, where overlayfs cannot be had. Both bring changes to the live
+//! [`CopyDriver`] keeps whole trees, as bytes, shared blocks or subvolumes, where overlayfs cannot be
+//! had or is not wanted. Both bring changes to the live
 //! directory by the same transaction (`live`), the only code that ever writes there.
 #![forbid(unsafe_code)]
 
@@ -23,5 +24,5 @@ mod peek;
 mod restored;
 mod view;
 
-pub use copy::CopyDriver;
+pub use copy::{CopyDriver, Duplication};
 pub use overlay::OverlayDriver;

@@ -2,6 +2,7 @@
 
 mod agents;
 mod binaries;
+mod filesystems;
 mod mcp;
 mod npm;
 mod outcome;
@@ -62,6 +63,7 @@ pub(crate) fn check() -> Answer {
 /// Everything. `filter` are arguments for the test binaries, such as a part of a test's name; the
 /// static checks are left out then.
 pub(crate) fn test(filter: &[String]) -> Answer {
+    filesystems::enter_namespace()?;
     let mut steps = Steps::default();
     steps.step("prerequisites", prerequisites::for_tests);
     let mut skips = skips::Skips::read()?;
@@ -72,6 +74,7 @@ pub(crate) fn test(filter: &[String]) -> Answer {
         return conclude(&steps, &skips, None);
     };
     let mut servers = storage::servers(&built.target, &mut skips);
+    servers.extend(filesystems::mounted(&built.target, &mut skips));
     servers.extend(steps.step("SDKs of agents", || mcp::sdks(&built.target)).into_iter().flatten());
     let mut counts = Counts::default();
     let mut run = |steps: &mut Steps, skips: &mut skips::Skips, name: &str, who: &As<'_>| {

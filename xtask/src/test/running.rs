@@ -45,7 +45,7 @@ impl As<'_> {
 /// All test binaries, run by one user.
 pub(super) struct Suite<'a> {
     pub(super) built: &'a Built,
-    /// Servers, each with the variable by which the tests are told.
+    /// Servers and file systems, each with the variable by which the tests are told.
     pub(super) servers: &'a [(&'static str, PathBuf)],
     pub(super) who: &'a As<'a>,
     /// Arguments for each binary, such as a part of a test's name.

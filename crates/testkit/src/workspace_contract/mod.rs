@@ -34,6 +34,18 @@ mod view;
 
 pub use fixture::MakeDriver;
 
+/// Keeps everything that the tests of this process make in the directory that an environment variable
+/// names, from now on; whether there is one. Tells that a test is skipped when not.
+pub fn goes_to(variable: &str) -> bool {
+    let Some(directory) = std::env::var_os(variable) else {
+        fixture::skipped(&format!("{variable} names no directory to test in"));
+        return false;
+    };
+    // It is the same for each test of the process.
+    let _ = tempfile::env::override_temp_dir(std::path::Path::new(&directory));
+    true
+}
+
 /// Runs every case, one after the other.
 ///
 /// # Panics
@@ -48,6 +60,9 @@ pub fn run(make: MakeDriver<'_>) {
 /// ```ignore
 /// ctrlz_testkit::workspace_contract_tests!(|store| Box::new(CopyDriver::new(store)));
 /// ```
+///
+/// With the name of an environment variable before it, everything is kept in the directory that the
+/// variable names, one for all tests of a binary; without the variable the cases are skipped.
 #[macro_export]
 macro_rules! workspace_contract_tests {
     (@run ($make:expr) $($area:ident::$case:ident)*) => {
@@ -55,6 +70,17 @@ macro_rules! workspace_contract_tests {
     };
     (@names ($make:expr) $($area:ident::$case:ident)*) => {
         [$((stringify!($area), stringify!($case)),)*]
+    };
+    (@test_in ($variable:literal $make:expr) $($area:ident::$case:ident)*) => {
+        $(
+            #[test]
+            fn $case() {
+                if $crate::workspace_contract::goes_to($variable) {
+                    let make: $crate::workspace_contract::MakeDriver<'_> = &$make;
+                    $crate::workspace_contract::$area::$case(make);
+                }
+            }
+        )*
     };
     (@test ($make:expr) $($area:ident::$case:ident)*) => {
         $(
@@ -65,8 +91,8 @@ macro_rules! workspace_contract_tests {
             }
         )*
     };
-    (@cases $mode:ident ($make:expr)) => {
-        $crate::workspace_contract_tests! { @$mode ($make)
+    (@cases $mode:ident $what:tt) => {
+        $crate::workspace_contract_tests! { @$mode $what
             sealing::an_operation_without_a_change_gives_the_same_tree
             sealing::new_directories_count_with_all_that_lies_in_them
             sealing::what_an_operation_takes_back_itself_is_no_change
@@ -176,6 +202,9 @@ macro_rules! workspace_contract_tests {
             programs::a_database_stays_whole
             random::random_operations_are_always_reversible
         }
+    };
+    ($variable:literal, $make:expr) => {
+        $crate::workspace_contract_tests! { @cases test_in ($variable $make) }
     };
     ($make:expr) => {
         $crate::workspace_contract_tests! { @cases test ($make) }

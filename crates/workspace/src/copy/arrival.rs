@@ -20,7 +20,7 @@ use super::head::everything;
 use super::origin::{check_base, origin};
 use super::store::{Loaded, Store, boot};
 use super::survey;
-use super::tree::{CopyId, CopyTree, DRIVER, TreeRecord};
+use super::tree::{CopyId, CopyTree, TreeRecord};
 use super::verify::whole_since_boot;
 use crate::diff::changes;
 use crate::likeness::{is_alike, is_original};
@@ -155,10 +155,10 @@ pub(super) fn adopt(store: &Store, base: &Path, parts: &[Arrival]) -> Result<Tre
         [part] => part,
         _ => {
             let what = "a tree of several parts: it keeps whole trees only";
-            return Err(WorkspaceError::Unsupported { driver: DRIVER, what });
+            return Err(WorkspaceError::Unsupported { driver: store.driver(), what });
         }
     };
-    check_whole(part)?;
+    check_whole(store, part)?;
     let name: Option<CopyId> = part.id.as_deref().and_then(|id| id.parse().ok());
     if let Some(id) = &name
         && let Some(copy) = held(store, id)?
@@ -175,18 +175,18 @@ pub(super) fn adopt(store: &Store, base: &Path, parts: &[Arrival]) -> Result<Tre
         .and_then(|(record, manifest)| store.keep_on_disk(&made, &record, &manifest, name));
     if result.is_err() {
         // The first error is the one to tell; collection removes what is left.
-        let _ = remove_tree(&made);
+        let _ = store.remove(&made);
     }
     bare.with(Some(result?)).text()
 }
 
 /// Errs when a part is a layer of which others are needed.
-pub(super) fn check_whole(part: &Arrival) -> Result<(), WorkspaceError> {
+pub(super) fn check_whole(store: &Store, part: &Arrival) -> Result<(), WorkspaceError> {
     if part.root {
         return Ok(());
     }
     let what = "a part that is no whole tree";
-    Err(WorkspaceError::Unsupported { driver: DRIVER, what })
+    Err(WorkspaceError::Unsupported { driver: store.driver(), what })
 }
 
 /// Whether a copy can be used for `base` as it is.
@@ -214,7 +214,7 @@ fn on_another_base(store: &Store, copy: &Loaded, base: &Path) -> Result<CopyId, 
     let made = store.make()?;
     let id = store.keep_on_disk(&made, &record, &manifest, None);
     if id.is_err() {
-        let _ = remove_tree(&made);
+        let _ = store.remove(&made);
     }
     id
 }

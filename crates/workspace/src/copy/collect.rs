@@ -15,7 +15,7 @@ use super::head::Notes;
 use super::store::{Store, make_directory, now, read_json};
 use super::survey;
 use super::tree::{CopyId, CopyTree};
-use crate::node::{entries, failed, remove_tree, version};
+use crate::node::{entries, failed, version};
 use crate::restored::TakenBack;
 
 /// How old, in nanoseconds, a copy must be that another process may just have made.
@@ -55,7 +55,7 @@ fn collect_locked(
     live: &[Tree],
     (alone, more): (bool, &dyn Fn() -> bool),
 ) -> Result<u64, WorkspaceError> {
-    let live = live.iter().map(CopyTree::parse).collect::<Result<Vec<_>, _>>()?;
+    let live = live.iter().map(|tree| store.parse(tree)).collect::<Result<Vec<_>, _>>()?;
     let oldest = if alone { i64::MAX } else { now().0.saturating_sub(GRACE) };
     let mut needed = BTreeSet::new();
     for id in live.iter().filter_map(|tree| tree.copy.clone()) {
@@ -84,7 +84,7 @@ fn collect_locked(
             if !more() {
                 return Ok(freed);
             }
-            freed += removed(&store.tree(&id))?;
+            freed += removed(store, &store.tree(&id))?;
         }
     }
     for name in listed(&store.commits())? {
@@ -95,7 +95,7 @@ fn collect_locked(
             if !more() {
                 return Ok(freed);
             }
-            freed += removed(&store.commit(operation))?;
+            freed += removed(store, &store.commit(operation))?;
         }
     }
     for name in listed(&store.makings())? {
@@ -103,7 +103,7 @@ fn collect_locked(
             if !more() {
                 return Ok(freed);
             }
-            freed += removed(&store.makings().join(name))?;
+            freed += removed(store, &store.makings().join(name))?;
         }
     }
     Ok(freed)
@@ -172,9 +172,9 @@ fn is_being_made(name: &std::ffi::OsStr) -> bool {
     pid.is_some_and(|pid| Path::new("/proc").join(pid).exists())
 }
 
-fn removed(path: &Path) -> Result<u64, WorkspaceError> {
+fn removed(store: &Store, path: &Path) -> Result<u64, WorkspaceError> {
     let bytes = size(path)?;
-    remove_tree(path)?;
+    store.remove(path)?;
     Ok(bytes)
 }
 
@@ -182,8 +182,10 @@ fn removed(path: &Path) -> Result<u64, WorkspaceError> {
 mod tests {
     use super::*;
     use crate::CopyDriver;
+    use crate::copy::duplicate::Duplication;
     use crate::copy::store::write_json;
     use crate::copy::tree::TreeRecord;
+    use crate::node::remove_tree;
     use ctrlz_core::id::SandboxId;
     use ctrlz_core::workspace::WorkspaceDriver;
     use std::fs;
@@ -196,13 +198,13 @@ mod tests {
         let (base, at) = (dir.path().join("base"), dir.path().join("store"));
         fs::create_dir(&base).expect("mkdir");
         fs::write(base.join("f"), "old").expect("write");
-        let store = Store::new(&at);
+        let store = Store::new(Duplication::Copy, &at);
         let theirs = CopyDriver::new(&at);
         let bare = theirs.create(&base).expect("create");
         let operate = |sandbox: i64| {
             let head = theirs.begin(SandboxId(sandbox), &bare).expect("begin");
             fs::write(head.written.join("f"), "mine").expect("write");
-            CopyTree::parse(&theirs.seal(&head).expect("seal").tree).expect("parse")
+            store.parse(&theirs.seal(&head).expect("seal").tree).expect("parse")
         };
         let sealed = operate(1).copy.expect("a copy");
         let record = store.record(&sealed).expect("record");

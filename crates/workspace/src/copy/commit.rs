@@ -57,7 +57,7 @@ struct Prepared {
 }
 
 fn prepare(store: &Store, request: &CommitRequest<'_>) -> Result<Prepared, WorkspaceError> {
-    let tree = CopyTree::parse(request.tree)?;
+    let tree = store.parse(request.tree)?;
     let Some(copy) = store.load_tree(&tree)? else {
         return Ok(Prepared { tree, changes: Vec::new(), steps: Vec::new() });
     };

@@ -15,8 +15,8 @@ use crate::access::Opened;
 use crate::live::Expect;
 use crate::manifest::Manifest;
 use crate::node::{
-    Place, Unreadable, copy_metadata, copy_node, copy_sealed_node, copy_sealed_tree, failed,
-    finish_directory_at, open_parent, remove_tree, version,
+    Place, Unreadable, copy_metadata, copy_node, copy_sealed_node, failed, finish_directory_at,
+    open_parent, remove_tree, version,
 };
 
 /// Where an entry is copied from.
@@ -48,7 +48,7 @@ pub(super) fn derive(
     let origin = store.origin(below)?;
     store.kept(|made| {
         let root = made.join("root");
-        copy_sealed_tree(&below.root, &root)?;
+        store.duplicate(below, &root)?;
         let mut draft = Draft {
             root: root.clone(),
             linked: HashMap::new(),

@@ -15,15 +15,15 @@ use ctrlz_core::workspace::{
 };
 use rustix::fs::FlockOperation;
 
+use super::duplicate::Duplication;
 use super::store::Store;
-use super::tree::{CopyTree, DRIVER};
+use super::tree::CopyTree;
 use super::{arrival, collect, commit, head, mend, origin, paths, revert, verify};
 use crate::edit::Editor;
 use crate::kept::newest_commit;
 use crate::node::failed;
 
-/// Keeps trees as complete copies. It works wherever there are files, and costs time and space in
-/// proportion to the base.
+/// Keeps complete trees, which it duplicates by one of several means.
 #[derive(Debug)]
 pub struct CopyDriver {
     store: Store,
@@ -36,7 +36,22 @@ impl CopyDriver {
     /// A driver that keeps everything below `dir`, an absolute path that need not exist yet.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
-        Self { store: Store::new(dir), lock: Mutex::default() }
+        Self::by(Duplication::Copy, dir)
+    }
+
+    /// A driver that duplicates trees in its own way, and keeps everything below `dir`.
+    #[must_use]
+    pub fn by(duplication: Duplication, dir: &Path) -> Self {
+        Self { store: Store::new(duplication, dir), lock: Mutex::default() }
+    }
+
+    /// Why this driver cannot work with a store where it has it, and what to do about that; `None`
+    /// when it can.
+    ///
+    /// # Errors
+    /// A failed file operation.
+    pub fn lacks(&self) -> Result<Option<String>, WorkspaceError> {
+        self.store.lacks()
     }
 
     fn announce(&self) -> Result<(), WorkspaceError> {
@@ -64,7 +79,7 @@ impl CopyDriver {
 
 impl WorkspaceDriver for CopyDriver {
     fn name(&self) -> &'static str {
-        DRIVER
+        self.store.driver()
     }
 
     fn capabilities(&self) -> WorkspaceCapabilities {
@@ -87,13 +102,15 @@ impl WorkspaceDriver for CopyDriver {
     }
 
     fn view(&self, tree: &Tree) -> Result<Box<dyn TreeView>, WorkspaceError> {
-        let tree = CopyTree::parse(tree)?;
+        let tree = self.store.parse(tree)?;
         let copy = self.store.load_tree(&tree)?;
         Ok(Box::new(self.store.view_of(&tree.base, copy.as_ref())?))
     }
 
     fn edit(&self, head: &Head, edits: &[Edit]) -> Result<(), WorkspaceError> {
-        let staging = self.store.head(head.sandbox).join("edit");
+        // A subvolume is entered by no rename.
+        let staging = (self.store.duplication() != Duplication::Btrfs)
+            .then(|| self.store.head(head.sandbox).join("edit"));
         let merged = || self.store.view_of(&head.written, None);
         Editor { root: &head.written, below: None, merged: &merged, staging }.apply(edits)
     }
@@ -121,7 +138,7 @@ impl WorkspaceDriver for CopyDriver {
     }
 
     fn base_tree(&self, tree: &Tree) -> Result<Tree, WorkspaceError> {
-        CopyTree::parse(tree)?.with(None).text()
+        self.store.parse(tree)?.with(None).text()
     }
 
     fn verify(&self, tree: &Tree, thorough: bool) -> Result<(), WorkspaceError> {
@@ -187,7 +204,7 @@ impl WorkspaceDriver for CopyDriver {
 
     fn strata(&self, tree: &Tree) -> Result<Vec<Stratum>, WorkspaceError> {
         self.announce()?;
-        let tree = CopyTree::parse(tree)?;
+        let tree = self.store.parse(tree)?;
         // A copy holds all of its tree.
         Ok(vec![match self.store.load_tree(&tree)? {
             Some(copy) => Stratum {
@@ -210,7 +227,7 @@ impl WorkspaceDriver for CopyDriver {
     }
 
     fn parts(&self, tree: &Tree) -> Result<Vec<String>, WorkspaceError> {
-        collect::parts(&self.store, &CopyTree::parse(tree)?)
+        collect::parts(&self.store, &self.store.parse(tree)?)
     }
 
     fn part_size(&self, part: &str) -> Result<u64, WorkspaceError> {

@@ -1,24 +1,26 @@
 //! The one writable place of a sandbox: begin, seal, abandon.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ctrlz_core::changeset::Changeset;
 use ctrlz_core::id::SandboxId;
 use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::Tree;
+use ctrlz_core::time::Timestamp;
 use ctrlz_core::workspace::{Head, Sealed, WorkspaceError, WorkspaceMount};
 use serde::{Deserialize, Serialize};
 
+use super::duplicate::Made;
 use super::expect::{FROM_THE_BEGINNING, touched, written};
 use super::origin::materialize;
-use super::store::{Store, boot, make_directory, read_json, write_json};
+use super::store::{Store, boot, make_directory, now, read_json, write_json};
 use super::survey;
-use super::tree::{CopyId, CopyTree, TreeRecord};
+use super::tree::{CopyId, TreeRecord};
 use super::verify::whole_since_boot;
 use crate::diff::{Candidates, changes};
 use crate::evidence::digest_of_changes;
 use crate::manifest::{Manifest, Record};
-use crate::node::{copy_sealed_tree, failed, remove_tree, version};
+use crate::node::{Version, failed, version};
 use crate::peek::Written;
 
 /// What begin tells seal, and collection.
@@ -26,6 +28,27 @@ use crate::peek::Written;
 pub(super) struct Notes {
     /// The copy of which the head is a copy.
     pub copy: CopyId,
+    /// What the head was before anything was written to it.
+    #[serde(default)]
+    pub start: Start,
+}
+
+/// The name of a manifest of a head as it was in the beginning.
+const START: &str = "start";
+/// How far apart, in nanoseconds, two changes of a file may be and have the same change time: the
+/// kernel's coarse clock ticks every 10 ms at most.
+const TICK: i64 = 100_000_000;
+
+/// What is known of a head as it was in the beginning.
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub(super) enum Start {
+    /// Nothing; everything has to be compared.
+    #[default]
+    Unknown,
+    /// Its entries were those of the tree below, change times included.
+    Below { at: Timestamp },
+    /// Its entries are in the manifest [`START`].
+    Surveyed { at: Timestamp },
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::begin`].
@@ -34,16 +57,25 @@ pub(super) fn begin(
     sandbox: SandboxId,
     text: &Tree,
 ) -> Result<Head, WorkspaceError> {
-    let tree = CopyTree::parse(text)?;
+    let tree = store.parse(text)?;
     let made = store.head(sandbox);
-    remove_tree(&made)?;
+    store.remove(&made)?;
     let copy = materialize(store, &tree)?;
     whole_since_boot(&copy)?;
     make_directory(&made)?;
-    let notes = Notes { copy: copy.id.clone() };
+    let mut notes = Notes { copy: copy.id.clone(), start: Start::Unknown };
     write_json(&made.join("head"), &notes)?;
     let root = made.join("root");
-    copy_sealed_tree(&copy.root, &root)?;
+    notes.start = match store.duplicate(&copy, &root)? {
+        _ if !store.duplication().change_times_tell() => Start::Unknown,
+        Made::AtOnce => Start::Below { at: now() },
+        Made::EntryByEntry => {
+            let records = survey::records(&root)?;
+            let manifest = Manifest { since: FROM_THE_BEGINNING, root: true, records };
+            manifest.write(&made.join(START))?;
+            Start::Surveyed { at: now() }
+        }
+    };
     let notes = serde_json::to_string(&notes).map_err(failed("write the notes on", &root))?;
     Ok(Head {
         sandbox,
@@ -69,7 +101,7 @@ pub(super) fn peek(
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::seal`].
 pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError> {
-    let tree = CopyTree::parse(&head.tree)?;
+    let tree = store.parse(&head.tree)?;
     let made = store.head(head.sandbox);
     let root = made.join("root");
     let notes: Notes =
@@ -82,10 +114,19 @@ pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError>
     let records = survey::records(&root)?;
     let manifest = Manifest { since: FROM_THE_BEGINNING, root: true, records };
     let view = store.view(&root, &manifest)?;
-    let step = changes(&store.view(&below.root, &below.manifest)?, &view, &everything())?;
+    let surveyed;
+    let candidates = match notes.start {
+        Start::Unknown => everything(),
+        Start::Below { at } => written_since(&below.manifest, &manifest, at),
+        Start::Surveyed { at } => {
+            surveyed = Manifest::read(&made.join(START))?;
+            written_since(&surveyed, &manifest, at)
+        }
+    };
+    let step = changes(&store.view(&below.root, &below.manifest)?, &view, &candidates)?;
     let counts = step.counts();
     if counts.is_empty() && links(&below.manifest.records) == links(&manifest.records) {
-        remove_tree(&made)?;
+        store.remove(&made)?;
         return Ok(Sealed { tree: head.tree.clone(), counts, digest: None });
     }
     let digest = digest_of_changes(&step.changes).map_err(failed("describe", &root))?;
@@ -103,14 +144,38 @@ pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError>
         seen: written(below.record.seen_by_path()),
     };
     let id = store.keep(&made, &record, &manifest)?;
-    // Only collection reads it, and only in a head.
-    let _ = std::fs::remove_file(store.tree(&id).join("head"));
+    // Only collection reads the one, only sealing the other, and only in a head.
+    for name in ["head", START] {
+        let _ = std::fs::remove_file(store.tree(&id).join(name));
+    }
     Ok(Sealed { tree: tree.with(Some(id)).text()?, counts, digest: Some(digest) })
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::abandon`].
 pub(super) fn abandon(store: &Store, sandbox: SandboxId) -> Result<(), WorkspaceError> {
-    remove_tree(&store.head(sandbox))
+    store.remove(&store.head(sandbox))
+}
+
+/// The paths at which someone may have written since a head, which was ready at `at`, had the entries
+/// `start`. Whatever writes to an inode moves its change time, which nobody can set; where that is so
+/// near to the beginning that a change may not have moved it, the path counts, too.
+fn written_since(start: &Manifest, now: &Manifest, at: Timestamp) -> Candidates {
+    let mut then: HashMap<&RelPath, &Version> =
+        start.records.iter().filter_map(|r| Some((&r.path, r.entry.as_ref()?))).collect();
+    let settled = at.0.saturating_sub(TICK);
+    let mut found = Candidates::default();
+    for record in &now.records {
+        let Some(version) = &record.entry else { continue };
+        let untouched = then.remove(&record.path).is_some_and(|then| {
+            // A snapshot has a device number of its own.
+            *version == Version { dev: version.dev, ..*then } && version.ctime.0 < settled
+        });
+        if !untouched {
+            found.paths.insert(record.path.clone());
+        }
+    }
+    found.paths.extend(then.into_keys().cloned());
+    found
 }
 
 /// All paths.

@@ -11,7 +11,7 @@ use super::arrival::{Told, check_whole, with_root};
 use super::collect::listed;
 use super::store::{Store, boot, make_directory};
 use super::survey;
-use super::tree::{CopyId, DRIVER, TreeRecord};
+use super::tree::{CopyId, TreeRecord};
 use crate::fault;
 use crate::likeness::check_restored;
 use crate::manifest::{Manifest, Record};
@@ -23,15 +23,16 @@ use crate::node::{Version, failed, open_directory, remove_tree, version};
 /// that are replaced, and the new ones come in their place in one step.
 pub(super) fn mend(store: &Store, part: &Arrival) -> Result<(), WorkspaceError> {
     let name = part.id.as_deref().unwrap_or_default();
-    let id: CopyId = name
-        .parse()
-        .map_err(|_| WorkspaceError::ForeignTree { driver: DRIVER, tree: name.to_owned() })?;
-    check_whole(part)?;
+    let id: CopyId = name.parse().map_err(|_| WorkspaceError::ForeignTree {
+        driver: store.driver(),
+        tree: name.to_owned(),
+    })?;
+    check_whole(store, part)?;
     store.check_landed(&part.directory)?;
     let (record, manifest) = described(store, &id, part)?;
     let made = store.make()?;
     let mended = put(store, &id, part, &made, (record, manifest));
-    let removed = remove_tree(&made);
+    let removed = store.remove(&made);
     mended.and(removed)
 }
 
@@ -91,7 +92,7 @@ fn check_origin(store: &Store, record: &TreeRecord) -> Result<(), WorkspaceError
     match whole(store.load(id))? {
         Some(origin) if origin.record.base == record.base => Ok(()),
         _ => Err(WorkspaceError::Unsupported {
-            driver: DRIVER,
+            driver: store.driver(),
             what: "mending a tree of which the copy of the base is gone, too; take it in anew",
         }),
     }

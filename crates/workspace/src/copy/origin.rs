@@ -7,13 +7,14 @@ use ctrlz_core::path::RelPath;
 use ctrlz_core::workspace::WorkspaceError;
 use rustix::fs::{AtFlags, CWD};
 
+use super::duplicate::{Made, as_of_base};
 use super::expect::FROM_THE_BEGINNING;
 use super::store::{Loaded, Store, boot, make_directory, read_json, write_json};
 use super::survey;
 use super::tree::{CopyId, CopyTree, TreeRecord};
 use crate::manifest::{Manifest, Record};
 use crate::node::{
-    Place, Version, copy_metadata, copy_tree, entries, failed, is_gone, remove_tree,
+    Version, copy_metadata, copy_tree, entries, failed, is_gone, remove_tree,
     version as node_version,
 };
 
@@ -40,12 +41,22 @@ pub(super) fn check_base(store: &Store, base: &Path) -> Result<(), WorkspaceErro
         return refuse("its real path cannot be found");
     };
     if real.starts_with(&ours) {
-        return refuse("it lies in the store of driver copy");
+        return refuse(&format!("it lies in the store of driver {}", store.driver()));
     }
     if ours.starts_with(&real) {
-        return refuse("it holds the store of driver copy, which would be copied into itself");
+        let driver = store.driver();
+        return refuse(&format!(
+            "it holds the store of driver {driver}, which would be copied into itself"
+        ));
     }
-    survey::base(base).map(drop)
+    if let Some(reason) = store.lacks()? {
+        return refuse(&reason);
+    }
+    let entries = survey::base(base)?;
+    match store.refuses(base, &entries)? {
+        Some(reason) => refuse(&reason),
+        None => Ok(()),
+    }
 }
 
 /// A copy of the base as it is now: the last one, when the base was not changed since.
@@ -115,10 +126,19 @@ fn copy(store: &Store, base: &Path) -> Result<CopyId, WorkspaceError> {
     store.kept(|made| {
         let before: BTreeMap<RelPath, Version> = survey::base(base)?.into_iter().collect();
         let root = made.join("root");
-        if survey::is_mount(Place::new(&CWD, base, base))? {
-            copy_mount(base, &root, &before)?;
-        } else {
-            copy_tree(base, &root)?;
+        let made = store.take_base(base, &before, &root)?;
+        let record = TreeRecord {
+            base: base.to_owned(),
+            origin: None,
+            files: None,
+            boot: boot(),
+            touched: BTreeSet::new(),
+            seen: Vec::new(),
+        };
+        if made == Made::AtOnce {
+            let mut records = survey::records(&root)?;
+            as_of_base(&mut records, before.get(&RelPath::root()));
+            return Ok((record, Manifest { since: FROM_THE_BEGINNING, root: true, records }));
         }
         let mut after: BTreeMap<RelPath, Version> = survey::base(base)?.into_iter().collect();
         let mut records = survey::records(&root)?;
@@ -130,21 +150,13 @@ fn copy(store: &Store, base: &Path) -> Result<CopyId, WorkspaceError> {
             raced: true,
             ..survey::record(path, None, Some(version))
         }));
-        let record = TreeRecord {
-            base: base.to_owned(),
-            origin: None,
-            files: None,
-            boot: boot(),
-            touched: BTreeSet::new(),
-            seen: Vec::new(),
-        };
         Ok((record, Manifest { since: FROM_THE_BEGINNING, root: true, records }))
     })
 }
 
 /// Copies a base that is itself a mount point, which [`copy_tree`] does not enter: entry by entry,
 /// with the hard links between those made anew.
-fn copy_mount(
+pub(super) fn copy_mount(
     base: &Path,
     root: &Path,
     known: &BTreeMap<RelPath, Version>,
@@ -153,13 +165,15 @@ fn copy_mount(
     for name in entries(base)? {
         copy_tree(&base.join(&name), &root.join(&name))?;
     }
-    let mut first: HashMap<u64, &RelPath> = HashMap::new();
+    let mut first: HashMap<(u64, u64), &RelPath> = HashMap::new();
     for (path, version) in known {
         if version.is_directory() || version.nlink < 2 {
             continue;
         }
-        let Some(first) = first.get(&version.ino) else {
-            first.insert(version.ino, path);
+        // Subvolumes of btrfs have inode numbers of their own.
+        let inode = (version.dev, version.ino);
+        let Some(first) = first.get(&inode) else {
+            first.insert(inode, path);
             continue;
         };
         let (first, path) = (first.below(root), path.below(root));
@@ -196,6 +210,7 @@ pub(super) fn materialize(store: &Store, tree: &CopyTree) -> Result<Loaded, Work
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::copy::duplicate::Duplication;
     use crate::copy::expect::Expectations;
     use crate::live::Expect;
     use std::fs;
@@ -217,7 +232,7 @@ mod tests {
     #[test]
     fn several_note_their_copies_of_one_base_at_once() {
         let dir = tempfile::tempdir().expect("tempdir");
-        let store = Store::new(dir.path());
+        let store = Store::new(Duplication::Copy, dir.path());
         let base = Path::new("/some/where");
         std::thread::scope(|scope| {
             let note = |turn| {
@@ -239,7 +254,8 @@ mod tests {
     #[test]
     fn what_changed_while_it_was_copied_is_expected_by_no_version() {
         let dir = tempfile::tempdir().expect("tempdir");
-        let (base, store) = (dir.path().join("base"), Store::new(&dir.path().join("store")));
+        let base = dir.path().join("base");
+        let store = Store::new(Duplication::Copy, &dir.path().join("store"));
         fs::create_dir(&base).expect("mkdir");
         fs::write(base.join("f"), "1").expect("write");
         let mut copy = origin(&store, &base).expect("copy");

@@ -26,7 +26,7 @@ pub(super) fn changes_between(
     from: &Tree,
     to: &Tree,
 ) -> Result<Changeset, WorkspaceError> {
-    let (from, to) = (CopyTree::parse(from)?, CopyTree::parse(to)?);
+    let (from, to) = (store.parse(from)?, store.parse(to)?);
     from.same_base(&to)?;
     if from == to {
         return Ok(Changeset::default());
@@ -62,7 +62,7 @@ pub(super) fn restore_paths(
     then: &Tree,
     paths: &[RelPath],
 ) -> Result<Tree, WorkspaceError> {
-    let (from, to) = (CopyTree::parse(now)?, CopyTree::parse(then)?);
+    let (from, to) = (store.parse(now)?, store.parse(then)?);
     from.same_base(&to)?;
     if paths.iter().any(RelPath::is_root) {
         return Ok(then.clone());
@@ -125,9 +125,9 @@ pub(super) fn without(
     if now == after {
         return Ok(Ok(before.clone()));
     }
-    let (base, last_tree) = (CopyTree::parse(before)?, CopyTree::parse(now)?);
-    base.same_base(&CopyTree::parse(after)?)?;
-    let from = materialize(store, &CopyTree::parse(after)?)?;
+    let (base, last_tree) = (store.parse(before)?, store.parse(now)?);
+    base.same_base(&store.parse(after)?)?;
+    let from = materialize(store, &store.parse(after)?)?;
     // What the step began with, if that was the base, is what it was copied from.
     let to = match store.load_tree(&base)? {
         Some(copy) => copy,
@@ -136,7 +136,7 @@ pub(super) fn without(
     let step = difference(store, &base, Some(&from), Some(&to))?;
     let mut last = from;
     for (index, tree) in later.iter().enumerate() {
-        let tree = CopyTree::parse(tree)?;
+        let tree = store.parse(tree)?;
         base.same_base(&tree)?;
         let next = materialize(store, &tree)?;
         let changed = difference(store, &base, Some(&last), Some(&next))?;
@@ -174,7 +174,7 @@ pub(super) fn rebase(
     if since.is_empty() {
         return Ok(text.clone());
     }
-    let mut tree = CopyTree::parse(text)?;
+    let mut tree = store.parse(text)?;
     tree.commit = tree.commit.max(since.iter().max().copied());
     let undos = since.iter().map(|commit| undo_of(store, *commit));
     let undos = undos.collect::<Result<Vec<_>, _>>()?;

@@ -3,8 +3,10 @@
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::snapshot::Tree;
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::workspace::WorkspaceError;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, RenameFlags};
@@ -12,16 +14,17 @@ use rustix::io::Errno;
 use rustix::time::ClockId;
 use serde::{Serialize, de::DeserializeOwned};
 
+use super::duplicate::Duplication;
 use super::tree::{CopyId, CopyTree, TreeRecord};
 use crate::fault;
 use crate::manifest::Manifest;
-use crate::node::{failed, open_directory, remove_tree, version};
+use crate::node::{failed, open_directory, version};
 use crate::view::{Index, Layer, View};
 
-/// The directory of the driver.
+/// The directory of a driver.
 ///
 /// ```text
-/// trees/ID/root            a copy, never changed again; not there when its files are another's
+/// trees/ID/root            a copy (a subvolume of driver `btrfs`), never changed again; not there when its files are another's
 /// trees/ID/record          see TreeRecord
 /// trees/ID/manifest        see crate::manifest: all entries, and those of the base for an origin
 /// trees/ID/told            what super::arrival writes for those who keep the tree elsewhere
@@ -38,6 +41,9 @@ use crate::view::{Index, Layer, View};
 #[derive(Debug)]
 pub(super) struct Store {
     dir: PathBuf,
+    duplication: Duplication,
+    /// Whether the file system was seen to do what the driver needs.
+    pub(super) works: AtomicBool,
 }
 
 /// A copy with all that is known of it.
@@ -114,8 +120,23 @@ fn move_new(from: &Path, to: &Path) -> Result<(), Errno> {
 }
 
 impl Store {
-    pub(super) fn new(dir: &Path) -> Self {
-        Self { dir: dir.to_owned() }
+    pub(super) fn new(duplication: Duplication, dir: &Path) -> Self {
+        let works = AtomicBool::new(duplication == Duplication::Copy);
+        Self { dir: dir.to_owned(), duplication, works }
+    }
+
+    pub(super) fn duplication(&self) -> Duplication {
+        self.duplication
+    }
+
+    /// The name of the driver whose store it is.
+    pub(super) fn driver(&self) -> &'static str {
+        self.duplication.name()
+    }
+
+    /// Reads a tree's text.
+    pub(super) fn parse(&self, tree: &Tree) -> Result<CopyTree, WorkspaceError> {
+        CopyTree::parse(self.driver(), tree)
     }
 
     pub(super) fn dir(&self) -> &Path {
@@ -178,7 +199,7 @@ impl Store {
             let refused = std::io::Error::new(std::io::ErrorKind::InvalidInput, why);
             return Err(failed("use", made)(refused));
         }
-        remove_tree(made)
+        self.remove(made)
     }
 
     /// Makes a tree of the directory `made`, which holds `root` unless the record names another
@@ -294,7 +315,7 @@ impl Store {
             fill(&made).and_then(|(record, manifest)| self.keep(&made, &record, &manifest));
         if result.is_err() {
             // The first error is the one to tell; collection removes what is left.
-            let _ = remove_tree(&made);
+            let _ = self.remove(&made);
         }
         result
     }

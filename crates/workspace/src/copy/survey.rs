@@ -38,7 +38,7 @@ pub(super) fn base(base: &Path) -> Result<Vec<(RelPath, Version)>, WorkspaceErro
     let result = visit(base, false, |path, version, place| {
         if !path.is_root() && is_mount(place)? {
             return Err(refuse(format!(
-                "{} is another mount, and driver copy copies none",
+                "{} is another mount, and complete copies are made of none",
                 place.shown.display()
             )));
         }

@@ -12,10 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::live::Expect;
 
-/// The driver's name.
-pub(super) const DRIVER: &str = "copy";
-
-/// What a [`Tree`] of this driver says.
+/// What a [`Tree`] of these drivers says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CopyTree {
@@ -42,9 +39,9 @@ impl CopyTree {
         Self { base: self.base.clone(), copy, commit: self.commit }
     }
 
-    /// Reads a tree's text.
-    pub(super) fn parse(tree: &Tree) -> Result<Self, WorkspaceError> {
-        let foreign = || WorkspaceError::ForeignTree { driver: DRIVER, tree: tree.0.clone() };
+    /// Reads the text of a tree of `driver`.
+    pub(super) fn parse(driver: &'static str, tree: &Tree) -> Result<Self, WorkspaceError> {
+        let foreign = || WorkspaceError::ForeignTree { driver, tree: tree.0.clone() };
         let parsed: Self = serde_json::from_str(&tree.0).map_err(|_| foreign())?;
         if parsed.base.is_absolute() { Ok(parsed) } else { Err(foreign()) }
     }
@@ -159,7 +156,7 @@ mod tests {
         let bare = CopyTree::bare(base);
         let copied = bare.with(Some(CopyId::new(77, 1)));
         for tree in [bare, CopyTree { commit: Some(OperationId(12)), ..copied }] {
-            assert_eq!(CopyTree::parse(&tree.text().expect("text")).expect("parse"), tree);
+            assert_eq!(CopyTree::parse("copy", &tree.text().expect("text")).expect("parse"), tree);
         }
         for foreign in [
             "",
@@ -169,7 +166,7 @@ mod tests {
             r#"{"base":"/x","copy":"c-00-"}"#,
             r#"{"base":"/x","layers":[]}"#,
         ] {
-            let error = CopyTree::parse(&Tree(foreign.to_owned()));
+            let error = CopyTree::parse("copy", &Tree(foreign.to_owned()));
             assert!(matches!(error, Err(WorkspaceError::ForeignTree { .. })), "{foreign}");
         }
     }

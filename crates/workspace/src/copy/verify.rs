@@ -8,12 +8,11 @@ use ctrlz_core::workspace::WorkspaceError;
 
 use super::store::{Loaded, Store, boot};
 use super::survey;
-use super::tree::CopyTree;
 use crate::node::{Version, version};
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::verify`].
 pub(super) fn verify(store: &Store, tree: &Tree, thorough: bool) -> Result<(), WorkspaceError> {
-    let tree = CopyTree::parse(tree)?;
+    let tree = store.parse(tree)?;
     let Some(copy) = store.load_tree(&tree)? else {
         if version(&tree.base)?.is_some_and(|version| version.is_directory()) {
             return Ok(());

@@ -17,6 +17,17 @@ pub(super) fn copy(from: impl AsFd, to: impl AsFd, size: u64) -> Result<(), Errn
     overwrite(&from, &to)
 }
 
+/// Makes the empty `to` share all blocks of `from`.
+pub(crate) fn share_blocks(from: impl AsFd, to: impl AsFd) -> Result<(), Errno> {
+    match rustix::fs::ioctl_ficlone(&to, &from) {
+        // On btrfs a file that is written in place shares blocks only with one that is, too.
+        Err(Errno::INVAL) if ctrlz_sys::btrfs::follow_nocow(&from, &to).unwrap_or(false) => {
+            rustix::fs::ioctl_ficlone(&to, &from)
+        }
+        result => result,
+    }
+}
+
 /// Copies all of `from` to the empty `to` without sharing blocks, holes kept.
 pub(crate) fn overwrite(from: impl AsFd, to: impl AsFd) -> Result<(), Errno> {
     let mut end = 0;

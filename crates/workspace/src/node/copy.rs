@@ -58,9 +58,27 @@ pub(crate) fn copy_node_at(
     to: Place<'_>,
     unreadable: Unreadable,
 ) -> Result<(), WorkspaceError> {
+    place_node_at(from, to, unreadable, Blocks::SharedWherePossible)
+}
+
+/// How content comes to be in a copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Blocks {
+    /// As the file system can.
+    SharedWherePossible,
+    /// By nothing but sharing.
+    Shared,
+}
+
+fn place_node_at(
+    from: Place<'_>,
+    to: Place<'_>,
+    unreadable: Unreadable,
+    blocks: Blocks,
+) -> Result<(), WorkspaceError> {
     let source = Source::open(from, unreadable)?;
     create(&source, from, to)?;
-    let finished = fill(&source, from, to);
+    let finished = fill_with(&source, from, to, blocks);
     if finished.is_err() {
         let directory = source.handle.version.is_directory();
         let flags = if directory { AtFlags::REMOVEDIR } else { AtFlags::empty() };
@@ -69,6 +87,15 @@ pub(crate) fn copy_node_at(
         let _ = rustix::fs::unlinkat(to.directory, to.name, flags);
     }
     finished
+}
+
+/// [`copy_node_at`] that errs where the content cannot share its blocks.
+pub(super) fn clone_node_at(
+    from: Place<'_>,
+    to: Place<'_>,
+    unreadable: Unreadable,
+) -> Result<(), WorkspaceError> {
+    place_node_at(from, to, unreadable, Blocks::Shared)
 }
 
 /// Gives the directory `to` the metadata of `from`, as the last step of making a directory with
@@ -158,13 +185,28 @@ pub(super) fn create(
 
 /// Gives the entry content and metadata.
 pub(super) fn fill(source: &Source, from: Place<'_>, to: Place<'_>) -> Result<(), WorkspaceError> {
+    fill_with(source, from, to, Blocks::SharedWherePossible)
+}
+
+fn fill_with(
+    source: &Source,
+    from: Place<'_>,
+    to: Place<'_>,
+    blocks: Blocks,
+) -> Result<(), WorkspaceError> {
     let target = Handle::open(to)?;
     if let Some(content) = &source.content {
         let file =
             rustix::fs::open(&target.through, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
                 .map_err(failed("open", to.shown))?;
-        content::copy(content, &file, source.handle.version.size)
-            .map_err(failed("copy the content to", to.shown))?;
+        let size = source.handle.version.size;
+        match blocks {
+            Blocks::SharedWherePossible => content::copy(content, &file, size)
+                .map_err(failed("copy the content to", to.shown))?,
+            Blocks::Shared if size == 0 => {}
+            Blocks::Shared => content::share_blocks(content, &file)
+                .map_err(failed("share the blocks of", from.shown))?,
+        }
     }
     let times = times(&source.handle.fd, from.shown)?;
     carry(&target, &source.handle.version, &source.attributes, &times, to.shown)

@@ -17,7 +17,7 @@ use super::{Place, copy_node_at, entries_at, failed, open_parent, version_at};
 /// # Errors
 /// As [`super::copy_node`]; what was copied before the error stays for [`super::remove_tree`].
 pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<(), WorkspaceError> {
-    copy(from, to, Unreadable::Refuse)
+    copy(from, to, Unreadable::Refuse, copy_node_at)
 }
 
 /// [`copy_tree`] for a source in our own store, as [`super::copy_sealed_node`].
@@ -25,8 +25,11 @@ pub(crate) fn copy_tree(from: &Path, to: &Path) -> Result<(), WorkspaceError> {
 /// # Errors
 /// As [`copy_tree`].
 pub(crate) fn copy_sealed_tree(from: &Path, to: &Path) -> Result<(), WorkspaceError> {
-    copy(from, to, Unreadable::Unseal)
+    copy(from, to, Unreadable::Unseal, copy_node_at)
 }
+
+/// How one entry that is no directory is put in place.
+pub(super) type PutNode = fn(Place<'_>, Place<'_>, Unreadable) -> Result<(), WorkspaceError>;
 
 struct Level {
     name: OsString,
@@ -37,20 +40,28 @@ struct Level {
 /// copy's root, and the name.
 type Linked = HashMap<(u64, u64), (PathBuf, OsString)>;
 
-fn copy(from: &Path, to: &Path, unreadable: Unreadable) -> Result<(), WorkspaceError> {
+/// The target may be there as an empty directory that we made.
+pub(super) fn copy(
+    from: &Path,
+    to: &Path,
+    unreadable: Unreadable,
+    put: PutNode,
+) -> Result<(), WorkspaceError> {
     let (from_parent, from_name) = open_parent(from)?;
     let (to_parent, to_name) = open_parent(to)?;
     let source = Place::new(&from_parent, &from_name, from);
     let target = Place::new(&to_parent, &to_name, to);
     let directory = version_at(source)?.is_some_and(|version| version.is_directory());
     if !directory {
-        return copy_node_at(source, target, unreadable);
+        return put(source, target, unreadable);
     }
     let closed = match unreadable {
         Unreadable::Refuse => Closed::Refuse,
         Unreadable::Unseal => Closed::Unseal,
     };
-    create(&Source::open(source, unreadable)?, source, target)?;
+    if version_at(target)?.is_none() {
+        create(&Source::open(source, unreadable)?, source, target)?;
+    }
     let mut left = Cursor::open(source, closed)?;
     let mut right = Cursor::open(target, Closed::Refuse)?;
     let mut linked = Linked::new();
@@ -70,8 +81,9 @@ fn copy(from: &Path, to: &Path, unreadable: Unreadable) -> Result<(), WorkspaceE
             }
             continue;
         };
-        let descend =
-            between(&left, &right, &name, |from, to| one(from, to, unreadable, &mut linked))?;
+        let descend = between(&left, &right, &name, |from, to| {
+            one(from, to, (unreadable, put), &mut linked)
+        })?;
         if descend {
             left.descend(&name)?;
             right.descend(&name)?;
@@ -98,7 +110,7 @@ fn between<T>(
 fn one(
     from: Place<'_>,
     to: Place<'_>,
-    unreadable: Unreadable,
+    (unreadable, put): (Unreadable, PutNode),
     linked: &mut Linked,
 ) -> Result<bool, WorkspaceError> {
     let Some(version) = version_at(from)? else { return Ok(false) };
@@ -117,6 +129,6 @@ fn one(
         let parent = to.shown.parent().unwrap_or(Path::new(".")).to_owned();
         linked.insert(inode, (parent, to.name.to_owned()));
     }
-    copy_node_at(from, to, unreadable)?;
+    put(from, to, unreadable)?;
     Ok(false)
 }

@@ -121,7 +121,7 @@ impl WorkspaceDriver for OverlayDriver {
         let below = self.store.view(&tree)?;
         let merged = || self.store.view_with(&tree, Layer::open(head.written.clone()));
         // What a crash leaves there goes with what the mounts leave there.
-        let staging = self.store.head(head.sandbox).join("work").join("edit");
+        let staging = Some(self.store.head(head.sandbox).join("work").join("edit"));
         Editor { root: &head.written, below: Some(&below), merged: &merged, staging }.apply(edits)
     }
 

@@ -1,0 +1,6 @@
+//! The reflink driver keeps the workspace contract on btrfs.
+use ctrlz_workspace::{CopyDriver, Duplication};
+
+ctrlz_testkit::workspace_contract_tests!("CTRLZ_TEST_BTRFS", |store| {
+    Box::new(CopyDriver::by(Duplication::Reflink, store))
+});
