@@ -61,6 +61,9 @@ pub(crate) struct Delegated {
     pub(crate) config: Vec<u8>,
     /// Whether it sees the control groups of the host, read-only; else a host without any.
     pub(crate) sees_groups: bool,
+    /// Whether the container joins the pid namespace [`Bundle::processes`], of which there is a `/proc` in
+    /// the root; else it makes its own.
+    pub(crate) joins_processes: bool,
     /// What it puts in force.
     pub(crate) protections: Protections,
 }
@@ -93,6 +96,11 @@ impl Bundle {
             process: directory.join("process"),
             name: format!("ctrlz-{}", std::process::id()),
         }
+    }
+
+    /// A pid namespace for the container.
+    pub(crate) fn processes() -> PathBuf {
+        Path::new(STAGE).join("processes")
     }
 
     /// The `/dev` of the root.

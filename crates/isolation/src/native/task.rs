@@ -73,7 +73,7 @@ impl Task {
         out.number(self.delegated.is_some().into());
         if let Some(delegated) = &self.delegated {
             out.texts(&delegated.argv).bytes(&delegated.config);
-            out.number(delegated.sees_groups.into());
+            out.number(delegated.sees_groups.into()).number(delegated.joins_processes.into());
             out.number(delegated.protections.bits().into());
         }
         out.0
@@ -107,6 +107,7 @@ impl Task {
                     argv: from.texts()?,
                     config: from.bytes()?.to_vec(),
                     sees_groups: from.flag()?,
+                    joins_processes: from.flag()?,
                     protections: Protections::from_bits(from.number()?.try_into().ok()?),
                 }),
             },
@@ -143,6 +144,7 @@ mod tests {
                 argv: vec!["/bin/runtime".into()],
                 config: b"{}".to_vec(),
                 sees_groups: true,
+                joins_processes: false,
                 protections: Protections::all(),
             }),
         };

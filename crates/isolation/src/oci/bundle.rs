@@ -24,7 +24,12 @@ pub(super) fn config(container: &Container<'_>, kind: Kind) -> Result<Spec, OciS
     let is_read_only = matches!(launch.root, RootView::Host { .. }) && kind != Kind::Gvisor;
     let namespaces: Vec<LinuxNamespace> = namespaces(kind)
         .iter()
-        .map(|one| LinuxNamespaceBuilder::default().typ(*one).build())
+        .map(|one| match one {
+            LinuxNamespaceType::Pid if kind != Kind::Gvisor => {
+                LinuxNamespaceBuilder::default().typ(*one).path(Bundle::processes()).build()
+            }
+            _ => LinuxNamespaceBuilder::default().typ(*one).build(),
+        })
         .collect::<Result<_, _>>()?;
     let circumstances = Circumstances {
         emulates_rename: false,
@@ -52,13 +57,12 @@ pub(super) fn config(container: &Container<'_>, kind: Kind) -> Result<Spec, OciS
         .build()
 }
 
-/// The namespaces that the runtime makes; the others are those of process 1. With a pid namespace of its
-/// own, the command would be process 1 of that, whom no signal ends by default.
+/// The namespaces that the runtime makes or joins; the others are those of process 1.
 fn namespaces(kind: Kind) -> &'static [LinuxNamespaceType] {
     use LinuxNamespaceType::{Ipc, Mount, Pid, User, Uts};
     match kind {
-        Kind::Runc | Kind::Crun | Kind::Youki => &[User, Mount, Ipc, Uts],
-        // The ids of its processes are its own matter.
+        Kind::Runc | Kind::Crun | Kind::Youki => &[User, Pid, Mount, Ipc, Uts],
+        // A kernel in user space maps no ids.
         Kind::Gvisor => &[Pid, Mount, Ipc, Uts],
     }
 }

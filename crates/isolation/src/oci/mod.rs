@@ -35,6 +35,7 @@ impl Delegate for Found {
             config: serde_json::to_vec(&config)?,
             // crun does not run where both versions are.
             sees_groups: self.kind != Kind::Crun,
+            joins_processes: self.kind != Kind::Gvisor,
             protections: self.kind.protections(),
         })
     }

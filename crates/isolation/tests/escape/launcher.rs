@@ -9,6 +9,7 @@ use ctrlz_core::isolation::{IsolationDriver, Launch, Network, RootView, Streams}
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::CommandReport;
 use ctrlz_core::workspace::WorkspaceMount;
+use ctrlz_isolation::Isolator;
 use ctrlz_isolation::launcher::{ARGUMENT, LauncherDriver};
 use ctrlz_isolation::native::{NativeDriver, Protection, Protections};
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,23 @@ pub(crate) const SPEC: &str = "CTRLZ_ATTACK";
 /// The environment variable with which every attack runs as a service launches commands: through a
 /// launcher. Then it must be refused; whether it gets through without its protection is not asked.
 pub(crate) const BY_LAUNCHER: &str = "CTRLZ_ESCAPE_BY_LAUNCHER";
+
+/// The environment variable that names the driver under attack. What is launched without a protection is
+/// launched by the native driver: that shows that the attack is one.
+pub(crate) const DRIVER: &str = "CTRLZ_ESCAPE_DRIVER";
+
+/// The driver under attack.
+pub(crate) fn driver() -> Driver {
+    match std::env::var(DRIVER) {
+        Ok(name) => name.parse().expect("a driver"),
+        Err(_) => Driver::default(),
+    }
+}
+
+/// Whether the driver under attack is one of which no protection can be taken away.
+pub(crate) fn is_another() -> bool {
+    driver() != Driver::Native
+}
 
 /// What to launch.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -96,7 +114,7 @@ fn launch(spec: &Spec) -> Result<CommandReport, Box<dyn std::error::Error>> {
         false => RootView::Host { workspace_at: spec.base.clone() },
     };
     let launch = Launch {
-        driver: Driver::default(),
+        driver: if spec.without.is_empty() { driver() } else { Driver::Native },
         root,
         workspace,
         written,
@@ -112,7 +130,7 @@ fn launch(spec: &Spec) -> Result<CommandReport, Box<dyn std::error::Error>> {
     };
     let driver: Box<dyn IsolationDriver> = match std::env::var_os(BY_LAUNCHER) {
         Some(_) => Box::new(warm_driver(&launch, protections)?),
-        None => Box::new(NativeDriver::with_protections(protections)),
+        None => Box::new(Isolator::from(NativeDriver::with_protections(protections))),
     };
     let mut prepared = driver.prepare(launch, &mut |_, _| Ok(()))?;
     prepared.start()?;

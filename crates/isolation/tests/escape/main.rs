@@ -7,7 +7,8 @@
 //! again for each launch (see [`launcher`]). As root it runs everything twice, the second time as
 //! an ordinary user. It takes a filter, `--exact`, `--skip TEXT`, `--list` and
 //! `--test-threads N`, as libtest does. With the environment variable `CTRLZ_ESCAPE_BY_LAUNCHER`, every
-//! attack runs as a service launches commands.
+//! attack runs as a service launches commands. With `CTRLZ_ESCAPE_DRIVER`, it is made on that driver,
+//! such as `oci:runc`.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::expect_used,

@@ -137,7 +137,8 @@ fn run_as_ordinary_user(arena: &Path) -> bool {
 fn run(tests: &[Test], directory: &Path, threads: usize, filtered: usize) -> Counts {
     let who = if is_root() { "root" } else { "an ordinary user" };
     let uid = rustix::process::geteuid();
-    println!("\nrunning {} tests as {who} (uid {uid})", tests.len());
+    let driver = crate::launcher::driver();
+    println!("\nrunning {} tests on {driver} as {who} (uid {uid})", tests.len());
     let next = std::sync::atomic::AtomicUsize::new(0);
     let counts = Mutex::new(Counts::default());
     std::thread::scope(|scope| {

@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use super::command::candidates;
 use super::mounts::{attach, copy_of, new_filesystem, open_host};
-use super::{Setup, Step, StepError, init};
+use super::root::Complete;
+use super::{Setup, Step, StepError, init, nursery};
 use crate::native::control::{Channel, Ended, Order, Report};
 use crate::native::delegate::{Bundle, Delegated};
 
@@ -29,16 +30,16 @@ const MOST_LOG: u64 = 1 << 16;
 pub(super) fn run(
     setup: &mut Setup,
     delegated: &Delegated,
-    root: &OwnedFd,
+    complete: &Complete,
     channel: &Channel,
 ) -> Result<(), StepError> {
     let bundle = Bundle::new();
-    prepare(&bundle, delegated, root)?;
+    prepare(&bundle, delegated, complete)?;
     if channel.next_order(true).ok().flatten() != Some(Order::Start) {
         return Ok(());
     }
     let output = setup.start.output.take();
-    if let Err(errno) = find(root.as_fd(), setup) {
+    if let Err(errno) = find(complete.root.as_fd(), setup) {
         let report = Report::ExecFailed { errno: errno.raw_os_error() };
         return channel.report(&report).step(|| "report to ctrlz".into());
     }
@@ -64,13 +65,21 @@ fn name(program: Option<&OsString>) -> String {
 }
 
 /// The program sees processes by the ids that it gets, and can make no control groups.
-fn prepare(bundle: &Bundle, delegated: &Delegated, root: &OwnedFd) -> Result<(), StepError> {
+fn prepare(
+    bundle: &Bundle,
+    delegated: &Delegated,
+    Complete { root, scratch }: &Complete,
+) -> Result<(), StepError> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
         | MountAttrFlags::MOUNT_ATTR_NOEXEC;
     new_filesystem("proc", &[], attributes)
         .and_then(|processes| attach(processes, open_host(Path::new("/proc"))?))
         .step(|| "mount a new /proc".into())?;
+    if delegated.joins_processes {
+        nursery::make(root, scratch, &Bundle::processes())
+            .step(|| "make a pid namespace".into())?;
+    }
     if delegated.sees_groups {
         // Those of the root are read-only.
         let target = bundle.directory.join("fs/cgroup");

@@ -10,6 +10,7 @@ mod mount_table;
 mod mounts;
 mod namespaces;
 mod network;
+mod nursery;
 mod overlay;
 mod privileges;
 mod rename;
@@ -176,13 +177,14 @@ fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
         true => streams::confine().step(|| "confine the standard streams".into())?,
         false => None,
     };
-    let root = root::complete(stage, &setup)?;
+    let complete = root::complete(stage, &setup)?;
     if let Some(delegated) = setup.task.delegated.take() {
         // A program that makes containers needs what the command must not have.
         tie_to_launcher(wanted)?;
-        return handing_over::run(&mut setup, &delegated, &root, channel);
+        return handing_over::run(&mut setup, &delegated, &complete, channel);
     }
-    root::enter(&root, wanted)?;
+    root::enter(&complete.root, wanted)?;
+    drop(complete);
     if let Some(namespace) = ready.user {
         namespace.enter().step(|| "enter the user namespace".into())?;
     }

@@ -42,6 +42,8 @@ pub(super) struct Stage {
     mounts: Option<MountTable>,
     /// Whether this process may overlay what holds other mounts.
     may_overlay: bool,
+    /// Another program runs the command, with a `/proc` that is not this process's.
+    delegated: bool,
 }
 
 /// Begins the root; `known` are the host's mounts, when they are known.
@@ -69,7 +71,8 @@ pub(super) fn stage(start: &Start, known: Option<MountTable>) -> Result<Stage, S
     if start.outlook.delegated {
         hide_groups(&scratch).step(|| "hide the control groups".into())?;
     }
-    let stage = Stage { root, system, scratch, mounts, may_overlay };
+    let delegated = start.outlook.delegated;
+    let stage = Stage { root, system, scratch, mounts, may_overlay, delegated };
     if let Some(root) = &stage.root {
         stage.attach_root(root)?;
         stage.furnish(root, None, wanted)?;
@@ -78,7 +81,14 @@ pub(super) fn stage(start: &Start, known: Option<MountTable>) -> Result<Stage, S
 }
 
 /// The root, furnished and attached, but not yet entered.
-pub(super) fn complete(stage: Stage, setup: &Setup) -> Result<OwnedFd, StepError> {
+pub(super) struct Complete {
+    pub(super) root: OwnedFd,
+    /// The file system from which its private places are cut.
+    pub(super) scratch: OwnedFd,
+}
+
+/// Completes the root.
+pub(super) fn complete(stage: Stage, setup: &Setup) -> Result<Complete, StepError> {
     let (task, wanted) = (&setup.task, setup.start.protections);
     if let Some(most) = task.rlimits.data {
         // What is written there is memory that belongs to no process.
@@ -128,7 +138,7 @@ pub(super) fn complete(stage: Stage, setup: &Setup) -> Result<OwnedFd, StepError
             covers.cover(root.as_fd(), path).step(|| format!("hide {}", path.display()))?;
         }
     }
-    Ok(root)
+    Ok(Complete { root, scratch: stage.scratch })
 }
 
 /// The hidden folders in which the workspace lies, the outermost first, and where in them.
@@ -166,7 +176,9 @@ impl Stage {
         if wanted.has(Protection::PrivateDevices) {
             place.devices()?;
         }
-        place.proc(wanted)?;
+        if !self.delegated {
+            place.proc(wanted)?;
+        }
         if let Some(system) = &self.system {
             place.put(system, Path::new("/sys"))?;
         }
@@ -182,7 +194,8 @@ impl Stage {
         }
         if wanted.has(Protection::MaskedKernelFiles) {
             let covers = Covers::new(&self.scratch);
-            for path in KERNEL_FILES {
+            let is_here = |path: &&str| !(self.delegated && path.starts_with("/proc"));
+            for path in KERNEL_FILES.into_iter().filter(is_here) {
                 covers.cover(root.as_fd(), Path::new(path)).step(|| format!("cover {path}"))?;
             }
         }
