@@ -178,3 +178,93 @@ impl Seen<'_> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ctrlz_core::driver::Driver;
+    use ctrlz_core::isolation::{RootView, Streams};
+    use ctrlz_core::limits::Limits;
+    use ctrlz_core::size::ByteSize;
+    use ctrlz_core::workspace::WorkspaceMount;
+
+    use super::*;
+
+    const STATUS: &str = "NSpid:\t77\t1\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n\
+                          CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\n\
+                          CapAmb:\t0000000000000000\nNoNewPrivs:\t1\n";
+    const MOUNTS: &str = "1 0 0:1 / / ro,relatime - overlay overlay rw\n\
+                          2 1 0:2 / /proc rw - proc proc rw\n3 1 0:3 / /dev rw - tmpfs tmpfs rw\n\
+                          4 1 0:4 / /tmp rw - tmpfs tmpfs rw\n5 1 0:4 / /run rw - tmpfs tmpfs rw\n\
+                          6 1 0:4 / /var/tmp rw - tmpfs tmpfs rw\n\
+                          7 1 8:1 /ctrlz /.ctrlz/init ro,relatime - ext4 /dev/sda rw\n";
+
+    fn seen<'a>(status: String, mounts: String) -> Seen<'a> {
+        Seen { id: std::process::id().cast_signed(), engine: "podman", status, mounts }
+    }
+
+    fn launch() -> Launch {
+        Launch {
+            driver: Driver::Podman,
+            root: RootView::Image { reference: "x".to_owned(), workspace_at: "/w".into() },
+            workspace: WorkspaceMount::Bind { source: "/w".into() },
+            written: "/w".into(),
+            hidden: Vec::new(),
+            workdir: "/w".into(),
+            argv: Vec::new(),
+            env: Vec::new(),
+            network: Network::None,
+            limits: Limits::default(),
+            least_free: None,
+            keep_capabilities: Vec::new(),
+            streams: Streams::Inherited,
+        }
+    }
+
+    fn what(refused: Result<(), IsolationError>) -> Option<String> {
+        match refused {
+            Ok(()) => None,
+            Err(IsolationError::Unenforceable { what, .. }) => Some(what),
+            Err(other) => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn privileges_that_are_left_are_refused() {
+        let of = |status: String| seen(status, MOUNTS.to_owned());
+        assert_eq!(what(of(STATUS.to_owned()).privileges(&[])), None);
+        let without = STATUS.replace("NoNewPrivs:\t1", "NoNewPrivs:\t0");
+        assert_eq!(what(of(without).privileges(&[])).as_deref(), Some("no_new_privs"));
+        for set in ["CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb"] {
+            let more = STATUS.replace(&format!("{set}:\t0"), &format!("{set}:\t8"));
+            assert!(what(of(more).privileges(&[])).is_some(), "{set}");
+        }
+        // What was to be kept and is not there.
+        let kept = what(of(STATUS.to_owned()).privileges(&["CHOWN".to_owned()]));
+        assert_eq!(kept.as_deref(), Some("--keep-cap CHOWN"));
+    }
+
+    #[test]
+    fn a_root_that_may_be_written_is_refused() {
+        let of = |mounts: String| what(seen(STATUS.to_owned(), mounts).root());
+        assert_eq!(of(MOUNTS.to_owned()), None);
+        assert!(of(MOUNTS.replace("/ / ro,", "/ / rw,")).is_some());
+        assert!(of(MOUNTS.replace("init ro,", "init rw,")).is_some());
+        assert_eq!(of(MOUNTS.replace(" /tmp ", " /else ")).as_deref(), Some("a private /tmp"));
+        // What was mounted later lies above.
+        assert!(of(format!("{MOUNTS}9 1 0:9 / / rw - tmpfs tmpfs rw\n")).is_some());
+    }
+
+    #[test]
+    fn the_host_s_namespaces_and_missing_limits_are_refused() {
+        let own = seen(STATUS.to_owned(), MOUNTS.to_owned());
+        let namespaces = own.namespaces(Network::None).map(drop);
+        assert_eq!(what(namespaces).as_deref(), Some("pid-namespace"));
+        let mut launch = launch();
+        let this = Pid::from_raw(own.id).expect("an id");
+        assert_eq!(what(own.limits(this, &launch)), None);
+        launch.limits.memory = Some(ByteSize(1));
+        assert_eq!(what(own.limits(this, &launch)).as_deref(), Some("--memory"));
+        launch.limits = Limits { pids: Some(0), ..Limits::default() };
+        assert_eq!(what(own.limits(this, &launch)).as_deref(), Some("--pids"));
+    }
+}

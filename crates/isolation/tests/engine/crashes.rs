@@ -20,15 +20,16 @@ pub(crate) fn tests() -> Vec<Test> {
     ]
 }
 
-/// The folders of launches that are there.
-fn folders() -> Vec<PathBuf> {
+/// The folders of launches by this engine that are there.
+fn folders(place: &Place<'_>) -> Vec<PathBuf> {
     let run = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
     let bases = ["/run".into(), std::env::temp_dir()].into_iter().chain(run);
     let entries = bases.filter_map(|base| fs::read_dir(base).ok()).flatten().flatten();
-    entries
-        .map(|entry| entry.path())
-        .filter(|path| path.to_string_lossy().contains("ctrlz-engine-"))
-        .collect()
+    let socket = place.server.socket.display().to_string();
+    let is_ours = |path: &PathBuf| {
+        fs::read_to_string(path.join("container.json")).is_ok_and(|note| note.contains(&socket))
+    };
+    entries.map(|entry| entry.path()).filter(is_ours).collect()
 }
 
 fn tidy(place: &Place<'_>) {
@@ -53,9 +54,9 @@ fn launcher_killed(place: &Place<'_>) {
     child.wait().expect("wait");
     await_that("process 1 is gone", || !lives(process));
     place.server.await_no_container();
-    assert!(!folders().is_empty(), "the folder tells of it");
+    assert!(!folders(place).is_empty(), "the folder tells of it");
     tidy(place);
-    assert_eq!(folders(), Vec::<PathBuf>::new());
+    assert_eq!(folders(place), Vec::<PathBuf>::new());
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("mounts");
     assert!(!mounts.contains(&spec.head.display().to_string()), "left mounted");
 }
@@ -68,7 +69,7 @@ fn abandoned(place: &Place<'_>, label: &str) -> (PathBuf, String) {
     child.wait().expect("wait");
     await_that("process 1 is gone", || !lives(process));
     place.server.await_no_container();
-    let folder = folders().pop().expect("a folder");
+    let folder = folders(place).pop().expect("a folder");
     let note: serde_json::Value =
         serde_json::from_slice(&fs::read(folder.join("container.json")).expect("a note"))
             .expect("json");
@@ -119,7 +120,7 @@ fn engine_killed(place: &Place<'_>) {
     place.server.start_again();
     tidy(place);
     place.server.await_no_container();
-    assert_eq!(folders(), Vec::<PathBuf>::new());
+    assert_eq!(folders(place), Vec::<PathBuf>::new());
     assert_eq!(run(&place.shell("exit 4"), b"").report().exit, Exit::Code(4));
 }
 
@@ -134,5 +135,5 @@ fn both_killed(place: &Place<'_>) {
     place.server.start_again();
     tidy(place);
     place.server.await_no_container();
-    assert_eq!(folders(), Vec::<PathBuf>::new());
+    assert_eq!(folders(place), Vec::<PathBuf>::new());
 }

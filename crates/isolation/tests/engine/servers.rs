@@ -52,7 +52,8 @@ impl Server {
         server.await_ready();
         let archive = directory.join("image.tar");
         image::archive(&archive);
-        let said = engine::load(kind, &[server.socket.clone()], &archive).expect("load the image");
+        let said = engine::load(kind, std::slice::from_ref(&server.socket), &archive)
+            .expect("load the image");
         assert!(said.contains(IMAGE), "{said}");
         Ok(server)
     }
@@ -74,14 +75,33 @@ impl Server {
     /// Kills it.
     pub(crate) fn kill(&self) {
         let mut process = self.process.lock().expect("alone");
+        // Without root, podman starts itself anew in a user namespace, and waits for that.
+        let children = format!("/proc/{0}/task/{0}/children", process.id());
+        let children = fs::read_to_string(children).unwrap_or_default();
+        let podman = children.split_whitespace().filter(|_| self.kind == Engine::Podman);
+        for child in podman.filter_map(|id| rustix::process::Pid::from_raw(id.parse().ok()?)) {
+            let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
+        }
         process.kill().expect("kill");
         process.wait().expect("wait");
     }
 
     /// Starts it anew with the same data.
     pub(crate) fn start_again(&self) {
-        // A dockerd that was killed leaves the files of its id, and containerd, which it finds again.
-        for name in ["engine.sock", "dockerd.pid"] {
+        // The containerd of a dockerd that was killed ends a little later. A new dockerd would take it
+        // for one to be used.
+        let note = self.directory.join("run/containerd/containerd.pid");
+        let containerd = fs::read_to_string(note).unwrap_or_default();
+        let runs = || {
+            let state = fs::read_to_string(format!("/proc/{}/stat", containerd.trim()));
+            state.is_ok_and(|state| !state.contains(") Z "))
+        };
+        let until = Instant::now() + PATIENCE;
+        while !containerd.is_empty() && runs() {
+            assert!(Instant::now() < until, "containerd does not end");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        for name in ["engine.sock", "dockerd.pid", "run/containerd/containerd.pid"] {
             let _ = fs::remove_file(self.directory.join(name));
         }
         *self.process.lock().expect("alone") = spawn(self.kind, &self.directory, &self.socket);
@@ -100,7 +120,7 @@ impl Server {
         };
         let output = command.args(words).output().expect("run the engine's client");
         let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        assert!(output.status.success(), "{words:?}: {output:?}");
+        assert!(output.status.success(), "{words:?}: {output:?}\n{}", self.log());
         text
     }
 
