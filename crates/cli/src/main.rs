@@ -28,14 +28,16 @@ mod store;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
-use ctrlz_isolation::launcher;
-use ctrlz_isolation::{Isolator, native};
+use ctrlz_isolation::{Isolator, engine, launcher, native};
 use failure::{Failure, OWN_FAILURE};
 
 fn main() -> ExitCode {
     // What is in memory now, every worker gets a copy of.
     if std::env::args_os().nth(1).is_some_and(|word| word == launcher::ARGUMENT) {
         return launch();
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == engine::ARGUMENT) {
+        return contained();
     }
     #[cfg(feature = "faults")]
     clock::share();
@@ -58,6 +60,18 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(execute(arguments, isolation))
+}
+
+/// Runs as process 1 of a container.
+fn contained() -> ExitCode {
+    match engine::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ctrlz: {} is no command: ctrlz has an engine start it", engine::ARGUMENT);
+            eprintln!("  {error}");
+            ExitCode::from(OWN_FAILURE)
+        }
+    }
 }
 
 /// Launches for the service that started this process.
