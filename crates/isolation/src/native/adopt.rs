@@ -96,6 +96,7 @@ pub(crate) fn adopt(
         sent => sent.map_err(failed("speak to process 1"))?,
     }
     Ok(Box::new(Running {
+        settles: None,
         waiting,
         groups: Groups::of_process(pid),
         meter,

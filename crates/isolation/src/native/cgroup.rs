@@ -185,6 +185,14 @@ impl Groups {
         Some(text.trim().to_owned())
     }
 
+    /// From now on only `own_processes` are not the user's.
+    pub(super) fn settle(&self, limits: &Limits, own_processes: u32) -> io::Result<()> {
+        let pids = self.directories.iter().filter(|(_, kind, _)| *kind == Controller::Pids);
+        pids.into_iter().try_for_each(|(version, kind, directory)| {
+            set(directory, *version, *kind, (limits, own_processes))
+        })
+    }
+
     /// Whether `controller` holds its limit by a group.
     pub(super) fn has(&self, controller: Controller) -> bool {
         self.directories.iter().any(|(_, c, _)| *c == controller)

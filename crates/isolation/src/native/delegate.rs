@@ -59,6 +59,8 @@ pub(crate) struct Delegated {
     pub(crate) argv: Vec<OsString>,
     /// What it reads as `config.json`.
     pub(crate) config: Vec<u8>,
+    /// Whether it ends when the command has begun, and leaves that to process 1.
+    pub(crate) detaches: bool,
     /// Whether it sees the control groups of the host, read-only; else a host without any.
     pub(crate) sees_groups: bool,
     /// Whether the container joins the pid namespace [`Bundle::processes`], of which there is a `/proc` in

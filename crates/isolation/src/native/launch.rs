@@ -62,6 +62,8 @@ pub(super) struct Running {
     pub(super) meter: Meter,
     pub(super) output: Option<Limited>,
     pub(super) driver: Driver,
+    /// The limits, when what starts the command ends before it.
+    pub(super) settles: Option<Limits>,
     /// What feeds standard input, when the command does not get that of this process.
     pub(super) feed: Option<Feed>,
     /// Protections that are in force without process 1's doing.
@@ -175,10 +177,11 @@ pub(super) fn prepare(
     let delegated = match delegate {
         None => None,
         Some(delegate) => {
-            let container = container(&launch, (rlimits, processors.is_some()), ends.is_none())?;
+            let container = container(&launch, (rlimits, processors.is_some()), output.is_none())?;
             Some(delegate.delegated(&container).map_err(failed("describe the container"))?)
         }
     };
+    let detaches = delegated.as_ref().is_some_and(|delegated| delegated.detaches);
     let task = Task::new(launch, sockets, rlimits, processors.is_some(), delegated);
     let streams = match &ends {
         Some([output, error]) => vec![stdin(), output.as_fd(), error.as_fd()],
@@ -200,6 +203,7 @@ pub(super) fn prepare(
         meter,
         output,
         driver,
+        settles: detaches.then_some(limits),
         feed: None,
         given: Protections::none(),
         program,

@@ -73,7 +73,9 @@ impl Task {
         out.number(self.delegated.is_some().into());
         if let Some(delegated) = &self.delegated {
             out.texts(&delegated.argv).bytes(&delegated.config);
-            out.number(delegated.sees_groups.into()).number(delegated.joins_processes.into());
+            out.number(delegated.detaches.into())
+                .number(delegated.sees_groups.into())
+                .number(delegated.joins_processes.into());
             out.number(delegated.protections.bits().into());
         }
         out.0
@@ -106,6 +108,7 @@ impl Task {
                 true => Some(Delegated {
                     argv: from.texts()?,
                     config: from.bytes()?.to_vec(),
+                    detaches: from.flag()?,
                     sees_groups: from.flag()?,
                     joins_processes: from.flag()?,
                     protections: Protections::from_bits(from.number()?.try_into().ok()?),
@@ -143,6 +146,7 @@ mod tests {
             delegated: Some(Delegated {
                 argv: vec!["/bin/runtime".into()],
                 config: b"{}".to_vec(),
+                detaches: true,
                 sees_groups: true,
                 joins_processes: false,
                 protections: Protections::all(),

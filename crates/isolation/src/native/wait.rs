@@ -398,7 +398,13 @@ fn drain_reports(running: &Running, told: &mut Told) -> io::Result<()> {
         match report {
             Report::SetupFailed { errno, step } => told.failed = Some((errno, step)),
             Report::ExecFailed { errno } => told.exec_failed = Some(errno),
-            Report::Started { protections } => told.protections = Some(protections),
+            Report::Started { protections } => {
+                told.protections = Some(protections);
+                if let Some(limits) = &running.settles {
+                    // Process 1, and who waits for orphans.
+                    running.groups.settle(limits, 2)?;
+                }
+            }
             Report::Ended(ended) => told.ended = Some(ended),
             // No shell waits for this process: whoever stopped the command continues it.
             Report::Stopped { .. } if running.asker.is_some() => {}

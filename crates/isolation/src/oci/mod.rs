@@ -30,8 +30,11 @@ impl Delegate for Found {
         let bundle = Bundle::new();
         let network = container.launch.network;
         let config = bundle::config(container, self.kind).map_err(io::Error::other)?;
+        // A terminal is handed on as long as the runtime lives; the end of what runs in gVisor, only it knows.
+        let detaches = self.kind != Kind::Gvisor && !container.terminal;
         Ok(Delegated {
-            argv: self.kind.command(&self.path, &bundle, network),
+            argv: self.kind.command(&self.path, &bundle, (network, detaches)),
+            detaches,
             config: serde_json::to_vec(&config)?,
             // crun does not run where both versions are.
             sees_groups: self.kind != Kind::Crun,

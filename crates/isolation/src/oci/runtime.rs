@@ -46,7 +46,7 @@ impl Kind {
         self,
         program: &Path,
         bundle: &Bundle,
-        network: Network,
+        (network, detaches): (Network, bool),
     ) -> Vec<OsString> {
         let option = |name: &str, value: &Path| {
             let mut word = OsString::from(name);
@@ -83,6 +83,9 @@ impl Kind {
             ]),
         }
         words.extend([word("run"), word("--bundle"), bundle.directory.clone().into()]);
+        if detaches {
+            words.push(word("--detach"));
+        }
         words.extend([word("--pid-file"), bundle.process.clone().into()]);
         words.push(bundle.name.clone().into());
         words

@@ -1,5 +1,7 @@
 //! The system call rules of [`crate::native`] in the words of the OCI runtime specification.
 
+use std::collections::BTreeMap;
+
 use ctrlz_sys::seccomp::{Action, ArgumentTest, Rule};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
@@ -9,10 +11,10 @@ use oci_spec::runtime::{
 
 use crate::native::syscalls::{self, Circumstances};
 
-/// The filter. Runtimes compile it with libseccomp, to which all rules of one call are alternatives; so
-/// each says what is allowed, and the rest is answered with `ENOSYS`.
+/// The filter. Runtimes compile it with libseccomp, which knows no rule for the rest of a call's arguments:
+/// that is spelled out.
 pub(super) fn filter(circumstances: Circumstances) -> Result<LinuxSeccomp, OciSpecError> {
-    let rules = syscalls::allowed(circumstances);
+    let rules = last_of_each(syscalls::allowed(circumstances));
     let mut calls = vec![call(
         named(&rules, Action::Allow),
         LinuxSeccompAction::ScmpActAllow,
@@ -30,9 +32,12 @@ pub(super) fn filter(circumstances: Circumstances) -> Result<LinuxSeccomp, OciSp
         let (Some(test), Some(name)) = (&rule.test, syscalls::name_of(rule.number)) else {
             continue;
         };
-        for condition in allowed_by(rule, test) {
-            let allow = LinuxSeccompAction::ScmpActAllow;
-            calls.push(call(vec![name.to_owned()], allow, None, vec![condition.argument()?])?);
+        for (condition, action) in conditions(rule, test) {
+            let (action, errno) = match action {
+                Action::Errno(errno) => (LinuxSeccompAction::ScmpActErrno, Some(errno.into())),
+                _ => (LinuxSeccompAction::ScmpActAllow, None),
+            };
+            calls.push(call(vec![name.to_owned()], action, errno, vec![condition.argument()?])?);
         }
     }
     let Action::Errno(unknown) = syscalls::UNKNOWN else {
@@ -44,6 +49,15 @@ pub(super) fn filter(circumstances: Circumstances) -> Result<LinuxSeccomp, OciSp
         .architectures(architectures())
         .syscalls(calls)
         .build()
+}
+
+/// Of several rules of one call, the last one counts.
+fn last_of_each(rules: Vec<Rule>) -> Vec<Rule> {
+    let mut last: BTreeMap<u32, Rule> = BTreeMap::new();
+    for rule in rules {
+        last.insert(rule.number, rule);
+    }
+    last.into_values().collect()
 }
 
 fn architectures() -> Vec<Arch> {
@@ -102,15 +116,13 @@ impl Condition {
     }
 }
 
-/// The conditions under any of which a call is allowed.
-fn allowed_by(rule: &Rule, test: &ArgumentTest) -> Vec<Condition> {
+/// What is done under which conditions; they leave no call out.
+fn conditions(rule: &Rule, test: &ArgumentTest) -> Vec<(Condition, Action)> {
     let index = test.argument as usize;
     let when = |(mask, value)| Condition { index, mask, value };
-    match (rule.action, rule.otherwise) {
-        (Action::Allow, _) => test.values.iter().map(|value| when((test.mask, *value))).collect(),
-        (_, Action::Allow) => others(test.mask, test.values).into_iter().map(when).collect(),
-        _ => Vec::new(),
-    }
+    let matching = test.values.iter().map(|value| (when((test.mask, *value)), rule.action));
+    let others = others(test.mask, test.values).into_iter();
+    matching.chain(others.map(|other| (when(other), rule.otherwise))).collect()
 }
 
 /// Masks and values that together match every word that is none of `values` under `mask`, and no
@@ -174,6 +186,12 @@ mod tests {
         assert_eq!(is_allowed("mount"), [(false, false)]);
         assert_eq!(is_allowed("clone3"), []);
         assert_eq!(is_allowed("clone"), [(true, true)]);
-        assert!(is_allowed("ioctl").iter().all(|one| *one == (true, true)));
+        assert!(is_allowed("ioctl").contains(&(true, true)));
+        assert!(is_allowed("ioctl").contains(&(false, true)));
+        let measured = Circumstances { measures_memory: true, ..circumstances };
+        let filter = super::filter(measured).expect("a filter");
+        let calls = filter.syscalls().clone().unwrap_or_default();
+        let named = calls.iter().filter(|call| call.names().iter().any(|one| one == "shmget"));
+        assert_eq!(named.count(), 1);
     }
 }

@@ -2,7 +2,7 @@
 
 use ctrlz_isolation::native::Protection;
 
-use crate::launcher::is_another;
+use crate::launcher::{is_another, only_native};
 use crate::place::Place;
 use crate::trial::Run;
 
@@ -88,6 +88,9 @@ impl Attack {
     }
 
     pub(crate) fn run(&self, place: &Place) -> Result<(), Failure> {
+        if matches!(self.shown, Shown::Without([Protection::Landlock])) {
+            only_native("has no Landlock, which alone holds this")?;
+        }
         let before = place.look();
         let run = place.python(self.script).run()?;
         run.must_be_refused()?;

@@ -10,6 +10,7 @@ use ctrlz_core::operation::Exit;
 use ctrlz_isolation::native::{NativeDriver, Protection};
 
 use crate::attack::{Failure, Test};
+use crate::launcher::only_native;
 use crate::place::Place;
 
 pub(crate) fn tests() -> Vec<Test> {
@@ -117,6 +118,7 @@ fn all_in_force(place: &Place) -> Result<(), Failure> {
 }
 
 fn missing_ones_are_not_reported(place: &Place) -> Result<(), Failure> {
+    only_native("is never without one of its protections")?;
     for protection in Protection::ALL {
         // A pid namespace's /proc needs the namespace, and only root can do without a user
         // namespace.

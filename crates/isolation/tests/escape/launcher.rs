@@ -14,6 +14,8 @@ use ctrlz_isolation::launcher::{ARGUMENT, LauncherDriver};
 use ctrlz_isolation::native::{NativeDriver, Protection, Protections};
 use serde::{Deserialize, Serialize};
 
+use crate::attack::Failure;
+
 /// The environment variable that makes this program a launcher; it names a file with a [`Spec`].
 pub(crate) const SPEC: &str = "CTRLZ_ATTACK";
 
@@ -36,6 +38,14 @@ pub(crate) fn driver() -> Driver {
 /// Whether the driver under attack is one of which no protection can be taken away.
 pub(crate) fn is_another() -> bool {
     driver() != Driver::Native
+}
+
+/// Skips a test for another driver than the native one, which is known not to do what it asks for.
+pub(crate) fn only_native(what: &str) -> Result<(), Failure> {
+    match is_another() {
+        true => Err(Failure::Skipped(format!("{} {what}", driver()))),
+        false => Ok(()),
+    }
 }
 
 /// What to launch.

@@ -178,7 +178,7 @@ fn kill_everything(place: &Place) -> Result<(), Failure> {
     let own = std::fs::read_link("/proc/self/ns/pid")?;
     let script = format!(
         "
-if os.readlink('/proc/self/ns/pid') == {:?} or os.getppid() != 1: through('in the host')
+if os.readlink('/proc/self/ns/pid') == {:?} or os.getppid() > 1: through('in the host')
 child = os.fork()
 if child == 0:
     time.sleep(1000)

@@ -6,6 +6,7 @@ use std::fs;
 use ctrlz_isolation::native::Protection::{Landlock, ReadOnlyRoot};
 
 use crate::attack::{Attack, Failure, Shown, Test, table};
+use crate::launcher::only_native;
 use crate::place::Place;
 
 const TABLE: &[Attack] = &[
@@ -145,6 +146,7 @@ fn with_directories(test: Test) -> Test {
 /// Many callers at once, some of which die while they wait: every other one is still answered, and
 /// the run ends.
 fn flood(place: &Place) -> Result<(), Failure> {
+    only_native("has nobody who answers for renames")?;
     for number in 0..8 {
         fs::create_dir_all(place.workspace.join(format!("tree{number}/sub")))?;
     }

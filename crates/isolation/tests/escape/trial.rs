@@ -15,6 +15,9 @@ use crate::launcher::{BY_LAUNCHER, Outcome, SPEC, Spec, is_another};
 use crate::place::Place;
 use crate::python::{REFUSED, THROUGH};
 
+/// Bad system call.
+const SIGSYS: i32 = 31;
+
 /// What has not happened by then will not, on however busy a machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
@@ -207,6 +210,8 @@ impl Run {
         match self.report.exit {
             Exit::Code(THROUGH) => Ok(true),
             Exit::Code(REFUSED) => Ok(false),
+            // What libseccomp answers to calls of another architecture.
+            Exit::Signal(SIGSYS) if is_another() => Ok(false),
             exit => Err(Failure::Failed(format!(
                 "the attack gave no verdict ({exit:?}, stopped by {:?}): {}",
                 self.report.stopped, self.output

@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, kill_process, wait};
 
+use super::init::Passing;
 use super::{
     Ended, Identity, Order, Outlook, Provision, Report, Session, Setup, Start, Step, StepError,
     command, init, limits, privileges, report_failure, streams,
@@ -73,8 +74,9 @@ fn run(channel: &Channel) -> Result<(), StepError> {
     let Some(started) = command::start(&setup, None, channel)? else { return Ok(()) };
     let report = Report::Started { protections: in_force.bits() };
     channel.report(&report).step(|| "report to ctrlz".into())?;
-    let ended = init::reap(started, channel.as_fd(), channel, listener.as_ref())
-        .step(|| "wait for the command".into())?;
+    let ended =
+        init::reap(started, (channel.as_fd(), channel), listener.as_ref(), Passing::Nothing)
+            .step(|| "wait for the command".into())?;
     let Some(ended) = ended else { return Ok(()) };
     end_others().step(|| "end what the command left behind".into())?;
     let usage = ctrlz_sys::usage::of_children();

@@ -1,24 +1,29 @@
 //! Process 1 when another program runs the command: see [`crate::native::Delegate`].
 
 use std::ffi::{CString, OsString};
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use ctrlz_core::isolation::Network;
 use ctrlz_sys::exec;
 use rustix::fs::{Access, FileType, Mode, OFlags, ResolveFlags, access, fstat, openat2};
 use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
+use rustix::process::{Pid, WaitOptions, waitpid};
 use serde_json::Value;
 
 use super::command::candidates;
+use super::init::Passing;
 use super::mounts::{attach, copy_of, new_filesystem, open_host};
 use super::root::Complete;
+use super::streams::Input;
 use super::{Setup, Step, StepError, init, nursery};
 use crate::native::control::{Channel, Ended, Order, Report};
 use crate::native::delegate::{Bundle, Delegated};
+use crate::native::protection::{Protection, Protections};
 
 /// What the program gets as its own environment: what concerns the command stands in its configuration.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -31,7 +36,7 @@ pub(super) fn run(
     setup: &mut Setup,
     delegated: &Delegated,
     complete: &Complete,
-    channel: &Channel,
+    (input, channel): (Option<Input>, &Channel),
 ) -> Result<(), StepError> {
     let bundle = Bundle::new();
     prepare(&bundle, delegated, complete)?;
@@ -46,18 +51,58 @@ pub(super) fn run(
     let program = started(delegated, output.as_ref())
         .step(|| format!("start {}", name(delegated.argv.first())))?;
     drop(output);
-    let report = Report::Started { protections: delegated.protections.bits() };
+    let failed = || {
+        let why = told(&bundle.log).unwrap_or_else(|| "it does not tell why".to_owned());
+        Err(io::Error::other(why))
+            .step(|| format!("make the container by {}", name(delegated.argv.first())))
+    };
+    let command = match delegated.detaches {
+        false => program,
+        true => match left_by(program, &bundle).step(|| "wait for the container".into())? {
+            Some(command) => command,
+            None => return failed(),
+        },
+    };
+    let report = Report::Started { protections: in_force(setup, delegated).bits() };
     channel.report(&report).step(|| "report to ctrlz".into())?;
-    let ended = init::reap(program, channel.as_fd(), channel, None)
+    let passing = Passing::TerminalSignals;
+    let ended = init::reap(command, (channel.as_fd(), channel), None, passing)
         .step(|| "wait for the command".into())?;
     let Some(ended) = ended else { return Ok(()) };
     if !bundle.process.exists() {
-        let why = told(&bundle.log).unwrap_or_else(|| "it does not tell why".to_owned());
-        return Err(io::Error::other(why))
-            .step(|| format!("make the container by {}", name(delegated.argv.first())));
+        return failed();
     }
-    let report = Report::Ended(Ended { ..ended });
+    if let Some(input) = input {
+        input.hand_back();
+    }
+    // What waits for orphans is still there.
+    let report = Report::Ended(Ended { alone: false, ..ended });
     channel.report(&report).step(|| "report to ctrlz".into())
+}
+
+/// Waits for the end of a program that leaves the command to this process, and answers that. `None` when
+/// there is none.
+fn left_by(program: Pid, bundle: &Bundle) -> io::Result<Option<Pid>> {
+    loop {
+        match waitpid(Some(program), WaitOptions::empty()) {
+            Ok(_) => break,
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+    let text = fs::read_to_string(&bundle.process).unwrap_or_default();
+    Ok(text.trim().parse().ok().and_then(Pid::from_raw))
+}
+
+fn in_force(setup: &Setup, delegated: &Delegated) -> Protections {
+    let mut in_force = delegated.protections;
+    if setup.start.outlook.network == Network::Host {
+        in_force = in_force.without(Protection::NetworkNamespace);
+    }
+    if !setup.task.keep_capabilities.is_empty() {
+        in_force = in_force.without(Protection::NoCapabilities);
+    }
+    in_force
 }
 
 fn name(program: Option<&OsString>) -> String {
@@ -94,10 +139,7 @@ fn prepare(
     write().step(|| "write the bundle".into())
 }
 
-fn started(
-    delegated: &Delegated,
-    output: Option<&[OwnedFd; 2]>,
-) -> io::Result<rustix::process::Pid> {
+fn started(delegated: &Delegated, output: Option<&[OwnedFd; 2]>) -> io::Result<Pid> {
     let text = |word: &OsString| Ok(CString::new(word.as_bytes())?);
     let words = delegated.argv.iter().map(text).collect::<io::Result<Vec<_>>>()?;
     let program = words.first().ok_or(Errno::NOENT)?;
@@ -154,8 +196,6 @@ fn told(log: &PathBuf) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

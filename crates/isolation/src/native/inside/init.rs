@@ -19,9 +19,9 @@ use crate::native::wait::LONG;
 /// behind dies with this process, process 1 of its pid namespace.
 pub(super) fn reap(
     command: Pid,
-    channel_fd: BorrowedFd<'_>,
-    channel: &Channel,
+    (channel_fd, channel): (BorrowedFd<'_>, &Channel),
     listener: Option<&Listener>,
+    passing: Passing,
 ) -> io::Result<Option<Ended>> {
     let signals = ctrlz_sys::signal::take_all()?;
     // The command may have ended before its signal could be seen.
@@ -54,7 +54,11 @@ pub(super) fn reap(
         if ready.get(1) == Some(&true) && !obey(command, channel)? {
             return Ok(None);
         }
-        while signals.receive()?.is_some() {}
+        while let Some(received) = signals.receive()? {
+            if passing == Passing::TerminalSignals && received.from_kernel {
+                pass_on(command, received.signal);
+            }
+        }
         (ended, alone) = reap_all(command, channel)?;
     }
     Ok(ended.map(|status| Ended {
@@ -64,6 +68,23 @@ pub(super) fn reap(
         processes: begun_since(command),
         usage: ctrlz_sys::usage::of_children(),
     }))
+}
+
+/// Which signals that process 1 gets are the command's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Passing {
+    /// None: it gets its own.
+    Nothing,
+    /// Those of the terminal: the command is in a session without one.
+    TerminalSignals,
+}
+
+fn pass_on(command: Pid, number: i32) {
+    let of_terminal =
+        [Signal::INT, Signal::QUIT, Signal::HUP, Signal::TSTP, Signal::CONT, Signal::WINCH];
+    if let Some(signal) = of_terminal.into_iter().find(|signal| signal.as_raw() == number) {
+        let _ = kill_process(command, signal);
+    }
 }
 
 /// Reaps every child that has ended; answers the command's status when it is among them, and

@@ -27,6 +27,7 @@ use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{Launch, Network, RootView};
 use rustix::process::{DumpableBehavior, Signal};
 
+use self::init::Passing;
 use super::control::{Channel, Ended, Order, Report};
 use super::identity::Identity;
 use super::protection::{Protection, Protections};
@@ -190,7 +191,7 @@ fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
     if let Some(delegated) = setup.task.delegated.take() {
         // A program that makes containers needs what the command must not have.
         tie_to_launcher(wanted)?;
-        return handing_over::run(&mut setup, &delegated, &complete, channel);
+        return handing_over::run(&mut setup, &delegated, &complete, (input, channel));
     }
     root::enter(&complete.root, wanted)?;
     drop(complete);
@@ -215,8 +216,9 @@ fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
     if let Some(started) = command {
         let report = Report::Started { protections: in_force.bits() };
         channel.report(&report).step(|| "report to ctrlz".into())?;
-        let ended = init::reap(started, channel.as_fd(), channel, listener.as_ref())
-            .step(|| "wait for the command".into())?;
+        let ended =
+            init::reap(started, (channel.as_fd(), channel), listener.as_ref(), Passing::Nothing)
+                .step(|| "wait for the command".into())?;
         if let Some(input) = input {
             input.hand_back();
         }

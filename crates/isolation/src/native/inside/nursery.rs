@@ -19,8 +19,10 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, wait};
 
 use super::hide::{Covers, KERNEL_FILES};
+use super::limits;
 use super::mounts::{attach, new_filesystem, open_below};
 use crate::native::delegate::Bundle;
+use crate::native::protection::Protections;
 
 /// Makes the namespace, mounts its `/proc` in `root`, with covers cut from `scratch`, and names it `link`. It is
 /// gone when this process is.
@@ -43,6 +45,7 @@ pub(super) fn make(root: &OwnedFd, scratch: &OwnedFd, link: &Path) -> io::Result
 fn live(root: &OwnedFd, scratch: &OwnedFd, tell: &OwnedFd) -> io::Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
     let signals = ctrlz_sys::signal::take_all()?;
+    limits::lower_process_ceiling(Protections::all());
     let attributes = MountAttrFlags::MOUNT_ATTR_RDONLY
         | MountAttrFlags::MOUNT_ATTR_NOSUID
         | MountAttrFlags::MOUNT_ATTR_NODEV
