@@ -28,6 +28,7 @@ mod store;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
+use ctrlz_core::wasm;
 use ctrlz_isolation::launcher;
 use ctrlz_isolation::{Isolator, native};
 use failure::{Failure, OWN_FAILURE};
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
     // What is in memory now, every worker gets a copy of.
     if std::env::args_os().nth(1).is_some_and(|word| word == launcher::ARGUMENT) {
         return launch();
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == wasm::ARGUMENT) {
+        return ExitCode::from(run_module());
     }
     #[cfg(feature = "faults")]
     clock::share();
@@ -58,6 +62,18 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(execute(arguments, isolation))
+}
+
+/// Runs a WebAssembly module, inside a sandbox.
+#[cfg(feature = "wasm")]
+fn run_module() -> u8 {
+    ctrlz_wasm::runner::main(std::env::args_os().skip(2))
+}
+
+#[cfg(not(feature = "wasm"))]
+fn run_module() -> u8 {
+    eprintln!("ctrlz: this ctrlz was built without the isolation driver wasm");
+    OWN_FAILURE
 }
 
 /// Launches for the service that started this process.
