@@ -11,7 +11,7 @@ use ctrlz_core::limits::Limits;
 use ctrlz_core::monitor::Reading;
 
 use crate::native::{Asker, NativeDriver};
-use crate::oci;
+use crate::{oci, wasm};
 
 /// The drivers of this host, for a process with one thread. What runs is looked at and ended as a tree
 /// of processes, whichever driver began it.
@@ -50,7 +50,8 @@ impl Isolator {
                 let runtime = oci::find(runtime)?;
                 oci::prepare(&self.native, &runtime, (asker, launch), begun)
             }
-            Driver::Podman | Driver::Docker | Driver::Wasm | Driver::Systemd => {
+            Driver::Wasm => self.native.prepare_for(asker, wasm::inside(launch), begun),
+            Driver::Podman | Driver::Docker | Driver::Systemd => {
                 Err(IsolationError::Unenforceable {
                     what: format!("--isolation {}", launch.driver),
                     reason: "this ctrlz has no such driver".to_owned(),
