@@ -12,6 +12,7 @@ mod calls;
 mod guests;
 mod limits;
 mod memory;
+mod network;
 mod same;
 
 use ctrlz_wasm::{Engine, Limits, Program, Session, Settings, WasmError, World};
