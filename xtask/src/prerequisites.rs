@@ -50,6 +50,8 @@ const FOR_TESTS: &[Need] = &[
     need("umoci", "umoci", "archives unpacked by other tools"),
     need("podman", "podman", "images that it saved"),
     need("runc", "runc", "containers of archives"),
+    need("dockerd", "docker.io", "containers of docker"),
+    need("busybox", "busybox-static", "a small image"),
     need("buildah", "buildah", "images that it built"),
     need("curl", "curl", "a bucket for archives"),
     need("systemd-analyze", "systemd", "units of the service"),

@@ -29,8 +29,7 @@ use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
 use ctrlz_core::wasm;
-use ctrlz_isolation::launcher;
-use ctrlz_isolation::{Isolator, native};
+use ctrlz_isolation::{Isolator, engine, launcher, native};
 use failure::{Failure, OWN_FAILURE};
 
 fn main() -> ExitCode {
@@ -40,6 +39,9 @@ fn main() -> ExitCode {
     }
     if std::env::args_os().nth(1).is_some_and(|word| word == wasm::ARGUMENT) {
         return ExitCode::from(run_module());
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == engine::ARGUMENT) {
+        return contained();
     }
     #[cfg(feature = "faults")]
     clock::share();
@@ -74,6 +76,18 @@ fn run_module() -> u8 {
 fn run_module() -> u8 {
     eprintln!("ctrlz: this ctrlz was built without the isolation driver wasm");
     OWN_FAILURE
+}
+
+/// Runs as process 1 of a container.
+fn contained() -> ExitCode {
+    match engine::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ctrlz: {} is no command: ctrlz has an engine start it", engine::ARGUMENT);
+            eprintln!("  {error}");
+            ExitCode::from(OWN_FAILURE)
+        }
+    }
 }
 
 /// Launches for the service that started this process.

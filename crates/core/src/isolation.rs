@@ -102,6 +102,14 @@ pub enum RootView {
         /// Show the host's other file systems, read-only (for `--root overlay`).
         host_mounts: bool,
     },
+    /// An image that a container engine has or gets, read-only, with the workspace mounted at this
+    /// path.
+    Image {
+        /// How the engine is asked for it, such as `debian:12` or `localhost:5000/tools@sha256:…`.
+        reference: String,
+        /// Where the workspace appears; made when the image has no such directory.
+        workspace_at: PathBuf,
+    },
 }
 
 /// One command to run in isolation.

@@ -60,6 +60,9 @@ impl Writer {
         match root {
             RootView::Host { workspace_at } => self.number(0).path(workspace_at),
             RootView::Workspace { host_mounts } => self.number(1).number((*host_mounts).into()),
+            RootView::Image { reference, workspace_at } => {
+                self.number(2).bytes(reference.as_bytes()).path(workspace_at)
+            }
         }
     }
 
@@ -141,6 +144,7 @@ impl<'a> Reader<'a> {
         match self.number()? {
             0 => Some(RootView::Host { workspace_at: self.path()? }),
             1 => Some(RootView::Workspace { host_mounts: self.flag()? }),
+            2 => Some(RootView::Image { reference: self.name()?, workspace_at: self.path()? }),
             _ => None,
         }
     }

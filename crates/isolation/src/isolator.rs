@@ -10,6 +10,7 @@ use ctrlz_core::isolation::{
 use ctrlz_core::limits::Limits;
 use ctrlz_core::monitor::Reading;
 
+use crate::engine::{self, Engine, EngineDriver};
 use crate::native::{Asker, NativeDriver};
 use crate::{oci, wasm};
 
@@ -50,13 +51,13 @@ impl Isolator {
                 let runtime = oci::find(runtime)?;
                 oci::prepare(&self.native, &runtime, (asker, launch), begun)
             }
+            Driver::Podman => EngineDriver::new(Engine::Podman).prepare_for(asker, launch, begun),
+            Driver::Docker => EngineDriver::new(Engine::Docker).prepare_for(asker, launch, begun),
             Driver::Wasm => self.native.prepare_for(asker, wasm::inside(launch), begun),
-            Driver::Podman | Driver::Docker | Driver::Systemd => {
-                Err(IsolationError::Unenforceable {
-                    what: format!("--isolation {}", launch.driver),
-                    reason: "this ctrlz has no such driver".to_owned(),
-                })
-            }
+            Driver::Systemd => Err(IsolationError::Unenforceable {
+                what: format!("--isolation {}", launch.driver),
+                reason: "this ctrlz has no such driver".to_owned(),
+            }),
         }
     }
 }
@@ -108,6 +109,7 @@ impl IsolationDriver for Isolator {
 
     fn tidy(&self) {
         self.native.tidy();
+        engine::tidy_all();
     }
 
     fn prepare(

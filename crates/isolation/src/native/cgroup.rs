@@ -111,6 +111,13 @@ fn below_mount(mounts: &str, controller: Option<&str>, path: &str) -> Option<Pat
 /// The group of a process in the hierarchy of `controller`, with the version of that, when it is one
 /// that was made for an operation.
 pub(super) fn group_of(pid: u32, controller: Controller) -> Option<(u8, PathBuf)> {
+    membership(pid, controller).filter(|(_, path)| {
+        path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+    })
+}
+
+/// The group of a process in the hierarchy of `controller`, with the version of that.
+fn membership(pid: u32, controller: Controller) -> Option<(u8, PathBuf)> {
     let membership = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
     let (version, path) = membership.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
@@ -119,9 +126,6 @@ pub(super) fn group_of(pid: u32, controller: Controller) -> Option<(u8, PathBuf)
         }
         controllers.is_empty().then_some((2, path))
     })?;
-    if !path.rsplit('/').next()?.starts_with(PREFIX) {
-        return None;
-    }
     let mounts = fs::read_to_string("/proc/self/mountinfo").ok()?;
     let name = (version == 1).then(|| controller.name());
     Some((version, below_mount(&mounts, name, path)?))
@@ -132,6 +136,8 @@ pub(super) fn group_of(pid: u32, controller: Controller) -> Option<(u8, PathBuf)
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     directories: Vec<(u8, Controller, PathBuf)>,
+    /// Somebody else made them, and removes them.
+    are_foreign: bool,
 }
 
 impl Groups {
@@ -155,6 +161,28 @@ impl Groups {
             set(&directory, place.version, controller, (limits, own_processes))?;
         }
         Ok(groups)
+    }
+
+    /// The groups that a process is in, made by whoever started it.
+    pub(super) fn of_process(pid: Pid) -> Self {
+        let find = |controller: Controller| {
+            let (version, path) =
+                membership(pid.as_raw_nonzero().get().unsigned_abs(), controller)?;
+            Some((version, controller, path))
+        };
+        Self {
+            directories: Controller::ALL.into_iter().filter_map(find).collect(),
+            are_foreign: true,
+        }
+    }
+
+    /// The value of a file of the group of `controller`, as its first word.
+    pub(super) fn value(&self, controller: Controller, names: [&str; 2]) -> Option<String> {
+        let (version, _, directory) = self.directories.iter().find(|(_, c, _)| *c == controller)?;
+        let [first, second] = names;
+        let name = if *version == 1 { first } else { second };
+        let text = fs::read_to_string(directory.join(name)).ok()?;
+        Some(text.trim().to_owned())
     }
 
     /// Whether `controller` holds its limit by a group.
@@ -187,6 +215,9 @@ impl Groups {
 
 impl Drop for Groups {
     fn drop(&mut self) {
+        if self.are_foreign {
+            return;
+        }
         for (_, _, directory) in &self.directories {
             // A process that is just dying may hold it for a moment.
             for _ in 0..50 {

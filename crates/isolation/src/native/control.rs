@@ -58,7 +58,14 @@ pub(super) struct Ended {
 
 /// One end of the channel.
 #[derive(Debug)]
-pub(super) struct Channel(OwnedFd);
+pub(crate) struct Channel(OwnedFd);
+
+impl From<OwnedFd> for Channel {
+    /// The socket is a connected one of the kind `SOCK_SEQPACKET`.
+    fn from(socket: OwnedFd) -> Self {
+        Self(socket)
+    }
+}
 
 impl AsFd for Channel {
     fn as_fd(&self) -> BorrowedFd<'_> {

@@ -6,7 +6,7 @@ use std::os::fd::BorrowedFd;
 
 use ctrlz_core::isolation::{
     Enforcement, IsolationCapabilities, IsolationDriver, IsolationError, Launch, Network, Prepared,
-    Streams,
+    RootView, Streams,
 };
 use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::monitor::Reading;
@@ -184,6 +184,12 @@ impl NativeDriver {
         (asker, launch): (Option<launch::Asker>, Launch),
         begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
     ) -> Result<Box<dyn Prepared>, IsolationError> {
+        if let RootView::Image { reference, .. } = &launch.root {
+            return Err(IsolationError::Setup {
+                step: format!("use the image {reference} as root without a container engine"),
+                source: io::ErrorKind::Unsupported.into(),
+            });
+        }
         self.check(&launch.limits)?;
         for name in &launch.keep_capabilities {
             inside::check_capability(name).map_err(|source| IsolationError::Setup {

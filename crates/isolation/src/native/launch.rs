@@ -21,6 +21,7 @@ use rustix::stdio::{stderr, stdin, stdout};
 use super::cgroup::{Controller, Groups};
 use super::control::{Channel, Order, channel};
 use super::delegate::{Container, Delegate};
+use super::feed::Feed;
 use super::identity::Identity;
 use super::inside::{Outlook, Provision, Rlimits, Session, Start, process_1};
 use super::meter::Meter;
@@ -38,6 +39,8 @@ pub(super) struct Waiting {
     outlook: Outlook,
     /// Whether the process was waited for, so that its id may be another's by now.
     reaped: bool,
+    /// Whether somebody else made it: it is no child of this process.
+    pub(super) is_foreign: bool,
 }
 
 /// The process that asked for a launch, when it is not the one that carries it out.
@@ -59,15 +62,19 @@ pub(super) struct Running {
     pub(super) meter: Meter,
     pub(super) output: Option<Limited>,
     pub(super) driver: Driver,
+    /// What feeds standard input, when the command does not get that of this process.
+    pub(super) feed: Option<Feed>,
+    /// Protections that are in force without process 1's doing.
+    pub(super) given: Protections,
     pub(super) program: std::path::PathBuf,
     pub(super) timeout: Option<std::time::Duration>,
     pub(super) asker: Option<Asker>,
     /// `None` before the command began, and once it is waited for.
-    started: Option<wait::Started>,
+    pub(super) started: Option<wait::Started>,
 }
 
 /// Names the step on which setting up failed.
-fn failed(step: &str) -> impl FnOnce(io::Error) -> IsolationError + '_ {
+pub(super) fn failed(step: &str) -> impl FnOnce(io::Error) -> IsolationError + '_ {
     move |source| IsolationError::Setup { step: step.to_owned(), source }
 }
 
@@ -103,7 +110,7 @@ pub(super) fn begin(
     };
     let child = clone(start, namespaces, inner)?;
     placement::beside(child.pid);
-    let waiting = Waiting { child, channel, outlook, reaped: false };
+    let waiting = Waiting { child, channel, outlook, reaped: false, is_foreign: false };
     if let Some(ids) = outside {
         ids.write_outside(waiting.child.pid)
             .map_err(failed("write the id maps of the user namespace"))?;
@@ -187,8 +194,19 @@ pub(super) fn prepare(
             ) => {}
         sent => sent.map_err(failed("speak to process 1"))?,
     }
-    let running =
-        Running { waiting, groups, meter, output, driver, program, timeout, asker, started: None };
+    let running = Running {
+        waiting,
+        groups,
+        meter,
+        output,
+        driver,
+        feed: None,
+        given: Protections::none(),
+        program,
+        timeout,
+        asker,
+        started: None,
+    };
     Ok(Box::new(running))
 }
 
@@ -291,6 +309,11 @@ impl Prepared for Running {
 }
 
 impl Waiting {
+    /// A process 1 that somebody else made, at the other end of `channel`.
+    pub(super) fn foreign(child: Child, channel: Channel, outlook: Outlook) -> Self {
+        Self { child, channel, outlook, reaped: false, is_foreign: true }
+    }
+
     /// Whether process 1 is gone already, as when a step failed that may not fail again.
     fn has_ended(&self) -> bool {
         let mut end = [PollFd::new(&self.child.pidfd, PollFlags::IN)];
@@ -319,6 +342,16 @@ impl Waiting {
     /// Waits for the end of process 1. The kernel ends every other process of the sandbox before
     /// it lets process 1 be reaped (pid_namespaces(7)).
     pub(super) fn reap(&mut self) -> Result<(), Errno> {
+        while self.is_foreign {
+            match poll(&mut [PollFd::new(&self.child.pidfd, PollFlags::IN)], None) {
+                Ok(_) => {
+                    self.reaped = true;
+                    return Ok(());
+                }
+                Err(Errno::INTR) => {}
+                Err(errno) => return Err(errno),
+            }
+        }
         loop {
             match waitid(WaitId::PidFd(self.child.pidfd.as_fd()), WaitIdOptions::EXITED) {
                 Ok(_) | Err(Errno::CHILD) => break,

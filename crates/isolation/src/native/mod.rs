@@ -6,11 +6,13 @@
 //! the root, gives up its privileges, starts the *command* and reaps what the command leaves
 //! behind. Launcher and process 1 speak over a socket pair.
 
+mod adopt;
 mod cgroup;
 mod control;
 mod delegate;
 mod descendants;
 mod driver;
+mod feed;
 mod freeze;
 mod identity;
 mod inside;
@@ -30,10 +32,15 @@ mod task;
 mod wait;
 mod whole;
 
+pub(crate) use adopt::{Contained, adopt, held_by_groups};
 pub use cgroup::abandoned_groups;
+pub(crate) use control::Channel;
 pub(crate) use delegate::{Bundle, Container, Delegate, Delegated, Ids};
 pub use driver::NativeDriver;
-pub(crate) use inside::{MountTable, Outlook, Provision, Rlimits};
+pub(crate) use inside::{
+    MountTable, Outlook, Place, Provision, Rlimits, capability_bits, mount_workspace,
+    process_1_of_container,
+};
 pub(crate) use launch::Asker;
 pub use mapped::{has_subordinate_ids, with_subordinate_ids};
 pub use probe::{PROBE, Trial, probe, probe_inside};

@@ -30,12 +30,27 @@ struct Pending {
 /// Pipes for a command whose output is limited to `most` bytes: the reading ends, and the ends for
 /// the command.
 pub(super) fn pipes(most: u64) -> io::Result<(Limited, [OwnedFd; 2])> {
-    let (out, out_end) = pipe_with(PipeFlags::CLOEXEC)?;
-    let (err, err_end) = pipe_with(PipeFlags::CLOEXEC)?;
-    for end in [&out, &err] {
-        rustix::fs::fcntl_setfl(end, rustix::fs::OFlags::NONBLOCK)?;
+    match pipes_for(most, [true, true])? {
+        (limited, [Some(out_end), Some(err_end)]) => Ok((limited, [out_end, err_end])),
+        _ => Err(Errno::BADF.into()),
     }
-    let limited = Limited { streams: [Some(out), Some(err)], left: most, pending: None };
+}
+
+/// The same for those of the two streams that are `wanted`.
+pub(super) fn pipes_for(
+    most: u64,
+    [out, err]: [bool; 2],
+) -> io::Result<(Limited, [Option<OwnedFd>; 2])> {
+    let pipe = |wanted: bool| -> io::Result<(Option<OwnedFd>, Option<OwnedFd>)> {
+        if !wanted {
+            return Ok((None, None));
+        }
+        let (from, to) = pipe_with(PipeFlags::CLOEXEC)?;
+        rustix::fs::fcntl_setfl(&from, rustix::fs::OFlags::NONBLOCK)?;
+        Ok((Some(from), Some(to)))
+    };
+    let ((out, out_end), (err, err_end)) = (pipe(out)?, pipe(err)?);
+    let limited = Limited { streams: [out, err], left: most, pending: None };
     Ok((limited, [out_end, err_end]))
 }
 

@@ -129,6 +129,21 @@ impl Protections {
         Self(Protection::ALL.iter().fold(0, |bits, p| bits | p.bit()))
     }
 
+    /// None of them.
+    pub(crate) fn none() -> Self {
+        Self(0)
+    }
+
+    /// The set with `protection`.
+    pub(crate) fn with(self, protection: Protection) -> Self {
+        Self(self.0 | protection.bit())
+    }
+
+    /// What is in either of them.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
     /// The set without `protection`. Tests use it to show that an attack succeeds without it.
     #[must_use]
     pub fn without(self, protection: Protection) -> Self {

@@ -153,6 +153,9 @@ mod tests {
         task.sockets = None;
         task.delegated = None;
         task.workspace = WorkspaceMount::Bind { source: "/s".into() };
+        assert_eq!(Task::from_bytes(&task.to_bytes()), Some(task.clone()));
+        let reference = "localhost:5000/a@sha256:b".to_owned();
+        task.root = RootView::Image { reference, workspace_at: "/w".into() };
         let bytes = task.to_bytes();
         assert_eq!(Task::from_bytes(&bytes), Some(task));
         for length in 0..bytes.len() {

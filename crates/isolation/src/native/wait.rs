@@ -10,12 +10,14 @@ use ctrlz_core::monitor::{Observer, Verdict};
 use ctrlz_core::operation::{CommandReport, Exit, Stopped, Usage};
 use ctrlz_core::span::Span;
 use ctrlz_sys::signal::{self, SignalFd};
+use ctrlz_sys::usage::ChildrenUsage;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::cgroup::Controller;
 use super::control::{Channel, Ended, Order, Report};
+use super::feed::Feed;
 use super::freeze;
 use super::launch::Running;
 use super::protection::Protections;
@@ -101,7 +103,8 @@ pub(super) fn wait(
         });
     }
     let used = match told.ended {
-        Some(ended) if ended.alone => ended.usage,
+        Some(ended) if ended.alone || running.waiting.is_foreign => ended.usage,
+        None if running.waiting.is_foreign => ChildrenUsage::default(),
         _ => ctrlz_sys::usage::of_children(),
     };
     let stopped = stopped.or_else(|| stopped_by_group(running));
@@ -120,6 +123,7 @@ pub(super) fn wait(
         },
         driver: running.driver.clone(),
         enforced: Protections::from_bits(told.protections.unwrap_or_default())
+            .and(running.given)
             .iter()
             .map(|protection| protection.word().to_owned())
             .collect(),
@@ -176,11 +180,21 @@ fn watch(
         }
         forward_signals(running, signals)?;
         pass_output_on(running, &mut stopped)?;
+        if let Some(feed) = &mut running.feed {
+            feed.pass_on();
+        }
         drain_reports(running, told)?;
         // It still takes its mounts down, which the caller need not wait for. Output, though, may
         // be in the pipes.
-        if told.ended.is_some_and(|ended| ended.alone) && running.output.is_none() {
-            return Ok(stopped);
+        if told.ended.is_some_and(|ended| ended.alone) {
+            if running.waiting.is_foreign {
+                // It waits for us, so that what it used can still be read.
+                pass_rest_of_output_on(running, &mut stopped)?;
+                return Ok(stopped);
+            }
+            if running.output.is_none() {
+                return Ok(stopped);
+            }
         }
         let now = Instant::now();
         let is_over = running.timeout.is_some_and(|timeout| now >= begun + timeout);
@@ -278,6 +292,7 @@ fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> i
     if let Some(output) = &running.output {
         waiting.extend(output.events());
     }
+    waiting.extend(running.feed.as_ref().and_then(Feed::event));
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout =
         Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
@@ -310,7 +325,12 @@ fn forward_signals(running: &Running, signals: &SignalFd) -> io::Result<()> {
     while let Some(received) = signals.receive()? {
         let is = |signal: Signal| received.signal == signal.as_raw();
         let own = [Signal::CHILD, Signal::WINCH, Signal::CONT, Signal::TTIN, Signal::TTOU];
-        if !received.from_kernel && !own.into_iter().any(is) {
+        // The command is not in the session of this terminal, but may use it.
+        let typed = [Signal::INT, Signal::QUIT, Signal::TSTP, Signal::WINCH, Signal::HUP];
+        let is_for_both = received.from_kernel && running.waiting.is_foreign;
+        if (is_for_both && typed.into_iter().any(is))
+            || (!received.from_kernel && !own.into_iter().any(is))
+        {
             pass_on(running, received.signal)?;
         }
     }

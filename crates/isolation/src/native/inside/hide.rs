@@ -67,9 +67,18 @@ impl<'s> Covers<'s> {
 
     /// Covers `path` below `root`, when it exists there.
     pub(super) fn cover(&self, root: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
-        self.cover_by(root, path, |kind| {
-            Path::new(if kind == FileType::Directory { "empty" } else { "none" })
-        })
+        self.cover_by(root, path, source_of)
+    }
+
+    /// A cover for something of that kind, not yet attached.
+    pub(super) fn of(&self, kind: FileType) -> io::Result<OwnedFd> {
+        self.cut(source_of(kind))
+    }
+
+    fn cut(&self, source: &Path) -> io::Result<OwnedFd> {
+        let cover = copy_of(self.scratch.as_fd(), source, false)?;
+        restrict(&cover, false, true)?;
+        Ok(cover)
     }
 
     fn cover_by<'p>(
@@ -80,8 +89,7 @@ impl<'s> Covers<'s> {
     ) -> io::Result<()> {
         while let Some(target) = open_below(root, path)? {
             let kind = FileType::from_raw_mode(fstat(&target)?.st_mode);
-            let cover = copy_of(self.scratch.as_fd(), source(kind), false)?;
-            restrict(&cover, false, true)?;
+            let cover = self.cut(source(kind))?;
             match attach(cover, target) {
                 // Removed just now, as a server does with its socket when it ends. There may be a
                 // new one.
@@ -91,4 +99,8 @@ impl<'s> Covers<'s> {
         }
         Ok(())
     }
+}
+
+fn source_of(kind: FileType) -> &'static Path {
+    Path::new(if kind == FileType::Directory { "empty" } else { "none" })
 }

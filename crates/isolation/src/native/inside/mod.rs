@@ -1,9 +1,11 @@
 //! What happens in process 1 of a sandbox, from its first instruction to its last.
 
 mod command;
+mod contained;
 mod devices;
 mod handing_over;
 mod hide;
+mod in_container;
 mod init;
 mod limits;
 mod mount_table;
@@ -96,7 +98,9 @@ struct Setup {
     task: Task,
 }
 
+pub(crate) use contained::process_1 as process_1_of_container;
 pub(super) use hide::KERNEL_FILES;
+pub(crate) use in_container::{Place, mount_workspace};
 pub(crate) use limits::Rlimits;
 pub(crate) use mount_table::MountTable;
 pub(super) use network::{attempts as network_attempts, bring_up_loopback};
@@ -126,16 +130,21 @@ pub(super) fn process_1(start: Start, channel: &Channel) -> i32 {
     match run(start, channel) {
         Ok(()) => 0,
         Err(error) => {
-            let errno = error.source.raw_os_error().unwrap_or(0);
-            // An error without errno says more in words.
-            let step = match errno {
-                0 => format!("{}: {}", error.step, error.source),
-                _ => error.step,
-            };
-            let _ = channel.report(&Report::SetupFailed { errno, step });
+            report_failure(channel, error);
             1
         }
     }
+}
+
+/// Tells of a step that failed.
+fn report_failure(channel: &Channel, error: StepError) {
+    let errno = error.source.raw_os_error().unwrap_or(0);
+    // An error without errno says more in words.
+    let step = match errno {
+        0 => format!("{}: {}", error.step, error.source),
+        _ => error.step,
+    };
+    let _ = channel.report(&Report::SetupFailed { errno, step });
 }
 
 fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
@@ -232,6 +241,11 @@ fn tie_to_launcher(wanted: Protections) -> Result<(), StepError> {
 /// Whether `name` is a capability that this kernel's headers know.
 pub(super) fn check_capability(name: &str) -> io::Result<()> {
     privileges::capability(name).map(drop)
+}
+
+/// The capabilities of these names, one bit each (capabilities(7)).
+pub(crate) fn capability_bits(names: &[String]) -> io::Result<u64> {
+    names.iter().try_fold(0, |bits, name| Ok(bits | privileges::capability(name)?.bits()))
 }
 
 /// Whether each pid namespace has a `kernel.pid_max` of its own here.

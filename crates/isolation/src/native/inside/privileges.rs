@@ -178,7 +178,7 @@ fn restrict_files(setup: &Setup) -> Result<bool, StepError> {
 
 fn writable(setup: &Setup) -> Vec<&Path> {
     match &setup.task.root {
-        RootView::Host { workspace_at } => {
+        RootView::Host { workspace_at } | RootView::Image { workspace_at, .. } => {
             WRITABLE.iter().map(Path::new).chain([workspace_at.as_path()]).collect()
         }
         RootView::Workspace { .. } => vec![Path::new("/")],

@@ -129,7 +129,9 @@ pub(super) fn complete(stage: Stage, setup: &Setup) -> Result<Complete, StepErro
     };
     if let Some(covers) = &covers {
         let workspace_at = match &task.root {
-            RootView::Host { workspace_at } => workspace_at.as_path(),
+            RootView::Host { workspace_at } | RootView::Image { workspace_at, .. } => {
+                workspace_at.as_path()
+            }
             RootView::Workspace { .. } => Path::new("/"),
         };
         let is_covered =
@@ -271,7 +273,7 @@ impl Stage {
 }
 
 /// The file system from which the private places and the covers are cut, attached out of the way.
-fn scratch() -> io::Result<OwnedFd> {
+pub(super) fn scratch() -> io::Result<OwnedFd> {
     let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID;
     let scratch = new_filesystem("tmpfs", &[("mode", "0755")], attributes)?;
     attach(&scratch, open_host(Path::new(STAGE))?)?;

@@ -1,0 +1,229 @@
+//! Speaking to an engine.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use bollard::errors::Error;
+use bollard::{ClientVersion, Docker};
+use ctrlz_core::isolation::IsolationError;
+use serde::{Deserialize, Serialize};
+use tokio::runtime::{Builder, Runtime};
+
+/// A container engine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// podman, by the part of its API that is docker's.
+    Podman,
+    /// dockerd.
+    Docker,
+}
+
+impl Engine {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Podman, Self::Docker];
+
+    /// Its name.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Podman => "podman",
+            Self::Docker => "docker",
+        }
+    }
+
+    /// The socket that the user named (`CONTAINER_HOST` for podman, `DOCKER_HOST` for docker), or the
+    /// usual ones, those of this user first.
+    ///
+    /// # Errors
+    /// When the user named something that is no Unix socket: workspaces are on this host.
+    pub fn sockets(self) -> Result<Vec<PathBuf>, IsolationError> {
+        let variable = match self {
+            Self::Podman => "CONTAINER_HOST",
+            Self::Docker => "DOCKER_HOST",
+        };
+        if let Some(named) = std::env::var_os(variable).filter(|value| !value.is_empty()) {
+            let path = named.to_str().and_then(|text| text.strip_prefix("unix://"));
+            return path.map(|path| vec![path.into()]).ok_or_else(|| IsolationError::Setup {
+                step: format!("use {variable}={}", named.display()),
+                source: io::Error::other("only the socket of an engine of this host: unix:///PATH"),
+            });
+        }
+        let name = match self {
+            Self::Podman => "podman/podman.sock",
+            Self::Docker => "docker.sock",
+        };
+        let own = (!rustix::process::geteuid().is_root())
+            .then(|| std::env::var_os("XDG_RUNTIME_DIR"))
+            .flatten();
+        let own = own.map(|directory| Path::new(&directory).join(name));
+        Ok(own.into_iter().chain([Path::new("/run").join(name)]).collect())
+    }
+
+    fn hint(self, kind: io::ErrorKind) -> String {
+        match (self, kind) {
+            (Self::Podman, io::ErrorKind::PermissionDenied) => {
+                "it is root's; with `systemctl --user start podman.socket` you have your own".into()
+            }
+            (Self::Docker, io::ErrorKind::PermissionDenied) => {
+                "root and the members of the group docker may use it, and are root on this host by \
+                 that"
+                    .into()
+            }
+            (Self::Podman, _) => {
+                let user = if rustix::process::geteuid().is_root() { "" } else { "--user " };
+                format!(
+                    "nothing listens there; `systemctl {user}start podman.socket` or `podman system \
+                     service` starts it, and CONTAINER_HOST=unix:///PATH names another socket"
+                )
+            }
+            (Self::Docker, _) => "nothing listens there; `systemctl start docker` starts it, and \
+                                  DOCKER_HOST=unix:///PATH names another socket"
+                .into(),
+        }
+    }
+}
+
+impl fmt::Display for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// A connection with an engine.
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) engine: Engine,
+    pub(super) socket: PathBuf,
+    pub(super) docker: Docker,
+    /// The engine is an ordinary user's, in a user namespace whose root is that user.
+    pub(super) rootless: bool,
+    runtime: Runtime,
+}
+
+/// How long the engine may take for one answer, in seconds.
+const PATIENCE: u64 = 120;
+
+/// What docker has understood since 20.10, podman since 3, and the oldest that docker 29 does.
+const VERSIONS: [ClientVersion; 2] = [
+    ClientVersion { major_version: 1, minor_version: 41 },
+    ClientVersion { major_version: 1, minor_version: 44 },
+];
+
+impl Client {
+    /// Connects to the first socket on which something listens.
+    pub(super) fn connect(engine: Engine, sockets: &[PathBuf]) -> Result<Self, IsolationError> {
+        let mut failure = None;
+        for socket in sockets {
+            match UnixStream::connect(socket) {
+                Ok(stream) => return Self::over(engine, socket, &stream),
+                Err(error) => {
+                    // That of the user may be absent; why root's refused says more.
+                    let more = failure.is_none() || error.kind() == io::ErrorKind::PermissionDenied;
+                    failure = if more { Some((socket, error)) } else { failure };
+                }
+            }
+        }
+        Err(match failure {
+            Some((socket, source)) => IsolationError::Setup {
+                step: format!(
+                    "reach {engine} at {} ({})",
+                    socket.display(),
+                    engine.hint(source.kind())
+                ),
+                source,
+            },
+            None => IsolationError::Setup {
+                step: format!("reach {engine}"),
+                source: io::ErrorKind::NotFound.into(),
+            },
+        })
+    }
+
+    fn over(engine: Engine, socket: &Path, stream: &UnixStream) -> Result<Self, IsolationError> {
+        let failed = |source| IsolationError::Setup {
+            step: format!("reach {engine} at {}", socket.display()),
+            source,
+        };
+        let peer = rustix::net::sockopt::socket_peercred(stream).map_err(|e| failed(e.into()))?;
+        let runtime = Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let text = socket.to_str().ok_or_else(|| {
+            failed(io::Error::new(io::ErrorKind::InvalidInput, "its path is not UTF-8"))
+        })?;
+        let mut problem = None;
+        for version in &VERSIONS {
+            let docker = Docker::connect_with_unix(text, PATIENCE, version)
+                .map_err(|error| failed(io::Error::other(error)))?;
+            // `version` also tells whose socket it is.
+            match runtime.block_on(docker.version()) {
+                Ok(told) => {
+                    let first = told.components.and_then(|list| list.into_iter().next());
+                    let is_podman = first.is_some_and(|first| first.name.contains("Podman"));
+                    if is_podman != (engine == Engine::Podman) {
+                        let other = if is_podman { "podman" } else { "docker" };
+                        return Err(failed(io::Error::other(format!("{other} listens there"))));
+                    }
+                    let rootless = !peer.uid.is_root();
+                    let socket = socket.to_owned();
+                    return Ok(Self { engine, socket, docker, rootless, runtime });
+                }
+                Err(error) => problem = Some(error),
+            }
+        }
+        Err(failed(problem.map_or_else(
+            || io::ErrorKind::Unsupported.into(),
+            |error| io::Error::other(told(&error)),
+        )))
+    }
+
+    /// Waits for what is asked of the engine.
+    pub(super) fn run<T>(
+        &self,
+        step: impl FnOnce() -> String,
+        asked: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, IsolationError> {
+        self.wait(asked).map_err(|error| self.failed(step(), &error))
+    }
+
+    /// The same, with the engine's own error.
+    pub(super) fn wait<T>(
+        &self,
+        asked: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        self.runtime.block_on(asked)
+    }
+
+    pub(super) fn failed(&self, step: String, error: &Error) -> IsolationError {
+        let kind = match error {
+            Error::DockerResponseServerError { status_code: 404, .. } => io::ErrorKind::NotFound,
+            _ => io::ErrorKind::Other,
+        };
+        let source = io::Error::new(kind, told(error));
+        IsolationError::Setup { step: format!("{step} with {}", self.engine), source }
+    }
+}
+
+/// Whether there is no such thing.
+pub(super) fn is_absent(error: &Error) -> bool {
+    matches!(error, Error::DockerResponseServerError { status_code: 404, .. })
+}
+
+/// What the engine says, or what lies behind a failure to speak to it.
+pub(super) fn told(error: &Error) -> String {
+    if let Error::DockerResponseServerError { message, .. } = error {
+        return message.trim().to_owned();
+    }
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text = format!("{text}: {more}");
+        }
+        cause = error.source();
+    }
+    text
+}
