@@ -7,7 +7,10 @@ use ctrlz_core::wasm::Surroundings;
 /// The launch of the engine that runs the module which `launch` names.
 pub(crate) fn inside(launch: Launch) -> Launch {
     let workspace = match &launch.root {
-        RootView::Host { workspace_at } => workspace_at.clone(),
+        // The native driver, which is next, refuses an image.
+        RootView::Host { workspace_at } | RootView::Image { workspace_at, .. } => {
+            workspace_at.clone()
+        }
         RootView::Workspace { .. } => "/".into(),
     };
     let around = Surroundings {
