@@ -1,16 +1,27 @@
 //! What the tests need on the machine, and how to get it.
 
+use std::path::Path;
 use std::process::Command;
 
 use crate::account;
 use crate::failure::{Answer, Failure};
 use crate::program;
 
-/// A program, Debian's package that has it, and what it is for.
+/// A program or a file, Debian's package that has it, and what it is for.
 struct Need {
+    /// The name of a program, or the path of a file.
     program: &'static str,
     package: &'static str,
     purpose: &'static str,
+}
+
+impl Need {
+    fn is_met(&self) -> bool {
+        match self.program.starts_with('/') {
+            true => Path::new(self.program).exists(),
+            false => program::find(self.program).is_some(),
+        }
+    }
 }
 
 const fn need(program: &'static str, package: &'static str, purpose: &'static str) -> Need {
@@ -48,13 +59,20 @@ const FOR_TESTS: &[Need] = &[
     need("mkfs.xfs", "xfsprogs", "a file system whose files share blocks"),
     need("mkfs.btrfs", "btrfs-progs", "a file system with subvolumes"),
     need("chattr", "e2fsprogs", "files that are written in place"),
+    need("clang", "clang", "guests for WebAssembly"),
+    need("wasm-ld", "lld", "guests for WebAssembly"),
+    need("/usr/lib/wasm32-wasi/libc.a", "wasi-libc", "guests for WebAssembly"),
+    need(
+        "/usr/share/doc/libclang-rt-dev-wasm32/copyright",
+        "libclang-rt-dev-wasm32",
+        "guests for WebAssembly",
+    ),
     need("pkill", "procps", "ending what a test user left behind"),
 ];
 
 /// Makes sure that everything for the tests is there; installs it where that is possible.
 pub(crate) fn for_tests() -> Answer {
-    let missing: Vec<&Need> =
-        FOR_TESTS.iter().filter(|need| program::find(need.program).is_none()).collect();
+    let missing: Vec<&Need> = FOR_TESTS.iter().filter(|need| !need.is_met()).collect();
     if missing.is_empty() {
         println!("everything is there");
     } else {
@@ -67,7 +85,7 @@ pub(crate) fn for_tests() -> Answer {
         }
         packages.dedup();
         install(&packages)?;
-        if let Some(need) = missing.iter().find(|need| program::find(need.program).is_none()) {
+        if let Some(need) = missing.iter().find(|need| !need.is_met()) {
             let text = format!("{} is still missing after its installation", need.program);
             return Err(Failure::told(text));
         }

@@ -361,6 +361,12 @@ fn of_isolation(error: &IsolationError) -> Failure {
             failure.hint("`ctrlz doctor` tells what this host can enforce")
         }
         IsolationError::StoreFull { .. } => failure.hint(MAKE_ROOM),
+        IsolationError::NotExecutable { program, source }
+            if source.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error())
+                || program.extension().is_some_and(|extension| extension == "wasm") =>
+        {
+            failure.hint("WebAssembly modules and components run with --isolation wasm")
+        }
         _ => failure,
     }
 }

@@ -32,4 +32,5 @@ pub mod tenancy;
 pub mod time;
 pub mod verdict;
 pub mod verdict_record;
+pub mod wasm;
 pub mod workspace;

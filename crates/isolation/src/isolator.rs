@@ -12,7 +12,7 @@ use ctrlz_core::monitor::Reading;
 
 use crate::engine::{self, Engine, EngineDriver};
 use crate::native::{Asker, NativeDriver};
-use crate::oci;
+use crate::{oci, wasm};
 
 /// The drivers of this host, for a process with one thread. What runs is looked at and ended as a tree
 /// of processes, whichever driver began it.
@@ -53,7 +53,8 @@ impl Isolator {
             }
             Driver::Podman => EngineDriver::new(Engine::Podman).prepare_for(asker, launch, begun),
             Driver::Docker => EngineDriver::new(Engine::Docker).prepare_for(asker, launch, begun),
-            Driver::Wasm | Driver::Systemd => Err(IsolationError::Unenforceable {
+            Driver::Wasm => self.native.prepare_for(asker, wasm::inside(launch), begun),
+            Driver::Systemd => Err(IsolationError::Unenforceable {
                 what: format!("--isolation {}", launch.driver),
                 reason: "this ctrlz has no such driver".to_owned(),
             }),

@@ -46,13 +46,13 @@ pub fn choose(level: Level) -> Chosen {
 /// The reason, in words.
 pub fn is_there(driver: &Driver) -> Result<(), String> {
     match driver {
-        Driver::Native => Ok(()),
+        Driver::Native | Driver::Wasm => Ok(()),
         Driver::Oci(runtime) => match oci::find(runtime) {
             Ok(_) => Ok(()),
             Err(IsolationError::Unenforceable { reason, .. }) => Err(reason),
             Err(error) => Err(error.to_string()),
         },
-        Driver::Podman | Driver::Docker | Driver::Wasm | Driver::Systemd => {
+        Driver::Podman | Driver::Docker | Driver::Systemd => {
             Err("this ctrlz has no such driver".to_owned())
         }
     }

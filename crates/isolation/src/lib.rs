@@ -9,5 +9,6 @@ pub mod level;
 pub mod native;
 pub mod oci;
 mod passing;
+mod wasm;
 
 pub use isolator::Isolator;

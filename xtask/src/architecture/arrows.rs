@@ -10,7 +10,7 @@ use crate::project;
 
 /// What each crate may depend on, outside its tests. One that is not listed may exist only
 /// together with a line here.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
     ("core", &[]),
     ("sys", &[]),
     ("yaml", &[]),
@@ -21,6 +21,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("sinks", &["core"]),
     ("workspace", &["core", "sys"]),
     ("isolation", &["core", "sys"]),
+    ("wasm", &["core"]),
     ("engine", &["core", "policy"]),
     ("server", &["core", "policy", "engine"]),
     ("testkit", &["core"]),
@@ -39,6 +40,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
             "sys",
             // Under the feature `faults`, which only tests turn on.
             "testkit",
+            "wasm",
             "workspace",
         ],
     ),

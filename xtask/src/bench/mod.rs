@@ -12,6 +12,7 @@ mod service;
 mod start;
 mod table;
 mod trees;
+mod wasm;
 mod work;
 
 pub(crate) use measure::serve;
@@ -34,19 +35,20 @@ struct Rounds {
 
 type Part = fn(&Scene, Rounds) -> Answer<Vec<Row>>;
 
-const PARTS: [(&str, Part); 7] = [
+const PARTS: [(&str, Part); 8] = [
     ("start", start::rows),
     ("trees", trees::rows),
     ("engine", engine::rows),
     ("memory", memory::rows),
     ("work", work::rows),
+    ("wasm", wasm::rows),
     ("archive", archive::rows),
     ("service", service::rows),
 ];
 
 /// The tables of the page: the name in a table's marks, and the parts that are in it.
 const TABLES: [(&str, &[&str]); 3] = [
-    ("measured", &["start", "trees", "engine", "memory", "work"]),
+    ("measured", &["start", "trees", "engine", "memory", "work", "wasm"]),
     ("archives", &["archive"]),
     ("service", &["service"]),
 ];

@@ -2,7 +2,7 @@
 
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
@@ -54,12 +54,22 @@ fn spawn(setup: &Setup, output: Option<[OwnedFd; 2]>) -> io::Result<Pid> {
     let output = output.as_ref().map(|[stdout, stderr]| [stdout.as_fd(), stderr.as_fd()]);
     match exec::start(&program, &arguments, &environment, output) {
         // A script without `#!` line, as execvp(3) treats it.
-        Err(error) if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error()) => {
+        Err(error)
+            if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error())
+                && !is_webassembly(Path::new(OsStr::from_bytes(program.as_bytes()))) =>
+        {
             arguments.splice(..1, [c"/bin/sh".to_owned(), program]);
             exec::start(c"/bin/sh", &arguments, &environment, output)
         }
         other => other,
     }
+}
+
+/// Whether it is a WebAssembly module, of which a shell would only make nonsense.
+fn is_webassembly(program: &Path) -> bool {
+    let mut begin = [0; 4];
+    let read = fs::File::open(program).and_then(|mut file| file.read_exact(&mut begin));
+    read.is_ok() && begin == *b"\0asm"
 }
 
 /// The program that a shell would execute: folders that cannot be entered are passed over.

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::path::Path;
 
 use ctrlz_core::isolation::RootView;
+use ctrlz_core::wasm;
 use ctrlz_core::workspace::WorkspaceMount;
 use ctrlz_sys::seccomp::{self, Listener, Program};
 use landlock::{
@@ -156,6 +157,12 @@ fn restrict_files(setup: &Setup) -> Result<bool, StepError> {
         ruleset = allow(ruleset, Path::new("/"), AccessFs::from_read(LANDLOCK))?;
         for place in writable(setup) {
             ruleset = allow(ruleset, place, AccessFs::from_all(LANDLOCK))?;
+        }
+        if setup.task.argv.first().is_some_and(|program| program == wasm::PROGRAM) {
+            // No path of a root of its own leads to this program.
+            let file = super::mounts::open_host(Path::new(wasm::PROGRAM))?;
+            let access = AccessFs::Execute | AccessFs::ReadFile;
+            ruleset = ruleset.add_rule(PathBeneath::new(file, access))?;
         }
         for stream in [
             rustix::stdio::stdin().as_fd(),
