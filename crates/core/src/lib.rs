@@ -33,3 +33,4 @@ pub mod time;
 pub mod verdict;
 pub mod verdict_record;
 pub mod workspace;
+pub mod workspace_choice;

@@ -38,3 +38,4 @@ mod streams;
 mod terminal;
 mod verdicts;
 mod waiting;
+mod workspaces;
