@@ -13,7 +13,7 @@ use ctrlz_engine::SandboxCore;
 use ctrlz_engine::tracker::{Recorder, StateTracker};
 use ctrlz_isolation::Isolator;
 use ctrlz_store::SqliteMonitor;
-use ctrlz_workspace::{CopyDriver, OverlayDriver};
+use ctrlz_workspace::{CopyDriver, Duplication, OverlayDriver};
 
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
 use crate::isolation::Isolation;
@@ -27,6 +27,8 @@ pub(crate) struct Context {
     store: OpenStore,
     samples: SqliteMonitor,
     overlay: OverlayDriver,
+    btrfs: CopyDriver,
+    reflink: CopyDriver,
     copy: CopyDriver,
 }
 
@@ -65,6 +67,8 @@ impl Context {
             store: crate::store::open_as(&directory, actor)?,
             samples: SqliteMonitor::of(&directory),
             overlay: OverlayDriver::new(&directory),
+            btrfs: CopyDriver::by(Duplication::Btrfs, &directory.join("subvolumes")),
+            reflink: CopyDriver::by(Duplication::Reflink, &directory.join("reflinks")),
             copy: CopyDriver::new(&directory.join("copies")),
             directory,
         };
@@ -128,13 +132,20 @@ impl Context {
         self.samples.check().unwrap_or_else(|error| vec![ctrlz_engine::in_full(&error)])
     }
 
-    /// The workspace drivers, the one for new sandboxes first.
-    pub(crate) fn workspaces(&self) -> [&dyn WorkspaceDriver; 2] {
-        // The copy driver takes over where overlayfs cannot be had.
-        match std::env::var_os("CTRLZ_WORKSPACE") {
-            Some(word) if word == "copy" => [&self.copy, &self.overlay],
-            _ => [&self.overlay, &self.copy],
+    /// The workspace drivers, the cheapest first (see docs/decisions/0015-which-workspace-driver.md), but
+    /// for one that `CTRLZ_WORKSPACE` prefers.
+    pub(crate) fn workspaces(&self) -> [&dyn WorkspaceDriver; 4] {
+        let mut all: [&dyn WorkspaceDriver; 4] =
+            [&self.overlay, &self.btrfs, &self.reflink, &self.copy];
+        if let Some(word) = std::env::var_os("CTRLZ_WORKSPACE") {
+            all.sort_by_key(|driver| word != driver.name());
         }
+        all
+    }
+
+    /// The drivers of complete trees, which need something of the file system of the store.
+    pub(crate) fn complete_trees(&self) -> [&CopyDriver; 3] {
+        [&self.btrfs, &self.reflink, &self.copy]
     }
 
     /// Calls `action` with the engine.

@@ -315,8 +315,13 @@ fn of_store(error: &StoreError) -> Failure {
 }
 
 fn of_workspace(error: &WorkspaceError) -> Failure {
-    let WorkspaceError::Conflicts { conflicts } = error else {
-        return Failure::caused(OWN_FAILURE, "workspace", error);
+    let conflicts = match error {
+        WorkspaceError::Conflicts { conflicts } => conflicts,
+        WorkspaceError::Base { .. } => {
+            let failure = Failure::caused(OWN_FAILURE, "base", error);
+            return failure.hint("`ctrlz doctor` lists what can keep the trees of sandboxes here");
+        }
+        _ => return Failure::caused(OWN_FAILURE, "workspace", error),
     };
     let mut failure = Failure::caused(REFUSED, "conflicts", error);
     failure.details = conflicts

@@ -9,6 +9,7 @@ use ctrlz_core::driver::Isolation;
 use ctrlz_core::event::ConfigurationFile;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
+use ctrlz_core::workspace_choice::WorkspaceChoice;
 use serde::{Serialize, Serializer};
 
 use crate::capability::Capability;
@@ -39,6 +40,8 @@ pub struct Config {
     pub network: Network,
     /// What isolates an operation.
     pub isolation: Isolation,
+    /// What keeps new sandboxes.
+    pub workspace: WorkspaceChoice,
     /// Host paths to hide, whether they exist or not: absolute, without `.`, `..` and `//`.
     #[serde(serialize_with = "host_paths")]
     pub hidden: Vec<PathBuf>,
@@ -193,6 +196,7 @@ impl Config {
             },
             network: values.network.value,
             isolation: values.isolation.value.clone(),
+            workspace: values.workspace.value,
             hidden: plain(&settings.hidden),
             env: settings.env.iter().map(|(k, v)| (k.clone(), v.value.clone())).collect(),
             env_rules: plain(&settings.env_rules),

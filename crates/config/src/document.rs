@@ -38,6 +38,7 @@ const PROFILES: &[&str] = &["development", "testing", "production", "high-securi
 const RUN: &[&str] = &[
     "network",
     "isolation",
+    "workspace",
     "timeout",
     "memory",
     "cpus",
@@ -149,6 +150,9 @@ fn run(section: &Field<'_>, roots: PathRoots<'_>, to: &mut Document) -> Result<(
             "network" => run.network = Some(field.value("none or host", scalar::network)?),
             "isolation" => {
                 run.isolation = Some(field.value("a driver or a level", scalar::word)?);
+            }
+            "workspace" => {
+                run.workspace = Some(field.value("a workspace driver, or auto", scalar::word)?);
             }
             "timeout" => {
                 run.timeout = Some(field.value("a time such as 10m, or none", scalar::limit)?);

@@ -7,6 +7,7 @@ use ctrlz_core::driver::Isolation;
 use ctrlz_core::isolation::Network;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
+use ctrlz_core::workspace_choice::WorkspaceChoice;
 
 use crate::capability::Capability;
 use crate::entry::{Source, Sourced};
@@ -24,6 +25,8 @@ pub struct Flags {
     pub network: Option<Network>,
     /// `--isolation`
     pub isolation: Option<Isolation>,
+    /// `--workspace`
+    pub workspace: Option<WorkspaceChoice>,
     /// `--timeout`
     pub timeout: Option<Limit<Span>>,
     /// `--memory`
@@ -79,6 +82,7 @@ impl Flags {
             run: Given {
                 network: self.network.map(|network| from(&network, "--net")),
                 isolation: self.isolation.as_ref().map(|isolation| from(isolation, "--isolation")),
+                workspace: self.workspace.map(|workspace| from(&workspace, "--workspace")),
                 timeout: limit(self.timeout, "--timeout"),
                 memory: limit(self.memory, "--memory"),
                 cpus: limit(self.cpus, "--cpus"),

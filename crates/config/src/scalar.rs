@@ -8,6 +8,7 @@ use ctrlz_core::monitor::AnomalyPolicy;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 use ctrlz_core::verdict::Risk;
+use ctrlz_core::workspace_choice::WorkspaceChoice;
 
 use crate::error::quoted;
 use crate::limit::{Amount, Limit};
@@ -194,6 +195,12 @@ impl Shown for AnomalyPolicy {
 impl Shown for Isolation {
     fn shown(&self) -> String {
         self.to_string()
+    }
+}
+
+impl Shown for WorkspaceChoice {
+    fn shown(&self) -> String {
+        self.word().to_owned()
     }
 }
 

@@ -12,6 +12,7 @@ use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::Tag;
 use ctrlz_core::span::Span;
 use ctrlz_core::verdict::Risk;
+use ctrlz_core::workspace_choice::WorkspaceChoice;
 
 use crate::capability::Capability;
 use crate::entry::{Entry, Source, Sourced};
@@ -108,6 +109,7 @@ macro_rules! settings {
 settings! {
     network: Network = "run.network", Some("--network host"), Trust::Keep(opened);
     isolation: Isolation = "run.isolation", Some("--isolation"), Trust::Keep(other);
+    workspace: WorkspaceChoice = "run.workspace", Some("--workspace"), Trust::Free;
     timeout: Option<Span> = "run.timeout", Some("--timeout"), Trust::Keep(limit_raised);
     memory: Option<ByteSize> = "run.memory", Some("--memory"), Trust::Keep(limit_raised);
     cpus: Option<f64> = "run.cpus", Some("--cpus"), Trust::Keep(limit_raised);
@@ -414,6 +416,7 @@ impl Values {
         Self {
             network: from(Network::None, &Source::Default),
             isolation: from(Isolation::default(), &Source::Default),
+            workspace: from(WorkspaceChoice::default(), &Source::Default),
             timeout: from(limits.timeout, source),
             memory: from(limits.memory, source),
             cpus: from(limits.cpus, source),

@@ -34,3 +34,4 @@ pub mod verdict;
 pub mod verdict_record;
 pub mod wasm;
 pub mod workspace;
+pub mod workspace_choice;

@@ -219,16 +219,19 @@ impl SandboxCore<'_> {
         bring: Box<Bring<'_, E>>,
     ) -> Result<Sandbox, E> {
         let mut refusal = None;
-        let usable = self.workspaces.iter().find(|driver| match driver.create(&choice.base) {
+        let usable = self.candidates().find(|driver| match driver.create(&choice.base) {
             Ok(_) => true,
             Err(error) => {
                 refusal.get_or_insert(error);
                 false
             }
         });
-        let driver = *usable.ok_or_else(|| match refusal {
+        let driver = usable.ok_or_else(|| match refusal {
             Some(error) => EngineError::from(error),
-            None => EngineError::NoDriver { sandbox: name.to_string(), driver: "any".to_owned() },
+            None => EngineError::NoDriver {
+                sandbox: name.to_string(),
+                driver: self.chosen.unwrap_or("any").to_owned(),
+            },
         })?;
         let Landed { tree, landing, parts } = land(driver, &choice.base, bring)?;
         let setup = setup.and_then(|left| begun_after(driver, &choice.base, &parts, left));

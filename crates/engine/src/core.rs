@@ -30,6 +30,7 @@ pub struct SandboxCore<'a> {
     pub(crate) recorder: Option<Recorder<'a>>,
     pub(crate) contents: Option<&'a Contents<'a>>,
     pub(crate) lost: Option<&'a Lost<'a>>,
+    pub(crate) chosen: Option<&'static str>,
 }
 
 impl std::fmt::Debug for SandboxCore<'_> {
@@ -57,7 +58,39 @@ impl<'a> SandboxCore<'a> {
         isolation: &'a dyn IsolationDriver,
         waiting: &'a Waiting<'a>,
     ) -> Self {
-        Self { store, workspaces, isolation, waiting, recorder: None, contents: None, lost: None }
+        Self {
+            store,
+            workspaces,
+            isolation,
+            waiting,
+            recorder: None,
+            contents: None,
+            lost: None,
+            chosen: None,
+        }
+    }
+
+    /// The same for sandboxes of one workspace driver: new ones are kept by it or not made, and those
+    /// of other drivers are not found by their folder. Any driver will do when that is nothing.
+    #[must_use]
+    pub fn choosing(&self, driver: Option<&'static str>) -> SandboxCore<'_> {
+        SandboxCore {
+            recorder: self.recorder,
+            chosen: driver,
+            store: self.store,
+            workspaces: self.workspaces,
+            isolation: self.isolation,
+            waiting: self.waiting,
+            contents: self.contents,
+            lost: self.lost,
+        }
+    }
+
+    /// The drivers that may keep a new sandbox, the best first.
+    pub(crate) fn candidates(&self) -> impl Iterator<Item = &'a dyn WorkspaceDriver> {
+        let chosen = self.chosen;
+        let fits = move |d: &&dyn WorkspaceDriver| chosen.is_none_or(|name| d.name() == name);
+        self.workspaces.iter().copied().filter(fits)
     }
 
     /// Notes what commands use while they run.

@@ -43,7 +43,8 @@ impl SandboxCore<'_> {
         folder: &Path,
         choice: Option<&BaseChoice>,
     ) -> Result<Option<Sandbox>, EngineError> {
-        let mut all = self.store.sandboxes_of_folder(folder)?.into_iter();
+        let all = self.store.sandboxes_of_folder(folder)?.into_iter();
+        let mut all = all.filter(|s| self.chosen.is_none_or(|driver| s.driver == driver));
         Ok(match choice {
             None => all.next(),
             Some(choice) => all.find(|s| s.root == choice.root && s.base == choice.base),
@@ -128,7 +129,7 @@ impl SandboxCore<'_> {
         life: Life,
     ) -> Result<Sandbox, EngineError> {
         let mut refusal = None;
-        for driver in self.workspaces {
+        for driver in self.candidates() {
             match driver.create(&choice.base) {
                 Ok(tree) => {
                     let new = NewSandbox {
@@ -148,9 +149,10 @@ impl SandboxCore<'_> {
         }
         match refusal {
             Some(error) => Err(error.into()),
-            None => {
-                Err(EngineError::NoDriver { sandbox: name.to_string(), driver: "any".to_owned() })
-            }
+            None => Err(EngineError::NoDriver {
+                sandbox: name.to_string(),
+                driver: self.chosen.unwrap_or("any").to_owned(),
+            }),
         }
     }
 

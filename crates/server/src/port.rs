@@ -20,6 +20,7 @@ use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::Decision;
 use ctrlz_core::verdict_record::VerdictRecord;
 use ctrlz_core::workspace::ConflictStrategy;
+use ctrlz_core::workspace_choice::WorkspaceChoice;
 use ctrlz_engine::{EngineError, HealthResult, Progress, RunReport, SandboxCore};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -72,7 +73,12 @@ pub trait Session {
     ///
     /// # Errors
     /// When its name is taken, or its base cannot be used.
-    fn create(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Problem>;
+    fn create(
+        &self,
+        name: &SandboxName,
+        base: &Base,
+        workspace: Option<WorkspaceChoice>,
+    ) -> Result<Sandbox, Problem>;
 
     /// Removes a sandbox; answers how many bytes that freed.
     ///

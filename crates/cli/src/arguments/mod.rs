@@ -19,6 +19,7 @@ use clap_complete::Shell;
 use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::workspace::ConflictStrategy;
+use ctrlz_core::workspace_choice::WorkspaceChoice;
 
 pub(crate) use archive::{
     ArchiveAction, ArchiveArguments, ArchiveScope, Destination, DrillArguments, ExportArguments,
@@ -411,6 +412,10 @@ pub(crate) struct NewArguments {
     /// it, with `:NAME` behind it where there are several
     #[arg(long, value_name = "ROOT")]
     pub(crate) root: Option<PathBuf>,
+    /// What keeps its trees: `overlay`, `btrfs`, `reflink`, `copy`, or `auto` for the cheapest that
+    /// can be had; see docs/workspaces.md
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) workspace: Option<WorkspaceChoice>,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ use ctrlz_core::isolation::Network;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
+use ctrlz_core::workspace_choice::WorkspaceChoice;
 
 use super::Conflict;
 use crate::failure::{Failure, OWN_FAILURE};
@@ -21,6 +22,10 @@ pub(crate) struct RunArguments {
     /// as podman and docker save it, with `:NAME` behind it where there are several
     #[arg(long, value_name = "ROOT")]
     pub(crate) root: Option<PathBuf>,
+    /// What keeps the trees of a new sandbox: `overlay`, `btrfs`, `reflink`, `copy`, or `auto` for
+    /// the cheapest that can be had; see docs/workspaces.md
+    #[arg(long, value_name = "DRIVER")]
+    pub(crate) workspace: Option<WorkspaceChoice>,
     /// Throw away this folder's uncommitted changes first
     #[arg(long)]
     pub(crate) fresh: bool,

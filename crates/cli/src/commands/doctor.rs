@@ -7,7 +7,7 @@ use ctrlz_engine::NewNamed;
 use serde_json::json;
 
 use super::environment::{self, Need};
-use super::{probe, setup};
+use super::{keepers, probe, setup};
 use crate::Answer;
 use crate::arguments::{CommandArguments, DoctorArguments};
 use crate::context::{Context, WhenBusy};
@@ -28,6 +28,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
         false => probe::known(&context, &config)?,
     };
     let needs = needs(&context, &config, &folder)?;
+    let keepers = keepers::all(&context)?;
     let is_well = probed.broken().next().is_none() && needs.iter().all(|need| need.met);
     if json {
         show::print_json(&[
@@ -39,6 +40,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
             ("probed_now", (!probed.is_known).into()),
             ("missing", json!(probed.missing)),
             ("environment", json!(needs)),
+            ("workspaces", json!(keepers)),
         ]);
         return Ok(u8::from(!is_well));
     }
@@ -62,6 +64,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
         };
         println!("{mark} {:<32} {}", trial.what, style.dim(&plain(&trial.evidence)));
     }
+    keepers::print(&keepers, style);
     if !needs.is_empty() {
         println!("what `environment:` asks for");
     }

@@ -8,6 +8,7 @@ use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::store::StoreError;
+use ctrlz_core::workspace_choice::WorkspaceChoice;
 use ctrlz_engine::{EngineError, NewNamed};
 use serde::{Deserialize, Serialize};
 
@@ -25,11 +26,13 @@ pub(crate) fn new(arguments: &NewArguments, json: bool) -> Answer {
     let choice = root::choose(arguments.root.as_deref(), &base)?;
     let context = Context::open()?;
     let new = NewNamed { name: arguments.name.clone(), choice };
-    let config = ctrlz_config::load(&places::configuration(&base), &Flags::default())
+    let flags = Flags { workspace: arguments.workspace, ..Flags::default() };
+    let config = ctrlz_config::load(&places::configuration(&base), &flags)
         .map_err(|error| Failure::caused(OWN_FAILURE, "config", &error))?;
     let how = CommandArguments::plain()?;
     context.check_ownership()?;
     let sandbox = context.with_core(WhenBusy::Wait, |core| {
+        let core = &core.choosing(config.workspace.driver());
         let made = setup::made((&context, core), &config, &how, &new.choice)?;
         let sandbox = core.create_named(&new, made.as_ref())?;
         environment::require_of_new((&context, core), &sandbox, &config)?;
@@ -42,9 +45,20 @@ pub(crate) fn tell_new(sandbox: &Sandbox, json: bool) -> Answer {
     if json {
         show::print_json(&[("sandbox", show::to_json(sandbox)?)]);
     } else {
-        println!("{}: a sandbox on {}", sandbox.name, sandbox.base.display());
+        println!(
+            "{}: a sandbox on {}{}",
+            sandbox.name,
+            sandbox.base.display(),
+            kept_by(sandbox).map_or_else(String::new, |by| format!(", {by}"))
+        );
     }
     show::done()
+}
+
+/// Who keeps a sandbox's trees, where that is not what is to be expected.
+pub(crate) fn kept_by(sandbox: &Sandbox) -> Option<String> {
+    let usual = WorkspaceChoice::Overlay.word();
+    (sandbox.driver != usual).then(|| format!("kept by driver {}", sandbox.driver))
 }
 
 /// A sandbox in the list.

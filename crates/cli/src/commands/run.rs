@@ -36,7 +36,9 @@ use crate::{places, root};
 
 pub(crate) fn run(arguments: RunArguments, isolation: Isolator, json: bool) -> Answer {
     let folder = places::working_folder()?;
-    let config = configuration(&arguments.how, &folder)?;
+    let mut config = configuration(&arguments.how, &folder)?;
+    config.workspace = arguments.workspace.unwrap_or(config.workspace);
+    let config = config;
     let RunArguments { fresh, how, command, .. } = &arguments;
     let task = Task { argv: command, config: &config, how, fresh: *fresh, store: None };
     // Before anything is unpacked or made: what is refused leaves nothing behind but a line in the
@@ -55,6 +57,7 @@ pub(crate) fn run(arguments: RunArguments, isolation: Isolator, json: bool) -> A
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
     probe::require(&context, &config)?;
     context.with_core(when_busy(how), |core| {
+        let core = &core.choosing(config.workspace.driver());
         let place = (&context as &Context, core);
         let sandbox = match core.sandbox_of_folder(&folder, Some(&choice))? {
             Some(found) if config.setup.is_empty() && config.environment.is_empty() => found,

@@ -8,6 +8,7 @@ use ctrlz_core::lifecycle::Setup;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_engine::{BaseChoice, SandboxCore, SetupPlan};
 use ctrlz_policy::redact;
+use serde_json::json;
 
 use super::captured::Captured;
 use super::task::{self, Task};
@@ -97,7 +98,10 @@ fn digest(config: &Config, choice: &BaseChoice) -> Option<Digest> {
     }
     let place = choice.base.to_string_lossy();
     let identity = task::identity(&choice.root, &choice.base);
-    let facts = serde_json::json!([config.setup, choice.root, place, identity]);
+    let mut facts = vec![json!(config.setup), json!(choice.root), json!(place), json!(identity)];
+    // What it left is kept by the same driver as what begins there.
+    facts.extend(config.workspace.driver().map(|driver| json!(driver)));
+    let facts = serde_json::Value::from(facts);
     let mut hasher = blake3::Hasher::new_derive_key("ctrlz setup, format 1");
     hasher.update(facts.to_string().as_bytes());
     Some(Digest::blake3(*hasher.finalize().as_bytes()))

@@ -64,7 +64,9 @@ pub(super) fn new(client: &Client, arguments: &NewArguments, json: bool) -> Answ
     if let Some(folder) = &arguments.base {
         base = Some(absolute(folder)?);
     }
-    let body = json!({ "name": arguments.name, "base": base, "image": image });
+    let workspace = arguments.workspace;
+    let body =
+        json!({ "name": arguments.name, "base": base, "image": image, "workspace": workspace });
     manage::tell_new(&client.post::<Sandbox>("/v1/sandboxes", &body)?, json)
 }
 

@@ -43,7 +43,7 @@ fn unknown_keys_come_with_a_suggestion() {
         (
             "run: {'a\\e': 1, \"\\e[2J\": 1}",
             ":1:7: run.a\\e: unknown key; known here: network, isolation, \
-          timeout, memory, cpus, pids, disk, open_files, max_output, hidden, shown, env, env_pass, \
+          workspace, timeout, memory, cpus, pids, disk, open_files, max_output, hidden, shown, env, env_pass, \
           env_deny, cap_add, snapshot, commit",
         ),
     ] {

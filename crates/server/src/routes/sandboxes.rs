@@ -10,6 +10,7 @@ use axum::response::{IntoResponse, Response};
 use ctrlz_core::lifecycle::Lifecycle;
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::sandbox::Sandbox;
+use ctrlz_core::workspace_choice::WorkspaceChoice;
 use ctrlz_engine::{EngineError, Moved};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -35,6 +36,10 @@ pub(super) struct NewSandbox {
     /// A tar file or OCI image layout on the service's host, likewise.
     #[schema(value_type = Option<String>)]
     image: Option<PathBuf>,
+    /// What keeps its trees: `overlay`, `btrfs`, `reflink` or `copy`; or `auto`, the cheapest that can be had.
+    /// What the service's configuration says when it is left out.
+    #[schema(value_type = Option<String>)]
+    workspace: Option<WorkspaceChoice>,
 }
 
 /// What page of a list.
@@ -100,7 +105,7 @@ pub(super) async fn list(
 pub(crate) async fn make_it(
     (service, caller): (&Arc<Service>, &Caller),
     name: &str,
-    base: Base,
+    (base, workspace): (Base, Option<WorkspaceChoice>),
 ) -> Result<Sandbox, Problem> {
     let name: SandboxName = parse(name)?;
     if let Base::Folder(path) | Base::Image(path) = &base
@@ -113,7 +118,8 @@ pub(crate) async fn make_it(
         return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", title));
     }
     let timing = Timing::begin(service, "create");
-    let made = one_more(service, caller, move |session| session.create(&name, &base)).await;
+    let made =
+        one_more(service, caller, move |session| session.create(&name, &base, workspace)).await;
     timing.end(made.is_ok());
     made
 }
@@ -135,7 +141,7 @@ pub(super) async fn create(
             return Err(Problem::bad_request("a sandbox starts from `base` or from `image`"));
         }
     };
-    let made = make_it((&service, &caller), &new.name, base).await?;
+    let made = make_it((&service, &caller), &new.name, (base, new.workspace)).await?;
     created(&SandboxView::of(&made)?, &format!("/v1/sandboxes/{}", new.name))
 }
 

@@ -21,7 +21,7 @@ use super::tree::CopyTree;
 use super::{arrival, collect, commit, head, mend, origin, paths, revert, verify};
 use crate::edit::Editor;
 use crate::kept::newest_commit;
-use crate::node::failed;
+use crate::node::{failed, version};
 
 /// Keeps complete trees, which it duplicates by one of several means.
 #[derive(Debug)]
@@ -43,6 +43,12 @@ impl CopyDriver {
     #[must_use]
     pub fn by(duplication: Duplication, dir: &Path) -> Self {
         Self { store: Store::new(duplication, dir), lock: Mutex::default() }
+    }
+
+    /// Whether it is the driver of that name.
+    #[must_use]
+    pub fn is(&self, name: &str) -> bool {
+        self.store.driver() == name
     }
 
     /// Why this driver cannot work with a store where it has it, and what to do about that; `None`
@@ -272,6 +278,10 @@ impl WorkspaceDriver for CopyDriver {
         live: &mut dyn FnMut() -> Option<Vec<Tree>>,
         more: &dyn Fn() -> bool,
     ) -> Result<u64, WorkspaceError> {
+        // Where nobody ever made a tree there is nothing, and nothing is made for that.
+        if version(self.store.dir())?.is_none() {
+            return Ok(0);
+        }
         self.locked(|lock| collect::collect(&self.store, (live, more), lock))
     }
 }

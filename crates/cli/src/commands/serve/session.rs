@@ -21,6 +21,7 @@ use ctrlz_core::tenancy::{ReadInput, TenantName};
 use ctrlz_core::time::Timestamp;
 use ctrlz_core::verdict::{Decision, Risk};
 use ctrlz_core::verdict_record::VerdictRecord;
+use ctrlz_core::workspace_choice::WorkspaceChoice;
 use ctrlz_engine::{
     BaseChoice, EngineError, HealthResult, NewNamed, RunRequest, SandboxCore, StateChange,
 };
@@ -206,12 +207,23 @@ impl Desk<'_> {
         request.hidden.extend([self.all.to_owned(), workspaces(self.all)]);
     }
 
-    fn create_(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Problem> {
+    fn create_(
+        &self,
+        name: &SandboxName,
+        base: &Base,
+        workspace: Option<WorkspaceChoice>,
+    ) -> Result<Sandbox, Problem> {
         let new =
             NewNamed { name: name.clone(), choice: self.choose(name, base).map_err(problem)? };
-        let made = match self.asks_for_more(base).map_err(problem)? {
-            false => self.core_(|core| Ok(core.create_named(&new, None)?)).map_err(problem),
-            true => self.create_apart(name, base, &new.choice.base),
+        let config =
+            configuration(&CommandArguments::plain().map_err(problem)?, &self.configured_by(base))
+                .map_err(problem)?;
+        let workspace = workspace.unwrap_or(config.workspace);
+        let made = match config.setup.is_empty() && config.environment.is_empty() {
+            true => self
+                .core_(|core| Ok(core.choosing(workspace.driver()).create_named(&new, None)?))
+                .map_err(problem),
+            false => self.create_apart(name, base, (&new.choice.base, workspace)),
         };
         if made.is_err() {
             self.remove_workspace(&new.choice.base).map_err(problem)?;
@@ -236,12 +248,6 @@ impl Desk<'_> {
         Ok(choice)
     }
 
-    /// Whether the configuration asks for a setup or for an environment.
-    fn asks_for_more(&self, base: &Base) -> Result<bool, Failure> {
-        let config = configuration(&CommandArguments::plain()?, &self.configured_by(base))?;
-        Ok(!config.setup.is_empty() || !config.environment.is_empty())
-    }
-
     /// The folder whose configuration counts for what starts from `base`.
     fn configured_by(&self, base: &Base) -> PathBuf {
         match base {
@@ -256,9 +262,10 @@ impl Desk<'_> {
         &self,
         name: &SandboxName,
         base: &Base,
-        folder: &Path,
+        (folder, workspace): (&Path, WorkspaceChoice),
     ) -> Result<Sandbox, Problem> {
-        let mut words: Vec<OsString> = ["--json", "new", name.as_str()].map(OsString::from).into();
+        let words = ["--json", "new", name.as_str(), "--workspace", workspace.word()];
+        let mut words: Vec<OsString> = words.map(OsString::from).into();
         match base {
             Base::Image(image) => {
                 words.extend(["--base".into(), "/".into(), "--root".into(), image.into()]);
@@ -476,8 +483,13 @@ impl Session for Desk<'_> {
         problem(error.into())
     }
 
-    fn create(&self, name: &SandboxName, base: &Base) -> Result<Sandbox, Problem> {
-        self.create_(name, base)
+    fn create(
+        &self,
+        name: &SandboxName,
+        base: &Base,
+        workspace: Option<WorkspaceChoice>,
+    ) -> Result<Sandbox, Problem> {
+        self.create_(name, base, workspace)
     }
 
     fn remove(&self, sandbox: &Sandbox, force: bool) -> Result<u64, Problem> {

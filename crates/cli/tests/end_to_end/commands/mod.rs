@@ -39,3 +39,4 @@ mod terminal;
 mod verdicts;
 mod waiting;
 mod wasm;
+mod workspaces;

@@ -52,7 +52,7 @@ impl Scene {
     }
 
     #[track_caller]
-    fn below(place: &Path) -> Self {
+    pub(crate) fn below(place: &Path) -> Self {
         let directory = TempDir::with_prefix_in(".ctrlz-e2e-", place).expect("a folder");
         let root = directory.path().canonicalize().expect("the temporary directory's own path");
         let (project, home, store) = (root.join("project"), root.join("home"), root.join("store"));

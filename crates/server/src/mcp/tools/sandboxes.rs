@@ -84,7 +84,7 @@ impl Tool for Create {
                 return Err(Problem::bad_request(title).into());
             }
         };
-        Ok(Made::of(&make_it(call.who(), &input.sandbox, base).await?))
+        Ok(Made::of(&make_it(call.who(), &input.sandbox, (base, None)).await?))
     }
 }
 
