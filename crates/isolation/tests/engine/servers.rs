@@ -89,6 +89,11 @@ impl Server {
         }
         process.kill().expect("kill");
         process.wait().expect("wait");
+        let until = Instant::now() + PATIENCE;
+        while UnixStream::connect(&self.socket).is_ok() {
+            assert!(Instant::now() < until, "{} still listens", self.kind);
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Starts it anew with the same data.
