@@ -13,10 +13,10 @@ pub enum Driver {
     Native,
     /// A runtime of the Open Container Initiative, by its command line.
     Oci(Runtime),
-    /// Podman, by its API.
-    Podman,
-    /// Docker, by its API.
-    Docker,
+    /// Podman, by its API, with the image that the command sees as its root.
+    Podman(Option<Image>),
+    /// Docker, by its API, with the image that the command sees as its root.
+    Docker(Option<Image>),
     /// A WebAssembly virtual machine.
     Wasm,
     /// A transient unit of systemd.
@@ -47,6 +47,40 @@ impl Runtime {
     #[must_use]
     pub fn program(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or_default()
+    }
+}
+
+/// An image of a container engine, as the engine is asked for it: `debian:12`,
+/// `localhost:5000/tools@sha256:…`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Image(String);
+
+impl Image {
+    /// The reference.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Image {
+    type Err = ();
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/:@+".contains(c);
+        let begins = text.starts_with(|c: char| c.is_ascii_alphanumeric());
+        let fits = begins && text.len() <= 512 && text.chars().all(is_plain);
+        fits.then(|| Self(text.to_owned())).ok_or(())
+    }
+}
+
+impl Driver {
+    /// The image that an engine is to use.
+    #[must_use]
+    pub fn image(&self) -> Option<&Image> {
+        match self {
+            Self::Podman(image) | Self::Docker(image) => image.as_ref(),
+            _ => None,
+        }
     }
 }
 
@@ -96,7 +130,7 @@ impl Default for Isolation {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is no isolation: write native, oci:RUNTIME (runc, crun, youki, runsc, kata-runtime or the \
-     absolute path of one), engine:podman, engine:docker, wasm or systemd, or one of the levels dev, \
+     absolute path of one), engine:podman:IMAGE, engine:docker:IMAGE, wasm or systemd, or one of the levels dev, \
      standard and strict"
 )]
 pub struct UnknownIsolation(String);
@@ -106,8 +140,10 @@ impl fmt::Display for Driver {
         match self {
             Self::Native => f.write_str("native"),
             Self::Oci(runtime) => write!(f, "oci:{}", runtime.0),
-            Self::Podman => f.write_str("engine:podman"),
-            Self::Docker => f.write_str("engine:docker"),
+            Self::Podman(None) => f.write_str("engine:podman"),
+            Self::Podman(Some(image)) => write!(f, "engine:podman:{}", image.0),
+            Self::Docker(None) => f.write_str("engine:docker"),
+            Self::Docker(Some(image)) => write!(f, "engine:docker:{}", image.0),
             Self::Wasm => f.write_str("wasm"),
             Self::Systemd => f.write_str("systemd"),
         }
@@ -120,11 +156,18 @@ impl FromStr for Driver {
         let unknown = || UnknownIsolation(text.chars().take(60).collect());
         Ok(match text {
             "native" => Self::Native,
-            "engine:podman" => Self::Podman,
-            "engine:docker" => Self::Docker,
+            "engine:podman" => Self::Podman(None),
+            "engine:docker" => Self::Docker(None),
             "wasm" => Self::Wasm,
             "systemd" => Self::Systemd,
             _ => {
+                let image = |text: &str| text.parse().map_err(|()| unknown()).map(Some);
+                if let Some(reference) = text.strip_prefix("engine:podman:") {
+                    return Ok(Self::Podman(image(reference)?));
+                }
+                if let Some(reference) = text.strip_prefix("engine:docker:") {
+                    return Ok(Self::Docker(image(reference)?));
+                }
                 let runtime = text.strip_prefix("oci:").ok_or_else(unknown)?;
                 Self::Oci(runtime.parse().map_err(|()| unknown())?)
             }
@@ -193,6 +236,8 @@ mod tests {
             "oci:/usr/local/bin/youki",
             "engine:podman",
             "engine:docker",
+            "engine:podman:debian:12",
+            "engine:docker:localhost:5000/team/tools@sha256:00ff",
             "wasm",
             "systemd",
             "dev",
@@ -206,6 +251,8 @@ mod tests {
     #[test]
     fn what_is_no_name_is_told() {
         for text in ["", "oci", "oci:", "oci:a/b", "oci:/a/../b", "oci:-x", "oci:/", "oci:sh", "vm"]
+            .into_iter()
+            .chain(["engine:", "engine:podman:", "engine:docker:-x", "engine:podman:a b"])
         {
             let error = text.parse::<Isolation>().expect_err(text).to_string();
             assert!(error.starts_with(&format!("`{text}` is no isolation")), "{error}");

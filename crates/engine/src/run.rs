@@ -341,10 +341,16 @@ impl SandboxCore<'_> {
 }
 
 pub(crate) fn launch(sandbox: &Sandbox, head: &Head, request: &RunRequest) -> Launch {
-    let root = match sandbox.root {
-        Root::Host => RootView::Host { workspace_at: sandbox.base.clone() },
-        Root::Overlay => RootView::Workspace { host_mounts: true },
-        Root::Directory { .. } | Root::Image { .. } => RootView::Workspace { host_mounts: false },
+    let root = match (&sandbox.root, request.isolation.image()) {
+        (Root::Host, Some(image)) => RootView::Image {
+            reference: image.as_str().to_owned(),
+            workspace_at: sandbox.base.clone(),
+        },
+        (Root::Host, None) => RootView::Host { workspace_at: sandbox.base.clone() },
+        (Root::Overlay, _) => RootView::Workspace { host_mounts: true },
+        (Root::Directory { .. } | Root::Image { .. }, _) => {
+            RootView::Workspace { host_mounts: false }
+        }
     };
     Launch {
         driver: request.isolation.clone(),

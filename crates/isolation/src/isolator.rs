@@ -51,8 +51,12 @@ impl Isolator {
                 let runtime = oci::find(runtime)?;
                 oci::prepare(&self.native, &runtime, (asker, launch), begun)
             }
-            Driver::Podman => EngineDriver::new(Engine::Podman).prepare_for(asker, launch, begun),
-            Driver::Docker => EngineDriver::new(Engine::Docker).prepare_for(asker, launch, begun),
+            Driver::Podman(_) => {
+                EngineDriver::new(Engine::Podman).prepare_for(asker, launch, begun)
+            }
+            Driver::Docker(_) => {
+                EngineDriver::new(Engine::Docker).prepare_for(asker, launch, begun)
+            }
             Driver::Wasm => self.native.prepare_for(asker, wasm::inside(launch), begun),
             Driver::Systemd => Err(IsolationError::Unenforceable {
                 what: format!("--isolation {}", launch.driver),

@@ -3,6 +3,7 @@
 use ctrlz_core::driver::{Driver, Level};
 use ctrlz_core::isolation::IsolationError;
 
+use crate::engine::{self, Engine};
 use crate::oci;
 
 /// What a level came to.
@@ -52,8 +53,18 @@ pub fn is_there(driver: &Driver) -> Result<(), String> {
             Err(IsolationError::Unenforceable { reason, .. }) => Err(reason),
             Err(error) => Err(error.to_string()),
         },
-        Driver::Podman | Driver::Docker | Driver::Systemd => {
-            Err("this ctrlz has no such driver".to_owned())
-        }
+        Driver::Podman(_) => listens(Engine::Podman),
+        Driver::Docker(_) => listens(Engine::Docker),
+        Driver::Systemd => Err("this ctrlz has no such driver".to_owned()),
     }
+}
+
+/// Whether an engine answers; else why not.
+fn listens(engine: Engine) -> Result<(), String> {
+    let told = |error: IsolationError| match std::error::Error::source(&error) {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    };
+    let sockets = engine.sockets().map_err(told)?;
+    engine::probe(engine, &sockets).map(drop).map_err(told)
 }

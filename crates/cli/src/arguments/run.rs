@@ -105,8 +105,8 @@ pub(crate) struct CommandArguments {
     /// The network
     #[arg(long, value_enum)]
     pub(crate) net: Option<NetworkWord>,
-    /// What isolates the command: `native`, `oci:RUNTIME` (such as oci:runc), `engine:podman`,
-    /// `engine:docker`, `wasm`, `systemd`, or a level: dev, standard or strict
+    /// What isolates the command: `native`, `oci:RUNTIME` (such as oci:runc), `engine:podman:IMAGE`,
+    /// `engine:docker:IMAGE`, `wasm`, `systemd`, or a level: dev, standard or strict
     #[arg(long, value_name = "DRIVER")]
     pub(crate) isolation: Option<Isolation>,
     /// The working folder inside

@@ -2,12 +2,13 @@
 
 use std::fmt;
 use std::future::Future;
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use bollard::errors::Error;
-use bollard::{ClientVersion, Docker};
+use bollard::{API_DEFAULT_VERSION, Docker};
 use ctrlz_core::isolation::IsolationError;
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
@@ -104,14 +105,26 @@ pub(super) struct Client {
     runtime: Runtime,
 }
 
-/// How long the engine may take for one answer, in seconds.
-const PATIENCE: u64 = 120;
+/// How long the engine may take for one answer.
+const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What docker has understood since 20.10, podman since 3, and the oldest that docker 29 does.
-const VERSIONS: [ClientVersion; 2] = [
-    ClientVersion { major_version: 1, minor_version: 41 },
-    ClientVersion { major_version: 1, minor_version: 44 },
-];
+/// The most of an answer to a ping that is read.
+const PING: u64 = 1 << 14;
+
+/// Asks for nothing but the header that tells whose socket it is: podman takes a second to tell its version.
+fn is_podman(mut stream: &UnixStream) -> io::Result<bool> {
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.write_all(b"GET /_ping HTTP/1.0\r\nHost: engine\r\n\r\n")?;
+    let mut bytes = Vec::new();
+    stream.take(PING).read_to_end(&mut bytes)?;
+    let answer = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
+    let headers = answer.split("\r\n\r\n").next().unwrap_or_default();
+    if !headers.lines().any(|line| line.starts_with("api-version:")) {
+        let first = headers.lines().next().unwrap_or_default();
+        return Err(io::Error::other(format!("no container engine answers there: `{first}`")));
+    }
+    Ok(headers.lines().any(|line| line.starts_with("libpod-api-version:")))
+}
 
 impl Client {
     /// Connects to the first socket on which something listens.
@@ -153,30 +166,15 @@ impl Client {
         let text = socket.to_str().ok_or_else(|| {
             failed(io::Error::new(io::ErrorKind::InvalidInput, "its path is not UTF-8"))
         })?;
-        let mut problem = None;
-        for version in &VERSIONS {
-            let docker = Docker::connect_with_unix(text, PATIENCE, version)
-                .map_err(|error| failed(io::Error::other(error)))?;
-            // `version` also tells whose socket it is.
-            match runtime.block_on(docker.version()) {
-                Ok(told) => {
-                    let first = told.components.and_then(|list| list.into_iter().next());
-                    let is_podman = first.is_some_and(|first| first.name.contains("Podman"));
-                    if is_podman != (engine == Engine::Podman) {
-                        let other = if is_podman { "podman" } else { "docker" };
-                        return Err(failed(io::Error::other(format!("{other} listens there"))));
-                    }
-                    let rootless = !peer.uid.is_root();
-                    let socket = socket.to_owned();
-                    return Ok(Self { engine, socket, docker, rootless, runtime });
-                }
-                Err(error) => problem = Some(error),
-            }
+        let is_podman = is_podman(stream).map_err(failed)?;
+        if is_podman != (engine == Engine::Podman) {
+            let other = if is_podman { "podman" } else { "docker" };
+            return Err(failed(io::Error::other(format!("{other} listens there"))));
         }
-        Err(failed(problem.map_or_else(
-            || io::ErrorKind::Unsupported.into(),
-            |error| io::Error::other(told(&error)),
-        )))
+        let docker = Docker::connect_with_unix(text, PATIENCE.as_secs(), API_DEFAULT_VERSION)
+            .map_err(|error| failed(io::Error::other(error)))?;
+        let rootless = !peer.uid.is_root();
+        Ok(Self { engine, socket: socket.to_owned(), docker, rootless, runtime })
     }
 
     /// Waits for what is asked of the engine.

@@ -204,7 +204,7 @@ mod tests {
 
     fn launch() -> Launch {
         Launch {
-            driver: Driver::Podman,
+            driver: Driver::Podman(None),
             root: RootView::Image { reference: "x".to_owned(), workspace_at: "/w".into() },
             workspace: WorkspaceMount::Bind { source: "/w".into() },
             written: "/w".into(),

@@ -92,9 +92,15 @@ pub(super) fn prepare(
 ) -> Result<Box<dyn Prepared>, IsolationError> {
     let engine = client.engine.word();
     let RootView::Image { reference, workspace_at } = launch.root.clone() else {
-        return Err(failed(format!("use {engine} without an image (--image REFERENCE)"))(
-            io::ErrorKind::InvalidInput.into(),
-        ));
+        let step = match &launch.root {
+            RootView::Workspace { .. } => {
+                format!("use {engine} for a sandbox that has a root of its own (--root)")
+            }
+            _ => format!(
+                "use {engine} without an image: name one, --isolation engine:{engine}:IMAGE,"
+            ),
+        };
+        return Err(failed(step)(io::ErrorKind::InvalidInput.into()));
     };
     let (mut place, note) = Place::make(client.engine, &client.socket)
         .map_err(failed("make a folder for the container's socket"))?;

@@ -410,7 +410,7 @@ mod tests {
             stopped: Some(Stopped::Limit(LimitKind::Memory)),
             network_attempts: 3,
             usage: Usage { wall: Some(Span(Duration::from_millis(1500))), ..Usage::default() },
-            driver: Driver::Podman,
+            driver: Driver::Podman(None),
             enforced: vec!["seccomp".to_owned()],
         };
         let told = [

@@ -89,8 +89,8 @@ fn launch(driver: &EngineDriver, spec: &Spec) -> Result<CommandReport, Isolation
     };
     let launch = Launch {
         driver: match spec.engine {
-            Engine::Podman => Driver::Podman,
-            Engine::Docker => Driver::Docker,
+            Engine::Podman => Driver::Podman(None),
+            Engine::Docker => Driver::Docker(None),
         },
         root: RootView::Image {
             reference: spec.image.clone(),

@@ -76,14 +76,24 @@ impl Server {
     pub(crate) fn kill(&self) {
         let mut process = self.process.lock().expect("alone");
         // Without root, podman starts itself anew in a user namespace, and waits for that.
-        let children = format!("/proc/{0}/task/{0}/children", process.id());
-        let children = fs::read_to_string(children).unwrap_or_default();
+        let tasks = fs::read_dir(format!("/proc/{}/task", process.id()));
+        let children: String = tasks
+            .into_iter()
+            .flatten()
+            .flatten()
+            .filter_map(|task| fs::read_to_string(task.path().join("children")).ok())
+            .collect();
         let podman = children.split_whitespace().filter(|_| self.kind == Engine::Podman);
         for child in podman.filter_map(|id| rustix::process::Pid::from_raw(id.parse().ok()?)) {
             let _ = rustix::process::kill_process(child, rustix::process::Signal::KILL);
         }
         process.kill().expect("kill");
         process.wait().expect("wait");
+        let until = Instant::now() + PATIENCE;
+        while UnixStream::connect(&self.socket).is_ok() {
+            assert!(Instant::now() < until, "{} still listens", self.kind);
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     /// Starts it anew with the same data.
