@@ -3,6 +3,7 @@
 mod agents;
 mod binaries;
 mod filesystems;
+mod gvisor;
 mod mcp;
 mod npm;
 mod outcome;
@@ -75,6 +76,7 @@ pub(crate) fn test(filter: &[String]) -> Answer {
     };
     let mut servers = storage::servers(&built.target, &mut skips);
     servers.extend(filesystems::mounted(&built.target, &mut skips));
+    servers.extend(gvisor::runtime(&built.target, &mut skips));
     servers.extend(steps.step("SDKs of agents", || mcp::sdks(&built.target)).into_iter().flatten());
     let mut counts = Counts::default();
     let mut run = |steps: &mut Steps, skips: &mut skips::Skips, name: &str, who: &As<'_>| {

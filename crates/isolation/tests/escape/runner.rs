@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use crate::arena::Arena;
 use crate::attack::{Failure, Test, is_root};
+use crate::launcher::{BY_LAUNCHER, DRIVER};
 use crate::place::Place;
 use crate::python;
 
@@ -96,7 +97,29 @@ pub(crate) fn main() -> ExitCode {
     } else if !tests.is_empty() {
         println!("test escape as root ... SKIPPED(not root)");
     }
+    if is_root() && !crate::launcher::is_another() && std::env::var_os(BY_LAUNCHER).is_none() {
+        for runtime in RUNTIMES {
+            passed &= run_on(runtime);
+        }
+    }
     if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// OCI runtimes whose containers are attacked as well, by root, who does it as an ordinary user, too.
+const RUNTIMES: [&str; 2] = ["crun", "runc"];
+
+/// Runs this program once more, on another driver; answers whether all passed.
+fn run_on(runtime: &str) -> bool {
+    let known = runtime.parse().ok().and_then(|runtime| ctrlz_isolation::oci::find(&runtime).ok());
+    if known.is_none() {
+        println!("test escape on oci:{runtime} ... SKIPPED({runtime} is not installed)");
+        return true;
+    }
+    let again = std::env::current_exe().and_then(|program| {
+        let mut command = Command::new(program);
+        command.args(std::env::args_os().skip(1)).env(DRIVER, format!("oci:{runtime}")).status()
+    });
+    again.expect("run this program again").success()
 }
 
 fn exit(counts: &Counts) -> ExitCode {

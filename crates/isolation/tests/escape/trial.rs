@@ -238,13 +238,18 @@ impl Run {
         }
     }
 
+    /// Whether the report names it.
+    pub(crate) fn is_enforced(&self, protection: Protection) -> bool {
+        self.report.enforced.iter().any(|one| one == protection.word())
+    }
+
     /// Fails unless the report names all of `protections`.
     pub(crate) fn must_enforce(&self, protections: &[Protection]) -> Result<(), Failure> {
         // Of another driver's protections the attack tells.
         if is_another() {
             return Ok(());
         }
-        match protections.iter().find(|p| !self.report.enforced.iter().any(|e| e == p.word())) {
+        match protections.iter().find(|protection| !self.is_enforced(**protection)) {
             None => Ok(()),
             Some(missing) => Err(Failure::Failed(format!("{missing} is not in force"))),
         }

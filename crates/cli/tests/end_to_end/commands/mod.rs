@@ -27,6 +27,7 @@ mod remote;
 mod retention;
 mod roots;
 mod run;
+mod runtimes;
 mod serve;
 mod setup;
 mod sharing;
