@@ -98,7 +98,7 @@ impl Kind {
             Self::Runc | Self::Crun | Self::Youki => all,
             // Its containers have system calls and files of a kernel of their own; what the process that
             // is this kernel may do is its own filter's matter.
-            Self::Gvisor => all.without(Protection::Seccomp),
+            Self::Gvisor => all.without(Protection::Seccomp).without(Protection::UserNamespace),
         }
     }
 }
