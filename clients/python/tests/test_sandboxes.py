@@ -38,6 +38,13 @@ def test_options_arrive(sandbox: ctrlz.Sandbox) -> None:
     assert result.stdout == "wörld\n/tmp\ngiven"
 
 
+def test_what_isolates_a_command_can_be_chosen(sandbox: ctrlz.Sandbox) -> None:
+    assert sandbox.run("echo $$; echo new > file", isolation="oci:runc").stdout == "2\n"
+    assert sandbox.run("cat file", isolation="native").stdout == "new\n"
+    with pytest.raises(ctrlz.APIError):
+        sandbox.run("true", isolation="turbo")
+
+
 def test_a_failure_is_a_result_or_an_error(sandbox: ctrlz.Sandbox) -> None:
     assert sandbox.run("exit 3").exit_code == 3
     with pytest.raises(ctrlz.CommandFailed) as raised:

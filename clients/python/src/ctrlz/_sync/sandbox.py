@@ -76,6 +76,7 @@ class Sandbox:
         timeout: float | None = None,
         memory: int | None = None,
         network: Literal["none", "host"] | None = None,
+        isolation: str | None = None,
         commit: bool = False,
         take_back: bool = False,
         snapshot: bool = False,
@@ -92,7 +93,8 @@ class Sandbox:
         told text as it comes. ``timeout`` (seconds) and ``memory`` (bytes) are limits that the service
         keeps; there is no time limit otherwise. ``commit`` writes the changes back to the sandbox's
         folder when it succeeds, and takes them back when it fails; ``take_back`` does the latter alone.
-        ``snapshot`` keeps a named snapshot of the point before.
+        ``snapshot`` keeps a named snapshot of the point before. ``isolation`` names what isolates it, such as
+        ``"oci:runc"`` or ``"strict"``.
 
         When the waiting is cancelled (or interrupted by Ctrl-C) the command is killed; with
         ``kill_on_cancel=False`` it goes on. A connection that breaks does neither: it is made again.
@@ -111,6 +113,7 @@ class Sandbox:
             timeout=timeout,
             memory=memory,
             network=network,
+            isolation=isolation,
             commit=commit,
             take_back=take_back,
             snapshot=snapshot,
@@ -146,6 +149,7 @@ class Sandbox:
         timeout: float | None = None,
         memory: int | None = None,
         network: Literal["none", "host"] | None = None,
+        isolation: str | None = None,
         commit: bool = False,
         take_back: bool = False,
         snapshot: bool = False,
@@ -169,6 +173,7 @@ class Sandbox:
             timeout=timeout,
             memory=memory,
             network=network,
+            isolation=isolation,
             commit=commit,
             take_back=take_back,
             snapshot=snapshot,
