@@ -164,13 +164,16 @@ fn configure(directory: &Path, registry_port: u16) {
     fs::write(directory.join("registries.conf"), text).expect("write");
 }
 
+/// podman's folder for what lives as long as the machine runs: it takes no path of more than 50 characters.
+fn run_root() -> PathBuf {
+    PathBuf::from(format!("/tmp/ctrlz-engine-{}", std::process::id()))
+}
+
 fn podman(directory: &Path) -> Command {
     let mut command = Command::new("podman");
     command.env("CONTAINERS_CONF", directory.join("containers.conf"));
     command.env("CONTAINERS_REGISTRIES_CONF", directory.join("registries.conf"));
-    for (option, name) in [("--root", "root"), ("--runroot", "run")] {
-        command.arg(option).arg(directory.join(name));
-    }
+    command.arg("--root").arg(directory.join("root")).arg("--runroot").arg(run_root());
     command.args(["--storage-driver", "overlay"]);
     command
 }
@@ -215,9 +218,11 @@ impl Drop for Server {
         let _ = process.wait();
         for line in fs::read_to_string("/proc/self/mountinfo").unwrap_or_default().lines().rev() {
             let Some(point) = line.split(' ').nth(4) else { continue };
-            if Path::new(point).starts_with(&self.directory) {
+            let point = Path::new(point);
+            if point.starts_with(&self.directory) || point.starts_with(run_root()) {
                 let _ = rustix::mount::unmount(point, rustix::mount::UnmountFlags::DETACH);
             }
         }
+        let _ = fs::remove_dir_all(run_root());
     }
 }
