@@ -8,9 +8,8 @@ use super::skips::Skips;
 use crate::failure::{Answer, Failure};
 use crate::program;
 
-/// The source that has it, which the machine's own lists need not name.
-const SOURCE: &str = "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] \
-                      http://deb.debian.org/debian bookworm-backports main\n";
+/// The release whose backports have it.
+const RELEASE: &str = "bookworm";
 
 /// The runtime, with the variable by which the tests are told. What cannot be had is told.
 pub(super) fn runtime(target: &Path, skips: &mut Skips) -> Option<(&'static str, PathBuf)> {
@@ -35,7 +34,11 @@ fn fetched(folder: &Path) -> Answer<PathBuf> {
         fs::create_dir_all(&part).map_err(Failure::io("make", &part))?;
     }
     let source = folder.join("sources.list");
-    fs::write(&source, SOURCE).map_err(Failure::io("write", &source))?;
+    let text = format!(
+        "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} {RELEASE}-backports main\n",
+        mirror()?
+    );
+    fs::write(&source, text).map_err(Failure::io("write", &source))?;
     let apt_get = || -> Command {
         let mut apt_get = program::named("apt-get");
         for (key, value) in [
@@ -60,4 +63,17 @@ fn fetched(folder: &Path) -> Answer<PathBuf> {
     program::capture(program::named("dpkg-deb").arg("-x").arg(&package).arg(&unpacked))?;
     fs::remove_file(&package).map_err(Failure::io("remove", &package))?;
     Ok(program)
+}
+
+/// Where this machine gets the release's packages from; its backports lie beside them.
+fn mirror() -> Answer<String> {
+    let mut targets = program::named("apt-get");
+    targets.args(["indextargets", "--format", "$(SITE) $(RELEASE)", "Identifier: Packages"]);
+    let sources = program::answer(&mut targets)?;
+    let of_release = |line: &str| {
+        let (site, release) = line.split_once(' ')?;
+        (release.trim() == RELEASE).then(|| site.to_owned())
+    };
+    let found = sources.lines().find_map(of_release);
+    found.ok_or_else(|| Failure::told(format!("no source of this machine is Debian's {RELEASE}")))
 }
