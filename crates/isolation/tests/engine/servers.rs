@@ -53,7 +53,7 @@ impl Server {
         let archive = directory.join("image.tar");
         image::archive(&archive);
         let said = engine::load(kind, std::slice::from_ref(&server.socket), &archive)
-            .expect("load the image");
+            .unwrap_or_else(|error| panic!("load the image: {error:?}\n{}", server.log()));
         assert!(said.contains(IMAGE), "{said}");
         Ok(server)
     }
@@ -100,8 +100,8 @@ impl Server {
     pub(crate) fn start_again(&self) {
         // The containerd of a dockerd that was killed ends a little later. A new dockerd would take it
         // for one to be used.
-        let note = self.directory.join("run/containerd/containerd.pid");
-        let containerd = fs::read_to_string(note).unwrap_or_default();
+        let note = run_root(self.kind).join("containerd/containerd.pid");
+        let containerd = fs::read_to_string(&note).unwrap_or_default();
         let runs = || {
             let state = fs::read_to_string(format!("/proc/{}/stat", containerd.trim()));
             state.is_ok_and(|state| !state.contains(") Z "))
@@ -111,8 +111,8 @@ impl Server {
             assert!(Instant::now() < until, "containerd does not end");
             std::thread::sleep(Duration::from_millis(20));
         }
-        for name in ["engine.sock", "dockerd.pid", "run/containerd/containerd.pid"] {
-            let _ = fs::remove_file(self.directory.join(name));
+        for left in [self.socket.clone(), self.directory.join("dockerd.pid"), note] {
+            let _ = fs::remove_file(left);
         }
         *self.process.lock().expect("alone") = spawn(self.kind, &self.directory, &self.socket);
         self.await_ready();
@@ -164,16 +164,21 @@ fn configure(directory: &Path, registry_port: u16) {
     fs::write(directory.join("registries.conf"), text).expect("write");
 }
 
-/// podman's folder for what lives as long as the machine runs: it takes no path of more than 50 characters.
-fn run_root() -> PathBuf {
-    PathBuf::from(format!("/tmp/ctrlz-engine-{}", std::process::id()))
+/// An engine's folder for what lives as long as the machine runs. podman takes no path of more than 50
+/// characters for it, and dockerd binds sockets deep inside, whose addresses end at 107.
+fn run_root(kind: Engine) -> PathBuf {
+    PathBuf::from(format!("/tmp/ctrlz-{kind}-{}", std::process::id()))
 }
 
 fn podman(directory: &Path) -> Command {
     let mut command = Command::new("podman");
     command.env("CONTAINERS_CONF", directory.join("containers.conf"));
     command.env("CONTAINERS_REGISTRIES_CONF", directory.join("registries.conf"));
-    command.arg("--root").arg(directory.join("root")).arg("--runroot").arg(run_root());
+    command
+        .arg("--root")
+        .arg(directory.join("root"))
+        .arg("--runroot")
+        .arg(run_root(Engine::Podman));
     command.args(["--storage-driver", "overlay"]);
     command
 }
@@ -196,7 +201,7 @@ fn spawn(kind: Engine, directory: &Path, socket: &Path) -> Child {
             command.args(["--iptables=false", "--ip6tables=false", "--bridge=none"]);
             command.args(["--storage-driver=overlay2", "--insecure-registry=127.0.0.1"]);
             command.arg("--data-root").arg(directory.join("root"));
-            command.arg("--exec-root").arg(directory.join("run"));
+            command.arg("--exec-root").arg(run_root(kind));
             command.arg("-H").arg(format!("unix://{}", socket.display()));
             command.arg("-p").arg(directory.join("dockerd.pid"));
             command
@@ -219,10 +224,10 @@ impl Drop for Server {
         for line in fs::read_to_string("/proc/self/mountinfo").unwrap_or_default().lines().rev() {
             let Some(point) = line.split(' ').nth(4) else { continue };
             let point = Path::new(point);
-            if point.starts_with(&self.directory) || point.starts_with(run_root()) {
+            if point.starts_with(&self.directory) || point.starts_with(run_root(self.kind)) {
                 let _ = rustix::mount::unmount(point, rustix::mount::UnmountFlags::DETACH);
             }
         }
-        let _ = fs::remove_dir_all(run_root());
+        let _ = fs::remove_dir_all(run_root(self.kind));
     }
 }
