@@ -10,7 +10,7 @@ use ctrlz_core::isolation::{
 use ctrlz_core::limits::Limits;
 use ctrlz_core::monitor::Reading;
 
-use crate::engine::{self, Engine, EngineDriver};
+use crate::engine::{self, Engine};
 use crate::native::{Asker, NativeDriver};
 use crate::{oci, wasm};
 
@@ -51,12 +51,8 @@ impl Isolator {
                 let runtime = oci::find(runtime)?;
                 oci::prepare(&self.native, &runtime, (asker, launch), begun)
             }
-            Driver::Podman(_) => {
-                EngineDriver::new(Engine::Podman).prepare_for(asker, launch, begun)
-            }
-            Driver::Docker(_) => {
-                EngineDriver::new(Engine::Docker).prepare_for(asker, launch, begun)
-            }
+            Driver::Podman(_) => engine::prepare(Engine::Podman, (asker, launch), begun),
+            Driver::Docker(_) => engine::prepare(Engine::Docker, (asker, launch), begun),
             Driver::Wasm => self.native.prepare_for(asker, wasm::inside(launch), begun),
             Driver::Systemd => Err(IsolationError::Unenforceable {
                 what: format!("--isolation {}", launch.driver),
@@ -113,7 +109,7 @@ impl IsolationDriver for Isolator {
 
     fn tidy(&self) {
         self.native.tidy();
-        engine::tidy_all();
+        engine::tidy();
     }
 
     fn prepare(

@@ -17,7 +17,7 @@ pub(super) const SOCKET: &str = "/.ctrlz/socket";
 /// Runs process 1 of a container, until its command has ended or its launcher is gone.
 ///
 /// # Errors
-/// When there is no launcher: nobody but an [`super::EngineDriver`] has this run.
+/// When there is no launcher: nobody but an engine that was asked to has this run.
 pub fn run() -> io::Result<()> {
     let flags = SocketFlags::CLOEXEC;
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)?;

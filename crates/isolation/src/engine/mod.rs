@@ -18,13 +18,10 @@
 //!   and of no other: nothing is left mounted, whoever is killed.
 //!
 //! Nothing of the engine's is reachable in the container. What is left when ctrlz and engine are killed
-//! at once is a container that never ran or has ended: [`EngineDriver::tidy`] removes it.
-//!
-//! [`EngineDriver::tidy`]: ctrlz_core::isolation::IsolationDriver::tidy
+//! at once is a container that never ran or has ended: tidying up removes it.
 
 mod client;
 mod container;
-mod driver;
 mod image;
 mod in_force;
 mod inside;
@@ -33,9 +30,29 @@ mod place;
 mod probe;
 mod tidy;
 
+use std::io;
+use std::os::fd::BorrowedFd;
+
+use client::Client;
+#[cfg(doc)]
+use ctrlz_core::isolation::IsolationDriver;
+use ctrlz_core::isolation::{IsolationError, Launch, Prepared};
+
+use crate::native::Asker;
+
 pub use client::Engine;
-pub use driver::EngineDriver;
 pub use image::load;
 pub use inside::{ARGUMENT, run};
 pub use probe::{Probe, probe};
-pub(crate) use tidy::tidy_all;
+pub(crate) use tidy::tidy;
+
+/// As [`IsolationDriver::prepare`], by an engine at its usual sockets. The standard streams of this process
+/// are those of the launch already.
+pub(crate) fn prepare(
+    engine: Engine,
+    (asker, launch): (Option<Asker>, Launch),
+    begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
+) -> Result<Box<dyn Prepared>, IsolationError> {
+    let client = Client::connect(engine, &engine.sockets()?)?;
+    launch::prepare(&client, launch, asker, begun)
+}

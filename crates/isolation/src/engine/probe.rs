@@ -36,10 +36,6 @@ pub struct Probe {
 /// When it cannot be reached: what to do is in the error.
 pub fn probe(engine: Engine, sockets: &[PathBuf]) -> Result<Probe, IsolationError> {
     let client = Client::connect(engine, sockets)?;
-    ask(&client)
-}
-
-pub(super) fn ask(client: &Client) -> Result<Probe, IsolationError> {
     let told = client.run(|| "ask for its abilities".to_owned(), client.docker.info())?;
     let limits = limits(&told);
     let usual = told.default_runtime.unwrap_or_default();

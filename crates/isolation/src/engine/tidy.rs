@@ -5,21 +5,15 @@ use std::fs;
 
 use bollard::query_parameters::RemoveContainerOptions;
 
-use super::client::{Client, Engine, is_absent};
+use super::client::{Client, is_absent};
 use super::container::LABEL;
 use super::place::{self, Note};
 
 /// Removes what launchers of this user that are gone left with any engine.
-pub(crate) fn tidy_all() {
-    tidy(|_| true);
-}
-
-/// The same with those engines that are meant.
-pub(super) fn tidy(is_meant: impl Fn(Engine) -> bool) {
+pub(crate) fn tidy() {
     for (directory, note) in place::abandoned() {
         let done = match &note {
-            Some(note) if is_meant(note.engine) => removed(note),
-            Some(_) => false,
+            Some(note) => removed(note),
             // It was killed before it asked the engine for anything.
             None => true,
         };

@@ -10,7 +10,8 @@ use ctrlz_core::isolation::{IsolationDriver, IsolationError, Launch, Network, Ro
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::CommandReport;
 use ctrlz_core::workspace::WorkspaceMount;
-use ctrlz_isolation::engine::{Engine, EngineDriver};
+use ctrlz_isolation::Isolator;
+use ctrlz_isolation::engine::Engine;
 use serde::{Deserialize, Serialize};
 
 /// The variable that names the file with the launch.
@@ -52,7 +53,7 @@ pub(crate) enum Told {
 pub(crate) fn main(spec: &OsStr) -> ExitCode {
     let spec: Spec =
         serde_json::from_slice(&fs::read(spec).expect("read the launch")).expect("a launch");
-    let driver = EngineDriver::at(spec.engine, spec.socket.clone());
+    let driver = Isolator::default();
     if spec.tidies {
         driver.tidy();
         return ExitCode::SUCCESS;
@@ -78,7 +79,7 @@ pub(crate) fn main(spec: &OsStr) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-fn launch(driver: &EngineDriver, spec: &Spec) -> Result<CommandReport, IsolationError> {
+fn launch(driver: &Isolator, spec: &Spec) -> Result<CommandReport, IsolationError> {
     let workspace = match &spec.bound {
         Some(source) => WorkspaceMount::Bind { source: source.clone() },
         None => WorkspaceMount::Overlay {

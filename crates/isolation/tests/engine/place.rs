@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use ctrlz_core::isolation::Network;
 use ctrlz_core::limits::Limits;
 use ctrlz_core::operation::CommandReport;
+use ctrlz_isolation::engine::Engine;
 
 use crate::direct::{SPEC, Spec, Told};
 use crate::image::IMAGE;
@@ -88,6 +89,11 @@ pub(crate) fn launcher(spec: &Spec) -> Command {
     let path = spec.head.join("spec");
     fs::write(&path, serde_json::to_vec(spec).expect("json")).expect("write");
     let mut command = Command::new(std::env::current_exe().expect("this program"));
+    let variable = match spec.engine {
+        Engine::Podman => "CONTAINER_HOST",
+        Engine::Docker => "DOCKER_HOST",
+    };
+    command.env(variable, format!("unix://{}", spec.socket.display()));
     command.env(SPEC, path);
     command
 }

@@ -112,13 +112,13 @@ fn signals(place: &Place<'_>) {
 
 fn frozen(place: &Place<'_>) {
     use ctrlz_core::isolation::IsolationDriver;
-    use ctrlz_isolation::engine::EngineDriver;
+    use ctrlz_isolation::Isolator;
     let spec = place.shell("while :; do echo x >> count; sleep 0.01; done");
     let child = begin(&spec);
     let process = process_1(&spec);
     let count = spec.head.join("upper/count");
     await_that("the command began", || count.exists());
-    let driver = EngineDriver::at(spec.engine, spec.socket.clone());
+    let driver = Isolator::default();
     assert!(driver.measure(process).expect("a reading").processes >= 1);
     driver.freeze(process).expect("freeze");
     assert!(driver.is_frozen(process));
