@@ -82,6 +82,12 @@ impl Driver {
             _ => None,
         }
     }
+
+    /// Whether its full name ends with an image.
+    #[must_use]
+    pub fn takes_image(&self) -> bool {
+        matches!(self, Self::Podman(_) | Self::Docker(_))
+    }
 }
 
 /// How strongly a command is isolated, by name. Which driver that is, the host decides.

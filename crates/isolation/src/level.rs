@@ -48,11 +48,7 @@ pub fn choose(level: Level) -> Chosen {
 pub fn is_there(driver: &Driver) -> Result<(), String> {
     match driver {
         Driver::Native | Driver::Wasm => Ok(()),
-        Driver::Oci(runtime) => match oci::find(runtime) {
-            Ok(_) => Ok(()),
-            Err(IsolationError::Unenforceable { reason, .. }) => Err(reason),
-            Err(error) => Err(error.to_string()),
-        },
+        Driver::Oci(runtime) => oci::find(runtime).map(drop).map_err(|error| told(&error)),
         Driver::Podman(_) => listens(Engine::Podman),
         Driver::Docker(_) => listens(Engine::Docker),
         Driver::Systemd => Err("this ctrlz has no such driver".to_owned()),
@@ -61,10 +57,19 @@ pub fn is_there(driver: &Driver) -> Result<(), String> {
 
 /// Whether an engine answers; else why not.
 fn listens(engine: Engine) -> Result<(), String> {
-    let told = |error: IsolationError| match std::error::Error::source(&error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    };
-    let sockets = engine.sockets().map_err(told)?;
-    engine::probe(engine, &sockets).map(drop).map_err(told)
+    let sockets = engine.sockets().map_err(|error| told(&error))?;
+    engine::probe(engine, &sockets).map(drop).map_err(|error| told(&error))
+}
+
+/// An error and its cause, in words.
+#[must_use]
+pub fn told(error: &IsolationError) -> String {
+    match error {
+        IsolationError::Setup { step, source } => format!("cannot {step}: {source}"),
+        IsolationError::Unenforceable { reason, .. } => reason.clone(),
+        other => match std::error::Error::source(other) {
+            Some(cause) => format!("{other}: {cause}"),
+            None => other.to_string(),
+        },
+    }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod bytes;
+pub mod catalogue;
 pub mod engine;
 mod isolator;
 pub mod launcher;

@@ -432,6 +432,9 @@ pub(crate) struct DoctorArguments {
     /// Probe anew, whatever is known already
     #[arg(long)]
     pub(crate) probe: bool,
+    /// Measure what each driver costs here, which takes some seconds
+    #[arg(long)]
+    pub(crate) cost: bool,
 }
 
 #[derive(Debug, Args)]

@@ -21,7 +21,6 @@ mod gc;
 pub(crate) mod health;
 pub(crate) mod history;
 mod hook;
-mod keepers;
 mod known_good;
 pub(crate) mod lifecycle;
 pub(crate) mod manage;

@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use bollard::errors::Error;
-use bollard::query_parameters::{CreateImageOptions, ImportImageOptions};
+use bollard::query_parameters::{CreateImageOptions, ImportImageOptions, ListImagesOptions};
 use ctrlz_core::isolation::IsolationError;
 use futures_util::{StreamExt, TryStreamExt};
 
@@ -22,6 +22,22 @@ pub(super) fn pull(client: &Client, reference: &str) -> Result<(), IsolationErro
         || format!("pull the image {reference}, which is not here,"),
         pulling.try_for_each(|_| std::future::ready(Ok(()))),
     )
+}
+
+/// The smallest image that an engine at its usual sockets has.
+///
+/// # Errors
+/// When the engine cannot be reached, or has none.
+pub fn an_image(engine: Engine) -> Result<String, IsolationError> {
+    let client = Client::connect(engine, &engine.sockets()?)?;
+    let listed = client.docker.list_images(None::<ListImagesOptions>);
+    let mut images = client.run(|| "list its images".to_owned(), listed)?;
+    images.sort_by_key(|image| image.size);
+    let tag = images.into_iter().flat_map(|image| image.repo_tags).find(|tag| !tag.contains('<'));
+    tag.ok_or_else(|| IsolationError::Unenforceable {
+        what: format!("an image of {engine}"),
+        reason: "it has none yet: pull or load one".to_owned(),
+    })
 }
 
 /// Without a tag, docker pulls every one that there is.

@@ -11,6 +11,20 @@ use rustix::process::Pid;
 use super::inside::PROGRAM;
 use crate::native::{Protection, Protections, capability_bits, held_by_groups};
 
+/// What is in force in every container, whatever else an engine gives: the others are its own matter,
+/// such as the user namespace of a rootless one.
+pub(crate) fn always() -> Protections {
+    let engine_s = [
+        Protection::UserNamespace,
+        Protection::CgroupNamespace,
+        Protection::MaskedKernelFiles,
+        Protection::HiddenSecrets,
+        Protection::ProcessCeiling,
+        Protection::FirstToBeKilled,
+    ];
+    engine_s.into_iter().fold(Protections::all(), Protections::without)
+}
+
 /// Fails for the first demanded protection or limit that is not in force; answers those that are.
 pub(super) fn verify(
     process_1: Pid,

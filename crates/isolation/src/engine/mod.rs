@@ -41,7 +41,8 @@ use ctrlz_core::isolation::{IsolationError, Launch, Prepared};
 use crate::native::Asker;
 
 pub use client::Engine;
-pub use image::load;
+pub use image::{an_image, load};
+pub(crate) use in_force::always as protections;
 pub use inside::{ARGUMENT, run};
 pub use probe::{Probe, probe};
 pub(crate) use tidy::tidy;

@@ -31,7 +31,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn of(program: &str) -> Self {
+    pub(crate) fn of(program: &str) -> Self {
         match program {
             "crun" => Self::Crun,
             "youki" => Self::Youki,
@@ -92,7 +92,7 @@ impl Kind {
     }
 
     /// What is in force in its containers, of what `native` would have.
-    pub(super) fn protections(self) -> Protections {
+    pub(crate) fn protections(self) -> Protections {
         let all = Protections::all().without(Protection::Landlock);
         match self {
             Self::Runc | Self::Crun | Self::Youki => all,

@@ -1,5 +1,11 @@
 //! `ctrlz doctor`.
 
+mod cost;
+mod isolators;
+mod keepers;
+#[cfg(test)]
+mod reference;
+
 use std::path::Path;
 
 use ctrlz_config::Config;
@@ -7,7 +13,7 @@ use ctrlz_engine::NewNamed;
 use serde_json::json;
 
 use super::environment::{self, Need};
-use super::{keepers, probe, setup};
+use super::{probe, setup};
 use crate::Answer;
 use crate::arguments::{CommandArguments, DoctorArguments};
 use crate::context::{Context, WhenBusy};
@@ -28,7 +34,11 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
         false => probe::known(&context, &config)?,
     };
     let needs = needs(&context, &config, &folder)?;
-    let keepers = keepers::all(&context)?;
+    let mut keepers = keepers::all(&context)?;
+    let mut isolators = isolators::all();
+    if arguments.cost {
+        measure(&context, &mut isolators, &mut keepers)?;
+    }
     let is_well = probed.broken().next().is_none() && needs.iter().all(|need| need.met);
     if json {
         show::print_json(&[
@@ -40,6 +50,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
             ("probed_now", (!probed.is_known).into()),
             ("missing", json!(probed.missing)),
             ("environment", json!(needs)),
+            ("isolation", json!(isolators)),
             ("workspaces", json!(keepers)),
         ]);
         return Ok(u8::from(!is_well));
@@ -64,6 +75,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
         };
         println!("{mark} {:<32} {}", trial.what, style.dim(&plain(&trial.evidence)));
     }
+    isolators::print(&isolators, style);
     keepers::print(&keepers, style);
     if !needs.is_empty() {
         println!("what `environment:` asks for");
@@ -73,6 +85,28 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
         println!("{mark} {:<32} {}", need.what, style.dim(&plain(&need.evidence)));
     }
     Ok(u8::from(!is_well))
+}
+
+/// Measures each driver that is there.
+fn measure(
+    context: &Context,
+    isolators: &mut [isolators::Isolator],
+    keepers: &mut [keepers::Keeper],
+) -> Result<(), Failure> {
+    let failed = |error: std::io::Error| Failure::caused(OWN_FAILURE, "store", &error);
+    let folder = cost::Folder::make(&context.directory).map_err(failed)?;
+    for isolator in isolators.iter_mut().filter(|one| one.here.lacks.is_none()) {
+        let driver = &isolator.here.description.driver;
+        let cost = cost::start_and_exit(context.isolation.driver(), &folder.path, driver);
+        isolator.start_and_exit = Some(cost);
+    }
+    for keeper in keepers.iter_mut().filter(|one| one.lacks.is_none()) {
+        match cost::keeping(keeper.driver, &folder.path) {
+            Ok(cost) => keeper.cost = cost,
+            Err(why) => keeper.cost_unknown = Some(why),
+        }
+    }
+    Ok(())
 }
 
 /// What `environment:` asks for, looked at in the sandbox of this folder, or in one that is made for

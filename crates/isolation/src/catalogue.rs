@@ -1,0 +1,139 @@
+//! Every driver that one can choose: what it is anywhere, and what of it this host has.
+
+use ctrlz_core::driver::{Driver, RUNTIMES};
+use ctrlz_core::isolation::{IsolationCapabilities, IsolationDriver as _, Network};
+use ctrlz_core::limits::LimitKind;
+use serde::Serialize;
+
+use crate::engine::{self, Engine};
+use crate::level;
+use crate::native::{NativeDriver, Protection, Protections};
+use crate::oci::Kind;
+
+/// What a driver is, on whatever host.
+#[derive(Debug, Clone, Serialize)]
+pub struct Description {
+    /// As it is chosen by `--isolation`; that of an engine without its image.
+    pub driver: Driver,
+    /// What it is, in a few words.
+    pub what: &'static str,
+    /// What it needs of a host, and how one gets that; empty when it needs nothing.
+    pub needs: &'static str,
+    /// What it can do where the host has all that it needs.
+    pub capabilities: IsolationCapabilities,
+    /// Protections of `native` that it does without.
+    pub without: Vec<&'static str>,
+}
+
+/// A driver on this host.
+#[derive(Debug, Clone, Serialize)]
+pub struct Here {
+    /// What it is. Its capabilities are those that it has on this host, when it is there.
+    #[serde(flatten)]
+    pub description: Description,
+    /// Why it cannot be used here; `None` when it can.
+    pub lacks: Option<String>,
+    /// What was found, such as a program and its version.
+    pub found: Option<String>,
+}
+
+/// All of them, in the order in which they are shown.
+#[must_use]
+pub fn all() -> Vec<Driver> {
+    let runtimes = RUNTIMES.iter().filter_map(|name| name.parse().ok()).map(Driver::Oci);
+    let engines = [Driver::Podman(None), Driver::Docker(None)];
+    let mut all = vec![Driver::Native];
+    all.extend(runtimes.chain(engines).chain([Driver::Wasm, Driver::Systemd]));
+    all
+}
+
+/// What a driver is.
+#[must_use]
+pub fn describe(driver: &Driver) -> Description {
+    let (what, needs) = words(driver);
+    let capabilities = IsolationCapabilities {
+        rootless: !matches!(driver, Driver::Systemd),
+        memory_snapshot: false,
+        pause: true,
+        networks: vec![Network::None, Network::Host],
+        limits: LimitKind::ALL.to_vec(),
+    };
+    let in_force = protections(driver);
+    let without = Protection::ALL.into_iter().filter(|one| !in_force.has(*one));
+    let without = without.map(Protection::word).collect();
+    Description { driver: driver.clone(), what, needs, capabilities, without }
+}
+
+/// Looks for a driver on this host.
+#[must_use]
+pub fn look(driver: &Driver) -> Here {
+    let mut description = describe(driver);
+    let native = NativeDriver::default().capabilities();
+    let engine = match driver {
+        Driver::Podman(_) => Some(Engine::Podman),
+        Driver::Docker(_) => Some(Engine::Docker),
+        _ => None,
+    };
+    // The control groups of the other drivers are those that ctrlz makes.
+    description.capabilities.limits = native.limits;
+    let told = match engine {
+        Some(engine) => engine.sockets().and_then(|sockets| engine::probe(engine, &sockets)),
+        None => return simple(description),
+    };
+    match told {
+        Ok(told) => {
+            description.capabilities.limits = told.limits;
+            description.capabilities.rootless = told.rootless;
+            let whose = if told.rootless { "rootless" } else { "rootful" };
+            let found = format!("{} {}, {whose}", told.socket.display(), told.version);
+            Here { description, lacks: None, found: Some(found) }
+        }
+        Err(error) => Here { description, lacks: Some(level::told(&error)), found: None },
+    }
+}
+
+fn simple(description: Description) -> Here {
+    let lacks = level::is_there(&description.driver).err();
+    let found = match &description.driver {
+        Driver::Oci(runtime) if lacks.is_none() => {
+            crate::oci::find(runtime).ok().map(|found| found.path.display().to_string())
+        }
+        _ => None,
+    };
+    Here { description, lacks, found }
+}
+
+/// What it is, and what it needs.
+fn words(driver: &Driver) -> (&'static str, &'static str) {
+    match driver {
+        Driver::Native => ("namespaces, seccomp and Landlock of this kernel", ""),
+        Driver::Oci(runtime) => match runtime.program() {
+            "runc" => ("the reference OCI runtime", "runc (Debian: apt install runc)"),
+            "crun" => ("an OCI runtime in C", "crun (Debian: apt install crun)"),
+            "youki" => ("an OCI runtime in Rust", "youki (cargo install youki)"),
+            "runsc" => (
+                "gVisor: a kernel in user space",
+                "runsc of 2024 or newer (gvisor.dev; Debian 12: apt install -t bookworm-backports runsc)",
+            ),
+            _ => ("a virtual machine for each container", "Kata Containers and containerd"),
+        },
+        Driver::Podman(_) => (
+            "a container of podman, by its API",
+            "podman's socket (systemctl --user start podman.socket)",
+        ),
+        Driver::Docker(_) => {
+            ("a container of docker, by its API", "docker's socket (systemctl start docker)")
+        }
+        Driver::Wasm => ("a WebAssembly virtual machine inside of native", ""),
+        Driver::Systemd => ("a transient unit of systemd", "a host that systemd runs"),
+    }
+}
+
+/// Which protections are in force in it.
+fn protections(driver: &Driver) -> Protections {
+    match driver {
+        Driver::Oci(runtime) => Kind::of(runtime.program()).protections(),
+        Driver::Podman(_) | Driver::Docker(_) => engine::protections(),
+        Driver::Native | Driver::Wasm | Driver::Systemd => Protections::all(),
+    }
+}
