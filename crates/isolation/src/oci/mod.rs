@@ -12,7 +12,9 @@
 //! Nobody answers for renames of folders of the base, which therefore fail with `EXDEV` on an overlay
 //! (see the module `rename` of `native`).
 
+mod asking;
 mod bundle;
+mod probe;
 mod runtime;
 mod seccomp;
 
@@ -21,6 +23,7 @@ use std::os::fd::BorrowedFd;
 
 use ctrlz_core::isolation::{IsolationError, Launch, Prepared};
 
+pub use probe::{Abilities, Ability, probe};
 pub use runtime::{Found, Kind, find};
 
 use crate::native::{Asker, Bundle, Container, Delegate, Delegated, NativeDriver};

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ctrlz_core::driver::Runtime;
 use ctrlz_core::isolation::{IsolationError, Network};
+use serde::{Deserialize, Serialize};
 
 use crate::native::{Bundle, Protection, Protections};
 
@@ -18,7 +19,8 @@ pub struct Found {
 }
 
 /// Runtimes by their command lines.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Kind {
     /// runc, and what takes its options.
     Runc,

@@ -3,6 +3,8 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
 
+use ctrlz_core::driver::Driver;
+use ctrlz_isolation::oci;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Outcome, Scene, has, skipped};
@@ -28,6 +30,21 @@ fn inside(scene: &Scene, driver: &str, options: &[&str], script: &str) -> Outcom
     arguments.extend(options);
     arguments.extend(["--", "sh", "-c", script]);
     scene.run(&arguments)
+}
+
+#[test]
+fn what_a_runtime_can_do_is_asked() {
+    for driver in drivers() {
+        let Ok(Driver::Oci(runtime)) = driver.parse() else { panic!("{driver}") };
+        let abilities = oci::probe(&runtime).expect("it answers");
+        assert!(abilities.runs.has && abilities.rootless.has && abilities.pause.has, "{driver}");
+        assert!(abilities.version.starts_with(|c: char| c.is_ascii_digit()), "{abilities:?}");
+        assert!(abilities.specification.is_some(), "{abilities:?}");
+        assert!(abilities.commands.contains("exec"), "{abilities:?}");
+        let is_gvisor = abilities.kind == oci::Kind::Gvisor;
+        assert_eq!(abilities.seccomp.has, !is_gvisor, "{abilities:?}");
+        assert!(abilities.checkpoint.has || !is_gvisor, "{abilities:?}");
+    }
 }
 
 #[test]
