@@ -1,6 +1,6 @@
 //! Every driver that one can choose: what it is anywhere, and what of it this host has.
 
-use ctrlz_core::driver::{Driver, RUNTIMES};
+use ctrlz_core::driver::{Driver, RUNTIMES, Runtime};
 use ctrlz_core::isolation::{IsolationCapabilities, IsolationDriver as _, Network};
 use ctrlz_core::limits::LimitKind;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use serde::Serialize;
 use crate::engine::{self, Engine};
 use crate::level;
 use crate::native::{NativeDriver, Protection, Protections};
-use crate::oci::Kind;
+use crate::oci::{self, Kind};
 
 /// What a driver is, on whatever host.
 #[derive(Debug, Clone, Serialize)]
@@ -68,39 +68,46 @@ pub fn describe(driver: &Driver) -> Description {
 #[must_use]
 pub fn look(driver: &Driver) -> Here {
     let mut description = describe(driver);
-    let native = NativeDriver::default().capabilities();
-    let engine = match driver {
-        Driver::Podman(_) => Some(Engine::Podman),
-        Driver::Docker(_) => Some(Engine::Docker),
-        _ => None,
+    // The control groups of most drivers are those that ctrlz makes.
+    description.capabilities.limits = NativeDriver::default().capabilities().limits;
+    let capabilities = &mut description.capabilities;
+    let found = match driver {
+        Driver::Oci(runtime) => look_for_runtime(runtime, capabilities).map(Some),
+        Driver::Podman(_) => look_for_engine(Engine::Podman, capabilities).map(Some),
+        Driver::Docker(_) => look_for_engine(Engine::Docker, capabilities).map(Some),
+        Driver::Native | Driver::Wasm | Driver::Systemd => level::is_there(driver).map(|()| None),
     };
-    // The control groups of the other drivers are those that ctrlz makes.
-    description.capabilities.limits = native.limits;
-    let told = match engine {
-        Some(engine) => engine.sockets().and_then(|sockets| engine::probe(engine, &sockets)),
-        None => return simple(description),
-    };
-    match told {
-        Ok(told) => {
-            description.capabilities.limits = told.limits;
-            description.capabilities.rootless = told.rootless;
-            let whose = if told.rootless { "rootless" } else { "rootful" };
-            let found = format!("{} {}, {whose}", told.socket.display(), told.version);
-            Here { description, lacks: None, found: Some(found) }
-        }
-        Err(error) => Here { description, lacks: Some(level::told(&error)), found: None },
+    match found {
+        Ok(found) => Here { description, lacks: None, found },
+        Err(lacks) => Here { description, lacks: Some(lacks), found: None },
     }
 }
 
-fn simple(description: Description) -> Here {
-    let lacks = level::is_there(&description.driver).err();
-    let found = match &description.driver {
-        Driver::Oci(runtime) if lacks.is_none() => {
-            crate::oci::find(runtime).ok().map(|found| found.path.display().to_string())
-        }
-        _ => None,
-    };
-    Here { description, lacks, found }
+fn look_for_runtime(
+    runtime: &Runtime,
+    capabilities: &mut IsolationCapabilities,
+) -> Result<String, String> {
+    let told = oci::probe(runtime).map_err(|error| level::told(&error))?;
+    if !told.runs.has {
+        let remedy = told.runs.remedy.map(|remedy| format!(": {remedy}")).unwrap_or_default();
+        return Err(format!("{}{remedy}", told.runs.why));
+    }
+    capabilities.rootless = told.rootless.has;
+    capabilities.memory_snapshot = told.memory_snapshot.has;
+    capabilities.pause = told.pause.has;
+    Ok(format!("{} {}", told.program.display(), told.version))
+}
+
+fn look_for_engine(
+    engine: Engine,
+    capabilities: &mut IsolationCapabilities,
+) -> Result<String, String> {
+    let told = engine.sockets().and_then(|sockets| engine::probe(engine, &sockets));
+    let told = told.map_err(|error| level::told(&error))?;
+    capabilities.limits = told.limits;
+    capabilities.rootless = told.rootless;
+    let whose = if told.rootless { "rootless" } else { "rootful" };
+    Ok(format!("{} {}, {whose}", told.socket.display(), told.version))
 }
 
 /// What it is, and what it needs.
