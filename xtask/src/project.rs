@@ -1,5 +1,7 @@
 //! Where the project's things lie.
 
+use std::fs::{self, File, OpenOptions};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,9 +51,24 @@ pub(crate) fn target_folder() -> Answer<PathBuf> {
     folder.map(PathBuf::from).ok_or_else(|| Failure::told("cargo metadata names no target folder"))
 }
 
-/// Builds the release of `ctrlz` and answers where the binary lies.
+/// Builds the release of `ctrlz` and answers where the binary lies: one file, with the WebAssembly engine behind the
+/// program.
 pub(crate) fn build_release() -> Answer<PathBuf> {
-    release_of(&mut cargo())
+    let binary = release_of(&mut cargo())?;
+    let folder = binary.with_file_name("whole");
+    let whole = folder.join("ctrlz");
+    fs::create_dir_all(&folder).map_err(Failure::io("make", &folder))?;
+    // A new file: the old one may be running.
+    let made = folder.join("ctrlz.new");
+    fs::copy(&binary, &made).map_err(Failure::io("copy", &binary))?;
+    let engine = binary.with_file_name("ctrlz-wasm");
+    let join = || -> io::Result<()> {
+        let mut file = OpenOptions::new().append(true).open(&made)?;
+        io::copy(&mut File::open(&engine)?, &mut file)?;
+        fs::rename(&made, &whole)
+    };
+    join().map_err(Failure::io("join to ctrlz", &engine))?;
+    Ok(whole)
 }
 
 /// The same by a cargo that was told more.
@@ -65,7 +82,7 @@ pub(crate) fn build(profile: &str) -> Answer<PathBuf> {
 }
 
 fn build_by(build: &mut Command, profile: &str) -> Answer<PathBuf> {
-    build.args(["build", "--profile", profile, "--locked", "--package", "ctrlz", "--bin", "ctrlz"]);
+    build.args(["build", "--profile", profile, "--locked", "--package", "ctrlz", "--bins"]);
     let messages = artifacts(build)?;
     messages
         .iter()

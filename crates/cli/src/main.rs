@@ -28,7 +28,6 @@ mod store;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
-use ctrlz_core::wasm;
 use ctrlz_isolation::{Isolator, engine, launcher, native};
 use failure::{Failure, OWN_FAILURE};
 
@@ -36,9 +35,6 @@ fn main() -> ExitCode {
     // What is in memory now, every worker gets a copy of.
     if std::env::args_os().nth(1).is_some_and(|word| word == launcher::ARGUMENT) {
         return launch();
-    }
-    if std::env::args_os().nth(1).is_some_and(|word| word == wasm::ARGUMENT) {
-        return ExitCode::from(run_module());
     }
     if std::env::args_os().nth(1).is_some_and(|word| word == engine::ARGUMENT) {
         return contained();
@@ -64,18 +60,6 @@ fn main() -> ExitCode {
         }
     };
     ExitCode::from(execute(arguments, isolation))
-}
-
-/// Runs a WebAssembly module, inside a sandbox.
-#[cfg(feature = "wasm")]
-fn run_module() -> u8 {
-    ctrlz_wasm::runner::main(std::env::args_os().skip(2))
-}
-
-#[cfg(not(feature = "wasm"))]
-fn run_module() -> u8 {
-    eprintln!("ctrlz: this ctrlz was built without the isolation driver wasm");
-    OWN_FAILURE
 }
 
 /// Runs as process 1 of a container.

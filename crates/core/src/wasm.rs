@@ -1,18 +1,18 @@
 //! How the driver `wasm` asks for a module to be run inside a sandbox.
 //!
-//! The process that starts the command there is ctrlz, and so is the command: it runs the module with the
-//! engine that it brings along.
+//! The command is the engine, a program of its own that comes with ctrlz: what it weighs, no other command has
+//! to carry.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use crate::size::ByteSize;
 
-/// The word by which ctrlz knows that it is to run a module.
-pub const ARGUMENT: &str = "wasm-inside";
+/// The file name of the program that runs modules.
+pub const PROGRAM: &str = "ctrlz-wasm";
 
-/// The program that runs modules: the one that starts it.
-pub const PROGRAM: &str = "/proc/self/exe";
+/// What the first argument has to be: an engine serves the ctrlz that it was built with.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the program inside is told of the sandbox.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -29,7 +29,7 @@ impl Surroundings {
     /// The program and its arguments that run `argv`, a module's path and arguments after options, if any.
     #[must_use]
     pub fn command(&self, argv: Vec<OsString>) -> Vec<OsString> {
-        let mut words: Vec<OsString> = vec![PROGRAM.into(), ARGUMENT.into()];
+        let mut words: Vec<OsString> = vec![PROGRAM.into(), VERSION.into()];
         words.extend(["--workspace".into(), self.workspace.clone().into_os_string()]);
         if self.network {
             words.push("--network".into());
@@ -42,12 +42,17 @@ impl Surroundings {
         words
     }
 
-    /// Reads what [`Self::command`] wrote after [`ARGUMENT`], `--` included.
+    /// Reads what [`Self::command`] wrote after [`PROGRAM`], up to `--` and that included.
     ///
     /// # Errors
     /// What it did not write, in words.
     pub fn read(words: &mut impl Iterator<Item = OsString>) -> Result<Self, String> {
         let mut found = Self::default();
+        match words.next() {
+            Some(version) if version == VERSION => {}
+            Some(_) => return Err(format!("it serves ctrlz {VERSION}")),
+            None => return Err("it has no arguments".to_owned()),
+        }
         loop {
             let word = words.next().ok_or("it ends before --")?;
             let mut value = || words.next().ok_or("an option has no value");
@@ -79,13 +84,15 @@ mod tests {
         };
         for around in [Surroundings::default(), full] {
             let argv = vec!["--fuel".into(), "1".into(), "--".into(), "a".into()];
-            let mut words = around.command(argv.clone()).into_iter().skip(2);
+            let mut words = around.command(argv.clone()).into_iter().skip(1);
             assert_eq!(Surroundings::read(&mut words), Ok(around));
             assert!(words.eq(argv));
         }
         for words in [vec![], vec!["--workspace"], vec!["--memory", "x", "--"], vec!["x", "--"]] {
-            let mut words = words.into_iter().map(OsString::from);
+            let mut words = [VERSION].into_iter().chain(words).map(OsString::from);
             assert!(Surroundings::read(&mut words).is_err());
         }
+        let mut of_another = ["0.0.1", "--"].into_iter().map(OsString::from);
+        assert!(Surroundings::read(&mut of_another).is_err());
     }
 }

@@ -4,7 +4,7 @@ use ctrlz_core::driver::{Driver, Level};
 use ctrlz_core::isolation::IsolationError;
 
 use crate::engine::{self, Engine};
-use crate::oci;
+use crate::{oci, wasm};
 
 /// What a level came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,7 +47,8 @@ pub fn choose(level: Level) -> Chosen {
 /// The reason, in words.
 pub fn is_there(driver: &Driver) -> Result<(), String> {
     match driver {
-        Driver::Native | Driver::Wasm => Ok(()),
+        Driver::Native => Ok(()),
+        Driver::Wasm => wasm::program().map(drop).map_err(|error| told(&error)),
         Driver::Oci(runtime) => oci::find(runtime).map(drop).map_err(|error| told(&error)),
         Driver::Podman(_) => listens(Engine::Podman),
         Driver::Docker(_) => listens(Engine::Docker),

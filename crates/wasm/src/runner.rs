@@ -1,13 +1,13 @@
-//! What `ctrlz` is inside a sandbox of the driver `wasm`: a program that runs one module.
+//! What runs inside a sandbox of the driver `wasm`: a program that runs one module.
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
-use ctrlz_core::wasm::{ARGUMENT, Surroundings};
+use ctrlz_core::wasm::{PROGRAM, Surroundings};
 
 use crate::engine::{Engine, Metering, Settings};
 use crate::error::WasmError;
@@ -201,12 +201,14 @@ fn parsed<T: std::str::FromStr<Err: std::fmt::Display>>(
     text.parse().map_err(|error| format!("{option}: `{text}`: {error}"))
 }
 
-/// Runs what the words after [`ARGUMENT`] say. Answers the exit code: the guest's own, or one of
+/// Runs what the words after the program's name say. Answers the exit code: the guest's own, or one of
 /// those above, after a message on standard error.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
+    // It was executed by a descriptor, whose number would be told for its name.
+    let _ = rustix::thread::set_name(&CString::new(PROGRAM).unwrap_or_default());
     let mut words = words.into_iter();
     let read = Surroundings::read(&mut words).map_err(|what| {
-        format!("{ARGUMENT} is no command: --isolation wasm makes use of it ({what})")
+        format!("{PROGRAM} is no command: --isolation wasm makes use of it ({what})")
     });
     let ready = read.and_then(|around| {
         let request = Request::read(&mut words)?;

@@ -90,7 +90,7 @@ pub(crate) fn adopt(
         ..Rlimits::default()
     };
     let task = Task::new(launch, None, rlimits, false, None);
-    match waiting.channel().task(&task, &streams.ends()) {
+    match waiting.channel().task(&task, &streams.ends(), None) {
         // It failed already, and its report waits.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         sent => sent.map_err(failed("speak to process 1"))?,

@@ -86,6 +86,23 @@ pub(super) fn channel() -> io::Result<(Channel, Channel)> {
 /// A tag, two numbers and a text.
 type Message = (u8, i32, u32, Vec<u8>);
 
+/// Descriptors that come with a task.
+#[derive(Debug)]
+pub(super) struct Along {
+    /// Standard streams.
+    pub(super) streams: Option<[OwnedFd; 3]>,
+    /// The program to execute.
+    pub(super) program: Option<OwnedFd>,
+}
+
+impl Along {
+    fn of(mut descriptors: Vec<OwnedFd>) -> Self {
+        // Streams come by three.
+        let program = if descriptors.len() % 3 == 1 { descriptors.pop() } else { None };
+        Self { streams: descriptors.try_into().ok(), program }
+    }
+}
+
 const MAX: usize = 1024;
 
 /// How much of a task goes into one datagram.
@@ -147,22 +164,28 @@ impl Channel {
         }))
     }
 
-    /// Sends what process 1 is to do, and the standard streams for it when those of its beginning are
-    /// not the ones.
-    pub(super) fn task(&self, task: &Task, streams: &[BorrowedFd<'_>]) -> io::Result<()> {
+    /// Sends what process 1 is to do: with three standard streams for it, when those of its beginning are
+    /// not the ones, and the program, when that is named by a descriptor.
+    pub(super) fn task(
+        &self,
+        task: &Task,
+        streams: &[BorrowedFd<'_>],
+        program: Option<BorrowedFd<'_>>,
+    ) -> io::Result<()> {
         let bytes = task.to_bytes();
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-        send_with(self.as_fd(), &length.to_ne_bytes(), streams)?;
+        let descriptors: Vec<_> = streams.iter().copied().chain(program).collect();
+        send_with(self.as_fd(), &length.to_ne_bytes(), &descriptors)?;
         for part in bytes.chunks(PART) {
             rustix::net::send(&self.0, part, SendFlags::NOSIGNAL)?;
         }
         Ok(())
     }
 
-    /// Waits for the task, with its streams when some come along; `None` when the launcher is gone.
-    pub(super) fn next_task(&self) -> io::Result<Option<(Task, Option<[OwnedFd; 3]>)>> {
+    /// Waits for the task and what comes along; `None` when the launcher is gone.
+    pub(super) fn next_task(&self) -> io::Result<Option<(Task, Along)>> {
         let mut length = [0; 4];
-        let (count, streams) = receive_with(self.as_fd(), &mut length)?;
+        let (count, descriptors) = receive_with(self.as_fd(), &mut length)?;
         if count < length.len() {
             return Ok(None);
         }
@@ -174,7 +197,7 @@ impl Channel {
                 return Ok(None);
             }
         }
-        Ok(Task::from_bytes(&bytes).map(|task| (task, streams.try_into().ok())))
+        Ok(Task::from_bytes(&bytes).map(|task| (task, Along::of(descriptors))))
     }
 
     pub(super) fn report(&self, report: &Report) -> io::Result<()> {

@@ -129,6 +129,11 @@ pub(super) fn prepare(
     delegate: Option<&dyn Delegate>,
     begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<Box<dyn Prepared>, IsolationError> {
+    // Before anything is made.
+    let by_descriptor = match launch.driver {
+        Driver::Wasm => Some(crate::wasm::program()?),
+        _ => None,
+    };
     let outlook = Outlook::of(&launch);
     let limits = launch.limits;
     let own_processes = 1 + delegate.map_or(0, Delegate::processes);
@@ -188,7 +193,7 @@ pub(super) fn prepare(
         None if is_old => vec![stdin(), stdout(), stderr()],
         None => Vec::new(),
     };
-    match waiting.channel.task(&task, &streams) {
+    match waiting.channel.task(&task, &streams, by_descriptor.as_ref().map(AsFd::as_fd)) {
         // It failed already, and its report waits.
         Err(error)
             if matches!(

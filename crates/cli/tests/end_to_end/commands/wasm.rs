@@ -77,6 +77,22 @@ fn the_root_may_be_the_workspace() {
     assert!(told[2].starts_with("/proc/self/mem: ") && !told[2].contains("done"), "{told:?}");
 }
 
+/// Any program can follow ctrlz in its file in place of the engine: this one tells what the engine is told.
+#[test]
+fn the_engine_may_follow_ctrlz_in_its_file() {
+    let scene = Scene::new();
+    let alone = "strip -o ../alone \"$CTRLZ\" 2>/dev/null || cp \"$CTRLZ\" ../alone";
+    scene.host(&format!("{alone}; cat ../alone /bin/echo > ../whole; chmod +x ../alone ../whole"));
+    let words = ["run", "--isolation", "wasm", "--", "a.wasm"];
+    let run = |program: &str| Outcome::of(&mut scene.program(scene.root.join(program), words));
+    let told = run("whole").ok().out();
+    let folder = scene.project.to_str().expect("UTF-8");
+    assert!(told.ends_with(&format!(" --workspace {folder} -- a.wasm\n")), "{told}");
+    run("alone")
+        .code(125)
+        .says(&["--isolation wasm cannot be enforced here: its engine is not in"]);
+}
+
 #[test]
 fn limits_end_a_guest_and_are_told() {
     let scene = with("counter", &REACTOR);

@@ -3,7 +3,7 @@
 use std::ffi::{CString, OsStr, OsString};
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -40,7 +40,11 @@ pub(super) fn start(
 fn spawn(setup: &Setup, output: Option<[OwnedFd; 2]>) -> io::Result<Pid> {
     let task = &setup.task;
     let name = task.argv.first().ok_or(Errno::NOENT)?;
-    let program = CString::new(find(name, &task.env)?.into_os_string().into_vec())?;
+    let program = match &setup.program {
+        Some(file) => PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
+        None => find(name, &task.env)?,
+    };
+    let program = CString::new(program.into_os_string().into_vec())?;
     let mut arguments = task
         .argv
         .iter()

@@ -33,9 +33,9 @@ fn run(channel: &Channel) -> Result<(), StepError> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
         .step(|| "hide process 1 from the command".into())?;
     ctrlz_sys::descriptors::keep_only(&[channel.as_fd()]).step(|| "close descriptors".into())?;
-    let Some((task, given)) = channel.next_task().ok().flatten() else { return Ok(()) };
+    let Some((task, along)) = channel.next_task().ok().flatten() else { return Ok(()) };
     let missing = || io::Error::other("nobody gave them");
-    let given = given.ok_or_else(missing).step(|| "take the standard streams".into())?;
+    let given = along.streams.ok_or_else(missing).step(|| "take the standard streams".into())?;
     streams::take(given).step(|| "take the standard streams".into())?;
     own_session().step(|| "control the terminal".into())?;
     limits::apply(&task.rlimits)?;
@@ -57,7 +57,7 @@ fn run(channel: &Channel) -> Result<(), StepError> {
         output: None,
         provision: Provision::default(),
     };
-    let setup = Setup { start, task };
+    let setup = Setup { start, task, program: None };
     let own = [
         Protection::NoNewPrivileges,
         Protection::Seccomp,

@@ -97,6 +97,8 @@ impl Outlook {
 struct Setup {
     start: Start,
     task: Task,
+    /// What is executed, when no path inside leads to it.
+    program: Option<OwnedFd>,
 }
 
 pub(crate) use contained::process_1 as process_1_of_container;
@@ -169,8 +171,8 @@ fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
     let stage = root::stage(&start, mounts)?;
     let filter = privileges::Filter::usual(wanted);
     // A launcher that died before the death signal was set is seen here: the channel is closed.
-    let Some((mut task, given)) = channel.next_task().ok().flatten() else { return Ok(()) };
-    if let Some(given) = given {
+    let Some((mut task, along)) = channel.next_task().ok().flatten() else { return Ok(()) };
+    if let Some(given) = along.streams {
         streams::take(given).step(|| "take the standard streams".into())?;
     }
     if let RootView::Host { workspace_at } = &task.root {
@@ -182,7 +184,7 @@ fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
         sockets.retain(|path| !path.starts_with(workspace_at));
         task.hidden.append(&mut sockets);
     }
-    let mut setup = Setup { start, task };
+    let mut setup = Setup { start, task, program: along.program };
     let input = match wanted.has(Protection::ClosedDescriptors) {
         true => streams::confine().step(|| "confine the standard streams".into())?,
         false => None,

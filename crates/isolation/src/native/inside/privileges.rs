@@ -1,18 +1,17 @@
 //! Giving up privileges, in an order in which each step still has what it needs.
 
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use ctrlz_core::isolation::RootView;
-use ctrlz_core::wasm;
 use ctrlz_core::workspace::WorkspaceMount;
 use ctrlz_sys::seccomp::{self, Listener, Program};
 use landlock::{
     ABI, Access, AccessFs, CompatLevel, Compatible, PathBeneath, Ruleset, RulesetAttr,
     RulesetCreated, RulesetCreatedAttr, RulesetStatus, Scope,
 };
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{FileType, SealFlags, fstat};
 use rustix::process::{Gid, Uid};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
@@ -158,11 +157,9 @@ fn restrict_files(setup: &Setup) -> Result<bool, StepError> {
         for place in writable(setup) {
             ruleset = allow(ruleset, place, AccessFs::from_all(LANDLOCK))?;
         }
-        if setup.task.argv.first().is_some_and(|program| program == wasm::PROGRAM) {
-            // No path of a root of its own leads to this program.
-            let file = super::mounts::open_host(Path::new(wasm::PROGRAM))?;
+        if let Some(program) = setup.program.as_ref().filter(|file| !is_memory(file)) {
             let access = AccessFs::Execute | AccessFs::ReadFile;
-            ruleset = ruleset.add_rule(PathBeneath::new(file, access))?;
+            ruleset = ruleset.add_rule(PathBeneath::new(program, access))?;
         }
         for stream in [
             rustix::stdio::stdin().as_fd(),
@@ -174,6 +171,11 @@ fn restrict_files(setup: &Setup) -> Result<bool, StepError> {
         Ok(ruleset.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
     };
     restrict().map_err(io::Error::other).step(|| "restrict files with Landlock".into())
+}
+
+/// Whether it is a file of memory alone (memfd_create(2)): Landlock knows no rule for it and lets it be.
+fn is_memory(file: &OwnedFd) -> bool {
+    rustix::fs::fcntl_get_seals(file).is_ok_and(|seals| seals.contains(SealFlags::WRITE))
 }
 
 fn writable(setup: &Setup) -> Vec<&Path> {
