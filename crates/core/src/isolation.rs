@@ -3,13 +3,14 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use crate::driver::Driver;
 use crate::limits::{LimitKind, Limits};
+use crate::memory::Remembered;
 use crate::monitor::{Observer, Reading};
 use crate::operation::CommandReport;
 use crate::size::ByteSize;
@@ -142,6 +143,9 @@ pub struct Launch {
     pub keep_capabilities: Vec<String>,
     /// The standard streams.
     pub streams: Streams,
+    /// Nothing begins: what runs goes on from the memory that [`IsolationDriver::keep_memory`] wrote to
+    /// this folder. All else must be as it was then, and the files of the workspace, too.
+    pub memory: Option<PathBuf>,
 }
 
 /// The standard streams of a command.
@@ -273,6 +277,28 @@ pub trait IsolationDriver {
 
     /// Those of them that are stopped by a signal.
     fn stopped(&self, process_1: u32) -> Vec<u32>;
+
+    /// Halts what runs in the sandbox of a process 1, writes its memory to `directory`, an empty one,
+    /// calls `meanwhile`, and lets it go on, also when this process dies. While `meanwhile` runs, nothing
+    /// in the sandbox does, and all that it had written is in its files.
+    ///
+    /// # Errors
+    /// [`IsolationError::Unenforceable`] when what isolates it cannot do that, else
+    /// [`IsolationError::Pause`]. It goes on then, and `meanwhile` was not called, unless letting it go on
+    /// is what failed.
+    fn keep_memory(
+        &self,
+        process_1: u32,
+        directory: &Path,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), IsolationError>;
+
+    /// How the command was launched whose memory lies in `directory`, if what runs can go on from it here.
+    ///
+    /// # Errors
+    /// [`IsolationError::Unenforceable`] when it was written by another version of what isolated it, or on
+    /// another architecture.
+    fn recall(&self, directory: &Path) -> Result<Remembered, IsolationError>;
 
     /// Ends all of them, frozen or not, and waits for that.
     ///

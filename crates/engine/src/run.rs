@@ -366,5 +366,6 @@ pub(crate) fn launch(sandbox: &Sandbox, head: &Head, request: &RunRequest) -> La
         least_free: request.least_free,
         keep_capabilities: request.keep_capabilities.clone(),
         streams: request.streams.clone(),
+        memory: None,
     }
 }

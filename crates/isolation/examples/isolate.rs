@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         least_free: None,
         keep_capabilities: Vec::new(),
         streams: Streams::Inherited,
+        memory: None,
     };
     let driver = NativeDriver::default();
     let mut prepared = driver.prepare(launch, &mut |_, _| Ok(()))?;

@@ -128,6 +128,7 @@ fn launch(base: &Path, head: &Path, streams: Streams) -> Launch {
         least_free: None,
         keep_capabilities: Vec::new(),
         streams,
+        memory: None,
     }
 }
 

@@ -2,12 +2,14 @@
 
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use ctrlz_core::driver::Driver;
 use ctrlz_core::isolation::{
     Enforcement, IsolationCapabilities, IsolationDriver, IsolationError, Launch, Network, Prepared,
 };
 use ctrlz_core::limits::Limits;
+use ctrlz_core::memory::Remembered;
 use ctrlz_core::monitor::Reading;
 
 use crate::engine::{self, Engine};
@@ -101,6 +103,19 @@ impl IsolationDriver for Isolator {
 
     fn stopped(&self, process_1: u32) -> Vec<u32> {
         self.native.stopped(process_1)
+    }
+
+    fn keep_memory(
+        &self,
+        process_1: u32,
+        directory: &Path,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), IsolationError> {
+        oci::keep_memory(process_1, directory, meanwhile)
+    }
+
+    fn recall(&self, directory: &Path) -> Result<Remembered, IsolationError> {
+        oci::recall(directory)
     }
 
     fn end(&self, process_1: u32, process: BorrowedFd<'_>) -> Result<(), IsolationError> {

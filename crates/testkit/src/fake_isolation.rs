@@ -4,6 +4,7 @@
 use std::cell::Cell;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::rc::Rc;
 
@@ -12,6 +13,7 @@ use ctrlz_core::isolation::{
     Enforcement, IsolationCapabilities, IsolationDriver, IsolationError, Launch, Network, Prepared,
 };
 use ctrlz_core::limits::Limits;
+use ctrlz_core::memory::Remembered;
 use ctrlz_core::monitor::{Observer, Reading};
 use ctrlz_core::operation::{CommandReport, Exit, Usage};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
@@ -139,6 +141,14 @@ impl IsolationDriver for FakeIsolation<'_> {
 
     fn stopped(&self, _: u32) -> Vec<u32> {
         Vec::new()
+    }
+
+    fn keep_memory(&self, _: u32, _: &Path, _: &mut dyn FnMut()) -> Result<(), IsolationError> {
+        Err(refused("keep the memory of", 0))
+    }
+
+    fn recall(&self, _: &Path) -> Result<Remembered, IsolationError> {
+        Err(refused("recall the memory of", 0))
     }
 
     fn end(&self, process_1: u32, process: BorrowedFd<'_>) -> Result<(), IsolationError> {

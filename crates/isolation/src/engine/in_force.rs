@@ -231,6 +231,7 @@ mod tests {
             least_free: None,
             keep_capabilities: Vec::new(),
             streams: Streams::Inherited,
+            memory: None,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -10,6 +11,7 @@ use ctrlz_core::isolation::{
     Streams,
 };
 use ctrlz_core::limits::Limits;
+use ctrlz_core::memory::Remembered;
 use ctrlz_core::monitor::Reading;
 use rustix::net::SocketType;
 
@@ -17,6 +19,7 @@ use super::message::{Request, Told, outlook_to_byte};
 use super::prepared::Launched;
 use super::wire::{Wire, hand_over, is_closed, pair};
 use crate::native::{NativeDriver, Protections};
+use crate::oci;
 
 /// Runs commands as [`NativeDriver`] does, from a process that may have many threads: its launcher
 /// clones what has to be cloned. Any number of threads may use it at once.
@@ -207,6 +210,19 @@ impl IsolationDriver for LauncherDriver {
 
     fn stopped(&self, process_1: u32) -> Vec<u32> {
         self.native().stopped(process_1)
+    }
+
+    fn keep_memory(
+        &self,
+        process_1: u32,
+        directory: &Path,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<(), IsolationError> {
+        oci::keep_memory(process_1, directory, meanwhile)
+    }
+
+    fn recall(&self, directory: &Path) -> Result<Remembered, IsolationError> {
+        oci::recall(directory)
     }
 
     fn end(&self, process_1: u32, process: BorrowedFd<'_>) -> Result<(), IsolationError> {

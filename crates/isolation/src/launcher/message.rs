@@ -155,6 +155,7 @@ impl Request {
             least_free,
             keep_capabilities,
             streams: _,
+            memory,
         } = &self.launch;
         let mut out = Writer(Vec::with_capacity(8192));
         out.number(self.protections.bits().into()).number(self.terminal.into());
@@ -164,6 +165,7 @@ impl Request {
         out.number((*network == Network::Host).into());
         write_limits(&mut out, limits);
         out.maybe(least_free.map(|size| size.0)).names(keep_capabilities);
+        out.paths(memory.as_slice());
         out.0
     }
 
@@ -186,6 +188,7 @@ impl Request {
                 least_free: from.maybe()?.map(ByteSize),
                 keep_capabilities: from.names()?,
                 streams: Streams::Inherited,
+                memory: from.paths()?.pop(),
             },
         };
         from.0.is_empty().then_some(request)
@@ -327,6 +330,7 @@ mod tests {
                 least_free: Some(ByteSize(9)),
                 keep_capabilities: vec!["CHOWN".to_owned()],
                 streams: Streams::Inherited,
+                memory: Some("/store/memory/1".into()),
             },
             protections: Protections::all().without(Protection::Seccomp),
             terminal: true,

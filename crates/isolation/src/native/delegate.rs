@@ -68,6 +68,30 @@ pub(crate) struct Delegated {
     pub(crate) joins_processes: bool,
     /// What it puts in force.
     pub(crate) protections: Protections,
+    /// How it keeps the memory of the container, when it does.
+    pub(crate) keeping: Option<Keeping>,
+}
+
+/// How the memory of a container is kept: command lines of a program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Keeping {
+    /// Halts the container.
+    pub(crate) halt: Vec<OsString>,
+    /// Writes its memory to the folder [`Self::FOLDER`].
+    pub(crate) write: Vec<OsString>,
+    /// Lets it go on.
+    pub(crate) go_on: Vec<OsString>,
+    /// What else is written there, as [`Self::REMEMBERED`].
+    pub(crate) remembered: Vec<u8>,
+}
+
+impl Keeping {
+    /// Stands for the folder in [`Self::write`].
+    pub(crate) const FOLDER: &str = "FOLDER";
+    /// A [`ctrlz_core::memory::Remembered`] as JSON.
+    pub(crate) const REMEMBERED: &str = "remembered.json";
+    /// What the program had read as `config.json`.
+    pub(crate) const CONFIG: &str = "config.json";
 }
 
 /// Where process 1 keeps what it leaves to the program, in a file system in memory that nobody else sees.
@@ -79,6 +103,8 @@ pub(crate) struct Bundle {
     pub(crate) state: PathBuf,
     /// What it logs.
     pub(crate) log: PathBuf,
+    /// What it logs while it keeps memory.
+    pub(crate) keeping_log: PathBuf,
     /// Where it writes the process id of the container.
     pub(crate) process: PathBuf,
     /// The container's name: there is one.
@@ -95,9 +121,15 @@ impl Bundle {
             directory: directory.to_owned(),
             state: directory.join("state"),
             log: directory.join("log"),
+            keeping_log: directory.join("keeping.log"),
             process: directory.join("process"),
             name: format!("ctrlz-{}", std::process::id()),
         }
+    }
+
+    /// The socket at which one asks for its memory to be kept.
+    pub(crate) fn keeper() -> PathBuf {
+        Path::new(STAGE).join("keeper")
     }
 
     /// A pid namespace for the container.

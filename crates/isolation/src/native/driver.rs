@@ -3,12 +3,14 @@
 use std::cell::RefCell;
 use std::io;
 use std::os::fd::BorrowedFd;
+use std::path::Path;
 
 use ctrlz_core::isolation::{
     Enforcement, IsolationCapabilities, IsolationDriver, IsolationError, Launch, Network, Prepared,
     RootView, Streams,
 };
 use ctrlz_core::limits::{LimitKind, Limits};
+use ctrlz_core::memory::Remembered;
 use ctrlz_core::monitor::Reading;
 
 use super::cgroup::abandoned_groups;
@@ -133,6 +135,14 @@ impl IsolationDriver for NativeDriver {
         freeze::stopped(process_1)
     }
 
+    fn keep_memory(&self, _: u32, _: &Path, _: &mut dyn FnMut()) -> Result<(), IsolationError> {
+        Err(forgets())
+    }
+
+    fn recall(&self, _: &Path) -> Result<Remembered, IsolationError> {
+        Err(forgets())
+    }
+
     fn end(&self, process_1: u32, process: BorrowedFd<'_>) -> Result<(), IsolationError> {
         freeze::end(process_1, process).map_err(paused("end", process_1))
     }
@@ -198,6 +208,14 @@ impl NativeDriver {
             })?;
         }
         launch::prepare(launch, self.protections, (self.waiting.take(), asker), delegate, begun)
+    }
+}
+
+fn forgets() -> IsolationError {
+    IsolationError::Unenforceable {
+        what: "a snapshot with memory".to_owned(),
+        reason: "the driver `native` keeps no memory; gVisor does (--isolation oci:runsc)"
+            .to_owned(),
     }
 }
 

@@ -16,6 +16,7 @@ mod feed;
 mod freeze;
 mod identity;
 mod inside;
+mod keeping;
 mod launch;
 mod mapped;
 mod meter;
@@ -35,12 +36,13 @@ mod whole;
 pub(crate) use adopt::{Contained, adopt, held_by_groups};
 pub use cgroup::abandoned_groups;
 pub(crate) use control::Channel;
-pub(crate) use delegate::{Bundle, Container, Delegate, Delegated, Ids};
+pub(crate) use delegate::{Bundle, Container, Delegate, Delegated, Ids, Keeping};
 pub use driver::NativeDriver;
 pub(crate) use inside::{
     MountTable, Outlook, Place, Provision, Rlimits, capability_bits, mount_workspace,
     process_1_of_container,
 };
+pub(crate) use keeping::keep;
 pub(crate) use launch::Asker;
 pub use mapped::{has_subordinate_ids, with_subordinate_ids};
 pub use probe::{PROBE, Trial, probe, probe_inside};

@@ -10,7 +10,7 @@ use ctrlz_core::isolation::{Launch, RootView};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::workspace::WorkspaceMount;
 
-use super::delegate::Delegated;
+use super::delegate::{Delegated, Keeping};
 use super::inside::Rlimits;
 use super::protection::Protections;
 use crate::bytes::{Reader, Writer};
@@ -77,6 +77,11 @@ impl Task {
                 .number(delegated.sees_groups.into())
                 .number(delegated.joins_processes.into());
             out.number(delegated.protections.bits().into());
+            out.number(delegated.keeping.is_some().into());
+            if let Some(keeping) = &delegated.keeping {
+                out.texts(&keeping.halt).texts(&keeping.write).texts(&keeping.go_on);
+                out.bytes(&keeping.remembered);
+            }
         }
         out.0
     }
@@ -112,6 +117,15 @@ impl Task {
                     sees_groups: from.flag()?,
                     joins_processes: from.flag()?,
                     protections: Protections::from_bits(from.number()?.try_into().ok()?),
+                    keeping: match from.flag()? {
+                        false => None,
+                        true => Some(Keeping {
+                            halt: from.texts()?,
+                            write: from.texts()?,
+                            go_on: from.texts()?,
+                            remembered: from.bytes()?.to_vec(),
+                        }),
+                    },
                 }),
             },
         };
@@ -150,6 +164,12 @@ mod tests {
                 sees_groups: true,
                 joins_processes: false,
                 protections: Protections::all(),
+                keeping: Some(Keeping {
+                    halt: vec!["halt".into()],
+                    write: vec!["write".into(), Keeping::FOLDER.into()],
+                    go_on: vec!["go".into(), "on".into()],
+                    remembered: b"{}".to_vec(),
+                }),
             }),
         };
         assert_eq!(Task::from_bytes(&task.to_bytes()), Some(task.clone()));

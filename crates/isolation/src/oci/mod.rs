@@ -14,6 +14,7 @@
 
 mod asking;
 mod bundle;
+mod memory;
 mod probe;
 mod runtime;
 mod seccomp;
@@ -23,6 +24,7 @@ use std::os::fd::BorrowedFd;
 
 use ctrlz_core::isolation::{IsolationError, Launch, Prepared};
 
+pub(crate) use memory::{keep_memory, recall};
 pub use probe::{Abilities, Ability, probe};
 pub use runtime::{Found, Kind, find};
 
@@ -33,12 +35,19 @@ impl Delegate for Found {
         let bundle = Bundle::new();
         let network = container.launch.network;
         let config = bundle::config(container, self.kind).map_err(io::Error::other)?;
+        let config = serde_json::to_vec(&config)?;
+        let memory = container.launch.memory.as_deref();
+        if let Some(folder) = memory {
+            memory::fits(folder, &config)?;
+        }
+        let remembered = memory::remembered(container.launch)?;
         // A terminal is handed on as long as the runtime lives; the end of what runs in gVisor, only it knows.
         let detaches = self.kind != Kind::Gvisor && !container.terminal;
         Ok(Delegated {
-            argv: self.kind.command(&self.path, &bundle, (network, detaches)),
+            argv: self.kind.command(&self.path, &bundle, (network, detaches), memory),
+            keeping: self.kind.keeping(&self.path, &bundle, (network, remembered)),
             detaches,
-            config: serde_json::to_vec(&config)?,
+            config,
             // crun does not run where both versions are.
             sees_groups: self.kind != Kind::Crun,
             joins_processes: self.kind != Kind::Gvisor,

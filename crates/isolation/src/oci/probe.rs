@@ -97,6 +97,16 @@ struct Asked {
     flags: String,
 }
 
+/// What the program calls its own version.
+pub(super) fn version_line(found: &Found) -> io::Result<String> {
+    let told = answer(&found.path, &["--version"])?.unwrap_or_default();
+    let line = told.lines().next().unwrap_or_default().trim();
+    match line.is_empty() {
+        true => Err(io::Error::other("it does not tell its version")),
+        false => Ok(line.to_owned()),
+    }
+}
+
 impl Asked {
     fn of(found: &Found) -> io::Result<Self> {
         let ask = |words: &[&str]| answer(&found.path, words);
@@ -184,7 +194,12 @@ impl Asked {
         }
         match kind {
             Kind::Gvisor => Ability::by("the platform systrap"),
-            Kind::Runc | Kind::Crun | Kind::Youki => match self.seccomp(kind) {
+            Kind::Youki => Ability::lacks(
+                "it makes control groups for every container and cannot be told not to; those of ctrlz are \
+                 read-only to it",
+            )
+            .remedy("choose oci:crun or oci:runc"),
+            Kind::Runc | Kind::Crun => match self.seccomp(kind) {
                 Ability { has: true, .. } => Ability::by("a bundle in memory"),
                 // It refuses a container with rules that it cannot put in force.
                 lacking => lacking,
@@ -238,7 +253,9 @@ impl Asked {
 fn memory_snapshot(kind: Kind, checkpoint: &Ability) -> Ability {
     match (kind, checkpoint.has) {
         (_, false) => checkpoint.clone(),
-        (Kind::Gvisor, true) => Ability::lacks("this ctrlz does not ask gVisor for it"),
+        (Kind::Gvisor, true) => Ability::lacks(
+            "gVisor keeps memory for this driver, but no command of ctrlz asks for that yet",
+        ),
         (_, true) => Ability::lacks("this ctrlz does not drive CRIU")
             .remedy("choose gVisor (oci:runsc), which needs no CRIU"),
     }

@@ -7,7 +7,7 @@ use ctrlz_core::driver::Runtime;
 use ctrlz_core::isolation::{IsolationError, Network};
 use serde::{Deserialize, Serialize};
 
-use crate::native::{Bundle, Protection, Protections};
+use crate::native::{Bundle, Keeping, Protection, Protections};
 
 /// A runtime that is there.
 #[derive(Debug, Clone)]
@@ -49,6 +49,54 @@ impl Kind {
         program: &Path,
         bundle: &Bundle,
         (network, detaches): (Network, bool),
+        memory: Option<&Path>,
+    ) -> Vec<OsString> {
+        let word = |text: &str| OsString::from(text);
+        let mut words = self.begin(program, (bundle, &bundle.log), network);
+        match memory {
+            None => words.push(word("run")),
+            Some(folder) => words.extend([word("restore"), word("--image-path"), folder.into()]),
+        }
+        words.extend([word("--bundle"), bundle.directory.clone().into()]);
+        if detaches {
+            words.push(word("--detach"));
+        }
+        words.extend([word("--pid-file"), bundle.process.clone().into()]);
+        words.push(bundle.name.clone().into());
+        words
+    }
+
+    /// How the memory of the container of `bundle` is kept, which is described in `remembered`.
+    pub(super) fn keeping(
+        self,
+        program: &Path,
+        bundle: &Bundle,
+        (network, remembered): (Network, Vec<u8>),
+    ) -> Option<Keeping> {
+        if self != Self::Gvisor {
+            return None;
+        }
+        let command = |own: &[&str]| {
+            let mut words = self.begin(program, (bundle, &bundle.keeping_log), network);
+            words.extend(own.iter().map(OsString::from));
+            words.push(bundle.name.clone().into());
+            words
+        };
+        Some(Keeping {
+            halt: command(&["pause"]),
+            // It stays as halted as it is.
+            write: command(&["checkpoint", "--leave-running", "--image-path", Keeping::FOLDER]),
+            go_on: command(&["resume"]),
+            remembered,
+        })
+    }
+
+    /// The program and the options before its command.
+    fn begin(
+        self,
+        program: &Path,
+        (bundle, log): (&Bundle, &Path),
+        network: Network,
     ) -> Vec<OsString> {
         let option = |name: &str, value: &Path| {
             let mut word = OsString::from(name);
@@ -60,19 +108,19 @@ impl Kind {
         let mut words = vec![program.as_os_str().to_owned(), option("--root", &bundle.state)];
         match self {
             Self::Runc => words.extend([
-                option("--log", &bundle.log),
+                option("--log", log),
                 word("--log-format=json"),
                 // Groups that cannot be made are done without.
                 word("--rootless=true"),
             ]),
             Self::Crun => words.extend([
-                option("--log", &bundle.log),
+                option("--log", log),
                 word("--log-format=json"),
                 word("--cgroup-manager=disabled"),
             ]),
-            Self::Youki => words.extend([option("--log", &bundle.log), word("--log-format=json")]),
+            Self::Youki => words.extend([option("--log", log), word("--log-format=json")]),
             Self::Gvisor => words.extend([
-                option("--log", &bundle.log),
+                option("--log", log),
                 word("--log-format=json"),
                 word("--platform=systrap"),
                 word("--ignore-cgroups"),
@@ -84,12 +132,6 @@ impl Kind {
                 }),
             ]),
         }
-        words.extend([word("run"), word("--bundle"), bundle.directory.clone().into()]);
-        if detaches {
-            words.push(word("--detach"));
-        }
-        words.extend([word("--pid-file"), bundle.process.clone().into()]);
-        words.push(bundle.name.clone().into());
         words
     }
 

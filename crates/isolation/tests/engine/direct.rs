@@ -108,6 +108,7 @@ fn launch(driver: &Isolator, spec: &Spec) -> Result<CommandReport, IsolationErro
         least_free: None,
         keep_capabilities: spec.keep.clone(),
         streams: Streams::Inherited,
+        memory: None,
     };
     driver.check(&launch.limits)?;
     let told = spec.told.with_extension("process");

@@ -14,6 +14,7 @@
 mod arena;
 mod ends;
 mod limits;
+mod memory;
 mod place;
 mod ready;
 mod roles;
@@ -61,8 +62,15 @@ fn wanted() -> (Vec<Test>, usize, usize) {
             _ => filters.push(word),
         }
     }
-    let all: Vec<Test> =
-        [runs::tests(), streams::tests(), limits::tests(), ready::tests(), ends::tests()].concat();
+    let all: Vec<Test> = [
+        runs::tests(),
+        streams::tests(),
+        limits::tests(),
+        ready::tests(),
+        ends::tests(),
+        memory::tests(),
+    ]
+    .concat();
     let count = all.len();
     let matches =
         |name: &str, text: &String| if exact { name == text } else { name.contains(text) };

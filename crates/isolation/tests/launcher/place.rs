@@ -62,6 +62,7 @@ impl Place {
             least_free: None,
             keep_capabilities: Vec::new(),
             streams: Streams::Inherited,
+            memory: None,
         }
     }
 

@@ -147,6 +147,7 @@ fn launch(folder: &Path, driver: &Driver) -> Result<Launch, String> {
         least_free: None,
         keep_capabilities: Vec::new(),
         streams: Streams::Inherited,
+        memory: None,
     })
 }
 

@@ -62,6 +62,7 @@ fn a_service_launches_by_it() {
             least_free: None,
             keep_capabilities: Vec::new(),
             streams: Streams::Given(streams),
+            memory: None,
         };
         let mut prepared = driver.prepare(launch, &mut |_, _| Ok(())).expect("prepare");
         prepared.start().expect("start");

@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ctrlz_core::isolation::Network;
 use ctrlz_sys::exec;
@@ -20,13 +20,13 @@ use super::init::Passing;
 use super::mounts::{attach, copy_of, new_filesystem, open_host};
 use super::root::Complete;
 use super::streams::Input;
-use super::{Setup, Step, StepError, init, nursery};
+use super::{Setup, Step, StepError, init, keeper, nursery};
 use crate::native::control::{Channel, Ended, Order, Report};
 use crate::native::delegate::{Bundle, Delegated};
 use crate::native::protection::{Protection, Protections};
 
 /// What the program gets as its own environment: what concerns the command stands in its configuration.
-const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The most that is read of what the program logs.
 const MOST_LOG: u64 = 1 << 16;
@@ -136,7 +136,12 @@ fn prepare(
         let mut file = File::create(bundle.directory.join("config.json"))?;
         file.write_all(&delegated.config)
     };
-    write().step(|| "write the bundle".into())
+    write().step(|| "write the bundle".into())?;
+    match &delegated.keeping {
+        Some(keeping) => keeper::start(keeping, (bundle, &delegated.config))
+            .step(|| "begin what keeps memory".into()),
+        None => Ok(()),
+    }
 }
 
 fn started(delegated: &Delegated, output: Option<&[OwnedFd; 2]>) -> io::Result<Pid> {
@@ -182,14 +187,16 @@ fn is_program(file: &OwnedFd) -> Result<(), Errno> {
 }
 
 /// The last error of a log in JSON.
-fn told(log: &PathBuf) -> Option<String> {
+pub(super) fn told(log: &Path) -> Option<String> {
     let mut text = String::new();
     File::open(log).ok()?.take(MOST_LOG).read_to_string(&mut text).ok()?;
     let message = |line: &str| -> Option<String> {
         let entry: Value = serde_json::from_str(line).ok()?;
         let level = entry.get("level")?.as_str()?.to_ascii_lowercase();
         let is_error = ["error", "fatal", "warning"].contains(&level.as_str());
-        is_error.then(|| entry.get("msg").and_then(Value::as_str).map(str::to_owned))?
+        // youki has it one level deeper.
+        let words = entry.get("msg").or_else(|| entry.pointer("/fields/message"));
+        is_error.then(|| words.and_then(Value::as_str).map(str::to_owned))?
     };
     text.lines().rev().find_map(message).filter(|text| !text.is_empty())
 }
@@ -204,6 +211,9 @@ mod tests {
         let log = folder.path().join("log");
         fs::write(&log, "{\"level\":\"error\",\"msg\":\"first\"}\n{\"level\":\"error\",\"msg\":\"last\"}\n{\"level\":\"info\",\"msg\":\"x\"}\nrubbish\n").expect("write");
         assert_eq!(told(&log).as_deref(), Some("last"));
+        fs::write(&log, "{\"level\":\"ERROR\",\"fields\":{\"message\":\"of youki\"}}\n")
+            .expect("write");
+        assert_eq!(told(&log).as_deref(), Some("of youki"));
         fs::write(&log, "rubbish").expect("write");
         assert_eq!(told(&log), None);
     }

@@ -7,6 +7,7 @@ mod handing_over;
 mod hide;
 mod in_container;
 mod init;
+mod keeper;
 mod limits;
 mod mount_table;
 mod mounts;

@@ -184,6 +184,7 @@ impl Stage {
             least_free: None,
             keep_capabilities: Vec::new(),
             streams: Streams::Inherited,
+            memory: None,
         }
     }
 
