@@ -200,10 +200,32 @@ fn killing_ctrlz_or_the_runtime_leaves_nothing_behind() {
 fn what_runs_in_a_container_can_be_suspended() {
     for driver in drivers() {
         let scene = Scene::new();
-        let script = "echo ready; n=0; while :; do n=$((n+1)); echo $n >n; sleep 0.01; done";
+        let script = "echo ready; while :; do printf x >>written-on; sleep 0.01; done";
         let mut child = started(&scene, &driver, script);
+        // The kernel's own folders of an overlay cannot be looked into by an ordinary user.
+        let find = format!(
+            "find '{}' -name written-on -size +0 2>/dev/null || true",
+            scene.store.display()
+        );
+        let written = || -> u64 {
+            let found = scene.host(&find);
+            let length = |path: &str| std::fs::metadata(path).expect("a file").len();
+            found.lines().next().map_or(0, length)
+        };
+        let rises = |from: u64| {
+            let grew = (0..2000).any(|_| {
+                std::thread::sleep(std::time::Duration::from_millis(5));
+                written() > from
+            });
+            assert!(grew, "{driver}: it does not go on");
+        };
+        rises(0);
         scene.ok(&["suspend", "project"]);
+        let then = written();
+        std::thread::sleep(std::time::Duration::from_millis(200));
+        assert_eq!(written(), then, "{driver}: it is not stopped");
         scene.ok(&["resume", "project"]);
+        rises(then);
         kill_process(Pid::from_child(&child), Signal::TERM).expect("end it");
         child.wait().expect("wait");
     }
