@@ -28,7 +28,7 @@ mod store;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
-use ctrlz_isolation::{Isolator, engine, launcher, native};
+use ctrlz_isolation::{Isolator, engine, launcher, native, systemd};
 use failure::{Failure, OWN_FAILURE};
 
 fn main() -> ExitCode {
@@ -38,6 +38,9 @@ fn main() -> ExitCode {
     }
     if std::env::args_os().nth(1).is_some_and(|word| word == engine::ARGUMENT) {
         return contained();
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == systemd::ARGUMENT) {
+        return in_unit();
     }
     #[cfg(feature = "faults")]
     clock::share();
@@ -68,6 +71,18 @@ fn contained() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ctrlz: {} is no command: ctrlz has an engine start it", engine::ARGUMENT);
+            eprintln!("  {error}");
+            ExitCode::from(OWN_FAILURE)
+        }
+    }
+}
+
+/// Runs as the process of a unit.
+fn in_unit() -> ExitCode {
+    match systemd::run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ctrlz: {} is no command: ctrlz has systemd start it", systemd::ARGUMENT);
             eprintln!("  {error}");
             ExitCode::from(OWN_FAILURE)
         }

@@ -9,6 +9,7 @@ use crate::engine::{self, Engine};
 use crate::level;
 use crate::native::{NativeDriver, Protection, Protections};
 use crate::oci::{self, Kind};
+use crate::systemd::{self, Manager};
 
 /// What a driver is, on whatever host.
 #[derive(Debug, Clone, Serialize)]
@@ -75,7 +76,8 @@ pub fn look(driver: &Driver) -> Here {
         Driver::Oci(runtime) => look_for_runtime(runtime, capabilities).map(Some),
         Driver::Podman(_) => look_for_engine(Engine::Podman, capabilities).map(Some),
         Driver::Docker(_) => look_for_engine(Engine::Docker, capabilities).map(Some),
-        Driver::Native | Driver::Wasm | Driver::Systemd => level::is_there(driver).map(|()| None),
+        Driver::Systemd => look_for_manager(capabilities).map(Some),
+        Driver::Native | Driver::Wasm => level::is_there(driver).map(|()| None),
     };
     match found {
         Ok(found) => Here { description, lacks: None, found },
@@ -110,6 +112,14 @@ fn look_for_engine(
     Ok(format!("{} {}, {whose}", told.socket.display(), told.version))
 }
 
+fn look_for_manager(capabilities: &mut IsolationCapabilities) -> Result<String, String> {
+    let told = systemd::probe().map_err(|missing| missing.to_string())?;
+    capabilities.limits = told.limits;
+    capabilities.rootless = told.manager == Manager::User;
+    let whose = if capabilities.rootless { "this user's manager" } else { "the system's manager" };
+    Ok(format!("systemd {}, {whose}", told.version))
+}
+
 /// What it is, and what it needs.
 fn words(driver: &Driver) -> (&'static str, &'static str) {
     match driver {
@@ -132,7 +142,10 @@ fn words(driver: &Driver) -> (&'static str, &'static str) {
             ("a container of docker, by its API", "docker's socket (systemctl start docker)")
         }
         Driver::Wasm => ("a WebAssembly virtual machine inside of native", ""),
-        Driver::Systemd => ("a transient unit of systemd", "a host that systemd runs"),
+        Driver::Systemd => (
+            "native in a transient unit of systemd",
+            "systemd as process 1 (root), or a user's manager",
+        ),
     }
 }
 

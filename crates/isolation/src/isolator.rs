@@ -14,7 +14,7 @@ use ctrlz_core::monitor::Reading;
 
 use crate::engine::{self, Engine};
 use crate::native::{Asker, NativeDriver};
-use crate::{oci, wasm};
+use crate::{oci, systemd, wasm};
 
 /// The drivers of this host, for a process with one thread. What runs is looked at and ended as a tree
 /// of processes, whichever driver began it.
@@ -56,10 +56,7 @@ impl Isolator {
             Driver::Podman(_) => engine::prepare(Engine::Podman, (asker, launch), begun),
             Driver::Docker(_) => engine::prepare(Engine::Docker, (asker, launch), begun),
             Driver::Wasm => self.native.prepare_for(asker, wasm::inside(launch), begun),
-            Driver::Systemd => Err(IsolationError::Unenforceable {
-                what: format!("--isolation {}", launch.driver),
-                reason: "this ctrlz has no such driver".to_owned(),
-            }),
+            Driver::Systemd => systemd::prepare((asker, launch), begun),
         }
     }
 }

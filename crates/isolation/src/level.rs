@@ -4,7 +4,7 @@ use ctrlz_core::driver::{Driver, Level};
 use ctrlz_core::isolation::IsolationError;
 
 use crate::engine::{self, Engine};
-use crate::{oci, wasm};
+use crate::{oci, systemd, wasm};
 
 /// What a level came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub fn is_there(driver: &Driver) -> Result<(), String> {
         Driver::Oci(runtime) => oci::find(runtime).map(drop).map_err(|error| told(&error)),
         Driver::Podman(_) => listens(Engine::Podman),
         Driver::Docker(_) => listens(Engine::Docker),
-        Driver::Systemd => Err("this ctrlz has no such driver".to_owned()),
+        Driver::Systemd => systemd::probe().map(drop).map_err(|missing| missing.to_string()),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod level;
 pub mod native;
 pub mod oci;
 mod passing;
+pub mod systemd;
 mod wasm;
 
 pub use isolator::Isolator;

@@ -5,11 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use ctrlz_core::isolation::{IsolationError, Launch, Network};
-use ctrlz_core::limits::LimitKind;
 use rustix::process::Pid;
 
 use super::inside::PROGRAM;
-use crate::native::{Protection, Protections, capability_bits, held_by_groups};
+use crate::native::{Protection, Protections, capability_bits, not_held};
 
 /// What is in force in every container, whatever else an engine gives: the others are its own matter,
 /// such as the user namespace of a rootless one.
@@ -167,29 +166,15 @@ impl Seen<'_> {
     }
 
     fn limits(&self, process_1: Pid, launch: &Launch) -> Result<(), IsolationError> {
-        let limits = &launch.limits;
-        let held = held_by_groups(process_1);
-        let wanted = [
-            (LimitKind::Memory, limits.memory.map(|size| size.0 as f64)),
-            // Process 1 is not the user's.
-            (LimitKind::Pids, limits.pids.map(|most| f64::from(most) + 1.0)),
-            // The kernel counts in steps of a hundred thousandth.
-            (LimitKind::Cpus, limits.cpus.map(|cpus| cpus + 0.001)),
-        ];
-        for (kind, most) in wanted {
-            let Some(most) = most else { continue };
-            let value = held.iter().find(|held| held.kind == kind).map(|held| held.value);
-            if value.is_none_or(|value| value > most) {
-                let reason = match value {
-                    Some(value) => format!("its cgroup holds {value}"),
-                    None => "it has no cgroup for that (an engine without root needs cgroup v2 \
-                             with that controller delegated to its user)"
-                        .to_owned(),
-                };
-                return Err(self.refuse(&format!("--{}", kind.option()), &reason));
-            }
-        }
-        Ok(())
+        // Process 1 is not the user's.
+        let Some((kind, value)) = not_held(process_1, &launch.limits, 1) else { return Ok(()) };
+        let reason = match value {
+            Some(value) => format!("its cgroup holds {value}"),
+            None => "it has no cgroup for that (an engine without root needs cgroup v2 with that \
+                     controller delegated to its user)"
+                .to_owned(),
+        };
+        Err(self.refuse(&format!("--{}", kind.option()), &reason))
     }
 }
 

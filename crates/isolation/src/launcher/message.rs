@@ -29,7 +29,7 @@ pub(super) enum Order {
 
 /// From a worker to the service.
 #[derive(Debug)]
-pub(super) enum Told {
+pub(crate) enum Told {
     /// This is process 1. Its descriptor comes along.
     Begun(u32),
     /// Everything is prepared, as far as this process knows.
@@ -45,12 +45,12 @@ pub(super) enum Told {
 /// What a worker is to run. The descriptors of the streams come along: three, and a fourth from which
 /// signals come.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(crate) struct Request {
     /// The launch. Of its streams, nothing is sent.
-    pub(super) launch: Launch,
-    pub(super) protections: Protections,
+    pub(crate) launch: Launch,
+    pub(crate) protections: Protections,
     /// Standard input is the terminal of the session.
-    pub(super) terminal: bool,
+    pub(crate) terminal: bool,
 }
 
 /// The outlook of a launch for which a process 1 may have begun before it was asked for, as the byte
@@ -103,7 +103,7 @@ impl Order {
 }
 
 impl Told {
-    pub(super) fn to_bytes(&self) -> io::Result<Vec<u8>> {
+    pub(crate) fn to_bytes(&self) -> io::Result<Vec<u8>> {
         let mut out = Writer(Vec::with_capacity(1024));
         match self {
             Self::Begun(process_1) => out.number(1).number((*process_1).into()),
@@ -115,7 +115,7 @@ impl Told {
         Ok(out.0)
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut from = Reader(bytes);
         let told = match from.number()? {
             1 => Self::Begun(from.number()?.try_into().ok()?),
@@ -140,7 +140,7 @@ impl Request {
         usual.then(|| Outlook::of(&self.launch))
     }
 
-    pub(super) fn to_bytes(&self) -> Vec<u8> {
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let Launch {
             driver,
             root,
@@ -169,7 +169,7 @@ impl Request {
         out.0
     }
 
-    pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let mut from = Reader(bytes);
         let request = Self {
             protections: Protections::from_bits(from.number()?.try_into().ok()?),

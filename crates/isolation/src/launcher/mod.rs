@@ -60,4 +60,8 @@ mod wire;
 mod worker;
 
 pub use driver::LauncherDriver;
+pub(crate) use message::{Request, Told};
+pub(crate) use prepared::Launched;
 pub use process::{ARGUMENT, run};
+pub(crate) use wire::{Wire, pair};
+pub(crate) use worker::run_in_groups;

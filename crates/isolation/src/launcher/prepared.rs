@@ -15,7 +15,7 @@ use crate::native::NativeDriver;
 
 /// A command that a worker has prepared.
 #[derive(Debug)]
-pub(super) struct Launched {
+pub(crate) struct Launched {
     wire: Wire,
     process_1: u32,
     /// Its descriptor.
@@ -23,11 +23,11 @@ pub(super) struct Launched {
 }
 
 impl Launched {
-    pub(super) fn new(wire: Wire, process_1: u32, process: OwnedFd) -> Self {
+    pub(crate) fn new(wire: Wire, process_1: u32, process: OwnedFd) -> Self {
         Self { wire, process_1, process }
     }
 
-    pub(super) fn process(&self) -> BorrowedFd<'_> {
+    pub(crate) fn process(&self) -> BorrowedFd<'_> {
         self.process.as_fd()
     }
 
@@ -42,7 +42,7 @@ impl Launched {
     }
 
     /// Process 1 is noted. What fails until everything is prepared is answered here.
-    pub(super) fn go_on(&self) -> Result<(), IsolationError> {
+    pub(crate) fn go_on(&self) -> Result<(), IsolationError> {
         self.order(Order::Noted);
         match self.told() {
             Some(Told::Ready) => Ok(()),

@@ -17,7 +17,7 @@ use crate::passing::{receive_with, send_with};
 pub(super) const LARGEST: usize = 8 << 20;
 
 /// A pair of connected sockets.
-pub(super) fn pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
+pub(crate) fn pair(kind: SocketType) -> io::Result<(OwnedFd, OwnedFd)> {
     Ok(socketpair(AddressFamily::UNIX, kind, SocketFlags::CLOEXEC, None)?)
 }
 
@@ -47,7 +47,7 @@ pub(super) fn take_over(socket: BorrowedFd<'_>) -> io::Result<Option<(u8, Vec<Ow
 /// One end of the connection between service and worker: messages of any length up to [`LARGEST`],
 /// with descriptors.
 #[derive(Debug)]
-pub(super) struct Wire(OwnedFd);
+pub(crate) struct Wire(OwnedFd);
 
 impl AsFd for Wire {
     fn as_fd(&self) -> BorrowedFd<'_> {
@@ -57,7 +57,7 @@ impl AsFd for Wire {
 
 impl Wire {
     /// One over a stream socket.
-    pub(super) fn new(socket: OwnedFd) -> Self {
+    pub(crate) fn new(socket: OwnedFd) -> Self {
         Self(socket)
     }
 
@@ -67,7 +67,7 @@ impl Wire {
     }
 
     /// Sends a message.
-    pub(super) fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+    pub(crate) fn send(&self, message: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
         if message.len() > LARGEST {
             return Err(Errno::TOOBIG.into());
         }
@@ -81,7 +81,7 @@ impl Wire {
     }
 
     /// Waits for the next message; `None` when the other end is closed.
-    pub(super) fn receive(&self) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
+    pub(crate) fn receive(&self) -> io::Result<Option<(Vec<u8>, Vec<OwnedFd>)>> {
         let mut length = [0; 4];
         let (count, descriptors) = match receive_with(self.as_fd(), &mut length) {
             // It was closed while something that was sent there was unread.

@@ -35,7 +35,19 @@ pub(super) fn run(wire: &Wire, launcher: Pid) -> i32 {
     let own = become_own(&[wire.as_fd()], launcher);
     let own =
         own.map_err(|source| End::Failed(failed("make the worker a process of its own")(source)));
-    answer(wire, own.and_then(|()| carry_out(wire, None)))
+    answer(
+        wire,
+        own.and_then(|()| {
+            carry_out(wire, |request| NativeDriver::with_protections(request.protections))
+        }),
+    )
+}
+
+/// Carries out the launch that comes over `wire`, in a process of its own whose control groups hold the
+/// limits already; answers its exit code, which nobody reads.
+pub(crate) fn run_in_groups(wire: &Wire) -> i32 {
+    let driver = |request: &Request| NativeDriver::in_given_groups(request.protections);
+    answer(wire, carry_out(wire, driver))
 }
 
 /// Runs a worker that begins a process 1 in advance, with what is given of `network` and `mounts`, and waits
@@ -55,7 +67,11 @@ pub(super) fn be_ready(
     let code = match taken.map(|taken| taken.and_then(|(_, mut descriptors)| descriptors.pop())) {
         Ok(Some(control)) => {
             let wire = Wire::new(control);
-            answer(&wire, carry_out(&wire, Some(driver)))
+            let suits = |request: &Request| match request.outlook() {
+                Some(_) => driver,
+                None => NativeDriver::with_protections(request.protections),
+            };
+            answer(&wire, carry_out(&wire, suits))
         }
         // The launcher needs it no more.
         _ => {
@@ -77,18 +93,14 @@ fn answer(wire: &Wire, ended: Result<(), End>) -> i32 {
     }
 }
 
-/// Carries out what comes over `wire`, with the driver that has begun a process 1 when that suits.
-fn carry_out(wire: &Wire, ready: Option<NativeDriver>) -> Result<(), End> {
+/// Carries out what comes over `wire`, with the driver that is made for it.
+fn carry_out(wire: &Wire, native: impl FnOnce(&Request) -> NativeDriver) -> Result<(), End> {
     let Ok(Some((bytes, descriptors))) = wire.receive() else { return Err(End::Gone) };
     let request = Request::from_bytes(&bytes)
         .ok_or_else(|| io::Error::other("it is not what this program sends"))
         .map_err(failed("read the launch"))?;
     drop(bytes);
-    let native = match (ready, request.outlook()) {
-        (Some(driver), Some(_)) => driver,
-        _ => NativeDriver::with_protections(request.protections),
-    };
-    let driver = Isolator::from(native);
+    let driver = Isolator::from(native(&request));
     let signals =
         take_streams(descriptors, request.terminal).map_err(failed("take the standard streams"))?;
     let control = wire.as_fd().try_clone_to_owned().map_err(failed("copy a descriptor"))?;

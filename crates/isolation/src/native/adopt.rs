@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use ctrlz_core::isolation::{IsolationError, Launch, Network, Prepared};
-use ctrlz_core::limits::LimitKind;
+use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::size::ByteSize;
 use ctrlz_sys::clone::Child;
 use rustix::fs::{FileType, fstat};
@@ -37,13 +37,13 @@ pub(crate) struct Contained {
 
 /// What a container's cgroups hold of what was demanded.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Held {
-    pub(crate) kind: LimitKind,
-    pub(crate) value: f64,
+struct Held {
+    kind: LimitKind,
+    value: f64,
 }
 
 /// The limits that the cgroups of a process have in force.
-pub(crate) fn held_by_groups(pid: Pid) -> Vec<Held> {
+fn held_by_groups(pid: Pid) -> Vec<Held> {
     let groups = Groups::of_process(pid);
     let number = |controller, names| -> Option<f64> {
         groups.value(controller, names)?.split_whitespace().next()?.parse().ok()
@@ -55,6 +55,27 @@ pub(crate) fn held_by_groups(pid: Pid) -> Vec<Held> {
         .into_iter()
         .filter_map(|(kind, value)| Some(Held { kind, value: value.filter(|v| *v > 0.0)? }))
         .collect()
+}
+
+/// The first of `limits` that the cgroups of a process do not hold, and what they hold instead.
+/// `own_processes` in them are not the user's.
+pub(crate) fn not_held(
+    pid: Pid,
+    limits: &Limits,
+    own_processes: u32,
+) -> Option<(LimitKind, Option<f64>)> {
+    let held = held_by_groups(pid);
+    let wanted = [
+        (LimitKind::Memory, limits.memory.map(|size| size.0 as f64)),
+        (LimitKind::Pids, limits.pids.map(|most| f64::from(most) + f64::from(own_processes))),
+        // The kernel counts in steps of a hundred thousandth.
+        (LimitKind::Cpus, limits.cpus.map(|cpus| cpus + 0.001)),
+    ];
+    wanted.into_iter().find_map(|(kind, most)| {
+        let most = most?;
+        let value = held.iter().find(|held| held.kind == kind).map(|held| held.value);
+        value.is_none_or(|value| value > most).then_some((kind, value))
+    })
 }
 
 fn cpus(groups: &Groups) -> Option<f64> {

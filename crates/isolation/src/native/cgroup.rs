@@ -176,6 +176,13 @@ impl Groups {
         }
     }
 
+    /// Those of this process, whoever made them, for what is demanded by `limits`: they hold it.
+    pub(super) fn given(limits: &Limits) -> Self {
+        let mut groups = Self::of_process(rustix::process::getpid());
+        groups.directories.retain(|(_, controller, _)| controller.is_wanted(limits));
+        groups
+    }
+
     /// The value of a file of the group of `controller`, as its first word.
     pub(super) fn value(&self, controller: Controller, names: [&str; 2]) -> Option<String> {
         let (version, _, directory) = self.directories.iter().find(|(_, c, _)| *c == controller)?;
@@ -200,6 +207,10 @@ impl Groups {
 
     /// Puts a process into all groups.
     pub(super) fn add(&self, pid: Pid) -> io::Result<()> {
+        if self.are_foreign {
+            // A child of whom they are given to is in them.
+            return Ok(());
+        }
         for (_, _, directory) in &self.directories {
             fs::write(directory.join("cgroup.procs"), pid.as_raw_nonzero().to_string())?;
         }

@@ -24,6 +24,8 @@ use super::{launch, reading, survey};
 #[derive(Debug)]
 pub struct NativeDriver {
     protections: Protections,
+    /// The control groups of this process hold the limits already.
+    has_groups: bool,
     /// A process 1 that was started in advance.
     waiting: RefCell<Option<launch::Waiting>>,
 }
@@ -39,7 +41,13 @@ impl NativeDriver {
     /// where its protection is taken away.
     #[must_use]
     pub fn with_protections(protections: Protections) -> Self {
-        Self { protections, waiting: RefCell::new(None) }
+        Self { protections, has_groups: false, waiting: RefCell::new(None) }
+    }
+
+    /// A driver whose commands stay in the control groups of this process, which were made for the
+    /// launch and seen to hold its limits.
+    pub(crate) fn in_given_groups(protections: Protections) -> Self {
+        Self { has_groups: true, ..Self::with_protections(protections) }
     }
 
     /// Starts process 1 in advance for a launch that is likely to come, so that it enters its
@@ -200,14 +208,17 @@ impl NativeDriver {
                 source: io::ErrorKind::Unsupported.into(),
             });
         }
-        self.check(&launch.limits)?;
+        if !self.has_groups {
+            self.check(&launch.limits)?;
+        }
         for name in &launch.keep_capabilities {
             inside::check_capability(name).map_err(|source| IsolationError::Setup {
                 step: format!("keep capability {name}"),
                 source,
             })?;
         }
-        launch::prepare(launch, self.protections, (self.waiting.take(), asker), delegate, begun)
+        let with = (self.protections, self.has_groups);
+        launch::prepare(launch, with, (self.waiting.take(), asker), delegate, begun)
     }
 }
 

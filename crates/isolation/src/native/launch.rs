@@ -124,7 +124,7 @@ pub(super) fn begin(
 /// Gives `launch` to a process 1: to `waiting`, when that suits, else to a new one.
 pub(super) fn prepare(
     launch: Launch,
-    protections: Protections,
+    (protections, has_groups): (Protections, bool),
     (waiting, asker): (Option<Waiting>, Option<Asker>),
     delegate: Option<&dyn Delegate>,
     begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
@@ -137,7 +137,10 @@ pub(super) fn prepare(
     let outlook = Outlook::of(&launch);
     let limits = launch.limits;
     let own_processes = 1 + delegate.map_or(0, Delegate::processes);
-    let groups = Groups::make(&limits, own_processes).map_err(failed("make a cgroup"))?;
+    let groups = match has_groups {
+        true => Groups::given(&limits),
+        false => Groups::make(&limits, own_processes).map_err(failed("make a cgroup"))?,
+    };
     let processors = limits.cpus.filter(|_| !groups.has(Controller::Cpu));
     // What processors it may use, a process 1 inherits.
     let suits = |waiting: &Waiting| {

@@ -33,7 +33,7 @@ mod task;
 mod wait;
 mod whole;
 
-pub(crate) use adopt::{Contained, adopt, held_by_groups};
+pub(crate) use adopt::{Contained, adopt, not_held};
 pub use cgroup::abandoned_groups;
 pub(crate) use control::Channel;
 pub(crate) use delegate::{Bundle, Container, Delegate, Delegated, Ids, Keeping};
