@@ -18,6 +18,7 @@ use super::expect::FROM_THE_BEGINNING;
 use super::head::{Notes, SEEN, START, Start, seal_made};
 use super::store::{Store, make_directory, read_json};
 use super::survey;
+use crate::fault;
 use crate::manifest::Manifest;
 use crate::node::{Content, Unreadable, failed, fill_tree, version};
 
@@ -41,7 +42,9 @@ pub(super) fn capture(
     let head = store.head(sandbox);
     let notes = begun(&head)?;
     let directory = store.make()?;
-    if let Err(error) = duplicate(store, &head, &directory) {
+    let duplicated = duplicate(store, &head, &directory);
+    let passed = fault::point("captured").map_err(failed("copy to", &directory));
+    if let Err(error) = duplicated.and(passed) {
         // The first error is the one to tell; collection takes what is left.
         let _ = store.remove(&directory);
         return Err(error);

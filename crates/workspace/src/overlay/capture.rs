@@ -18,6 +18,7 @@ use super::head::{Notes, attributes, imitated, ownership, upper};
 use super::seal::seal_written;
 use super::store::Store;
 use super::tree::OverlayTree;
+use crate::fault;
 use crate::node::{Content, Unreadable, failed, fill_tree, open_directory, remove_tree};
 use crate::view::quick_version;
 
@@ -37,7 +38,9 @@ pub(super) fn capture(
     let since = begun(store, sandbox)?;
     let directory = store.building()?;
     let how = (Unreadable::UnsealLayer, Content::Copied);
-    if let Err(error) = fill_tree(&upper, &directory, how, ABOUT) {
+    let filled = fill_tree(&upper, &directory, how, ABOUT);
+    let passed = fault::point("captured").map_err(failed("copy to", &directory));
+    if let Err(error) = filled.and(passed) {
         // The first error is the one to tell; collection takes what is left.
         let _ = remove_tree(&directory);
         return Err(error);
