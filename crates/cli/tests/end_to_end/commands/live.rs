@@ -10,7 +10,7 @@ use super::workspaces;
 use crate::support::{Outcome, Scene};
 
 /// Writes the same number to one file and then to the other, until a file says that it is enough.
-const IN_STEP: &str = "i=0; while ! [ -e enough ]; do i=$((i+1)); echo $i >first; echo $i >second
+const IN_STEP: &str = "i=0; while ! [ -e enough ]; do i=$((i+1)); printf '%09d\\n' $i 1<>first; printf '%09d\\n' $i 1<>second
     [ $i = 20 ] && rm -r old && mkdir old && echo new >old/new && echo begun; [ -e stop ] && break; done; :";
 
 /// The command at work in a sandbox.
@@ -37,16 +37,17 @@ impl Writing {
     /// Sees that it goes on.
     #[track_caller]
     fn goes_on(&self, scene: &Scene, name: &str) {
-        let number = || scene.json(&["ls"])["sandboxes"].as_array().cloned().unwrap_or_default();
-        let found = number();
-        let one = found.iter().find(|one| one["name"] == name).expect("the sandbox");
-        assert_eq!(one["lifecycle"], "running", "{one}");
-        let process = self.running.id();
-        let now = || jiffies(process);
-        let before = now();
-        while now() == before {
+        // Before anybody looks at the sandbox, which would let it go on, too.
+        let before = jiffies(self.running.id());
+        let went_on = (0..6000).any(|_| {
             std::thread::sleep(std::time::Duration::from_millis(5));
-        }
+            jiffies(self.running.id()) != before
+        });
+        assert!(went_on, "it is still stopped");
+        let list = scene.json(&["ls"]);
+        let all = list["sandboxes"].as_array().expect("an array");
+        let one = all.iter().find(|one| one["name"] == name).expect("the sandbox");
+        assert_eq!(one["lifecycle"], "running", "{one}");
     }
 }
 
@@ -182,9 +183,9 @@ fn a_client_takes_one_while_a_process_runs() {
     while client.get(&path).is(200).json()["written"] == 0 {}
     let taken = client.post("/v1/sandboxes/web/snapshots", &json!({ "live": true })).is(201).json();
     assert_eq!(taken["live"]["by"], "frozen", "{taken}");
-    assert_eq!(client.get(&path).is(200).json()["status"], "running");
-    client.delete(&path);
-    while client.get(&path).is(200).json()["status"] == "running" {}
+    assert_eq!(client.get(&path).is(200).json()["status"], "running", "it goes on");
+    client.post(&format!("{path}/signal"), &json!({ "signal": 9 })).is(204);
+    client.post(&format!("{path}/wait"), &Value::Null).is(200);
     let id = &taken["id"];
     let back = client.post("/v1/sandboxes/web/rollback", &json!({ "snapshot": id }));
     assert!(back.status < 300, "{}", back.json());
