@@ -105,6 +105,7 @@ pub fn what_is_captured_and_not_kept_is_gone(make: MakeDriver<'_>) {
 /// A program that always writes one file and then the other.
 const IN_STEP: &str = r#"
 cat >step.pl <<'END'
+alarm(120); # Nobody else ends it when the case fails.
 open(my $a, '+>', 'first') or die; open(my $b, '+>', 'second') or die;
 syswrite($_, sprintf("%09d", 0)) for ($a, $b);
 open(my $ready, '>', 'ready') or die; close($ready);
