@@ -172,7 +172,10 @@ impl Context {
         };
         let core = SandboxCore::new(&self.store, &drivers, self.isolation.driver(), &waiting);
         let lost = |part: &str, landing: &Path| commands::lost(&self.directory, part, landing);
-        action(&core.recording(recorder).reading(&commands::contents_seen).mending(&lost))
+        let post =
+            |sandbox: &Sandbox, most| commands::watchman::post(&self.directory, sandbox, most);
+        let core = core.recording(recorder).reading(&commands::contents_seen);
+        action(&core.mending(&lost).watching(&post))
     }
 
     /// The sandbox of that name, or the one of this folder that was used last.

@@ -250,6 +250,10 @@ impl From<EngineError> for Failure {
                  such as `--net host` or `--root overlay`",
             ),
             EngineError::InUse(_) => refused("busy"),
+            EngineError::Unwatched(_) => failed("unwatched"),
+            EngineError::StopTooLong { .. } => refused("stop-too-long").hint(
+                "take it when the command has ended, or keep the sandbox on btrfs or XFS (`ctrlz doctor`)",
+            ),
             EngineError::Illegal { .. } => refused("illegal-transition"),
             EngineError::NotApproved => {
                 refused("approval").hint("run it again, and look at the question anew")
@@ -320,6 +324,13 @@ fn of_workspace(error: &WorkspaceError) -> Failure {
         WorkspaceError::Base { .. } => {
             let failure = Failure::caused(OWN_FAILURE, "base", error);
             return failure.hint("`ctrlz doctor` lists what can keep the trees of sandboxes here");
+        }
+        WorkspaceError::Unsupported { .. } => {
+            let failure = Failure::caused(REFUSED, "unsupported", error);
+            return failure.hint(
+                "`ctrlz doctor` tells what each workspace driver can do; a snapshot without --live \
+                 waits for the command's end",
+            );
         }
         _ => return Failure::caused(OWN_FAILURE, "workspace", error),
     };

@@ -42,6 +42,9 @@ fn main() -> ExitCode {
     if std::env::args_os().nth(1).is_some_and(|word| word == systemd::ARGUMENT) {
         return in_unit();
     }
+    if std::env::args_os().nth(1).is_some_and(|word| word == commands::watchman::ARGUMENT) {
+        return commands::watchman::stand();
+    }
     #[cfg(feature = "faults")]
     clock::share();
     let mut words = std::env::args_os().skip(1).peekable();

@@ -15,6 +15,7 @@ use crate::changeset::ChangeCounts;
 use crate::digest::Digest;
 use crate::id::{OperationId, SnapshotId};
 use crate::lifecycle::LifecycleChanged;
+use crate::live::Live;
 use crate::monitor::AnomalyPolicy;
 use crate::operation::{CommandReport, OperationKind, Status};
 use crate::sandbox::Guard;
@@ -166,10 +167,13 @@ pub struct SnapshotCreated {
     /// The words on it.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub tags: BTreeSet<Tag>,
-    /// The operation that took it.
+    /// The operation that took it; of one that was taken while a command ran, the command's.
     pub operation: OperationId,
     /// The digest of what it returns to.
     pub digest: Digest,
+    /// How it was taken while a command ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Live>,
 }
 
 /// See [`Happening::SnapshotRemoved`].

@@ -16,6 +16,7 @@ pub mod id;
 pub mod isolation;
 pub mod lifecycle;
 pub mod limits;
+pub mod live;
 pub mod memory;
 pub mod monitor;
 pub mod name;

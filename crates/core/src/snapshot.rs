@@ -7,6 +7,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use crate::id::{OperationId, SandboxId, SnapshotId};
+use crate::live::Live;
 use crate::time::Timestamp;
 
 /// An immutable file tree, in the words of the workspace driver that keeps it. Only that driver
@@ -162,6 +163,8 @@ pub struct NewSnapshot {
     pub message: String,
     /// Words on it.
     pub tags: BTreeSet<Tag>,
+    /// How it is taken while a command runs; nothing when none does.
+    pub live: Option<Live>,
 }
 
 impl NewSnapshot {
@@ -173,6 +176,7 @@ impl NewSnapshot {
             scope: SnapshotScope::Full,
             message: message.to_owned(),
             tags: BTreeSet::new(),
+            live: None,
         }
     }
 }
@@ -194,7 +198,7 @@ pub struct Snapshot {
     /// Words on it.
     #[serde(default)]
     pub tags: BTreeSet<Tag>,
-    /// The operation that took it.
+    /// The operation that took it; of one that was taken while a command ran, the command's.
     pub operation: OperationId,
     /// What it returns to. Of a snapshot of the state alone, the tree is [`Tree::none`].
     pub point: Point,
@@ -203,6 +207,9 @@ pub struct Snapshot {
     /// When the health checks found that this point is good; `None` when they did not.
     #[serde(default)]
     pub good: Option<Timestamp>,
+    /// How it was taken while a command ran; `None` when nothing did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Live>,
 }
 
 #[cfg(test)]

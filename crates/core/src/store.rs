@@ -4,6 +4,8 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 use crate::event::{Happening, MadeOf};
 use crate::id::{OperationId, SandboxId, SnapshotId};
 use crate::lifecycle::{Life, LifeChange};
@@ -167,6 +169,28 @@ pub trait SandboxLock {
     /// # Errors
     /// When it cannot be written down.
     fn share(&self, pid: u32, process: BorrowedFd<'_>) -> io::Result<()>;
+}
+
+/// The turn to freeze and thaw what runs in one sandbox, until dropped or until the process dies.
+pub trait FreezeTurn {
+    /// Notes what is about to be frozen for a moment, before it is, or that it goes on (`None`), after
+    /// it does. Whoever gets the turn and still finds something noted lets that go on.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    fn note(&self, frozen: Option<&Momentary>) -> io::Result<()>;
+}
+
+/// The turn, and what whoever died with it had noted.
+pub type TakenTurn = (Box<dyn FreezeTurn>, Option<Momentary>);
+
+/// Processes that are frozen for a moment, as for a snapshot of what they write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Momentary {
+    /// Process 1 of the sandbox.
+    pub process: u32,
+    /// Those that had been stopped before, and are to stay so.
+    pub stopped_before: Vec<u32>,
 }
 
 /// Who works in a sandbox.
@@ -383,6 +407,19 @@ pub trait Store: StateStore {
     /// # Errors
     /// A failure to look.
     fn occupancy(&self, sandbox: SandboxId) -> Result<Occupancy, StoreError>;
+
+    /// Takes the turn to freeze and thaw what runs in a sandbox, and tells what whoever died with it had
+    /// noted. Waits while another process has it, when `wait` says so, else answers nothing then.
+    ///
+    /// # Errors
+    /// A failure to lock.
+    fn freeze_turn(&self, sandbox: SandboxId, wait: bool) -> Result<Option<TakenTurn>, StoreError>;
+
+    /// What is frozen for a moment in a sandbox, without waiting for the turn.
+    ///
+    /// # Errors
+    /// A failure to read.
+    fn momentary(&self, sandbox: SandboxId) -> Result<Option<Momentary>, StoreError>;
 
     /// One snapshot.
     ///

@@ -14,6 +14,7 @@ use crate::archive::{Arrival, Stratum};
 use crate::changeset::{ChangeCounts, Changeset, Metadata};
 use crate::digest::Digest;
 use crate::id::{OperationId, SandboxId};
+use crate::live::{Captured, LiveMeans};
 use crate::path::RelPath;
 use crate::snapshot::Tree;
 
@@ -164,6 +165,8 @@ pub struct WorkspaceCapabilities {
     /// Whether a tree is layers on its base, each of which comes and goes by itself; otherwise it is
     /// one part that has all of it.
     pub layered: bool,
+    /// How it captures what an operation is writing.
+    pub live: LiveMeans,
     /// What it cannot keep, in words, empty when it keeps everything.
     pub loses: Vec<String>,
 }
@@ -335,6 +338,29 @@ pub trait WorkspaceDriver {
         tree: &Tree,
         most: usize,
     ) -> Result<Option<Changeset>, WorkspaceError>;
+
+    /// Duplicates what the operation under way in `sandbox`, which began at `tree`, has written. The
+    /// operation goes on; it may be one of another process. Where [`WorkspaceCapabilities::live`] is
+    /// [`LiveMeans::Frozen`], nothing may write meanwhile. What can be done later is left to
+    /// [`Self::keep`].
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Unsupported`]; [`WorkspaceError::Damaged`] when nothing is under way; a failed
+    /// file operation, after which nothing is left.
+    fn capture(&self, sandbox: SandboxId, tree: &Tree) -> Result<Captured, WorkspaceError>;
+
+    /// Makes a tree of what was captured: what [`Self::seal`] would have made at that moment. It is
+    /// [`Captured::tree`] when nothing had been written.
+    ///
+    /// # Errors
+    /// A failed file operation; what was captured is then still there.
+    fn keep(&self, captured: &Captured) -> Result<Sealed, WorkspaceError>;
+
+    /// Removes what was captured and is not to be kept; nothing to do when it is gone.
+    ///
+    /// # Errors
+    /// A failed file operation.
+    fn let_go(&self, captured: &Captured) -> Result<(), WorkspaceError>;
 
     /// Ends an operation and keeps what it wrote. Nothing may write to the head any more.
     ///

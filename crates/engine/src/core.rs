@@ -9,6 +9,7 @@ use ctrlz_core::store::{SandboxLock, Store, StoreError};
 use ctrlz_core::workspace::WorkspaceDriver;
 
 use crate::error::EngineError;
+use crate::live::Watchman;
 use crate::mending::Lost;
 use crate::tracker::Recorder;
 
@@ -30,6 +31,7 @@ pub struct SandboxCore<'a> {
     pub(crate) recorder: Option<Recorder<'a>>,
     pub(crate) contents: Option<&'a Contents<'a>>,
     pub(crate) lost: Option<&'a Lost<'a>>,
+    pub(crate) watchman: Option<&'a Watchman<'a>>,
     pub(crate) chosen: Option<&'static str>,
 }
 
@@ -66,6 +68,7 @@ impl<'a> SandboxCore<'a> {
             recorder: None,
             contents: None,
             lost: None,
+            watchman: None,
             chosen: None,
         }
     }
@@ -83,6 +86,7 @@ impl<'a> SandboxCore<'a> {
             waiting: self.waiting,
             contents: self.contents,
             lost: self.lost,
+            watchman: self.watchman,
         }
     }
 
@@ -111,6 +115,13 @@ impl<'a> SandboxCore<'a> {
     #[must_use]
     pub fn mending(mut self, lost: &'a Lost<'a>) -> Self {
         self.lost = Some(lost);
+        self
+    }
+
+    /// Posts a watchman while processes are stopped for a moment. Without one they are not.
+    #[must_use]
+    pub fn watching(mut self, watchman: &'a Watchman<'a>) -> Self {
+        self.watchman = Some(watchman);
         self
     }
 

@@ -131,6 +131,19 @@ pub enum EngineError {
         /// Why; empty when nobody said.
         reason: String,
     },
+    /// Nobody would let the processes go on that were to be stopped, so they were not.
+    #[error("what runs cannot be stopped for a moment")]
+    Unwatched(#[source] std::io::Error),
+    /// What was to be kept of a moment took longer than processes are stopped.
+    #[error(
+        "sandbox `{sandbox}`: its files could not be copied within {most}, so the command went on, and nothing was kept"
+    )]
+    StopTooLong {
+        /// The sandbox.
+        sandbox: String,
+        /// The longest time.
+        most: ctrlz_core::span::Span,
+    },
     /// The sandbox is in a state from which this does not lead anywhere.
     #[error("sandbox `{sandbox}`: {illegal}")]
     Illegal {

@@ -16,6 +16,7 @@ pub mod health;
 mod initializer;
 mod known_good;
 mod lifecycle;
+mod live;
 mod mending;
 mod operation;
 mod recovery;
@@ -39,6 +40,7 @@ pub use files::{FileError, FileReport, Files, Spot};
 pub use initializer::{BaseChoice, NewNamed};
 pub use known_good::HealthResult;
 pub use lifecycle::{LifeReport, Moved};
+pub use live::{LONGEST_STOP, Meanwhile, Moment, Watchman};
 pub use mending::{Lost, Mended};
 pub use recovery::Recovered;
 pub use retention::{

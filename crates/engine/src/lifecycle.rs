@@ -80,7 +80,12 @@ impl SandboxCore<'_> {
             true => Occupancy { holder: None, process: None },
             false => self.store.occupancy(sandbox.id)?,
         };
-        let frozen = occupancy.process.as_ref().map(|(pid, _)| self.isolation.is_frozen(*pid));
+        let frozen = match &occupancy.process {
+            Some((pid, _)) if self.isolation.is_frozen(*pid) => {
+                Some(sandbox.life.suspended().is_some() || !self.is_momentary(&sandbox, *pid)?)
+            }
+            process => process.as_ref().map(|_| false),
+        };
         let held = occupancy.holder.is_some() || frozen.is_some();
         let state = lifecycle(&sandbox, Seen { held, frozen });
         Ok(Look { sandbox, occupancy, state })
@@ -135,6 +140,7 @@ impl SandboxCore<'_> {
     }
 
     fn suspend_running(&self, look: &Look, pid: u32, reason: &str) -> Result<Moved, EngineError> {
+        let _turn = self.freeze_turn(&look.sandbox)?;
         // Intent comes first: whoever looks after a crash sees by the processes how far it came.
         let moved = self.write_suspended(look, look.state, Some(pid), reason)?;
         match self.isolation.freeze(pid) {
@@ -190,6 +196,7 @@ impl SandboxCore<'_> {
         let stay: Vec<u32> = before.as_ref().map(|s| s.stopped_before.clone()).unwrap_or_default();
         // Of what is gone, its group may have stayed.
         if let Some(pid) = process.or(before.as_ref().and_then(|s| s.process)) {
+            let _turn = self.freeze_turn(sandbox)?;
             self.isolation.thaw(pid, &stay)?;
         }
         let told = self.told(from, to, "", process);

@@ -13,6 +13,7 @@ mod connection;
 mod creation;
 mod events;
 mod fault;
+mod freezing;
 mod journal;
 mod lock;
 mod monitor;

@@ -31,8 +31,8 @@ pub(crate) const OPERATION: &str = "id, sandbox, kind, title, limits, target, st
      before_version, after_tree, after_version, started, finished, outcome, verdict, writes";
 
 /// The columns that [`snapshot`] reads, in its order.
-pub(crate) const SNAPSHOT: &str =
-    "id, sandbox, kind, message, operation, tree, state_version, created, scope, tags, good";
+pub(crate) const SNAPSHOT: &str = "id, sandbox, kind, message, operation, tree, state_version, created, scope, tags, good, \
+     live";
 
 /// The clock that a test has set.
 #[cfg(feature = "faults")]
@@ -137,6 +137,7 @@ pub(crate) fn snapshot(row: &Row<'_>) -> Result<Snapshot, Fault> {
         },
         tags: tags(row, 9)?,
         good: row.get::<_, Option<i64>>(10)?.map(Timestamp),
+        live: optional_json(row, 11, "how a snapshot was taken")?,
     })
 }
 

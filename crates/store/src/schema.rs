@@ -4,7 +4,7 @@
 //! must, and there are only those indices that a frequent question needs.
 
 /// The newest format that this code reads and writes, in the file's `user_version`.
-pub(crate) const FORMAT: i64 = 4;
+pub(crate) const FORMAT: i64 = 5;
 
 /// How each older format becomes the next one: `UPGRADES[0]` makes a 2 of a 1. A database that was
 /// upgraded has the same columns as a new one, if in another order.
@@ -13,6 +13,7 @@ pub(crate) const UPGRADES: &[&[&str]] = &[
     &[EVENTS, LIVES, STATE_WRITES],
     // Operations may be of the kind `write`, which older ones cannot read.
     &[],
+    &["ALTER TABLE snapshots ADD COLUMN live TEXT"],
 ];
 
 /// What says how long snapshots live, and how sandboxes are guarded.
@@ -59,7 +60,8 @@ pub(crate) const APPLICATION_ID: i64 = 0x6374_6c7a;
 /// `sandbox`, that of a snapshot in `target`. There is at most one such row.
 ///
 /// An operation whose files were let go has '' for its trees, and so has a snapshot of the state
-/// alone. A snapshot's tags stand with a space between them; its scope is null for a full one.
+/// alone. A snapshot's tags stand with a space between them; its scope is null for a full one, and
+/// `live` for one that was taken while no command ran.
 ///
 /// The sandbox with id 0 is none: it stands for the state that belongs to no sandbox. `writes` of
 /// an operation is what it wrote to the state, see `state::journal`.
@@ -110,7 +112,8 @@ CREATE TABLE snapshots(
   created INT,
   scope TEXT,
   tags TEXT,
-  good INT
+  good INT,
+  live TEXT
 );
 CREATE INDEX snapshots_by_sandbox ON snapshots(sandbox);
 CREATE TABLE state(

@@ -30,12 +30,13 @@ pub(crate) fn create(
         point.tree = Tree::none();
     }
     let scope = (new.scope != SnapshotScope::Full).then(|| new.scope.word());
+    let live = new.live.as_ref().map(|live| rows::json(live, "how it was taken")).transpose()?;
     tx.prepare_cached(
         "INSERT INTO snapshots(id, sandbox, kind, message, operation, tree, state_version, created,
-                               scope, tags)
+                               scope, tags, live)
          VALUES(1 + max((SELECT coalesce(max(id), 0) FROM snapshots),
                         (SELECT coalesce(max(target), 0) FROM operations WHERE sandbox < 0)),
-                ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?
     .execute(params![
         sandbox.0,
@@ -47,6 +48,7 @@ pub(crate) fn create(
         created.0,
         scope,
         rows::sql_tags(&new.tags),
+        live,
     ])?;
     let id = SnapshotId(tx.last_insert_rowid());
     let happening = Happening::SnapshotCreated(SnapshotCreated {
@@ -57,6 +59,7 @@ pub(crate) fn create(
         tags: new.tags.clone(),
         operation: operation.id,
         digest: events::digest(&point),
+        live: new.live.clone(),
     });
     events::append(tx, actor, Some(&name), created, happening)?;
     Ok(Snapshot {
@@ -70,6 +73,7 @@ pub(crate) fn create(
         point,
         created,
         good: None,
+        live: new.live.clone(),
     })
 }
 

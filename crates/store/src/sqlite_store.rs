@@ -11,13 +11,14 @@ use ctrlz_core::sandbox::{Guard, GuardChange, Sandbox};
 use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, Tag, Tree};
 use ctrlz_core::state::{Expected, StateEntry, StateKey};
 use ctrlz_core::store::{
-    Durability, LogHead, LoggedEvent, NewSandbox, Occupancy, SandboxLock, Store, StoreError,
+    Durability, LogHead, LoggedEvent, Momentary, NewSandbox, Occupancy, SandboxLock, Store,
+    StoreError, TakenTurn,
 };
 
 use crate::connection::Database;
 use crate::lock::{self, Taken};
 use crate::state::Value;
-use crate::{events, journal, rows, sandboxes, snapshots, state};
+use crate::{events, freezing, journal, rows, sandboxes, snapshots, state};
 
 /// A store in one directory: `store.db` with its log, and `locks/`.
 ///
@@ -100,6 +101,7 @@ impl Store for SqliteStore {
         })?;
         // A lock file that stays is litter, not an error: its number is never used again.
         let _ = std::fs::remove_file(lock::path(&self.dir, id));
+        let _ = std::fs::remove_file(freezing::path(&self.dir, id));
         Ok(())
     }
 
@@ -231,6 +233,14 @@ impl Store for SqliteStore {
 
     fn occupancy(&self, sandbox: SandboxId) -> Result<Occupancy, StoreError> {
         lock::occupancy(&lock::path(&self.dir, sandbox))
+    }
+
+    fn freeze_turn(&self, sandbox: SandboxId, wait: bool) -> Result<Option<TakenTurn>, StoreError> {
+        freezing::turn(&freezing::path(&self.dir, sandbox), wait)
+    }
+
+    fn momentary(&self, sandbox: SandboxId) -> Result<Option<Momentary>, StoreError> {
+        freezing::momentary(&freezing::path(&self.dir, sandbox))
     }
 
     fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {

@@ -120,7 +120,7 @@ fn a_newer_format_is_refused() {
     behind.execute_batch("PRAGMA user_version=7").unwrap();
     drop(behind);
     let error = refused(dir.path());
-    assert!(matches!(error, StoreError::Format { found: 7, supported: 4, .. }), "{error:?}");
+    assert!(matches!(error, StoreError::Format { found: 7, supported: 5, .. }), "{error:?}");
 }
 
 /// A database as the first format had it, with an operation in it.
@@ -146,7 +146,7 @@ fn an_older_format_is_brought_up_and_keeps_what_it_holds() {
         let asked = Request { verdict, ..request(before.request.sandbox, OperationKind::Run) };
         let refused = store.refuse(&asked, "no").unwrap();
         assert_eq!(store.operation(refused.id).unwrap(), refused);
-        assert_eq!(fixture::number(dir.path(), "PRAGMA user_version"), 4);
+        assert_eq!(fixture::number(dir.path(), "PRAGMA user_version"), 5);
     }
     assert_sound(dir.path());
 }

@@ -11,9 +11,11 @@ mod fixture;
 
 use ctrlz_core::event::{Event, Happening};
 use ctrlz_core::id::{OperationId, SnapshotId};
+use ctrlz_core::live::{Live, LiveMeans};
 use ctrlz_core::operation::{OperationKind, Outcome, Status};
 use ctrlz_core::sandbox::{Guard, GuardChange, Sandbox};
 use ctrlz_core::snapshot::{NewSnapshot, Point, Snapshot, SnapshotKind, SnapshotScope, Tag, Tree};
+use ctrlz_core::span::Span;
 use ctrlz_core::store::{Durability, Store, StoreError};
 use ctrlz_store::SqliteStore;
 use ctrlz_store::audit;
@@ -52,6 +54,7 @@ fn tags_and_scope_are_kept_and_told() {
     let new = NewSnapshot {
         scope: SnapshotScope::StateOnly,
         tags: [tag("b"), tag("a")].into(),
+        live: Some(Live { by: LiveMeans::Frozen, frozen_by: None, stopped: Span::default() }),
         ..NewSnapshot::of(SnapshotKind::Manual, "x")
     };
     let taken = store.create_snapshot(&open, &new, &point("t")).unwrap();

@@ -17,7 +17,8 @@ use ctrlz_core::state_store::{
     StateStore, ValueCopies,
 };
 use ctrlz_core::store::{
-    Durability, LogHead, LoggedEvent, NewSandbox, Occupancy, SandboxLock, Store, StoreError,
+    Durability, LogHead, LoggedEvent, Momentary, NewSandbox, Occupancy, SandboxLock, Store,
+    StoreError, TakenTurn,
 };
 use rustix::process::{Signal, getpid, kill_process};
 
@@ -250,6 +251,14 @@ impl<S: Store> Store for FaultStore<S> {
 
     fn occupancy(&self, sandbox: SandboxId) -> Result<Occupancy, StoreError> {
         self.pass("look who works in a sandbox", |store| store.occupancy(sandbox))
+    }
+
+    fn freeze_turn(&self, sandbox: SandboxId, wait: bool) -> Result<Option<TakenTurn>, StoreError> {
+        self.pass("take the turn to freeze", |store| store.freeze_turn(sandbox, wait))
+    }
+
+    fn momentary(&self, sandbox: SandboxId) -> Result<Option<Momentary>, StoreError> {
+        self.pass("look what is frozen", |store| store.momentary(sandbox))
     }
 
     fn snapshot(&self, id: SnapshotId) -> Result<Snapshot, StoreError> {

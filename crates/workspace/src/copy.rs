@@ -12,6 +12,7 @@
 //! entries had. A tree without changes names no copy at all: it is the base as it is now.
 
 mod arrival;
+mod capture;
 mod collect;
 mod commit;
 mod derive;

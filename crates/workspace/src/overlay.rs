@@ -1,6 +1,7 @@
 //! The overlay driver: a tree is a live directory and the layers that operations wrote on it.
 
 mod adopt;
+mod capture;
 mod chain;
 mod collect;
 mod commit;

@@ -54,6 +54,7 @@ fn snapshot() -> Snapshot {
         point: point(),
         created: Timestamp(0),
         good: None,
+        live: None,
     }
 }
 

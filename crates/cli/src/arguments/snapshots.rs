@@ -25,6 +25,10 @@ pub(crate) struct SnapshotArguments {
     /// What a return brings back
     #[arg(long, value_enum, default_value_t = ScopeWord::Full)]
     pub(crate) scope: ScopeWord,
+    /// Now, also while a command runs, with what that has written so far; it goes on. Otherwise a
+    /// snapshot waits for its end
+    #[arg(long)]
+    pub(crate) live: bool,
 }
 
 #[derive(Debug, Subcommand)]

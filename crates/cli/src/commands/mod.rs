@@ -43,6 +43,7 @@ mod task;
 mod top;
 pub(crate) mod undo;
 pub(crate) mod unusual;
+pub(crate) mod watchman;
 
 pub(crate) use archive::lost;
 pub(crate) use contents::seen as contents_seen;

@@ -1,6 +1,7 @@
 //! `ctrlz snapshot` and `ctrlz snapshots`.
 
 use ctrlz_core::id::SnapshotId;
+use ctrlz_core::live::{Live, LiveMeans};
 use ctrlz_core::name::SandboxName;
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::snapshot::{NewSnapshot, Snapshot, SnapshotKind, SnapshotScope, Tag};
@@ -28,9 +29,14 @@ pub(crate) fn snapshot(arguments: SnapshotArguments, json: bool) -> Answer {
         scope: arguments.scope.into(),
         message: redact(&arguments.message).into_owned(),
         tags: arguments.tags.into_iter().collect(),
+        live: None,
     };
+    let live = arguments.live;
     let snapshot = context.with_core(WhenBusy::Wait, |core| {
-        let snapshot = core.snapshot(&sandbox, &new)?;
+        let snapshot = match live {
+            true => core.snapshot_live(&sandbox, &new, None)?,
+            false => core.snapshot(&sandbox, &new)?,
+        };
         gc::now_and_then(&context, core, snapshot.operation);
         Ok(snapshot)
     })?;
@@ -42,8 +48,22 @@ pub(crate) fn tell(sandbox: &SandboxName, snapshot: &Snapshot, json: bool) -> An
         show::print_json(&[("snapshot", show::to_json(snapshot)?)]);
     } else {
         println!("{} of {sandbox}", snapshot.id);
+        if let Some(live) = &snapshot.live {
+            println!("  taken while {} ran: {}", snapshot.operation, how(live));
+        }
     }
     show::done()
+}
+
+/// How a snapshot was taken while a command ran.
+fn how(live: &Live) -> String {
+    match (live.by, &live.frozen_by) {
+        (LiveMeans::Frozen, Some(by)) => {
+            format!("its processes were stopped for {} ({by})", live.stopped)
+        }
+        (LiveMeans::Frozen, None) => "its processes were suspended".to_owned(),
+        _ => "its files at one moment, without stopping it".to_owned(),
+    }
 }
 
 /// The tags to put on, and those to take off.

@@ -36,11 +36,15 @@ pub(super) fn take(client: &Client, arguments: &SnapshotArguments, json: bool) -
         None => {
             let name = of(&arguments.sandbox)?;
             let scope: SnapshotScope = arguments.scope.into();
-            let body = json!({
+            let mut body = json!({
                 "message": redact(&arguments.message),
                 "tags": arguments.tags,
                 "scope": scope,
             });
+            // An older service knows of no such thing.
+            if let (true, Some(body)) = (arguments.live, body.as_object_mut()) {
+                body.insert("live".to_owned(), true.into());
+            }
             let taken: Snapshot = client.post(&path(name, "/snapshots"), &body)?;
             snapshot::tell(name, &taken, json)
         }

@@ -27,6 +27,7 @@ fn snapshot(id: i64, kind: SnapshotKind, hours: i64) -> Snapshot {
         point: point(&format!("s{id}")),
         created: Timestamp(NOW.0 - hours * HOUR),
         good: None,
+        live: None,
     }
 }
 

@@ -67,6 +67,9 @@ pub(crate) struct Taking {
     /// `full`, `incremental` or `state-only`.
     #[schema(value_type = Option<String>)]
     pub(crate) scope: Option<SnapshotScope>,
+    /// Now, also while a command runs, with what that has written so far; the command goes on. Otherwise
+    /// a snapshot waits for its end.
+    pub(crate) live: bool,
 }
 
 /// How long a message may be, and how many tags one call takes.
@@ -100,7 +103,13 @@ pub(crate) async fn take_it(
     let timing = Timing::begin(service, "snapshot");
     let taken = service
         .adding(caller, move |session| {
-            on_core(session, |core| core.snapshot(&core.store().sandbox_named(&sandbox)?, &new))
+            on_core(session, |core| {
+                let sandbox = core.store().sandbox_named(&sandbox)?;
+                match taking.live {
+                    true => core.snapshot_live(&sandbox, &new, None),
+                    false => core.snapshot(&sandbox, &new),
+                }
+            })
         })
         .await;
     timing.end(taken.is_ok());

@@ -165,6 +165,11 @@ view! {
         created: i64,
         /// When it was found good.
         good: Option<i64>,
+        /// How it was taken while a command ran: `by` is `atomic` or `frozen`, `stopped` for how many
+        /// seconds the command's processes were stopped. Absent when nothing ran.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        #[schema(value_type = Option<Object>)]
+        live: Option<Value>,
     }
 }
 

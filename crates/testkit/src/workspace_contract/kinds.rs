@@ -23,7 +23,7 @@ printf long >"$(printf 'n%.0s' $(seq 255))"; mkdir "$(printf 'd%.0s' $(seq 255))
 ln -s "$(p 'not\377utf8')" "$(p 'link\376')"
 "#;
 
-const KINDS: &str = r#"
+pub(super) const KINDS: &str = r#"
 umask 022
 mkfifo pipe; chmod 622 pipe; ln -s nowhere dangling; ln -s /etc/hostname absolute; ln -s . self
 mkdir linked; printf hard >linked/one; ln linked/one linked/two; ln linked/one three
@@ -38,7 +38,7 @@ head -c 300000 /dev/zero | tr '\0' x >big
 "#;
 
 /// Makes, without a shell, what a shell has no word for.
-fn make_rare(root: &Path) {
+pub(super) fn make_rare(root: &Path) {
     rustix::fs::mknodat(CWD, root.join("socket"), Kind::Socket, Mode::from_raw_mode(0o640), 0)
         .expect("a socket");
     let set = |name: &str, attribute: &str, value: &[u8]| {

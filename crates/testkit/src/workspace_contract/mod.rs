@@ -21,6 +21,7 @@ pub mod conflict;
 pub mod edits;
 mod fixture;
 pub mod kinds;
+pub mod live;
 pub mod mending;
 mod mount;
 pub mod own;
@@ -109,6 +110,9 @@ macro_rules! workspace_contract_tests {
             edits::an_edit_that_fails_leaves_nothing
             edits::a_look_shows_what_a_mount_shows
             edits::what_is_written_shows_while_it_is_written
+            live::what_is_captured_is_what_was_there
+            live::what_is_captured_and_not_kept_is_gone
+            live::what_is_written_in_step_is_captured_in_step
             changes::every_kind_of_change_is_reported
             changes::changes_lie_between_any_two_trees
             changes::a_change_tells_before_and_after
@@ -223,6 +227,7 @@ mod tests {
             ("commit", include_str!("commit.rs")),
             ("conflict", include_str!("conflict.rs")),
             ("kinds", include_str!("kinds.rs")),
+            ("live", include_str!("live.rs")),
             ("mending", include_str!("mending.rs")),
             ("own", include_str!("own.rs")),
             ("paths", include_str!("paths.rs")),

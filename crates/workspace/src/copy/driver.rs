@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use ctrlz_core::archive::{Arrival, Dialect, Stratum};
 use ctrlz_core::changeset::{ChangeCounts, Changeset};
 use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::live::Captured;
 use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::{
@@ -18,7 +19,7 @@ use rustix::fs::FlockOperation;
 use super::duplicate::Duplication;
 use super::store::Store;
 use super::tree::CopyTree;
-use super::{arrival, collect, commit, head, mend, origin, paths, revert, verify};
+use super::{arrival, capture, collect, commit, head, mend, origin, paths, revert, verify};
 use crate::edit::Editor;
 use crate::kept::newest_commit;
 use crate::node::{failed, version};
@@ -93,6 +94,7 @@ impl WorkspaceDriver for CopyDriver {
             constant_time: false,
             max_layers: None,
             layered: false,
+            live: capture::means(&self.store),
             loses: Vec::new(),
         }
     }
@@ -128,6 +130,19 @@ impl WorkspaceDriver for CopyDriver {
         most: usize,
     ) -> Result<Option<Changeset>, WorkspaceError> {
         head::peek(&self.store, sandbox, most)
+    }
+
+    fn capture(&self, sandbox: SandboxId, tree: &Tree) -> Result<Captured, WorkspaceError> {
+        self.announce()?;
+        capture::capture(&self.store, sandbox, tree)
+    }
+
+    fn keep(&self, captured: &Captured) -> Result<Sealed, WorkspaceError> {
+        capture::keep(&self.store, captured)
+    }
+
+    fn let_go(&self, captured: &Captured) -> Result<(), WorkspaceError> {
+        self.store.remove(&captured.directory)
     }
 
     fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {

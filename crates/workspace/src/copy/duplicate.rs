@@ -267,7 +267,9 @@ pub(super) fn as_of_base(records: &mut [Record], base: Option<&Version>) {
 
 /// Whether entries are the roots of other subvolumes, or what a snapshot has in place of one. A
 /// snapshot would leave out what is in them.
-fn others_inside<'a>(entries: impl IntoIterator<Item = (&'a RelPath, &'a Version)>) -> bool {
+pub(super) fn others_inside<'a>(
+    entries: impl IntoIterator<Item = (&'a RelPath, &'a Version)>,
+) -> bool {
     let marks = [btrfs::SUBVOLUME_ROOT, btrfs::SUBVOLUME_LEFT_OUT];
     entries
         .into_iter()
@@ -275,7 +277,7 @@ fn others_inside<'a>(entries: impl IntoIterator<Item = (&'a RelPath, &'a Version
 }
 
 /// Whether a snapshot of `source` was taken; not when it is no subvolume here, or not ours.
-fn snapshot(source: &Path, to: &Path) -> Result<bool, WorkspaceError> {
+pub(super) fn snapshot(source: &Path, to: &Path) -> Result<bool, WorkspaceError> {
     let (directory, name) = open_for_ioctl(to)?;
     let open = open_directory(source, OFlags::RDONLY)?;
     match btrfs::snapshot_subvolume(&open, &directory, &name) {

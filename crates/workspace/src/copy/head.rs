@@ -1,6 +1,7 @@
 //! The one writable place of a sandbox: begin, seal, abandon.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 
 use ctrlz_core::changeset::Changeset;
 use ctrlz_core::id::SandboxId;
@@ -34,10 +35,18 @@ pub(super) struct Notes {
 }
 
 /// The name of a manifest of a head as it was in the beginning.
-const START: &str = "start";
+pub(super) const START: &str = "start";
+/// The name of a manifest of a head as it was when it was copied, in the copy.
+pub(super) const SEEN: &str = "seen";
 /// How far apart, in nanoseconds, two changes of a file may be and have the same change time: the
 /// kernel's coarse clock ticks every 10 ms at most.
 const TICK: i64 = 100_000_000;
+
+impl Notes {
+    pub(super) fn parse(text: &str, made: &Path) -> Result<Self, WorkspaceError> {
+        serde_json::from_str(text).map_err(failed("read the notes on", made))
+    }
+}
 
 /// What is known of a head as it was in the beginning.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
@@ -101,11 +110,20 @@ pub(super) fn peek(
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::seal`].
 pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError> {
-    let tree = store.parse(&head.tree)?;
     let made = store.head(head.sandbox);
+    seal_made(store, &head.tree, &made, &Notes::parse(&head.notes, &made)?)
+}
+
+/// Makes a tree of the directory `made`, of which `root` began as `text`. Nothing stays there when that
+/// differs in nothing.
+pub(super) fn seal_made(
+    store: &Store,
+    text: &Tree,
+    made: &Path,
+    notes: &Notes,
+) -> Result<Sealed, WorkspaceError> {
+    let tree = store.parse(text)?;
     let root = made.join("root");
-    let notes: Notes =
-        serde_json::from_str(&head.notes).map_err(failed("read the notes on", &root))?;
     if version(&root)?.is_none() {
         let what = "what the operation wrote is gone";
         return Err(WorkspaceError::Damaged { what, path: root });
@@ -114,20 +132,19 @@ pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError>
     let records = survey::records(&root)?;
     let manifest = Manifest { since: FROM_THE_BEGINNING, root: true, records };
     let view = store.view(&root, &manifest)?;
-    let surveyed;
+    // A copy of the head has other inodes than the head, of which this is the survey.
+    let seen = version(&made.join(SEEN))?.map(|_| Manifest::read(&made.join(SEEN))).transpose()?;
+    let seen = seen.as_ref().unwrap_or(&manifest);
     let candidates = match notes.start {
         Start::Unknown => everything(),
-        Start::Below { at } => written_since(&below.manifest, &manifest, at),
-        Start::Surveyed { at } => {
-            surveyed = Manifest::read(&made.join(START))?;
-            written_since(&surveyed, &manifest, at)
-        }
+        Start::Below { at } => written_since(&below.manifest, seen, at),
+        Start::Surveyed { at } => written_since(&Manifest::read(&made.join(START))?, seen, at),
     };
     let step = changes(&store.view(&below.root, &below.manifest)?, &view, &candidates)?;
     let counts = step.counts();
     if counts.is_empty() && links(&below.manifest.records) == links(&manifest.records) {
-        store.remove(&made)?;
-        return Ok(Sealed { tree: head.tree.clone(), counts, digest: None });
+        store.remove(made)?;
+        return Ok(Sealed { tree: text.clone(), counts, digest: None });
     }
     let digest = digest_of_changes(&step.changes).map_err(failed("describe", &root))?;
     let origin = store.origin(&below)?;
@@ -143,9 +160,9 @@ pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError>
         touched,
         seen: written(below.record.seen_by_path()),
     };
-    let id = store.keep(&made, &record, &manifest)?;
+    let id = store.keep(made, &record, &manifest)?;
     // Only collection reads the one, only sealing the other, and only in a head.
-    for name in ["head", START] {
+    for name in ["head", START, SEEN] {
         let _ = std::fs::remove_file(store.tree(&id).join(name));
     }
     Ok(Sealed { tree: tree.with(Some(id)).text()?, counts, digest: Some(digest) })

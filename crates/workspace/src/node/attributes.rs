@@ -16,6 +16,14 @@ const OVERLAY: [&[u8]; 2] = [b"user.overlay.", b"trusted.overlay."];
 const AUTOMATIC: [&[u8]; 3] = [b"security.selinux", b"security.ima", b"security.evm"];
 const ACL: &[u8] = b"system.posix_acl_";
 
+/// What a copy does with overlayfs's own attributes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Marks {
+    LeftOut,
+    /// It is a copy of a layer.
+    Kept,
+}
+
 /// Any inode, opened only as a place (`O_PATH`), so that nothing on it is triggered.
 #[derive(Debug)]
 pub(crate) struct Handle {
@@ -44,6 +52,10 @@ impl Handle {
     /// All extended attributes that a copy keeps, sorted, ACLs last: setting an ACL narrows the
     /// mode, and the others may need the write permission.
     pub(super) fn attributes(&self) -> Result<Attributes, Errno> {
+        self.attributes_with(Marks::LeftOut)
+    }
+
+    pub(super) fn attributes_with(&self, marks: Marks) -> Result<Attributes, Errno> {
         let mut list = vec![0; 1024];
         let length = loop {
             match rustix::fs::listxattr(&self.through, list.as_mut_slice()) {
@@ -57,7 +69,8 @@ impl Handle {
         let mut attributes = Vec::new();
         for name in list.split_inclusive(|byte| *byte == 0) {
             let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
-            if OVERLAY.iter().any(|own| name.to_bytes().starts_with(own)) {
+            let is_mark = OVERLAY.iter().any(|own| name.to_bytes().starts_with(own));
+            if is_mark && marks == Marks::LeftOut {
                 continue;
             }
             if let Some(value) = self.attribute(name)? {

@@ -8,7 +8,7 @@ use ctrlz_core::workspace::WorkspaceError;
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 
-use super::attributes::{Attributes, Handle, carry, times};
+use super::attributes::{Attributes, Handle, Marks, carry, times};
 use super::{Place, content, failed, file_type, open_parent};
 
 /// Copies the entry `from` to the new entry `to`: type, content (blocks shared where possible,
@@ -40,6 +40,19 @@ pub(crate) enum Unreadable {
     Refuse,
     /// It is made readable for the moment; only for files of our own store.
     Unseal,
+    /// The same for a layer, of which overlayfs's own attributes are copied, too.
+    UnsealLayer,
+}
+
+impl Unreadable {
+    /// Whether it is made readable.
+    pub(super) fn unseals(self) -> bool {
+        matches!(self, Self::Unseal | Self::UnsealLayer)
+    }
+
+    fn marks(self) -> Marks {
+        if self == Self::UnsealLayer { Marks::Kept } else { Marks::LeftOut }
+    }
 }
 
 fn copy_by_path(from: &Path, to: &Path, unreadable: Unreadable) -> Result<(), WorkspaceError> {
@@ -118,16 +131,17 @@ pub(super) struct Source {
 impl Source {
     pub(super) fn open(place: Place<'_>, unreadable: Unreadable) -> Result<Self, WorkspaceError> {
         let handle = Handle::open(place)?;
-        match Self::read(&handle) {
+        let marks = unreadable.marks();
+        match Self::read(&handle, marks) {
             Ok((content, attributes)) => Ok(Self { handle, content, attributes }),
             Err(Errno::ACCESS)
-                if unreadable == Unreadable::Unseal
+                if unreadable.unseals()
                     && handle.version.uid == rustix::process::geteuid().as_raw() =>
             {
                 let mode = handle.version.permissions();
                 let fail = |errno: Errno| failed("make readable", place.shown)(errno);
                 handle.set_permissions(mode | 0o400).map_err(fail)?;
-                let read = Self::read(&handle);
+                let read = Self::read(&handle, marks);
                 handle.set_permissions(mode).map_err(fail)?;
                 let (content, attributes) = read.map_err(failed("read", place.shown))?;
                 Ok(Self { handle, content, attributes })
@@ -136,7 +150,7 @@ impl Source {
         }
     }
 
-    fn read(handle: &Handle) -> Result<(Option<OwnedFd>, Attributes), Errno> {
+    fn read(handle: &Handle, marks: Marks) -> Result<(Option<OwnedFd>, Attributes), Errno> {
         let content = if handle.version.is_file() {
             // Through the descriptor: the inode that was looked at, not what has its name now.
             let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
@@ -144,7 +158,7 @@ impl Source {
         } else {
             None
         };
-        Ok((content, handle.attributes()?))
+        Ok((content, handle.attributes_with(marks)?))
     }
 }
 

@@ -57,7 +57,7 @@ pub(crate) fn fill_tree(
     let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
     let threads = if about < FEW { 1 } else { threads };
     match Job::new(from, to, unreadable, put).and_then(|job| job.run(threads)) {
-        Err(error) if unreadable == Unreadable::Unseal && needs_a_cursor(&error) => {
+        Err(error) if unreadable.unseals() && needs_a_cursor(&error) => {
             for name in entries(to)? {
                 remove_tree(&to.join(name))?;
             }

@@ -57,7 +57,7 @@ pub(super) fn copy(
     }
     let closed = match unreadable {
         Unreadable::Refuse => Closed::Refuse,
-        Unreadable::Unseal => Closed::Unseal,
+        Unreadable::Unseal | Unreadable::UnsealLayer => Closed::Unseal,
     };
     if version_at(target)?.is_none() {
         create(&Source::open(source, unreadable)?, source, target)?;

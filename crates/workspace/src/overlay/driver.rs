@@ -9,6 +9,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use ctrlz_core::archive::{Arrival, Stratum};
 use ctrlz_core::changeset::{ChangeCounts, Changeset};
 use ctrlz_core::id::{OperationId, SandboxId};
+use ctrlz_core::live::{Captured, LiveMeans};
 use ctrlz_core::path::RelPath;
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::{
@@ -20,8 +21,8 @@ use rustix::fs::FlockOperation;
 use super::store::Store;
 use super::tree::{OverlayTree, bare};
 use super::{
-    DRIVER, adopt, chain, collect, commit, head, landing, mend, restore, revert, seal, strata,
-    verify, without,
+    DRIVER, adopt, capture, chain, collect, commit, head, landing, mend, restore, revert, seal,
+    strata, verify, without,
 };
 use crate::diff::changes;
 use crate::edit::Editor;
@@ -86,6 +87,7 @@ impl WorkspaceDriver for OverlayDriver {
             constant_time: true,
             max_layers: None,
             layered: true,
+            live: LiveMeans::Frozen,
             loses: Vec::new(),
         }
     }
@@ -134,6 +136,19 @@ impl WorkspaceDriver for OverlayDriver {
         let before = &self.store.view(&OverlayTree::parse(tree)?)?;
         let root = &head::upper(&self.store, sandbox);
         Written { root, is_layer: true, before }.peek(most)
+    }
+
+    fn capture(&self, sandbox: SandboxId, tree: &Tree) -> Result<Captured, WorkspaceError> {
+        self.announce(&mut self.usage())?;
+        capture::capture(&self.store, sandbox, tree)
+    }
+
+    fn keep(&self, captured: &Captured) -> Result<Sealed, WorkspaceError> {
+        capture::keep(&self.store, captured)
+    }
+
+    fn let_go(&self, captured: &Captured) -> Result<(), WorkspaceError> {
+        remove_tree(&captured.directory)
     }
 
     fn seal(&self, head: &Head) -> Result<Sealed, WorkspaceError> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ctrlz_core::changeset::ChangeCounts;
+use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::{Head, Sealed, WorkspaceError};
 
 use super::head::{Notes, attributes, ownership, upper};
@@ -17,32 +18,39 @@ use crate::view::{Index, Layer, quick_version};
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::seal`].
 pub(super) fn seal(store: &Store, head: &Head) -> Result<Sealed, WorkspaceError> {
-    let tree = OverlayTree::parse(&head.tree)?;
-    let notes = Notes::parse(head)?;
-    let upper = upper(store, head.sandbox);
+    seal_written(store, &head.tree, &Notes::parse(head)?, &upper(store, head.sandbox))
+}
+
+/// Makes a layer on `text` of the directory `upper`; nothing stays there when that differs in nothing.
+pub(super) fn seal_written(
+    store: &Store,
+    text: &Tree,
+    notes: &Notes,
+    upper: &Path,
+) -> Result<Sealed, WorkspaceError> {
+    let tree = OverlayTree::parse(text)?;
     let missing = || WorkspaceError::Damaged {
         what: "what the operation wrote is gone",
-        path: upper.clone(),
+        path: upper.to_owned(),
     };
-    let now = quick_version(&upper)?.ok_or_else(missing)?;
-    let root = ownership(&now) != notes.root || attributes(&upper)? != notes.attributes;
-    let mut manifest = Manifest { since: notes.since, root, records: walk(&upper)? };
-    let unchanged =
-        Sealed { tree: head.tree.clone(), counts: ChangeCounts::default(), digest: None };
+    let now = quick_version(upper)?.ok_or_else(missing)?;
+    let root = ownership(&now) != notes.root || attributes(upper)? != notes.attributes;
+    let mut manifest = Manifest { since: notes.since, root, records: walk(upper)? };
+    let unchanged = Sealed { tree: text.clone(), counts: ChangeCounts::default(), digest: None };
     if manifest.records.is_empty() && !root {
         return Ok(unchanged);
     }
 
-    let counts = count(store, &tree, &upper, &manifest)?;
+    let counts = count(store, &tree, upper, &manifest)?;
     if counts.is_empty() {
         // Copied up and left as it was. The base shows through again.
-        remove_tree(&upper)?;
+        remove_tree(upper)?;
         return Ok(unchanged);
     }
 
     add_base(&mut manifest.records, &tree.base, notes.since)?;
     let kind = if root { LayerKind::SealedWithRoot } else { LayerKind::Sealed };
-    let (id, digest) = store.keep(kind, Some(&upper), &manifest)?;
+    let (id, digest) = store.keep(kind, Some(upper), &manifest)?;
     let mut layers = tree.layers.clone();
     layers.push(id);
     Ok(Sealed { tree: tree.with_layers(layers).text()?, counts, digest: Some(digest) })

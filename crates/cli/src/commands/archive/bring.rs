@@ -171,6 +171,8 @@ pub(super) fn into_store(
         scope: record.scope,
         message,
         tags: record.snapshot.tags.clone(),
+        // What it says of a command that ran belongs to where it was taken.
+        live: None,
     };
     let bringing = Bringing { source: *source, record: &record, drivers: &drivers };
     let (sandbox, snapshot) = context.with_core(WhenBusy::Wait, |core| {

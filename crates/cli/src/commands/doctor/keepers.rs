@@ -40,10 +40,10 @@ pub(super) fn all(context: &Context) -> Result<Vec<Keeper>, Failure> {
 }
 
 /// The columns.
-pub(super) const HEADINGS: [&str; 4] = ["driver", "cost", "layers", "loses"];
+pub(super) const HEADINGS: [&str; 5] = ["driver", "cost", "layers", "live snapshot", "loses"];
 
 /// What a driver can do, some words for each column behind its name.
-pub(super) fn cells_of(capabilities: &WorkspaceCapabilities) -> [String; 3] {
+pub(super) fn cells_of(capabilities: &WorkspaceCapabilities) -> [String; 4] {
     let time = match capabilities.constant_time {
         true => "the same for any tree",
         false => "by the size of the tree",
@@ -57,7 +57,7 @@ pub(super) fn cells_of(capabilities: &WorkspaceCapabilities) -> [String; 3] {
         true => "nothing".to_owned(),
         false => capabilities.loses.join("; "),
     };
-    [time.to_owned(), layers, loses]
+    [time.to_owned(), layers, capabilities.live.word().to_owned(), loses]
 }
 
 /// A line each, and more for what there is to say.
@@ -83,8 +83,8 @@ pub(super) fn print(keepers: &[Keeper], style: Style) {
     }
 }
 
-fn row(driver: &str, [time, layers, loses]: &[String; 3]) -> String {
-    format!("{driver:<17} {time:<21} {layers:<15} {loses}")
+fn row(driver: &str, [time, layers, live, loses]: &[String; 4]) -> String {
+    format!("{driver:<17} {time:<21} {layers:<15} {live:<14} {loses}")
 }
 
 fn lacks_overlay() -> Option<String> {

@@ -18,6 +18,7 @@ mod json;
 mod launcher;
 mod lifecycle;
 mod limits;
+mod live;
 mod manage;
 mod mcp;
 mod monitoring;

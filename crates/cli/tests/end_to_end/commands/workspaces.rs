@@ -12,7 +12,7 @@ use crate::support::{Scene, skipped};
 const PLAIN: &str = "/dev/shm";
 
 /// A scene on each file system that the tests were given, with the drivers for it.
-fn scenes() -> Vec<(Scene, &'static [&'static str])> {
+pub(super) fn scenes() -> Vec<(Scene, &'static [&'static str])> {
     let wanted: [(&str, &[&str]); 2] = [
         ("CTRLZ_TEST_XFS", &["reflink", "overlay", "copy"]),
         ("CTRLZ_TEST_BTRFS", &["btrfs", "reflink", "overlay", "copy"]),

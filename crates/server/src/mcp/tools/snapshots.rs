@@ -75,7 +75,7 @@ impl Tool for Take {
 
     async fn call(call: &Call, input: NewSnapshot) -> Came<Kept> {
         let NewSnapshot { sandbox, message, tags } = input;
-        let taking = Taking { message, tags, scope: None };
+        let taking = Taking { message, tags, scope: None, live: false };
         Ok(Kept::of(&take_it(call.who(), sandbox, taking).await?)?)
     }
 }

@@ -38,6 +38,7 @@ fn snapshot(number: i64, kind: SnapshotKind) -> Snapshot {
         point: Point { tree: Tree::none(), state_version: 0 },
         created: at(number),
         good: None,
+        live: None,
     }
 }
 
