@@ -44,6 +44,19 @@ def test_logs(sandbox: ctrlz.Sandbox) -> None:
     assert b"".join(one.data for one in process.logs(stream="stdout")) == text
 
 
+def test_a_live_snapshot(sandbox: ctrlz.Sandbox) -> None:
+    process = sandbox.start("echo one > file; echo ready; read line; echo $line > file", open_stdin=True)
+    assert next(iter(process)).text == "ready\n"
+    snapshot = sandbox.snapshot("while it runs", live=True)
+    assert snapshot.live in {"frozen", "atomic"} and process.info().running
+    process.send("two\n")
+    assert process.wait().exit_code == 0
+    assert sandbox.run("cat file").stdout == "two\n"
+    sandbox.rollback(snapshot.id)
+    assert sandbox.run("cat file").stdout == "one\n"
+    assert sandbox.snapshot("while nothing runs", live=True).live is None
+
+
 def test_signals(sandbox: ctrlz.Sandbox) -> None:
     process = sandbox.start("trap 'echo caught; exit 7' USR1; echo ready; while :; do sleep 0.05; done")
     output = iter(process)

@@ -225,6 +225,8 @@ class Snapshot:
     tags: tuple[str, ...]
     operation: str
     created: datetime
+    live: str | None
+    """``frozen`` or ``atomic``, when it was taken while a command ran."""
     raw: Mapping[str, Any] = raw_field()
 
     @classmethod
@@ -236,6 +238,7 @@ class Snapshot:
             tags=tuple(raw["tags"]),
             operation=raw["operation"],
             created=time_of(raw["created"]),
+            live=(raw.get("live") or {}).get("by"),
             raw=raw,
         )
 

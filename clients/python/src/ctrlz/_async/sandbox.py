@@ -256,9 +256,14 @@ class AsyncSandbox:
         *,
         tags: Iterable[str] = (),
         scope: Literal["full", "incremental", "state-only"] | None = None,
+        live: bool = False,
     ) -> Snapshot:
-        """Keeps the point where it stands. With the tag ``keep`` retention leaves it alone."""
-        body = present(message=message, tags=_paths(tags), scope=scope)
+        """Keeps the point where it stands. With the tag ``keep`` retention leaves it alone.
+
+        It waits for the end of a command that runs; a ``live`` one does not, and has what the command
+        has written so far, all of one moment.
+        """
+        body = present(message=message, tags=_paths(tags), scope=scope, live=live or None)
         request = post(f"{self._path}/snapshots", body)
         return Snapshot.from_json(await self._transport.json(request))
 

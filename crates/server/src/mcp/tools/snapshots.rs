@@ -61,6 +61,10 @@ pub(in crate::mcp) struct NewSnapshot {
     /// Tags; with `keep`, retention leaves it alone.
     #[serde(default)]
     tags: Vec<String>,
+    /// Now, also while a command runs, with what that has written so far; the command goes on.
+    /// Otherwise when the command has ended.
+    #[serde(default)]
+    live: bool,
 }
 
 impl Tool for Take {
@@ -74,8 +78,8 @@ impl Tool for Take {
     type Output = Kept;
 
     async fn call(call: &Call, input: NewSnapshot) -> Came<Kept> {
-        let NewSnapshot { sandbox, message, tags } = input;
-        let taking = Taking { message, tags, scope: None, live: false };
+        let NewSnapshot { sandbox, message, tags, live } = input;
+        let taking = Taking { message, tags, scope: None, live };
         Ok(Kept::of(&take_it(call.who(), sandbox, taking).await?)?)
     }
 }
