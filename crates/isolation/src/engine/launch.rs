@@ -49,7 +49,7 @@ impl Drop for Created<'_> {
 /// A command in a container. The fields are dropped in this order.
 struct Launched {
     running: Box<dyn Prepared>,
-    /// `None` once it is left to [`super::tidy`].
+    /// `None` once it is left to [`super::tidy()`].
     place: Option<Place>,
     socket: PathBuf,
 }
