@@ -175,7 +175,8 @@ impl Context {
         let post =
             |sandbox: &Sandbox, most| commands::watchman::post(&self.directory, sandbox, most);
         let core = core.recording(recorder).reading(&commands::contents_seen);
-        action(&core.mending(&lost).watching(&post))
+        let memories = self.directory.join("memories");
+        action(&core.mending(&lost).watching(&post).remembering(&memories))
     }
 
     /// The sandbox of that name, or the one of this folder that was used last.

@@ -254,6 +254,17 @@ impl From<EngineError> for Failure {
             EngineError::StopTooLong { .. } => refused("stop-too-long").hint(
                 "take it when the command has ended, or keep the sandbox on btrfs or XFS (`ctrlz doctor`)",
             ),
+            EngineError::NothingRuns(_) => refused("nothing-runs")
+                .hint("`ctrlz snapshot` keeps files and state; memory is kept while a command runs"),
+            EngineError::MemorySuspended(_) => {
+                refused("suspended").hint("let it go on by `ctrlz resume` first")
+            }
+            EngineError::NoMemory(_) => refused("no-memory")
+                .hint("return to it without --memory; `ctrlz snapshot --memory` keeps memory"),
+            EngineError::MemoryDamaged { .. } => {
+                refused("memory-damaged").hint("return to it without --memory")
+            }
+            EngineError::Memory { .. } => failed("memory"),
             EngineError::Illegal { .. } => refused("illegal-transition"),
             EngineError::NotApproved => {
                 refused("approval").hint("run it again, and look at the question anew")

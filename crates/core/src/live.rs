@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::id::SandboxId;
+use crate::memory::KeptMemory;
 use crate::snapshot::Tree;
 use crate::span::Span;
 
@@ -63,4 +64,7 @@ pub struct Live {
     pub frozen_by: Option<String>,
     /// For how long they were stopped.
     pub stopped: Span,
+    /// Their memory, when that was kept, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<KeptMemory>,
 }

@@ -10,9 +10,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::digest::Digest;
 use crate::driver::Driver;
 use crate::isolation::{Launch, Network};
 use crate::limits::Limits;
+use crate::size::ByteSize;
 
 /// How the command was launched whose memory was kept: going on needs the same again.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,4 +57,17 @@ impl Remembered {
             keep_capabilities: launch.keep_capabilities.clone(),
         })
     }
+}
+
+/// Memory that a snapshot has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptMemory {
+    /// The folder in which it lies, by its name among those of the store.
+    pub folder: String,
+    /// What isolated the command, and has to when it goes on.
+    pub driver: Driver,
+    /// Bytes of all of its files.
+    pub size: ByteSize,
+    /// Of the names and contents of all of its files.
+    pub digest: Digest,
 }

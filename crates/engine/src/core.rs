@@ -1,6 +1,6 @@
 //! SandboxCore: the drivers and the store, wired together.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ctrlz_core::changeset::Changeset;
 use ctrlz_core::isolation::IsolationDriver;
@@ -32,6 +32,7 @@ pub struct SandboxCore<'a> {
     pub(crate) contents: Option<&'a Contents<'a>>,
     pub(crate) lost: Option<&'a Lost<'a>>,
     pub(crate) watchman: Option<&'a Watchman<'a>>,
+    pub(crate) memories: Option<&'a Path>,
     pub(crate) chosen: Option<&'static str>,
 }
 
@@ -69,6 +70,7 @@ impl<'a> SandboxCore<'a> {
             contents: None,
             lost: None,
             watchman: None,
+            memories: None,
             chosen: None,
         }
     }
@@ -87,6 +89,7 @@ impl<'a> SandboxCore<'a> {
             contents: self.contents,
             lost: self.lost,
             watchman: self.watchman,
+            memories: self.memories,
         }
     }
 
@@ -122,6 +125,13 @@ impl<'a> SandboxCore<'a> {
     #[must_use]
     pub fn watching(mut self, watchman: &'a Watchman<'a>) -> Self {
         self.watchman = Some(watchman);
+        self
+    }
+
+    /// Keeps the memory of what runs in folders below this one. Without it none is kept.
+    #[must_use]
+    pub fn remembering(mut self, memories: &'a Path) -> Self {
+        self.memories = Some(memories);
         self
     }
 

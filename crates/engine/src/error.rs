@@ -144,6 +144,34 @@ pub enum EngineError {
         /// The longest time.
         most: ctrlz_core::span::Span,
     },
+    /// Memory is kept of what runs alone.
+    #[error("nothing runs in sandbox `{0}` whose memory could be kept")]
+    NothingRuns(String),
+    /// What is suspended cannot be made to write its memory.
+    #[error("what runs in sandbox `{0}` is suspended, and its memory cannot be kept meanwhile")]
+    MemorySuspended(String),
+    /// The snapshot has files and state alone.
+    #[error("{0} has no memory: it was taken without, or while nothing ran")]
+    NoMemory(ctrlz_core::id::SnapshotId),
+    /// The memory of a snapshot is gone, or not what it was.
+    #[error("the memory of {snapshot} is damaged: {why}")]
+    MemoryDamaged {
+        /// The snapshot.
+        snapshot: ctrlz_core::id::SnapshotId,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// What was written while memory was kept could not be read, written or removed.
+    #[error("cannot {action} the memory in {}", path.display())]
+    Memory {
+        /// What was tried.
+        action: &'static str,
+        /// Where.
+        path: std::path::PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
     /// The sandbox is in a state from which this does not lead anywhere.
     #[error("sandbox `{sandbox}`: {illegal}")]
     Illegal {

@@ -17,6 +17,7 @@ mod initializer;
 mod known_good;
 mod lifecycle;
 mod live;
+mod memory;
 mod mending;
 mod operation;
 mod recovery;

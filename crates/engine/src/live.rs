@@ -99,7 +99,7 @@ impl SandboxCore<'_> {
             self.under_way(&sandbox)?.is_some_and(|now| (now.1, now.2) == (open, process));
         let live = match stopped {
             Some(stopped) => stopped.go_on()?,
-            None => Live { by, frozen_by: None, stopped: Span::default() },
+            None => Live { by, frozen_by: None, stopped: Span::default(), memory: None },
         };
         drop(posted);
         if !goes_on {
@@ -121,7 +121,7 @@ impl SandboxCore<'_> {
     }
 
     /// Takes what is to be kept of the moment: the files, the version of the state, and more.
-    fn take<'d>(
+    pub(crate) fn take<'d>(
         &self,
         moment: Moment<'_>,
         (driver, operation, takes_files): (&'d dyn WorkspaceDriver, &Operation, bool),
@@ -141,7 +141,7 @@ impl SandboxCore<'_> {
 
     /// The command under way in a sandbox, and its process; nothing when what is under way is none, or
     /// was cut short.
-    fn under_way(
+    pub(crate) fn under_way(
         &self,
         sandbox: &Sandbox,
     ) -> Result<Option<(Sandbox, OperationId, u32)>, EngineError> {
@@ -237,7 +237,7 @@ impl Stopped<'_> {
     fn go_on(mut self) -> Result<Live, EngineError> {
         let frozen_by = self.thaw()?;
         let stopped = if frozen_by.is_some() { self.since.elapsed() } else { Duration::ZERO };
-        Ok(Live { by: LiveMeans::Frozen, frozen_by, stopped: Span(stopped) })
+        Ok(Live { by: LiveMeans::Frozen, frozen_by, stopped: Span(stopped), memory: None })
     }
 
     fn thaw(&mut self) -> Result<Option<String>, EngineError> {
@@ -256,14 +256,14 @@ impl Drop for Stopped<'_> {
 }
 
 /// What was captured, which goes unless it is kept.
-struct Kept<'d> {
+pub(crate) struct Kept<'d> {
     driver: &'d dyn WorkspaceDriver,
     captured: Captured,
     is_kept: bool,
 }
 
 impl Kept<'_> {
-    fn keep(mut self) -> Result<ctrlz_core::snapshot::Tree, EngineError> {
+    pub(crate) fn keep(mut self) -> Result<ctrlz_core::snapshot::Tree, EngineError> {
         let sealed = self.driver.keep(&self.captured)?;
         self.is_kept = true;
         Ok(sealed.tree)

@@ -75,6 +75,8 @@ pub struct RunRequest {
     pub monitoring: Monitoring,
     /// Its standard streams. Those that are given are closed here once the command has them.
     pub streams: Streams,
+    /// The folder with the memory from which it goes on, see [`Launch::memory`].
+    pub memory: Option<PathBuf>,
 }
 
 /// How far a command has come. Whoever watches knows the time.
@@ -366,6 +368,6 @@ pub(crate) fn launch(sandbox: &Sandbox, head: &Head, request: &RunRequest) -> La
         least_free: request.least_free,
         keep_capabilities: request.keep_capabilities.clone(),
         streams: request.streams.clone(),
-        memory: None,
+        memory: request.memory.clone(),
     }
 }

@@ -98,6 +98,7 @@ impl SandboxCore<'_> {
             for driver in self.workspaces {
                 report.freed += self.collect(*driver, &more)?;
             }
+            report.freed += self.collect_memories(&more)?;
             let is_left_alone = |sandbox: &Sandbox| (how.policy)(sandbox).is_err();
             report.merged = self.merge_chains(&|one| !is_left_alone(one), &more)?;
             if is_over.get() {
@@ -151,7 +152,7 @@ impl SandboxCore<'_> {
         for driver in self.workspaces {
             freed = freed.saturating_add(self.collect(*driver, more)?);
         }
-        Ok(freed)
+        Ok(freed.saturating_add(self.collect_memories(more)?))
     }
 
     /// Lets `driver` remove what nothing needs, for as long as `more` says so.
@@ -295,7 +296,8 @@ impl SandboxCore<'_> {
             }
         }
         self.store.let_go(snapshot.sandbox, &[(id, "removed by hand".to_owned())], None)?;
-        self.collect(held.driver, &|| true)
+        let freed = self.collect(held.driver, &|| true)?;
+        Ok(freed.saturating_add(self.collect_memories(&|| true)?))
     }
 }
 

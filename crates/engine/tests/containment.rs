@@ -109,6 +109,7 @@ fn request(network: Network, base: &Path) -> RunRequest {
             emergency: false,
             watched: 0,
         },
+        memory: None,
     }
 }
 

@@ -54,7 +54,7 @@ pub fn describe(driver: &Driver) -> Description {
     let (what, needs) = words(driver);
     let capabilities = IsolationCapabilities {
         rootless: !matches!(driver, Driver::Systemd),
-        memory_snapshot: false,
+        memory_snapshot: matches!(driver, Driver::Oci(runtime) if runtime.program() == "runsc"),
         pause: true,
         networks: vec![Network::None, Network::Host],
         limits: LimitKind::ALL.to_vec(),

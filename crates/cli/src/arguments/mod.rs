@@ -470,6 +470,12 @@ pub(crate) struct RollbackArguments {
     /// Run the health checks of ctrlz.yaml afterwards; the exit code is 1 when one fails
     #[arg(long, conflicts_with = "dry_run")]
     pub(crate) check: bool,
+    /// Then let the command go on whose memory the snapshot has, in the foreground
+    #[arg(long, conflicts_with_all = ["dry_run", "paths", "check"])]
+    pub(crate) memory: bool,
+    /// With --memory: approve the command, as for `ctrlz exec`
+    #[arg(long, requires = "memory")]
+    pub(crate) yes: bool,
 }
 
 #[derive(Debug, Args)]

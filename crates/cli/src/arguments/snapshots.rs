@@ -29,6 +29,10 @@ pub(crate) struct SnapshotArguments {
     /// snapshot waits for its end
     #[arg(long)]
     pub(crate) live: bool,
+    /// The same with the memory of the command that runs, to go on from there by `ctrlz rollback --memory`
+    /// (gVisor alone: `--isolation oci:runsc`)
+    #[arg(long)]
+    pub(crate) memory: bool,
 }
 
 #[derive(Debug, Subcommand)]

@@ -102,7 +102,7 @@ pub(super) fn look(
     let environment = &config.environment;
     let how = CommandArguments::plain()?;
     let argv = ["/bin/sh".into(), "-c".into(), OsString::from(script(environment))];
-    let task = Task { argv: &argv, config, how: &how, fresh: false, store: None };
+    let task = Task { argv: &argv, config, how: &how, fresh: false, store: None, again: None };
     let mut request = task.request(context, sandbox, None)?;
     request.title = "what environment: asks for".to_owned();
     request.workdir = sandbox.mount_point().to_owned();

@@ -58,7 +58,7 @@ pub(super) fn checks(
     let mut checks = Vec::with_capacity(config.health.len());
     for command in &config.health {
         let argv = ["/bin/sh", "-c", command].map(OsString::from);
-        let task = Task { argv: &argv, config, how: &how, fresh: false, store: None };
+        let task = Task { argv: &argv, config, how: &how, fresh: false, store: None, again: None };
         let mut request = task.request(context, sandbox, None)?;
         request.title = redact(command).into_owned();
         request.workdir = sandbox.mount_point().to_owned();

@@ -18,6 +18,7 @@ mod environment;
 pub(crate) mod events;
 mod export;
 mod gc;
+mod going_on;
 pub(crate) mod health;
 pub(crate) mod history;
 mod hook;
@@ -124,6 +125,9 @@ fn carry_out(command: Command, isolation: Isolator, json: bool) -> Answer {
         Command::Import(arguments) => archive::import(&arguments, json),
         Command::Verify(arguments) => archive::verify(&arguments, json),
         Command::Drill(arguments) => archive::drill(&arguments, json),
+        Command::Rollback(arguments) if arguments.memory => {
+            going_on::go_on(&arguments, isolation, json)
+        }
         Command::Rollback(arguments) => rollback::rollback(&arguments, json),
         Command::Log(arguments) => history::log(&arguments, json),
         Command::Show(arguments) => history::show(&arguments, json),

@@ -40,7 +40,8 @@ pub(crate) fn run(arguments: RunArguments, isolation: Isolator, json: bool) -> A
     config.workspace = arguments.workspace.unwrap_or(config.workspace);
     let config = config;
     let RunArguments { fresh, how, command, .. } = &arguments;
-    let task = Task { argv: command, config: &config, how, fresh: *fresh, store: None };
+    let task =
+        Task { argv: command, config: &config, how, fresh: *fresh, store: None, again: None };
     // Before anything is unpacked or made: what is refused leaves nothing behind but a line in the
     // history of a sandbox that is there.
     let expected = root::expected(arguments.root.as_deref(), &folder);
@@ -94,6 +95,7 @@ pub(crate) fn exec(arguments: ExecArguments, isolation: Isolator, json: bool) ->
         how: &arguments.how,
         fresh: false,
         store: None,
+        again: None,
     };
     let (root, base) = (&sandbox.root, &sandbox.base);
     let past = Some((context.store(), &sandbox));
@@ -110,8 +112,14 @@ pub(crate) fn shell(arguments: ShellArguments, isolation: Isolator, json: bool) 
     let shell = own.unwrap_or_else(|| OsString::from("/bin/sh"));
     let here = places::working_folder()?;
     let config = configuration(&arguments.how, &here)?;
-    let task =
-        Task { argv: &[shell], config: &config, how: &arguments.how, fresh: false, store: None };
+    let task = Task {
+        argv: &[shell],
+        config: &config,
+        how: &arguments.how,
+        fresh: false,
+        store: None,
+        again: None,
+    };
     // What is typed there is not known yet: the sandbox holds it, whatever it is.
     let (root, base) = (&sandbox.root, &sandbox.base);
     let past = Some((context.store(), &sandbox));
@@ -138,7 +146,7 @@ fn when_busy(how: &CommandArguments) -> WhenBusy {
     if how.no_wait { WhenBusy::Fail } else { WhenBusy::Wait }
 }
 
-fn carry_out(
+pub(super) fn carry_out(
     (context, core): (&Context, &SandboxCore<'_>),
     sandbox: &Sandbox,
     request: RunRequest,

@@ -42,7 +42,14 @@ pub(super) fn made(
         let text = format!("ctrlz: setup {} of {of}: {}", number + 1, plain(&redact(command)));
         eprintln!("{}", Style::stderr().dim(&text));
         let argv = ["/bin/sh", "-c", command].map(OsString::from);
-        let task = Task { argv: &argv, config: &config, how: &how, fresh: false, store: None };
+        let task = Task {
+            argv: &argv,
+            config: &config,
+            how: &how,
+            fresh: false,
+            store: None,
+            again: None,
+        };
         let verdict = task.verdict(&sandbox.root, &sandbox.base)?;
         let past = Some((context.store(), sandbox));
         let verdict = task.approved(&sandbox.root, &sandbox.base, verdict, past)?;

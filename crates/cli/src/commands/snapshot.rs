@@ -13,7 +13,7 @@ use crate::Answer;
 use crate::arguments::{SnapshotAction, SnapshotArguments, SnapshotsArguments, TagChange};
 use crate::clock;
 use crate::context::{Context, WhenBusy};
-use crate::failure::Failure;
+use crate::failure::{Failure, OWN_FAILURE};
 use crate::show::{self, print_table};
 
 pub(crate) fn snapshot(arguments: SnapshotArguments, json: bool) -> Answer {
@@ -31,11 +31,16 @@ pub(crate) fn snapshot(arguments: SnapshotArguments, json: bool) -> Answer {
         tags: arguments.tags.into_iter().collect(),
         live: None,
     };
-    let live = arguments.live;
+    let (live, memory) = (arguments.live, arguments.memory);
+    if memory && new.scope == SnapshotScope::StateOnly {
+        let message = "memory belongs to files: a snapshot of the state alone has none";
+        return Err(Failure::new(OWN_FAILURE, "usage", message));
+    }
     let snapshot = context.with_core(WhenBusy::Wait, |core| {
-        let snapshot = match live {
-            true => core.snapshot_live(&sandbox, &new, None)?,
-            false => core.snapshot(&sandbox, &new)?,
+        let snapshot = match (memory, live) {
+            (true, _) => core.snapshot_with_memory(&sandbox, &new)?,
+            (false, true) => core.snapshot_live(&sandbox, &new, None)?,
+            (false, false) => core.snapshot(&sandbox, &new)?,
         };
         gc::now_and_then(&context, core, snapshot.operation);
         Ok(snapshot)
@@ -50,6 +55,12 @@ pub(crate) fn tell(sandbox: &SandboxName, snapshot: &Snapshot, json: bool) -> An
         println!("{} of {sandbox}", snapshot.id);
         if let Some(live) = &snapshot.live {
             println!("  taken while {} ran: {}", snapshot.operation, how(live));
+            if let Some(memory) = &live.memory {
+                println!(
+                    "  with its memory ({}): ctrlz rollback --memory {sandbox} {}",
+                    memory.size, snapshot.id
+                );
+            }
         }
     }
     show::done()

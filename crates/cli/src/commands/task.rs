@@ -8,6 +8,7 @@ use ctrlz_config::{Config, EmergencyStart};
 use ctrlz_core::changeset::Changeset;
 use ctrlz_core::event::ConfigurationFile;
 use ctrlz_core::isolation::Streams;
+use ctrlz_core::memory::Remembered;
 use ctrlz_core::sandbox::{Root, Sandbox};
 use ctrlz_core::store::Store;
 use ctrlz_core::verdict::Risk;
@@ -22,7 +23,7 @@ use super::contents::View;
 use super::{approval, contents, past};
 use crate::arguments::CommandArguments;
 use crate::context::{Context, WhenBusy};
-use crate::failure::Failure;
+use crate::failure::{Failure, REFUSED};
 use crate::root::Named;
 use crate::{isolating, places, secrets};
 
@@ -52,6 +53,15 @@ pub(super) struct Task<'a> {
     pub(super) fresh: bool,
     /// The store, when it is not that of the user.
     pub(super) store: Option<&'a Context>,
+    /// It goes on as it was launched once, from its memory.
+    pub(super) again: Option<Again<'a>>,
+}
+
+/// How a command was launched whose memory was kept, and where that is.
+#[derive(Clone, Copy)]
+pub(super) struct Again<'a> {
+    pub(super) remembered: &'a Remembered,
+    pub(super) memory: &'a Path,
 }
 
 /// A verdict, and by which files it came about.
@@ -84,7 +94,7 @@ impl Task<'_> {
     pub(super) fn verdict(&self, root: &Root, base: &Path) -> Result<Judged, Failure> {
         let here = places::working_folder()?;
         let (packs, configuration) = super::policy::packs_in(&here, Some(self.config))?;
-        let directory = workdir(root, base, self.how)?;
+        let directory = self.workdir(root, base)?;
         let context = approval::context(root, base, &directory, self.config);
         Ok(Judged { verdict: approval::verdict(self.argv, context, packs), configuration })
     }
@@ -162,7 +172,7 @@ impl Task<'_> {
         Ok(Approved {
             argv: self.argv,
             env: &self.environment(),
-            workdir: &workdir(root, base, self.how)?,
+            workdir: &self.workdir(root, base)?,
             root,
             base,
             identity: &identity(root, base),
@@ -198,7 +208,7 @@ impl Task<'_> {
 
     /// The files that an approval covers: those that the command names, and its program.
     fn files(&self, root: &Root, base: &Path) -> Result<Vec<PathBuf>, Failure> {
-        let directory = workdir(root, base, self.how)?;
+        let directory = self.workdir(root, base)?;
         let context = approval::context(root, base, &directory, self.config);
         let mut files = approval::files_named(self.argv, context);
         if matches!(root, Root::Host | Root::Overlay) {
@@ -239,13 +249,13 @@ impl Task<'_> {
             title: self.title(),
             argv: self.argv.to_vec(),
             env,
-            workdir: workdir(&sandbox.root, &sandbox.base, self.how)?,
+            workdir: self.workdir(&sandbox.root, &sandbox.base)?,
             limits: config.limits,
             most_disk: None,
             least_free: config.monitoring.read_only_below,
             network: config.network,
             isolation,
-            hidden: secrets::existing(&config.hidden, &context.directory),
+            hidden: self.hidden(context)?,
             keep_capabilities: self.capabilities(&sandbox.root),
             snapshot: config.snapshot,
             automatic: super::automatic::before(config, verdict.as_ref()),
@@ -273,10 +283,39 @@ impl Task<'_> {
                 watched: config.recovery.watched,
             },
             streams: Streams::Inherited,
+            memory: self.again.map(|again| again.memory.to_owned()),
         })
     }
 
+    fn workdir(&self, root: &Root, base: &Path) -> Result<PathBuf, Failure> {
+        match self.again {
+            Some(again) => Ok(again.remembered.workdir.clone().into()),
+            None => workdir(root, base, self.how),
+        }
+    }
+
+    /// The places of the host to hide. What goes on from memory has those that it had, which must be all.
+    fn hidden(&self, context: &Context) -> Result<Vec<PathBuf>, Failure> {
+        let hidden = secrets::existing(&self.config.hidden, &context.directory);
+        let Some(again) = self.again else { return Ok(hidden) };
+        let then: Vec<PathBuf> = again.remembered.hidden.iter().map(PathBuf::from).collect();
+        match hidden.iter().find(|path| !then.contains(path)) {
+            None => Ok(then),
+            Some(shown) => {
+                let message = format!(
+                    "{} is to be hidden, and was not when this memory was kept",
+                    shown.display()
+                );
+                Err(Failure::new(REFUSED, "memory-unfit", message)
+                    .hint("return without --memory, and run the command anew"))
+            }
+        }
+    }
+
     fn capabilities(&self, root: &Root) -> Vec<String> {
+        if let Some(again) = self.again {
+            return again.remembered.keep_capabilities.clone();
+        }
         let mut keep: Vec<String> = self.config.cap_add.iter().map(ToString::to_string).collect();
         if root.is_workspace() {
             keep.extend(OWN_ROOT_CAPABILITIES.map(str::to_owned));
@@ -286,6 +325,11 @@ impl Task<'_> {
 
     /// The whole environment but the sandbox's name.
     fn environment(&self) -> Vec<(OsString, OsString)> {
+        if let Some(again) = self.again {
+            let all = again.remembered.env.iter();
+            let own = all.filter(|(name, _)| name != SANDBOX_VARIABLE);
+            return own.map(|(name, value)| (name.into(), value.into())).collect();
+        }
         let config = self.config;
         // What a service was started with is its own matter.
         let is_known = |name: &OsString| self.store.is_none() || passes_from_service(name);

@@ -133,6 +133,16 @@ fn refusal(command: &Command) -> Option<Failure> {
         Command::Export(_) | Command::Import(_) => {
             ("this", "it reads or writes a file of this host", HERE)
         }
+        Command::Rollback(arguments) if arguments.memory => (
+            "`ctrlz rollback --memory`",
+            "a service lets no command go on from its memory",
+            "run it on the service's host, or return without --memory",
+        ),
+        Command::Snapshot(arguments) if arguments.memory => (
+            "`ctrlz snapshot --memory`",
+            "a service keeps no memory",
+            "--live keeps the files and the state while a command runs",
+        ),
         Command::Release(_) => (
             "`ctrlz release`",
             "who takes a containment off looks at the host first",

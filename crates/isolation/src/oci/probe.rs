@@ -253,9 +253,7 @@ impl Asked {
 fn memory_snapshot(kind: Kind, checkpoint: &Ability) -> Ability {
     match (kind, checkpoint.has) {
         (_, false) => checkpoint.clone(),
-        (Kind::Gvisor, true) => Ability::lacks(
-            "gVisor keeps memory for this driver, but no command of ctrlz asks for that yet",
-        ),
+        (Kind::Gvisor, true) => Ability::by("gVisor's own checkpoint and restore"),
         (_, true) => Ability::lacks("this ctrlz does not drive CRIU")
             .remedy("choose gVisor (oci:runsc), which needs no CRIU"),
     }
@@ -328,6 +326,7 @@ mod tests {
         };
         let abilities = told(Kind::Gvisor, &asked);
         assert!(abilities.runs.has && abilities.checkpoint.has && !abilities.seccomp.has);
+        assert!(abilities.memory_snapshot.has);
         asked.flags = "  -platform string\n    ptrace (default), kvm.\n".into();
         let abilities = told(Kind::Gvisor, &asked);
         assert!(!abilities.runs.has, "{abilities:?}");

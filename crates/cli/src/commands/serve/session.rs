@@ -177,7 +177,7 @@ impl Desk<'_> {
 
     fn task<'t>(&'t self, prepared: &'t Prepared) -> Task<'t> {
         let Prepared { argv, config, how } = prepared;
-        Task { argv, config, how, fresh: false, store: Some(&self.context) }
+        Task { argv, config, how, fresh: false, store: Some(&self.context), again: None }
     }
 
     fn run_(&self, sandbox: &Sandbox, order: Order<'_>) -> Result<Ran, Failure> {

@@ -21,6 +21,7 @@ mod limits;
 mod live;
 mod manage;
 mod mcp;
+mod memory;
 mod monitoring;
 mod policy;
 mod probe;

@@ -18,11 +18,16 @@ fn drivers() -> Vec<String> {
             false => skipped(&format!("{runtime} is not installed")),
         }
     }
-    match std::env::var("CTRLZ_TEST_RUNSC") {
-        Ok(path) => drivers.push(format!("oci:{path}")),
-        Err(_) => skipped("gVisor is not there"),
+    match gvisor() {
+        Some(driver) => drivers.push(driver),
+        None => skipped("gVisor is not there"),
     }
     drivers
+}
+
+/// The driver of gVisor, when whoever runs the tests has it.
+pub(super) fn gvisor() -> Option<String> {
+    std::env::var("CTRLZ_TEST_RUNSC").ok().map(|path| format!("oci:{path}"))
 }
 
 fn inside(scene: &Scene, driver: &str, options: &[&str], script: &str) -> Outcome {

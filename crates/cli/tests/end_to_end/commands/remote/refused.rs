@@ -22,6 +22,8 @@ fn what_is_about_this_host_is_refused_with_words() {
         vec!["config", "show"],
         vec!["exec", "web", "--profile", "testing", "--", "true"],
         vec!["exec", "web", "--no-snapshot", "--", "true"],
+        vec!["snapshot", "web", "--memory"],
+        vec!["rollback", "--memory", "web", "snap-1"],
     ] {
         let refused = there.run(&line).code(123);
         let told = refused.err() + &refused.out();
