@@ -87,6 +87,7 @@ fn request(base: &std::path::Path, script: &str) -> RunRequest {
         commit: None,
         take_back: false,
         streams: ctrlz_core::isolation::Streams::Inherited,
+        memory: None,
         profile: "development".to_owned(),
         identity: String::new(),
         verdict: None,

@@ -54,7 +54,12 @@ fn tags_and_scope_are_kept_and_told() {
     let new = NewSnapshot {
         scope: SnapshotScope::StateOnly,
         tags: [tag("b"), tag("a")].into(),
-        live: Some(Live { by: LiveMeans::Frozen, frozen_by: None, stopped: Span::default() }),
+        live: Some(Live {
+            by: LiveMeans::Frozen,
+            frozen_by: None,
+            stopped: Span::default(),
+            memory: None,
+        }),
         ..NewSnapshot::of(SnapshotKind::Manual, "x")
     };
     let taken = store.create_snapshot(&open, &new, &point("t")).unwrap();
