@@ -2,6 +2,7 @@
 //! the kernel alone needs.
 
 mod archive;
+mod drivers;
 mod engine;
 mod machine;
 mod measure;
@@ -35,20 +36,21 @@ struct Rounds {
 
 type Part = fn(&Scene, Rounds) -> Answer<Vec<Row>>;
 
-const PARTS: [(&str, Part); 8] = [
+const PARTS: [(&str, Part); 9] = [
     ("start", start::rows),
     ("trees", trees::rows),
     ("engine", engine::rows),
     ("memory", memory::rows),
     ("work", work::rows),
     ("wasm", wasm::rows),
+    ("drivers", drivers::rows),
     ("archive", archive::rows),
     ("service", service::rows),
 ];
 
 /// The tables of the page: the name in a table's marks, and the parts that are in it.
 const TABLES: [(&str, &[&str]); 3] = [
-    ("measured", &["start", "trees", "engine", "memory", "work", "wasm"]),
+    ("measured", &["start", "trees", "engine", "memory", "work", "wasm", "drivers"]),
     ("archives", &["archive"]),
     ("service", &["service"]),
 ];

@@ -29,12 +29,17 @@ pub(super) fn rows(scene: &Scene, player: &Player<'_>, what: &str, rounds: Round
     let podman = podman(scene, &bundle);
     vec![
         row(player, (what, "`runc run`"), runc(scene, &bundle), 1.0 / 4.0, half),
-        crun(scene, player, what, &bundle, half),
+        from_times(
+            what,
+            CRUN,
+            ctrlz_true(player).and_then(|ours| crun(scene, player, ours, &bundle, half)),
+            0.6,
+        ),
         row(player, (what, "`podman run --rm --network=none`"), podman, 1.0 / 30.0, rounds.long),
     ]
 }
 
-fn tool(name: &str) -> Answer<PathBuf> {
+pub(super) fn tool(name: &str) -> Answer<PathBuf> {
     if program::find(name).is_none() {
         prerequisites::install(&[name])?;
     }
@@ -42,7 +47,7 @@ fn tool(name: &str) -> Answer<PathBuf> {
 }
 
 /// An OCI bundle whose root holds nothing but a static `/true`.
-fn bundle(scene: &Scene) -> Answer<PathBuf> {
+pub(super) fn bundle(scene: &Scene) -> Answer<PathBuf> {
     let bundle = scene.make("bundle")?;
     let root = scene.make("bundle/rootfs")?;
     let source = scene.folder().join("true.c");
@@ -66,7 +71,7 @@ fn bundle(scene: &Scene) -> Answer<PathBuf> {
     Ok(bundle)
 }
 
-fn runc(scene: &Scene, bundle: &Path) -> Answer<Timed> {
+pub(super) fn runc(scene: &Scene, bundle: &Path) -> Answer<Timed> {
     let state = scene.make("runc")?;
     Ok(Timed::new(
         bundle,
@@ -74,24 +79,30 @@ fn runc(scene: &Scene, bundle: &Path) -> Answer<Timed> {
     ))
 }
 
-/// Where the unified cgroup hierarchy has no controllers crun refuses it; there both run in a mount
-/// namespace without it.
-fn crun(scene: &Scene, player: &Player<'_>, what: &str, bundle: &Path, rounds: usize) -> Row {
-    let measured = || {
-        let state = scene.make("crun")?;
-        let crun = Timed::new(
-            bundle,
-            &[&tool("crun")?, &"--root", &state, &"run", &"--bundle", &bundle, &"ctrlz-bench-crun"],
-        );
-        let commands = [ctrlz_true(player)?, crun];
-        if let Ok(times) = player.time(&commands, rounds) {
-            return Ok(times);
-        }
-        let script = "mount -t tmpfs none /sys/fs/cgroup/unified && exec \"$@\"";
-        let hidden = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
-        player.time_in(&hidden.map(str::to_owned), &commands, rounds)
-    };
-    from_times(what, "`crun run`", measured(), 0.6)
+/// The peer of [`crun`].
+pub(super) const CRUN: &str = "`crun run`";
+
+/// The times of a command and of crun. Where the unified cgroup hierarchy has no controllers crun refuses
+/// it; there both run in a mount namespace without it.
+pub(super) fn crun(
+    scene: &Scene,
+    player: &Player<'_>,
+    ours: Timed,
+    bundle: &Path,
+    rounds: usize,
+) -> Answer<Vec<Vec<f64>>> {
+    let state = scene.make("crun")?;
+    let crun = Timed::new(
+        bundle,
+        &[&tool("crun")?, &"--root", &state, &"run", &"--bundle", &bundle, &"ctrlz-bench-crun"],
+    );
+    let commands = [ours, crun];
+    if let Ok(times) = player.time(&commands, rounds) {
+        return Ok(times);
+    }
+    let script = "mount -t tmpfs none /sys/fs/cgroup/unified && exec \"$@\"";
+    let hidden = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh"];
+    player.time_in(&hidden.map(str::to_owned), &commands, rounds)
 }
 
 fn podman(scene: &Scene, bundle: &Path) -> Answer<Timed> {
