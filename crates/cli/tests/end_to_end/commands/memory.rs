@@ -15,8 +15,9 @@ import os, sys, time
 count = 0
 while not os.path.exists('enough'):
     count += 1
-    with open('count', 'w') as file:
+    with open('new', 'w') as file:
         file.write(f'{count}\\n')
+    os.replace('new', 'count')
     print(count, flush=True)
     time.sleep(0.02)
 print('enough', flush=True)
@@ -132,6 +133,50 @@ fn memory_files_and_state_return_together() {
         .says(&["is damaged", "not what was"]);
     scene.ok(&["snapshot", "rm", &id, "--force"]);
     assert!(!place.exists(), "it goes with its snapshot");
+}
+
+/// Whoever takes it is killed at any moment: the counter counts on, every snapshot that there is can be
+/// returned to, and collection takes what belongs to none.
+#[test]
+fn a_taker_that_is_killed_harms_nothing() {
+    let Some(runsc) = gvisor() else { return skipped("gVisor is not there") };
+    let scene = Scene::new();
+    scene.write("counter.py", COUNTER);
+    scene.ok(&["new", "one"]);
+    let run = ["exec", "--isolation", &runsc, "one", "--", "/usr/bin/python3", "counter.py"];
+    let mut counter = Counter::begin(&scene, &run);
+    counter.until(2);
+    for delay in [5, 20, 40, 80, 120, 160] {
+        let mut taker = scene.ctrlz(["snapshot", "one", "--memory"]);
+        let mut taker = taker.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start");
+        std::thread::sleep(std::time::Duration::from_millis(delay));
+        taker.kill().expect("kill");
+        taker.wait().expect("wait");
+        let here = counter.count();
+        counter.until(here + 3);
+    }
+    // Nobody whom they left behind is in the way of the next one.
+    scene.ok(&["snapshot", "one", "--memory"]);
+    let here = counter.count();
+    counter.until(here + 3);
+    counter.kill();
+    scene.ok(&["gc"]);
+    let object = scene.json(&["snapshots", "one", "--all"]);
+    let snapshots = object["snapshots"].as_array().expect("snapshots");
+    let named: Vec<&str> =
+        snapshots.iter().filter_map(|one| one["live"]["memory"]["folder"].as_str()).collect();
+    let place = std::fs::read_dir(scene.store.join("memories")).expect("the place").flatten();
+    let there: Vec<String> =
+        place.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    assert!(there.iter().all(|name| named.contains(&name.as_str())), "{there:?} {named:?}");
+    assert_eq!(there.len(), named.len(), "{there:?} {named:?}");
+    for one in snapshots.iter().filter(|one| one["live"]["memory"].is_object()) {
+        let id = one["id"].as_str().expect("an id");
+        let mut counter = Counter::begin(&scene, &["rollback", "--memory", "one", id]);
+        let here = counter.count();
+        assert_eq!(counter.count(), here + 1, "{id}");
+        counter.kill();
+    }
 }
 
 /// Where there is no memory to keep, or none that was kept, that is told.

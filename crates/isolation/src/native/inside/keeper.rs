@@ -74,12 +74,14 @@ fn serve(asker: &OwnedFd, keeping: &Keeping, bundle: (&Bundle, &[u8])) -> io::Re
         kept
     });
     let is_halted = kept.is_ok();
-    answer(asker, kept)?;
+    let told = answer(asker, kept);
     if !is_halted {
-        return Ok(());
+        return told;
     }
-    // Its word, or its end.
-    let _ = rustix::io::retry_on_intr(|| recv(asker, &mut [0_u8; 1], RecvFlags::empty()));
+    // Its word, or its end; one that died earlier could not be told.
+    if told.is_ok() {
+        let _ = rustix::io::retry_on_intr(|| recv(asker, &mut [0_u8; 1], RecvFlags::empty()));
+    }
     answer(asker, run(&keeping.go_on, bundle))
 }
 
