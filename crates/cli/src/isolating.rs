@@ -17,7 +17,7 @@ pub(crate) fn driver(config: &Config) -> Result<(Driver, Option<String>), Failur
         return Ok((chosen.driver, None));
     }
     let missing = chosen.missing.iter().map(|(driver, why)| format!("{driver}: {why}"));
-    if !may_fall_back(config.profile) {
+    if !may_fall_back(config) {
         let message = format!("the isolation level `{}` cannot be had here", level.word());
         return Err(Failure::new(OWN_FAILURE, "unenforceable", message)
             .details(missing.collect())
@@ -37,10 +37,12 @@ pub(crate) fn driver(config: &Config) -> Result<(Driver, Option<String>), Failur
     Ok((chosen.driver, Some(note)))
 }
 
-/// Whether something weaker may isolate a command than the level that was asked for.
-fn may_fall_back(profile: Profile) -> bool {
-    match profile {
+/// Whether something weaker may isolate a command than the level that it is to have.
+fn may_fall_back(config: &Config) -> bool {
+    match config.profile {
         Profile::Development | Profile::Testing => true,
-        Profile::Production | Profile::HighSecurity => false,
+        // What a person names is meant; what the profile would rather have is a wish.
+        Profile::Production => config.isolation_of_profile,
+        Profile::HighSecurity => false,
     }
 }

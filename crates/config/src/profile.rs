@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ctrlz_core::driver::Level;
 use ctrlz_core::limits::Limits;
 use ctrlz_core::monitor::AnomalyPolicy;
 use ctrlz_core::size::ByteSize;
@@ -255,6 +256,7 @@ pub struct SecurityConfig {
 /// What a profile sets by itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BuiltIn {
+    pub(crate) level: Level,
     pub(crate) limits: Limits,
     pub(crate) safety: SafetyConstraints,
     pub(crate) monitoring: MonitoringConfig,
@@ -280,24 +282,28 @@ impl Profile {
         };
         match self {
             Self::Development => BuiltIn {
+                level: Level::Dev,
                 limits: unlimited,
                 safety: safety(Some(10), false, Some(168)),
                 monitoring: monitoring(60, 60, 95),
                 security: security(ValidationLevel::Relaxed, false, AuditLogging::Disabled),
             },
             Self::Testing => BuiltIn {
+                level: Level::Dev,
                 limits: limits(4096, 2.0, 8192),
                 safety: safety(Some(10), false, Some(168)),
                 monitoring: monitoring(15, 30, 90),
                 security: security(ValidationLevel::Strict, false, AuditLogging::Disabled),
             },
             Self::Production => BuiltIn {
+                level: Level::Standard,
                 limits: limits(2048, 0.75, 4096),
                 safety: safety(Some(20), true, Some(72)),
                 monitoring: monitoring(15, 30, 90),
                 security: security(ValidationLevel::Strict, true, AuditLogging::Enabled),
             },
             Self::HighSecurity => BuiltIn {
+                level: Level::Strict,
                 limits: Limits {
                     pids: Some(256),
                     open_files: Some(1024),

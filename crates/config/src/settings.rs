@@ -108,7 +108,7 @@ macro_rules! settings {
 
 settings! {
     network: Network = "run.network", Some("--network host"), Trust::Keep(opened);
-    isolation: Isolation = "run.isolation", Some("--isolation"), Trust::Keep(other);
+    isolation: Isolation = "run.isolation", Some("--isolation"), Trust::KeepOrAsProfile(other);
     workspace: WorkspaceChoice = "run.workspace", Some("--workspace"), Trust::Free;
     timeout: Option<Span> = "run.timeout", Some("--timeout"), Trust::Keep(limit_raised);
     memory: Option<ByteSize> = "run.memory", Some("--memory"), Trust::Keep(limit_raised);
@@ -415,7 +415,7 @@ impl Values {
         let (monitoring, security) = (&profile.monitoring, &profile.security);
         Self {
             network: from(Network::None, &Source::Default),
-            isolation: from(Isolation::default(), &Source::Default),
+            isolation: from(Isolation::Level(profile.level), source),
             workspace: from(WorkspaceChoice::default(), &Source::Default),
             timeout: from(limits.timeout, source),
             memory: from(limits.memory, source),

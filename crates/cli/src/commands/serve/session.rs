@@ -100,6 +100,7 @@ impl Desk<'_> {
                 return Err(Failure::new(REFUSED, "forbidden", message));
             }
             config.isolation = isolation.clone();
+            config.isolation_of_profile = false;
         }
         if let Some(most) = command.most_memory {
             let memory = config.limits.memory.map_or(most.0, |memory| memory.0.min(most.0));
