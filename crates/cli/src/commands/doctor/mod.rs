@@ -18,8 +18,9 @@ use crate::Answer;
 use crate::arguments::{CommandArguments, DoctorArguments};
 use crate::context::{Context, WhenBusy};
 use crate::failure::{Failure, OWN_FAILURE};
+use crate::places;
+use crate::root::{self, Pull};
 use crate::show::{self, Style, plain};
-use crate::{places, root};
 
 pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
     let context = Context::open()?;
@@ -121,7 +122,7 @@ fn needs(context: &Context, config: &Config, folder: &Path) -> Result<Vec<Need>,
         }
         let name = format!("doctor-{}", std::process::id());
         let name = name.parse().map_err(|error| Failure::caused(OWN_FAILURE, "name", &error))?;
-        let new = NewNamed { name, choice: root::choose(None, folder)? };
+        let new = NewNamed { name, choice: root::choose(None, folder, Pull::Never)? };
         let made = setup::made((context, core), config, &CommandArguments::plain()?, &new.choice)?;
         let sandbox = core.create_named(&new, made.as_ref())?;
         let needs = environment::look((context, core), &sandbox, config);
