@@ -17,7 +17,7 @@ pub(crate) fn driver(config: &Config) -> Result<(Driver, Option<String>), Failur
         return Ok((chosen.driver, None));
     }
     let missing = chosen.missing.iter().map(|(driver, why)| format!("{driver}: {why}"));
-    if !may_fall_back(config) {
+    if !may_fall_back(config.profile, config.isolation_of_profile) {
         let message = format!("the isolation level `{}` cannot be had here", level.word());
         return Err(Failure::new(OWN_FAILURE, "unenforceable", message)
             .details(missing.collect())
@@ -37,12 +37,13 @@ pub(crate) fn driver(config: &Config) -> Result<(Driver, Option<String>), Failur
     Ok((chosen.driver, Some(note)))
 }
 
-/// Whether something weaker may isolate a command than the level that it is to have.
-fn may_fall_back(config: &Config) -> bool {
-    match config.profile {
+/// Whether something weaker may isolate a command than the level that it is to have, which the profile
+/// chose or somebody named.
+pub(crate) fn may_fall_back(profile: Profile, is_profiles: bool) -> bool {
+    match profile {
         Profile::Development | Profile::Testing => true,
         // What a person names is meant; what the profile would rather have is a wish.
-        Profile::Production => config.isolation_of_profile,
+        Profile::Production => is_profiles,
         Profile::HighSecurity => false,
     }
 }

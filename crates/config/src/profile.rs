@@ -256,7 +256,6 @@ pub struct SecurityConfig {
 /// What a profile sets by itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BuiltIn {
-    pub(crate) level: Level,
     pub(crate) limits: Limits,
     pub(crate) safety: SafetyConstraints,
     pub(crate) monitoring: MonitoringConfig,
@@ -282,28 +281,24 @@ impl Profile {
         };
         match self {
             Self::Development => BuiltIn {
-                level: Level::Dev,
                 limits: unlimited,
                 safety: safety(Some(10), false, Some(168)),
                 monitoring: monitoring(60, 60, 95),
                 security: security(ValidationLevel::Relaxed, false, AuditLogging::Disabled),
             },
             Self::Testing => BuiltIn {
-                level: Level::Dev,
                 limits: limits(4096, 2.0, 8192),
                 safety: safety(Some(10), false, Some(168)),
                 monitoring: monitoring(15, 30, 90),
                 security: security(ValidationLevel::Strict, false, AuditLogging::Disabled),
             },
             Self::Production => BuiltIn {
-                level: Level::Standard,
                 limits: limits(2048, 0.75, 4096),
                 safety: safety(Some(20), true, Some(72)),
                 monitoring: monitoring(15, 30, 90),
                 security: security(ValidationLevel::Strict, true, AuditLogging::Enabled),
             },
             Self::HighSecurity => BuiltIn {
-                level: Level::Strict,
                 limits: Limits {
                     pids: Some(256),
                     open_files: Some(1024),
@@ -400,6 +395,16 @@ const TERMINAL_ONLY: &[(&str, bool)] = &[
 ];
 
 impl Profile {
+    /// How strongly commands are isolated where nothing is named.
+    #[must_use]
+    pub const fn level(self) -> Level {
+        match self {
+            Self::Development | Self::Testing => Level::Dev,
+            Self::Production => Level::Standard,
+            Self::HighSecurity => Level::Strict,
+        }
+    }
+
     /// The zstd level of snapshots at rest. While somebody develops, they wait for it; in production
     /// an archive is kept for long and sent far.
     pub const fn archive_level(self) -> i32 {

@@ -3,6 +3,7 @@
 mod cost;
 mod isolators;
 mod keepers;
+mod levels;
 #[cfg(test)]
 mod reference;
 
@@ -40,6 +41,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
     if arguments.cost {
         measure(&context, &mut isolators, &mut keepers)?;
     }
+    let levels = levels::all(&isolators);
     let is_well = probed.broken().next().is_none() && needs.iter().all(|need| need.met);
     if json {
         show::print_json(&[
@@ -52,6 +54,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
             ("missing", json!(probed.missing)),
             ("environment", json!(needs)),
             ("isolation", json!(isolators)),
+            ("levels", json!(levels)),
             ("workspaces", json!(keepers)),
         ]);
         return Ok(u8::from(!is_well));
@@ -77,6 +80,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
         println!("{mark} {:<32} {}", trial.what, style.dim(&plain(&trial.evidence)));
     }
     isolators::print(&isolators, style);
+    levels::print(&levels, style);
     keepers::print(&keepers, style);
     if !needs.is_empty() {
         println!("what `environment:` asks for");
