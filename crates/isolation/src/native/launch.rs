@@ -11,9 +11,10 @@ use ctrlz_core::limits::{LimitKind, Limits};
 use ctrlz_core::monitor::Observer;
 use ctrlz_core::operation::CommandReport;
 use ctrlz_core::size::ByteSize;
+use ctrlz_core::workspace::WorkspaceMount;
 use ctrlz_sys::clone::{Child, Namespaces, spawn};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FileType, fstat};
+use rustix::fs::{AtFlags, FileType, StatxAttributes, StatxFlags, fstat};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use rustix::stdio::{stderr, stdin, stdout};
@@ -121,6 +122,14 @@ pub(super) fn begin(
     Ok(waiting)
 }
 
+/// Whether the workspace is the root of a mount, as a dataset of ZFS is.
+fn is_mount(workspace: &WorkspaceMount) -> bool {
+    let WorkspaceMount::Bind { source } = workspace else { return false };
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT;
+    let stat = rustix::fs::statx(rustix::fs::CWD, source, flags, StatxFlags::TYPE);
+    stat.is_ok_and(|stat| stat.stx_attributes.contains(StatxAttributes::MOUNT_ROOT))
+}
+
 /// Gives `launch` to a process 1: to `waiting`, when that suits, else to a new one.
 pub(super) fn prepare(
     launch: Launch,
@@ -143,8 +152,10 @@ pub(super) fn prepare(
     };
     let processors = limits.cpus.filter(|_| !groups.has(Controller::Cpu));
     // What processors it may use, a process 1 inherits.
+    // What was mounted after it began, it does not see.
+    let is_mounted = is_mount(&launch.workspace);
     let suits = |waiting: &Waiting| {
-        waiting.outlook == outlook && processors.is_none() && !waiting.has_ended()
+        waiting.outlook == outlook && processors.is_none() && !is_mounted && !waiting.has_ended()
     };
     let is_piped = delegate.is_some_and(Delegate::keeps_positions) && writes_to_files();
     let most_output = limits.max_output.map(|most| most.0).or(is_piped.then_some(u64::MAX));
