@@ -9,7 +9,7 @@ use rustix::fs::{CWD, FileType as Kind, Mode, XattrFlags};
 use rustix::io::Errno;
 
 use super::fixture::{Fixture, MakeDriver, SANDBOX, skipped};
-use super::view::{View, assert_same};
+use super::view::{View, assert_same, keeps_holes, kept};
 
 /// Names are given in octal, since a script is text.
 const NAMES: &str = r#"
@@ -125,7 +125,8 @@ fn assert_complete(view: &View) {
     assert_eq!(view.get("group").expect("group").mode, 0o2775);
     let links: Vec<_> = view.entries.values().filter_map(|e| e.linked_to.as_ref()).collect();
     assert_eq!(links.len(), 3, "hard links: {links:?}");
-    assert_eq!(view.get("fine").expect("fine").mtime, Some(2_000_000_000_123_456_789));
+    let time = kept(2_000_000_000_123_456_789);
+    assert_eq!(view.get("fine").expect("fine").mtime, Some(time));
     assert!(
         view.get("fine")
             .expect("fine")
@@ -161,7 +162,8 @@ pub fn every_kind_of_file_survives(make: MakeDriver<'_>) {
     let (commit, _) = f.commit(&tree);
     assert_same("the live directory after the commit", &seen, &f.live());
     let sparse = fs::metadata(f.base.join("sparse")).expect("stat");
-    assert!(sparse.blocks() * 512 < 1 << 20, "the sparse file was filled");
+    let filled = sparse.blocks() * 512 >= 1 << 20;
+    assert!(!filled || !keeps_holes(), "the sparse file was filled");
     f.revert(commit);
     assert_same("the live directory after the undo", &before, &f.live());
 }
@@ -312,7 +314,9 @@ pub fn a_directory_keeps_its_time(make: MakeDriver<'_>) {
         "mkdir -p d/e; printf x >d/x; printf y >d/e/y
          touch -d '2003-03-03 03:03:03.333333333 UTC' d/e d",
     );
-    let expected = "1046660583.333333333\n1046660583.333333333\n";
+    let time = kept(1_046_660_583_333_333_333);
+    let time = format!("{}.{:09}\n", time / 1_000_000_000, time % 1_000_000_000);
+    let expected = time.repeat(2);
     assert_eq!(f.run_in(&tree, stat), expected);
     let later = f.step(&tree, "printf other >other");
     assert_eq!(f.run_in(&later, stat), expected);

@@ -9,8 +9,8 @@ use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::{ConflictStrategy, WorkspaceError};
 
 use super::arrival::{arrive, copy_of_base, keep, land};
-use super::fixture::{Fixture, MakeDriver, OTHER, explained, these};
-use super::view::assert_same;
+use super::fixture::{Fixture, MakeDriver, OTHER, explained, lose, these};
+use super::view::{assert_same, let_time_pass};
 
 const BASE: &str = "mkdir -p d gone; printf 1 >d/a; printf 2 >gone/b; printf 3 >top";
 const FIRST: &str =
@@ -40,7 +40,9 @@ fn mend(f: &Fixture<'_>, kept: &[Arrival], id: &str) -> Result<(), WorkspaceErro
 fn described(part: &Stratum) -> Vec<std::path::PathBuf> {
     let above = part.directory.parent().expect("above");
     let id = part.id.as_deref().expect("a name");
-    let mut found: Vec<_> = ["manifest", "record", "told"].map(|name| above.join(name)).into();
+    // The files may be mounted elsewhere.
+    let beside = part.record.as_deref().and_then(std::path::Path::parent).unwrap_or(above);
+    let mut found: Vec<_> = ["manifest", "record", "told"].map(|name| beside.join(name)).into();
     found.push(above.join(format!("{id}.manifest")));
     found.retain(|path| path.exists());
     found
@@ -51,14 +53,16 @@ pub fn a_damaged_part_is_whole_again(make: MakeDriver<'_>) {
     type Damage = (&'static str, fn(&Stratum));
     let cases: &[Damage] = &[
         ("nothing", |_| {}),
-        ("its files are gone", |part| fs::remove_dir_all(&part.directory).expect("remove")),
+        ("its files are gone", |part| lose(&part.directory)),
         ("a file is gone", |part| fs::remove_file(part.directory.join("d/a")).expect("remove")),
         ("a file has other content", |part| {
             fs::write(part.directory.join("d/a"), "FIRST").expect("write");
         }),
         ("a file lies in its place", |part| {
-            fs::remove_dir_all(&part.directory).expect("remove");
-            fs::write(&part.directory, "x").expect("write");
+            lose(&part.directory);
+            let is_there = part.directory.exists();
+            let place = if is_there { part.directory.join("x") } else { part.directory.clone() };
+            fs::write(place, "x").expect("write");
         }),
         ("its descriptions are gone", |part| {
             for path in described(part) {
@@ -75,7 +79,7 @@ pub fn a_damaged_part_is_whole_again(make: MakeDriver<'_>) {
             for path in described(part) {
                 fs::remove_file(path).expect("remove");
             }
-            fs::remove_dir_all(&part.directory).expect("remove");
+            lose(&part.directory);
         }),
     ];
     for (what, damage) in cases {
@@ -88,6 +92,7 @@ pub fn a_damaged_part_is_whole_again(make: MakeDriver<'_>) {
         let kept = keep(&f, &tree, &f.path("kept"));
         let part = part_with(&f, &tree, "d/a");
         let id = part.id.clone().expect("a name");
+        let_time_pass();
         damage(&part);
         // Whoever began on it in vain is not in the way.
         if f.driver.begin(OTHER, &tree).is_ok() {

@@ -33,6 +33,9 @@ pub mod sealing;
 pub mod upkeep;
 mod view;
 
+use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 pub use fixture::MakeDriver;
 
 /// Keeps everything that the tests of this process make in the directory that an environment variable
@@ -45,6 +48,19 @@ pub fn goes_to(variable: &str) -> bool {
     // It is the same for each test of the process.
     let _ = tempfile::env::override_temp_dir(std::path::Path::new(&directory));
     true
+}
+
+/// Lets no other test of this process that calls this run until the calling one, which has a thread of
+/// its own, has ended.
+pub fn alone() {
+    static TURN: Mutex<()> = Mutex::new(());
+    thread_local! {
+        static MINE: RefCell<Option<MutexGuard<'static, ()>>> = const { RefCell::new(None) };
+    }
+    MINE.with_borrow_mut(|mine| {
+        // A test that failed leaves nothing half done.
+        mine.get_or_insert_with(|| TURN.lock().unwrap_or_else(PoisonError::into_inner));
+    });
 }
 
 /// Runs every case, one after the other.

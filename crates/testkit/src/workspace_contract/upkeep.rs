@@ -8,8 +8,8 @@ use ctrlz_core::changeset::ChangeKind::Added;
 use ctrlz_core::snapshot::Tree;
 use ctrlz_core::workspace::WorkspaceError;
 
-use super::fixture::{Fixture, MakeDriver, OTHER, SANDBOX, explained, mount, these};
-use super::view::View;
+use super::fixture::{Fixture, MakeDriver, OTHER, SANDBOX, explained, lose, mount, these};
+use super::view::{View, let_time_pass};
 
 const MARKER: &str = "a-name-that-is-nowhere-else";
 
@@ -67,6 +67,7 @@ pub fn damage_is_found(make: MakeDriver<'_>) {
         }
         let found = holding(&f.store, MARKER);
         assert!(!found.is_empty(), "the driver keeps it somewhere");
+        let_time_pass();
         for at in found {
             damage(&at);
         }
@@ -81,7 +82,7 @@ pub fn a_missing_layer_is_found(make: MakeDriver<'_>) {
     let one = f.step(&f.create(), "printf other >other");
     let tree = f.step(&one, &format!("printf content >{MARKER}"));
     for at in holding(&f.store, MARKER) {
-        fs::remove_dir_all(at.parent().expect("a directory")).expect("remove");
+        lose(at.parent().expect("a directory"));
     }
     assert_damaged(&f, &tree, false, "a missing directory");
     assert_damaged(&f, &tree, true, "a missing directory");

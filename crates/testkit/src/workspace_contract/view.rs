@@ -9,9 +9,51 @@ use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use ctrlz_core::changeset::FileType;
 use ctrlz_core::path::RelPath;
+
+/// Whether the driver under test says that it loses parts of seconds.
+static ONLY_SECONDS: AtomicBool = AtomicBool::new(false);
+
+/// Whether the driver under test says that access control lists are not what they are elsewhere.
+static NO_LISTS: AtomicBool = AtomicBool::new(false);
+
+/// From now on, no access control lists are compared.
+pub(super) fn overlook_access_control_lists() {
+    NO_LISTS.store(true, Ordering::Relaxed);
+}
+
+/// Whether the driver under test says that what is copied out of its trees has no holes.
+static NO_HOLES: AtomicBool = AtomicBool::new(false);
+
+/// From now on, files that are committed may be filled.
+pub(super) fn overlook_holes() {
+    NO_HOLES.store(true, Ordering::Relaxed);
+}
+
+/// Whether files that are committed have holes where they had some.
+pub(super) fn keeps_holes() -> bool {
+    !NO_HOLES.load(Ordering::Relaxed)
+}
+
+/// From now on, times are compared by the second: a binary tests one driver.
+pub(super) fn overlook_parts_of_seconds() {
+    ONLY_SECONDS.store(true, Ordering::Relaxed);
+}
+
+/// What a driver keeps of a time in nanoseconds.
+pub(super) fn kept(time: i128) -> i128 {
+    if ONLY_SECONDS.load(Ordering::Relaxed) { time - time.rem_euclid(1_000_000_000) } else { time }
+}
+
+/// Waits until a change has another time than all before it.
+pub(super) fn let_time_pass() {
+    if ONLY_SECONDS.load(Ordering::Relaxed) {
+        std::thread::sleep(std::time::Duration::from_millis(1100));
+    }
+}
 
 /// A file tree, entry by entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,8 +143,9 @@ impl View {
                 FileType::BlockDevice | FileType::CharDevice => stat.rdev(),
                 _ => 0,
             },
-            mtime: (!directory)
-                .then(|| i128::from(stat.mtime()) * 1_000_000_000 + i128::from(stat.mtime_nsec())),
+            mtime: (!directory).then(|| {
+                kept(i128::from(stat.mtime()) * 1_000_000_000 + i128::from(stat.mtime_nsec()))
+            }),
             content: content(&at, file_type),
             attributes: attributes(&at),
             linked_to: None,
@@ -256,7 +299,7 @@ fn attributes(at: &Path) -> BTreeMap<OsString, Vec<u8>> {
     let mut found = BTreeMap::new();
     for name in names[..length].split(|byte| *byte == 0).filter(|name| {
         (name.starts_with(b"user.") && !name.starts_with(b"user.overlay."))
-            || name.starts_with(b"system.posix_acl")
+            || (name.starts_with(b"system.posix_acl") && !NO_LISTS.load(Ordering::Relaxed))
             || *name == b"security.capability"
     }) {
         let mut value = vec![0; 65536];
