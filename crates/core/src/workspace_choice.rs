@@ -15,6 +15,8 @@ pub enum WorkspaceChoice {
     Overlay,
     /// Snapshots of btrfs subvolumes.
     Btrfs,
+    /// Clones of ZFS datasets.
+    Zfs,
     /// Complete trees that share the blocks of files.
     Reflink,
     /// Complete copies.
@@ -23,7 +25,8 @@ pub enum WorkspaceChoice {
 
 impl WorkspaceChoice {
     /// All of them, in the order in which `auto` tries the drivers.
-    pub const ALL: [Self; 5] = [Self::Auto, Self::Overlay, Self::Btrfs, Self::Reflink, Self::Copy];
+    pub const ALL: [Self; 6] =
+        [Self::Auto, Self::Overlay, Self::Btrfs, Self::Zfs, Self::Reflink, Self::Copy];
 
     /// The word for it.
     #[must_use]
@@ -32,6 +35,7 @@ impl WorkspaceChoice {
             Self::Auto => "auto",
             Self::Overlay => "overlay",
             Self::Btrfs => "btrfs",
+            Self::Zfs => "zfs",
             Self::Reflink => "reflink",
             Self::Copy => "copy",
         }
@@ -82,7 +86,7 @@ mod tests {
             assert_eq!(one.word().parse(), Ok(one));
         }
         let error = "zfs-on-tape".parse::<WorkspaceChoice>().unwrap_err();
-        assert!(error.contains("auto, overlay, btrfs, reflink, copy"), "{error}");
+        assert!(error.contains("auto, overlay, btrfs, zfs, reflink, copy"), "{error}");
         assert_eq!(WorkspaceChoice::Auto.driver(), None);
         assert_eq!(WorkspaceChoice::Btrfs.driver(), Some("btrfs"));
     }

@@ -11,7 +11,7 @@ use ctrlz_core::workspace::WorkspaceError;
 use rustix::fs::{Mode, OFlags};
 
 use crate::access::{Opened, is_denied};
-use crate::node::{failed, file_type, metadata, same_content, same_xattrs};
+use crate::node::{Version, failed, file_type, metadata, same_content, same_xattrs};
 use crate::view::{Found, PIECE, View};
 
 /// How much of two files is compared at a time, in bytes.
@@ -143,9 +143,18 @@ pub(crate) fn difference(
     }
     let same_metadata = (old.permissions(), old.uid, old.gid)
         == (new.permissions(), new.uid, new.gid)
-        && (kind == FileType::Directory || old.mtime == new.mtime)
+        && (kind == FileType::Directory || same_time(old, new))
         && same(path, before, after, same_xattrs)?;
     Ok((!same_metadata).then_some(ChangeKind::MetadataChanged))
+}
+
+/// Whether two entries have the same time, of which a file system that keeps whole seconds may have
+/// cut one.
+fn same_time(a: &Version, b: &Version) -> bool {
+    const SECOND: i64 = 1_000_000_000;
+    let (a_time, b_time) = (a.mtime.0, b.mtime.0);
+    let cut = a.dev != b.dev && (a_time % SECOND == 0 || b_time % SECOND == 0);
+    a_time == b_time || (cut && a_time.div_euclid(SECOND) == b_time.div_euclid(SECOND))
 }
 
 /// [`same_content`] of two regular files of one size, with as few calls as that takes: it is asked

@@ -26,6 +26,8 @@ use crate::node::{Content, Unreadable, failed, fill_tree, version};
 pub(super) fn means(store: &Store) -> LiveMeans {
     match store.duplication() {
         Duplication::Copy => LiveMeans::Unsupported,
+        // A snapshot of ZFS has what was written before it, and nothing of what was written after.
+        Duplication::Zfs => LiveMeans::Atomic,
         Duplication::Reflink | Duplication::Btrfs => LiveMeans::Frozen,
     }
 }
@@ -72,7 +74,7 @@ fn begun(head: &Path) -> Result<Notes, WorkspaceError> {
 }
 
 fn duplicate(store: &Store, head: &Path, to: &Path) -> Result<(), WorkspaceError> {
-    let (from, root) = (head.join("root"), to.join("root"));
+    let (from, root) = (store.files(head)?, to.join("root"));
     let start = head.join(START);
     if version(&start)?.is_some() {
         let linked = to.join(START);
@@ -81,6 +83,10 @@ fn duplicate(store: &Store, head: &Path, to: &Path) -> Result<(), WorkspaceError
     match store.duplication() {
         Duplication::Btrfs if snapshot(&from, &root)? => Ok(()),
         Duplication::Btrfs => Err(unsupported(store, "a snapshot of a subvolume of somebody else")),
+        Duplication::Zfs => match store.clone_of(&from, &root)? {
+            Some(_) => Ok(()),
+            None => Err(unsupported(store, "a snapshot of a dataset that is not mounted")),
+        },
         _ => {
             make_directory(&root)?;
             let records = survey::records(&from)?;

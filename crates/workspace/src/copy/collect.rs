@@ -106,6 +106,9 @@ fn collect_locked(
             freed += removed(store, &store.makings().join(name))?;
         }
     }
+    if let Some(datasets) = store.datasets() {
+        datasets.sweep(&[store.makings(), store.heads(), store.trees()])?;
+    }
     Ok(freed)
 }
 
@@ -149,11 +152,17 @@ pub(super) fn parts(store: &Store, tree: &CopyTree) -> Result<Vec<String>, Works
 }
 
 /// The bytes of a copy; 0 when it is gone.
-pub(super) fn size(path: &Path) -> Result<u64, WorkspaceError> {
+pub(super) fn size(store: &Store, path: &Path) -> Result<u64, WorkspaceError> {
     if version(path)?.is_none() {
         return Ok(0);
     }
-    let entries = survey::records(path)?;
+    let mut entries = survey::records(path)?;
+    match store.files(path) {
+        // They are mounted elsewhere.
+        Ok(root) if !root.starts_with(path) => entries.extend(survey::records(&root)?),
+        // What cannot be mounted can be removed, and nobody knows how large it is.
+        Ok(_) | Err(_) => {}
+    }
     Ok(entries.iter().filter_map(|record| Some(record.entry?.size)).sum())
 }
 
@@ -173,7 +182,7 @@ fn is_being_made(name: &std::ffi::OsStr) -> bool {
 }
 
 fn removed(store: &Store, path: &Path) -> Result<u64, WorkspaceError> {
-    let bytes = size(path)?;
+    let bytes = size(store, path)?;
     store.remove(path)?;
     Ok(bytes)
 }

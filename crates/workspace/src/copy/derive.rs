@@ -47,8 +47,7 @@ pub(super) fn derive(
 ) -> Result<CopyId, WorkspaceError> {
     let origin = store.origin(below)?;
     store.kept(|made| {
-        let root = made.join("root");
-        store.duplicate(below, &root)?;
+        let (_, root) = store.duplicate(below, made)?;
         let mut draft = Draft {
             root: root.clone(),
             linked: HashMap::new(),

@@ -46,6 +46,12 @@ impl CopyDriver {
         Self { store: Store::new(duplication, dir), lock: Mutex::default() }
     }
 
+    /// The driver `zfs`, with its datasets below the dataset `parent` instead of that on which `dir` lies.
+    #[must_use]
+    pub fn zfs_below(parent: &str, dir: &Path) -> Self {
+        Self { store: Store::below(parent, dir), lock: Mutex::default() }
+    }
+
     /// Whether it is the driver of that name.
     #[must_use]
     pub fn is(&self, name: &str) -> bool {
@@ -95,7 +101,7 @@ impl WorkspaceDriver for CopyDriver {
             max_layers: None,
             layered: false,
             live: capture::means(&self.store),
-            loses: Vec::new(),
+            loses: self.store.loses(),
         }
     }
 
@@ -116,9 +122,9 @@ impl WorkspaceDriver for CopyDriver {
     }
 
     fn edit(&self, head: &Head, edits: &[Edit]) -> Result<(), WorkspaceError> {
-        // A subvolume is entered by no rename.
-        let staging = (self.store.duplication() != Duplication::Btrfs)
-            .then(|| self.store.head(head.sandbox).join("edit"));
+        // Neither a subvolume nor a dataset is entered by a rename.
+        let entered = ![Duplication::Btrfs, Duplication::Zfs].contains(&self.store.duplication());
+        let staging = entered.then(|| self.store.head(head.sandbox).join("edit"));
         let merged = || self.store.view_of(&head.written, None);
         Editor { root: &head.written, below: None, merged: &merged, staging }.apply(edits)
     }
@@ -252,7 +258,7 @@ impl WorkspaceDriver for CopyDriver {
     }
 
     fn part_size(&self, part: &str) -> Result<u64, WorkspaceError> {
-        collect::size(&self.store.trees().join(part))
+        collect::size(&self.store, &self.store.trees().join(part))
     }
 
     fn landing(&self) -> Result<PathBuf, WorkspaceError> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use ctrlz_core::path::RelPath;
@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::origin::copy_mount;
 use super::store::{Loaded, Store, make_directory};
 use super::survey;
+use super::zfs::Datasets;
 use crate::manifest::Record;
 use crate::node::{
     Content, Place, Unreadable, Version, copy_sealed_tree, copy_tree, failed, fill_tree, is_gone,
@@ -29,6 +30,8 @@ pub enum Duplication {
     Reflink,
     /// Driver `btrfs`: by a snapshot of a subvolume.
     Btrfs,
+    /// Driver `zfs`: by a clone of a dataset.
+    Zfs,
 }
 
 impl Duplication {
@@ -39,6 +42,7 @@ impl Duplication {
             Self::Copy => "copy",
             Self::Reflink => "reflink",
             Self::Btrfs => "btrfs",
+            Self::Zfs => "zfs",
         }
     }
 
@@ -63,9 +67,15 @@ impl Store {
         if self.works.load(Ordering::Relaxed) {
             return Ok(None);
         }
+        if let Some(datasets) = self.datasets() {
+            make_directory(self.dir())?;
+            let lacks = datasets.lack()?;
+            self.works.store(lacks.is_none(), Ordering::Relaxed);
+            return Ok(lacks);
+        }
         let made = self.make()?;
         let lacks = match self.duplication() {
-            Duplication::Copy => Ok(None),
+            Duplication::Copy | Duplication::Zfs => Ok(None),
             Duplication::Reflink => self.lacks_clones(&made),
             Duplication::Btrfs => self.lacks_subvolumes(&made),
         };
@@ -141,65 +151,113 @@ impl Store {
         Ok(None)
     }
 
-    /// Makes the new `to` what a tree of this store is.
-    pub(super) fn duplicate(&self, copy: &Loaded, to: &Path) -> Result<Made, WorkspaceError> {
+    /// Puts what a tree of this store is into `made`; answers where its files are there.
+    pub(super) fn duplicate(
+        &self,
+        copy: &Loaded,
+        made: &Path,
+    ) -> Result<(Made, PathBuf), WorkspaceError> {
         let records = &copy.manifest.records;
-        let fill = |content| {
-            fill_tree(&copy.root, to, (Unreadable::Unseal, content), records.len())?;
-            Ok(Made::EntryByEntry)
+        let fill = |to: PathBuf, content| {
+            fill_tree(&copy.root, &to, (Unreadable::Unseal, content), records.len())?;
+            Ok((Made::EntryByEntry, to))
         };
+        let to = made.join("root");
         match self.duplication() {
             Duplication::Copy => {
-                copy_sealed_tree(&copy.root, to)?;
-                Ok(Made::EntryByEntry)
+                copy_sealed_tree(&copy.root, &to)?;
+                Ok((Made::EntryByEntry, to))
             }
             Duplication::Reflink => {
-                make_directory(to)?;
-                fill(Content::Shared)
+                make_directory(&to)?;
+                fill(to, Content::Shared)
             }
             Duplication::Btrfs => {
                 let versions = records.iter().filter_map(|r| Some((&r.path, r.entry.as_ref()?)));
-                if !others_inside(versions) && snapshot(&copy.root, to)? {
-                    return Ok(Made::AtOnce);
+                if !others_inside(versions) && snapshot(&copy.root, &to)? {
+                    return Ok((Made::AtOnce, to));
                 }
-                make_subvolume(to)?;
-                fill(Content::Copied)
+                make_subvolume(&to)?;
+                fill(to, Content::Copied)
             }
+            Duplication::Zfs => match self.clone_of(&copy.root, &to)? {
+                Some(root) => Ok((Made::AtOnce, root)),
+                // It was restored from elsewhere.
+                None => fill(self.make_dataset(&to)?, Content::Copied),
+            },
         }
     }
 
-    /// Makes the new `to` what the live directory `base` is, in which `known` was seen.
+    /// Puts what the live directory `base` is, in which `known` was seen, into `made`; answers where
+    /// its files are there.
     pub(super) fn take_base(
         &self,
         base: &Path,
         known: &BTreeMap<RelPath, Version>,
-        to: &Path,
-    ) -> Result<Made, WorkspaceError> {
-        let fill = |content| {
-            fill_tree(base, to, (Unreadable::Refuse, content), known.len())?;
-            Ok(Made::EntryByEntry)
+        made: &Path,
+    ) -> Result<(Made, PathBuf), WorkspaceError> {
+        let fill = |to: PathBuf, content| {
+            fill_tree(base, &to, (Unreadable::Refuse, content), known.len())?;
+            Ok((Made::EntryByEntry, to))
         };
+        let to = made.join("root");
         match self.duplication() {
             Duplication::Copy if survey::is_mount(Place::new(&CWD, base, base))? => {
-                copy_mount(base, to, known)?;
-                Ok(Made::EntryByEntry)
+                copy_mount(base, &to, known)?;
+                Ok((Made::EntryByEntry, to))
             }
             Duplication::Copy => {
-                copy_tree(base, to)?;
-                Ok(Made::EntryByEntry)
+                copy_tree(base, &to)?;
+                Ok((Made::EntryByEntry, to))
             }
             Duplication::Reflink => {
-                make_directory(to)?;
-                fill(Content::Shared)
+                make_directory(&to)?;
+                fill(to, Content::Shared)
             }
             Duplication::Btrfs => {
-                if self.take_snapshot(base, known, to)? {
-                    return Ok(Made::AtOnce);
+                if self.take_snapshot(base, known, &to)? {
+                    return Ok((Made::AtOnce, to));
                 }
-                make_subvolume(to)?;
-                fill(Content::Copied)
+                make_subvolume(&to)?;
+                fill(to, Content::Copied)
             }
+            Duplication::Zfs => match self.clone_of(base, &to)? {
+                Some(root) => Ok((Made::AtOnce, root)),
+                None => fill(self.make_dataset(&to)?, Content::Copied),
+            },
         }
+    }
+
+    /// What trees do not keep here.
+    pub(super) fn loses(&self) -> Vec<String> {
+        match self.datasets() {
+            Some(_) if Datasets::are_fuse() => {
+                let holes = "holes in files that are committed";
+                ["times below a second", "access control lists", holes].map(str::to_owned).into()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Where the files of a tree are of which `made` is the directory.
+    pub(super) fn files(&self, made: &Path) -> Result<PathBuf, WorkspaceError> {
+        let root = made.join("root");
+        let mounted = self.datasets().map(|datasets| datasets.at(&root)).transpose()?;
+        Ok(mounted.flatten().unwrap_or(root))
+    }
+
+    /// A clone of the dataset mounted at `source`, if there is one, for the new `link`.
+    pub(super) fn clone_of(
+        &self,
+        source: &Path,
+        link: &Path,
+    ) -> Result<Option<PathBuf>, WorkspaceError> {
+        self.datasets().map_or(Ok(None), |datasets| datasets.clone_of(source, link))
+    }
+
+    fn make_dataset(&self, link: &Path) -> Result<PathBuf, WorkspaceError> {
+        let made = self.datasets().map(|datasets| datasets.create(link)).transpose()?;
+        Ok(made.unwrap_or_else(|| link.to_owned()))
     }
 
     /// Takes a snapshot of the base, when that has all of it and can be removed again.
@@ -234,6 +292,9 @@ impl Store {
     pub(super) fn remove(&self, path: &Path) -> Result<(), WorkspaceError> {
         if self.duplication() == Duplication::Btrfs {
             remove_subvolume(&path.join("root"))?;
+        }
+        if let Some(datasets) = self.datasets() {
+            datasets.remove(&path.join("root"))?;
         }
         self.remove_root(path)
     }

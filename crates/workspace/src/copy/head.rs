@@ -41,6 +41,8 @@ pub(super) const SEEN: &str = "seen";
 /// How far apart, in nanoseconds, two changes of a file may be and have the same change time: the
 /// kernel's coarse clock ticks every 10 ms at most.
 const TICK: i64 = 100_000_000;
+/// The same where the file system keeps whole seconds, as zfs-fuse does.
+const SECOND: i64 = 1_000_000_000;
 
 impl Notes {
     pub(super) fn parse(text: &str, made: &Path) -> Result<Self, WorkspaceError> {
@@ -74,8 +76,8 @@ pub(super) fn begin(
     make_directory(&made)?;
     let mut notes = Notes { copy: copy.id.clone(), start: Start::Unknown };
     write_json(&made.join("head"), &notes)?;
-    let root = made.join("root");
-    notes.start = match store.duplicate(&copy, &root)? {
+    let (how, root) = store.duplicate(&copy, &made)?;
+    notes.start = match how {
         _ if !store.duplication().change_times_tell() => Start::Unknown,
         Made::AtOnce => Start::Below { at: now() },
         Made::EntryByEntry => {
@@ -105,7 +107,7 @@ pub(super) fn peek(
     let notes = read_json::<Notes>(&made.join("head"), "no operation is under way")?;
     let below = store.load(&notes.copy)?;
     let before = &store.view(&below.root, &below.manifest)?;
-    Written { root: &made.join("root"), is_layer: false, before }.peek(most)
+    Written { root: &store.files(&made)?, is_layer: false, before }.peek(most)
 }
 
 /// See [`ctrlz_core::workspace::WorkspaceDriver::seal`].
@@ -123,7 +125,7 @@ pub(super) fn seal_made(
     notes: &Notes,
 ) -> Result<Sealed, WorkspaceError> {
     let tree = store.parse(text)?;
-    let root = made.join("root");
+    let root = store.files(made)?;
     if version(&root)?.is_none() {
         let what = "what the operation wrote is gone";
         return Err(WorkspaceError::Damaged { what, path: root });
@@ -179,7 +181,8 @@ pub(super) fn abandon(store: &Store, sandbox: SandboxId) -> Result<(), Workspace
 fn written_since(start: &Manifest, now: &Manifest, at: Timestamp) -> Candidates {
     let mut then: HashMap<&RelPath, &Version> =
         start.records.iter().filter_map(|r| Some((&r.path, r.entry.as_ref()?))).collect();
-    let settled = at.0.saturating_sub(TICK);
+    let whole_seconds = then.values().all(|version| version.ctime.0 % SECOND == 0);
+    let settled = at.0.saturating_sub(if whole_seconds { SECOND + TICK } else { TICK });
     let mut found = Candidates::default();
     for record in &now.records {
         let Some(version) = &record.entry else { continue };

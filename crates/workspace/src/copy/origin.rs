@@ -125,8 +125,7 @@ fn copy_of_what_moves(store: &Store, base: &Path) -> Result<CopyId, WorkspaceErr
 fn copy(store: &Store, base: &Path) -> Result<CopyId, WorkspaceError> {
     store.kept(|made| {
         let before: BTreeMap<RelPath, Version> = survey::base(base)?.into_iter().collect();
-        let root = made.join("root");
-        let made = store.take_base(base, &before, &root)?;
+        let (made, root) = store.take_base(base, &before, made)?;
         let record = TreeRecord {
             base: base.to_owned(),
             origin: None,

@@ -16,6 +16,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::duplicate::Duplication;
 use super::tree::{CopyId, CopyTree, TreeRecord};
+use super::zfs::Datasets;
 use crate::fault;
 use crate::manifest::Manifest;
 use crate::node::{failed, open_directory, version};
@@ -24,7 +25,8 @@ use crate::view::{Index, Layer, View};
 /// The directory of a driver.
 ///
 /// ```text
-/// trees/ID/root            a copy (a subvolume of driver `btrfs`), never changed again; not there when its files are another's
+/// trees/ID/root            a copy (a subvolume of driver `btrfs`; of driver `zfs` a link to where its dataset is mounted),
+///                          never changed again; not there when its files are another's
 /// trees/ID/record          see TreeRecord
 /// trees/ID/manifest        see crate::manifest: all entries, and those of the base for an origin
 /// trees/ID/told            what super::arrival writes for those who keep the tree elsewhere
@@ -35,6 +37,8 @@ use crate::view::{Index, Layer, View};
 /// commits/OP/result        the answer
 /// commits/OP/taken-back    the only one of a commit that was taken back: what that moved
 /// origins/DIGEST           the last copy of the base of which this is the BLAKE3
+/// mounted/NAME             where the dataset NAME of driver `zfs` is mounted, see super::zfs
+/// container                the dataset that holds those
 /// lock                     held shared by every driver that makes trees here
 /// empty/                   what lies below a complete copy
 /// ```
@@ -42,6 +46,8 @@ use crate::view::{Index, Layer, View};
 pub(super) struct Store {
     dir: PathBuf,
     duplication: Duplication,
+    /// Those of driver `zfs`.
+    datasets: Option<Datasets>,
     /// Whether the file system was seen to do what the driver needs.
     pub(super) works: AtomicBool,
 }
@@ -122,7 +128,18 @@ fn move_new(from: &Path, to: &Path) -> Result<(), Errno> {
 impl Store {
     pub(super) fn new(duplication: Duplication, dir: &Path) -> Self {
         let works = AtomicBool::new(duplication == Duplication::Copy);
-        Self { dir: dir.to_owned(), duplication, works }
+        let datasets = (duplication == Duplication::Zfs).then(|| Datasets::new(dir, None));
+        Self { dir: dir.to_owned(), duplication, datasets, works }
+    }
+
+    /// A store of driver `zfs`, with its datasets below `parent`.
+    pub(super) fn below(parent: &str, dir: &Path) -> Self {
+        let datasets = Some(Datasets::new(dir, Some(parent.to_owned())));
+        Self { datasets, ..Self::new(Duplication::Zfs, dir) }
+    }
+
+    pub(super) fn datasets(&self) -> Option<&Datasets> {
+        self.datasets.as_ref()
     }
 
     pub(super) fn duplication(&self) -> Duplication {
@@ -324,7 +341,7 @@ impl Store {
     pub(super) fn load(&self, id: &CopyId) -> Result<Loaded, WorkspaceError> {
         let record = self.record(id)?;
         let files = record.files.as_ref().unwrap_or(id);
-        let root = self.tree(files).join("root");
+        let root = self.files(&self.tree(files))?;
         let manifest = Manifest::read(&self.tree(id).join("manifest"))?;
         if !version(&root)?.is_some_and(|version| version.is_directory()) {
             return Err(WorkspaceError::Damaged {

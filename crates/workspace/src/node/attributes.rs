@@ -10,6 +10,9 @@ use rustix::io::Errno;
 
 use super::{Place, Version, failed, open_parent, version_of};
 
+/// What zfs-fuse puts into a buffer that is too short, in place of an error: the number of `ERANGE`.
+const FUSE_RANGE: [u8; 8] = [34, 0, 0, 0, 0, 0, 0, 0];
+
 /// overlayfs keeps its own notes in these; they belong to a layer's directory, not to the file.
 const OVERLAY: [&[u8]; 2] = [b"user.overlay.", b"trusted.overlay."];
 /// Written by the kernel or a security module by itself; a copy without them is still a copy.
@@ -82,15 +85,22 @@ impl Handle {
     }
 
     fn attribute(&self, name: &CStr) -> Result<Option<Vec<u8>>, Errno> {
+        // 64 KiB is the kernel's limit.
+        const MOST: usize = 1 << 17;
         let mut value = vec![0; 256];
+        let mut is_all = false;
         loop {
             match rustix::fs::getxattr(&self.through, name, value.as_mut_slice()) {
                 Ok(length) => {
                     value.truncate(length);
+                    if value == FUSE_RANGE && !is_all {
+                        is_all = true;
+                        value = vec![0; MOST];
+                        continue;
+                    }
                     return Ok(Some(value));
                 }
-                // 64 KiB is the kernel's limit.
-                Err(Errno::RANGE) if value.len() < 1 << 17 => value.resize(value.len() * 8, 0),
+                Err(Errno::RANGE) if value.len() < MOST => value.resize(value.len() * 8, 0),
                 Err(Errno::NODATA) => return Ok(None),
                 Err(errno) => return Err(errno),
             }
