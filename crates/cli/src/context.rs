@@ -28,6 +28,7 @@ pub(crate) struct Context {
     samples: SqliteMonitor,
     overlay: OverlayDriver,
     btrfs: CopyDriver,
+    zfs: CopyDriver,
     reflink: CopyDriver,
     copy: CopyDriver,
 }
@@ -41,6 +42,15 @@ pub(crate) enum WhenBusy {
     WaitSilently,
     /// Fail.
     Fail,
+}
+
+/// The driver `zfs` with its bookkeeping in `directory`, and its datasets below the one that
+/// `CTRLZ_ZFS_DATASET` names.
+pub(crate) fn zfs(directory: &Path) -> CopyDriver {
+    match std::env::var("CTRLZ_ZFS_DATASET") {
+        Ok(parent) if !parent.is_empty() => CopyDriver::zfs_below(&parent, directory),
+        _ => CopyDriver::by(Duplication::Zfs, directory),
+    }
 }
 
 impl Context {
@@ -68,6 +78,7 @@ impl Context {
             samples: SqliteMonitor::of(&directory),
             overlay: OverlayDriver::new(&directory),
             btrfs: CopyDriver::by(Duplication::Btrfs, &directory.join("subvolumes")),
+            zfs: zfs(&directory.join("datasets")),
             reflink: CopyDriver::by(Duplication::Reflink, &directory.join("reflinks")),
             copy: CopyDriver::new(&directory.join("copies")),
             directory,
@@ -134,9 +145,9 @@ impl Context {
 
     /// The workspace drivers, the cheapest first (see docs/decisions/0015-which-workspace-driver.md), but
     /// for one that `CTRLZ_WORKSPACE` prefers.
-    pub(crate) fn workspaces(&self) -> [&dyn WorkspaceDriver; 4] {
-        let mut all: [&dyn WorkspaceDriver; 4] =
-            [&self.overlay, &self.btrfs, &self.reflink, &self.copy];
+    pub(crate) fn workspaces(&self) -> [&dyn WorkspaceDriver; 5] {
+        let mut all: [&dyn WorkspaceDriver; 5] =
+            [&self.overlay, &self.btrfs, &self.zfs, &self.reflink, &self.copy];
         if let Some(word) = std::env::var_os("CTRLZ_WORKSPACE") {
             all.sort_by_key(|driver| word != driver.name());
         }
@@ -144,8 +155,8 @@ impl Context {
     }
 
     /// The drivers of complete trees, which need something of the file system of the store.
-    pub(crate) fn complete_trees(&self) -> [&CopyDriver; 3] {
-        [&self.btrfs, &self.reflink, &self.copy]
+    pub(crate) fn complete_trees(&self) -> [&CopyDriver; 4] {
+        [&self.btrfs, &self.zfs, &self.reflink, &self.copy]
     }
 
     /// Calls `action` with the engine.

@@ -417,7 +417,7 @@ pub(crate) struct NewArguments {
     /// When a registry is asked for the image of `--root`
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", requires = "root")]
     pub(crate) pull: Pull,
-    /// What keeps its trees: `overlay`, `btrfs`, `reflink`, `copy`, or `auto` for the cheapest that
+    /// What keeps its trees: `overlay`, `btrfs`, `zfs`, `reflink`, `copy`, or `auto` for the cheapest that
     /// can be had; see docs/workspaces.md
     #[arg(long, value_name = "DRIVER")]
     pub(crate) workspace: Option<WorkspaceChoice>,

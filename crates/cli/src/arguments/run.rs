@@ -27,7 +27,7 @@ pub(crate) struct RunArguments {
     /// When a registry is asked for the image of `--root`
     #[arg(long, value_enum, default_value_t, value_name = "WHEN", requires = "root")]
     pub(crate) pull: Pull,
-    /// What keeps the trees of a new sandbox: `overlay`, `btrfs`, `reflink`, `copy`, or `auto` for
+    /// What keeps the trees of a new sandbox: `overlay`, `btrfs`, `zfs`, `reflink`, `copy`, or `auto` for
     /// the cheapest that can be had; see docs/workspaces.md
     #[arg(long, value_name = "DRIVER")]
     pub(crate) workspace: Option<WorkspaceChoice>,

@@ -36,7 +36,7 @@ pub(super) struct NewSandbox {
     /// A tar file or OCI image layout on the service's host, likewise.
     #[schema(value_type = Option<String>)]
     image: Option<PathBuf>,
-    /// What keeps its trees: `overlay`, `btrfs`, `reflink` or `copy`; or `auto`, the cheapest that can be had.
+    /// What keeps its trees: `overlay`, `btrfs`, `zfs`, `reflink` or `copy`; or `auto`, the cheapest that can be had.
     /// What the service's configuration says when it is left out.
     #[schema(value_type = Option<String>)]
     workspace: Option<WorkspaceChoice>,

@@ -178,6 +178,7 @@ pub(super) fn keeping(name: &str, place: &Path) -> Result<Option<KeepingCost>, S
     let driver: Box<dyn WorkspaceDriver> = match name {
         "overlay" => Box::new(OverlayDriver::new(&store)),
         "btrfs" => Box::new(CopyDriver::by(Duplication::Btrfs, &store)),
+        "zfs" => Box::new(crate::context::zfs(&store)),
         "reflink" => Box::new(CopyDriver::by(Duplication::Reflink, &store)),
         "copy" => Box::new(CopyDriver::new(&store)),
         _ => return Ok(None),

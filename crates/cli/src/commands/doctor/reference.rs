@@ -55,9 +55,10 @@ fn isolation() -> String {
 
 fn workspaces() -> String {
     let place = Path::new("/nowhere");
-    let drivers: [&dyn WorkspaceDriver; 4] = [
+    let drivers: [&dyn WorkspaceDriver; 5] = [
         &OverlayDriver::new(place),
         &CopyDriver::by(Duplication::Btrfs, place),
+        &CopyDriver::by(Duplication::Zfs, place),
         &CopyDriver::by(Duplication::Reflink, place),
         &CopyDriver::new(place),
     ];

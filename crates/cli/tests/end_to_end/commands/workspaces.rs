@@ -13,11 +13,16 @@ const PLAIN: &str = "/dev/shm";
 
 /// A scene on each file system that the tests were given, with the drivers for it.
 pub(super) fn scenes() -> Vec<(Scene, &'static [&'static str])> {
-    let wanted: [(&str, &[&str]); 2] = [
+    let wanted: [(&str, &[&str]); 3] = [
         ("CTRLZ_TEST_XFS", &["reflink", "overlay", "copy"]),
         ("CTRLZ_TEST_BTRFS", &["btrfs", "reflink", "overlay", "copy"]),
+        ("CTRLZ_TEST_ZFS", &["zfs", "overlay", "copy"]),
     ];
     let mut scenes = Vec::new();
+    // zfs-fuse was seen to stop answering under several at once.
+    if std::env::var_os("CTRLZ_TEST_ZFS").is_some() {
+        ctrlz_testkit::workspace_contract::alone();
+    }
     for (variable, drivers) in wanted {
         match std::env::var_os(variable).map(PathBuf::from) {
             Some(place) => scenes.push((Scene::below(&place), drivers)),

@@ -14,6 +14,9 @@ use super::tree::Tree;
 /// The program under test.
 pub(crate) const CTRLZ: &str = env!("CARGO_BIN_EXE_ctrlz");
 
+/// Where programs are looked for.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 /// One test's own place. Everything in it goes when it is dropped.
 pub(crate) struct Scene {
     pub(crate) root: PathBuf,
@@ -86,7 +89,7 @@ impl Scene {
             .args(arguments)
             .current_dir(&self.project)
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("PATH", PATH)
             .env("HOME", &self.home)
             .env("CTRLZ_HOME", &self.store)
             .env("CTRLZ", CTRLZ)
@@ -98,6 +101,19 @@ impl Scene {
             .stdin(Stdio::null());
         if let Some(driver) = std::env::var_os("CTRLZ_WORKSPACE") {
             command.env("CTRLZ_WORKSPACE", driver);
+        }
+        // A scene in the folder for tests of ZFS has its datasets where those are to be.
+        let given = |name: &str| std::env::var_os(name);
+        if let (Some(place), Some(dataset), Some(programs)) = (
+            given("CTRLZ_TEST_ZFS"),
+            given("CTRLZ_TEST_ZFS_DATASET"),
+            given("CTRLZ_TEST_ZFS_PROGRAMS"),
+        ) && self.root.starts_with(place)
+        {
+            let mut path = programs;
+            path.push(":");
+            path.push(PATH);
+            command.env("CTRLZ_ZFS_DATASET", dataset).env("PATH", path);
         }
         command
     }
