@@ -17,7 +17,7 @@ use crate::program;
 const INSIDE: &str = "CTRLZ_XTASK_INSIDE";
 
 /// Where they are mounted in the namespace.
-const PLACE: &str = "/mnt";
+pub(super) const PLACE: &str = "/mnt";
 
 /// How large each of them is; what is not written takes no room.
 const BYTES: u64 = 3 << 30;
@@ -71,11 +71,17 @@ pub(super) fn mounted(target: &Path, skips: &mut Skips) -> Vec<(&'static str, Pa
     found
 }
 
+/// Errs where what is mounted would be mounted for the whole machine.
+pub(super) fn check_namespace() -> Answer {
+    match std::env::var_os(INSIDE) {
+        Some(_) => Ok(()),
+        None => Err(Failure::told("this machine gives no mount namespace")),
+    }
+}
+
 /// Room for mount points.
 fn stage() -> Answer {
-    if std::env::var_os(INSIDE).is_none() {
-        return Err(Failure::told("this machine gives no mount namespace"));
-    }
+    check_namespace()?;
     let options = ["-t", "tmpfs", "-o", "mode=0755,size=64k", "ctrlz-tests", PLACE];
     program::capture(program::named("mount").args(options)).map(drop)
 }
