@@ -9,7 +9,9 @@ use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::monitor::HistoryAges;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
+use ctrlz_core::time::Timestamp;
 use ctrlz_engine::{RetentionPlan, RetentionPolicy, SandboxCore, Upkeep, in_full};
+use ctrlz_isolation::wasm::{self, Collected};
 use serde_json::{Value, json};
 
 use super::archive::{self, Thinned};
@@ -87,6 +89,10 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
         eprintln!("ctrlz: the archive was left alone: {}", plain(&failure.in_words()));
         Thinned::default()
     });
+    let compiled = match only {
+        Some(_) => Collected::default(),
+        None => collect_compiled(&context, aging.now, arguments.dry_run),
+    };
     if json {
         let sandboxes = report.sandboxes.iter().map(|kept| told(&kept.sandbox, &kept.plan));
         show::print_json(&[
@@ -97,6 +103,7 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
             ("merged", show::to_json(&report.merged)?),
             ("unarchived", thinned.names.into()),
             ("archive_freed_bytes", thinned.collected.1.into()),
+            ("compiled_freed_bytes", compiled.bytes.into()),
         ]);
         return show::done();
     }
@@ -113,10 +120,22 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
         let goes = if arguments.dry_run { "would go" } else { "went" };
         println!("{} {goes} from the archive: there are enough newer ones", plain(name));
     }
+    if compiled.files > 0 {
+        let goes = if arguments.dry_run { "would go" } else { "went" };
+        let (files, size) = (compiled.files, ByteSize(compiled.bytes));
+        println!("{files} files of compiled WebAssembly {goes}: {size} that nobody used for long");
+    }
     if !arguments.dry_run {
-        println!("{} freed", ByteSize(report.freed.saturating_add(thinned.collected.1)));
+        let elsewhere = thinned.collected.1.saturating_add(compiled.bytes);
+        println!("{} freed", ByteSize(report.freed.saturating_add(elsewhere)));
     }
     show::done()
+}
+
+/// What goes of the machine code of modules: it is made again when it is wanted.
+fn collect_compiled(context: &Context, now: Timestamp, dry_run: bool) -> Collected {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_nanos(now.0.try_into().unwrap_or_default());
+    wasm::collect(&context.compiled(), now, dry_run).unwrap_or_default()
 }
 
 fn told(sandbox: &Sandbox, plan: &Result<RetentionPlan, String>) -> Result<Value, Failure> {
@@ -276,6 +295,7 @@ pub(super) fn keep_up(context: &Context, core: &SandboxCore<'_>, more: &dyn Fn()
     // What they were made of is collected by whoever has the time.
     let _ = archive::thin(context, (false, false), more);
     let _ = context.tracker().roll_up(now, history_ages());
+    let _ = collect_compiled(context, now, false);
     signing::where_begun(context);
     if let Ok(Some(rest)) = report.map(|report| report.rest) {
         // When it cannot be written, the next time begins anew.
