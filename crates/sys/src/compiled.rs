@@ -60,8 +60,7 @@ impl Keeper {
 }
 
 /// Whether nobody can change it any more (memfd_create(2)).
-#[must_use]
-pub fn is_settled(file: &impl AsFd) -> bool {
+fn is_settled(file: &impl AsFd) -> bool {
     let all = SealFlags::WRITE | SealFlags::GROW | SealFlags::SHRINK;
     fcntl_get_seals(file).is_ok_and(|seals| seals.contains(all))
 }

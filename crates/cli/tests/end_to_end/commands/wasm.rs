@@ -87,7 +87,7 @@ fn the_engine_may_follow_ctrlz_in_its_file() {
     let run = |program: &str| Outcome::of(&mut scene.program(scene.root.join(program), words));
     let told = run("whole").ok().out();
     let folder = scene.project.to_str().expect("UTF-8");
-    assert!(told.ends_with(&format!(" --workspace {folder} -- a.wasm\n")), "{told}");
+    assert!(told.ends_with(&format!(" --workspace {folder} --keeps-code -- a.wasm\n")), "{told}");
     run("alone")
         .code(125)
         .says(&["--isolation wasm cannot be enforced here: its engine is not in"]);
