@@ -119,6 +119,11 @@ impl Context {
             .hint("make it yours with chown and chmod go-w, or choose another by CTRLZ_HOME"))
     }
 
+    /// Where the machine code of WebAssembly modules is kept.
+    pub(crate) fn compiled(&self) -> PathBuf {
+        self.directory.join("compiled")
+    }
+
     pub(crate) fn store(&self) -> &dyn Store {
         &self.store
     }

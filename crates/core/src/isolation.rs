@@ -146,6 +146,8 @@ pub struct Launch {
     /// Nothing begins: what runs goes on from the memory that [`IsolationDriver::keep_memory`] wrote to
     /// this folder. All else must be as it was then, and the files of the workspace, too.
     pub memory: Option<PathBuf>,
+    /// The folder of the store in which compiled code is kept, where the driver compiles; `None` for nowhere.
+    pub compiled: Option<PathBuf>,
 }
 
 /// The standard streams of a command.

@@ -77,6 +77,8 @@ pub struct RunRequest {
     pub streams: Streams,
     /// The folder with the memory from which it goes on, see [`Launch::memory`].
     pub memory: Option<PathBuf>,
+    /// The folder for compiled code, see [`Launch::compiled`].
+    pub compiled: Option<PathBuf>,
 }
 
 /// How far a command has come. Whoever watches knows the time.
@@ -369,5 +371,6 @@ pub(crate) fn launch(sandbox: &Sandbox, head: &Head, request: &RunRequest) -> La
         keep_capabilities: request.keep_capabilities.clone(),
         streams: request.streams.clone(),
         memory: request.memory.clone(),
+        compiled: request.compiled.clone(),
     }
 }

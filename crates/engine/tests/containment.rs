@@ -110,6 +110,7 @@ fn request(network: Network, base: &Path) -> RunRequest {
             watched: 0,
         },
         memory: None,
+        compiled: None,
     }
 }
 

@@ -36,6 +36,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         keep_capabilities: Vec::new(),
         streams: Streams::Inherited,
         memory: None,
+        compiled: None,
     };
     let driver = NativeDriver::default();
     let mut prepared = driver.prepare(launch, &mut |_, _| Ok(()))?;

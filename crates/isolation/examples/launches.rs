@@ -129,6 +129,7 @@ fn launch(base: &Path, head: &Path, streams: Streams) -> Launch {
         keep_capabilities: Vec::new(),
         streams,
         memory: None,
+        compiled: None,
     }
 }
 

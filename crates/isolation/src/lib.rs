@@ -9,8 +9,7 @@ pub mod launcher;
 pub mod level;
 pub mod native;
 pub mod oci;
-mod passing;
 pub mod systemd;
-mod wasm;
+pub mod wasm;
 
 pub use isolator::Isolator;

@@ -17,11 +17,17 @@ struct Order {
     arguments: *const *const c_char,
     environment: *const *const c_char,
     streams: Option<[c_int; 2]>,
+    handed: Option<c_int>,
     errno: c_int,
 }
 
+/// The number under which a started program finds the descriptor that it was handed, as
+/// [`crate::passed::take`] takes it.
+const HANDED: c_int = 3;
+
 /// Starts `program` as a child: `arguments` begins with its name, `environment` is all of it,
-/// `output` replaces standard output and error. Which signals are blocked or ignored is inherited, save
+/// `output` replaces standard output and error, and `handed` is open in it as 3, so that no path in
+/// `program` may lead through that number. Which signals are blocked or ignored is inherited, save
 /// for SIGPIPE, which is not ignored.
 ///
 /// # Errors
@@ -31,6 +37,7 @@ pub fn start(
     arguments: &[CString],
     environment: &[CString],
     output: Option<[BorrowedFd<'_>; 2]>,
+    handed: Option<BorrowedFd<'_>>,
 ) -> io::Result<Pid> {
     let (arguments, environment) = (pointers(arguments), pointers(environment));
     let mut order = Order {
@@ -38,6 +45,7 @@ pub fn start(
         arguments: arguments.as_ptr(),
         environment: environment.as_ptr(),
         streams: output.map(|streams| streams.map(|stream| stream.as_raw_fd())),
+        handed: handed.map(|fd| fd.as_raw_fd()),
         errno: 0,
     };
     let mut stack = vec![0_u8; 32 << 10];
@@ -80,7 +88,13 @@ extern "C" fn child(order: *mut c_void) -> c_int {
             libc::dup2(out, libc::STDOUT_FILENO) != -1
                 && libc::dup2(error, libc::STDERR_FILENO) != -1
         });
-        if redirected {
+        let given = match (*order).handed {
+            None => true,
+            // What is there already would be closed with the old program.
+            Some(HANDED) => libc::fcntl(HANDED, libc::F_SETFD, 0) != -1,
+            Some(fd) => libc::dup2(fd, HANDED) != -1,
+        };
+        if redirected && given {
             libc::execve((*order).program, (*order).arguments, (*order).environment);
         }
         (*order).errno = *libc::__errno_location();
@@ -103,7 +117,7 @@ mod tests {
         let script = "echo $0 $1 $X; echo error >&2; kill -PIPE $$; echo still here";
         let words = texts(&["name", "-c", script, "zero", "one"]);
         let streams = Some([write.as_fd(), write.as_fd()]);
-        let pid = start(c"/bin/sh", &words, &texts(&["X=y z"]), streams).expect("start");
+        let pid = start(c"/bin/sh", &words, &texts(&["X=y z"]), streams, None).expect("start");
         drop(write);
         let text = io::read_to_string(std::fs::File::from(read)).expect("read");
         assert_eq!(text, "zero one y z\nerror\n");
@@ -112,9 +126,21 @@ mod tests {
     }
 
     #[test]
+    fn a_program_finds_what_it_is_handed() {
+        let (read, write) =
+            rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("pipe");
+        let words = texts(&["sh", "-c", "echo handed >&3"]);
+        let pid = start(c"/bin/sh", &words, &[], None, Some(write.as_fd())).expect("start");
+        drop(write);
+        let text = io::read_to_string(std::fs::File::from(read)).expect("read");
+        assert_eq!(text, "handed\n");
+        waitpid(Some(pid), WaitOptions::empty()).expect("wait");
+    }
+
+    #[test]
     fn tells_why_a_program_cannot_be_executed() {
         for (program, errno) in [(c"/nowhere/x", libc::ENOENT), (c"/etc/passwd", libc::EACCES)] {
-            let error = start(program, &texts(&["x"]), &[], None).expect_err("refused");
+            let error = start(program, &texts(&["x"]), &[], None, None).expect_err("refused");
             assert_eq!(error.raw_os_error(), Some(errno));
         }
     }

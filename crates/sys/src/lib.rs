@@ -5,6 +5,8 @@
 pub mod btrfs;
 mod call;
 pub mod clone;
+#[cfg(feature = "wasm")]
+pub mod compiled;
 pub mod descriptors;
 pub mod exec;
 pub mod heap;
@@ -13,6 +15,7 @@ pub mod landlock;
 pub mod loopback;
 pub mod mount_attr;
 pub mod passed;
+pub mod passing;
 pub mod process_memory;
 pub mod program_pages;
 pub mod rename;

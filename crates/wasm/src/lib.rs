@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod image;
 mod instrument;
+mod keeping;
 mod limits;
 mod program;
 pub mod runner;

@@ -5,10 +5,11 @@ use std::io::Read;
 use std::path::Path;
 
 use ctrlz_core::size::ByteSize;
+use ctrlz_sys::compiled::Kept;
 use wasmtime::component::Component;
 
 use crate::engine::Engine;
-use crate::error::WasmError;
+use crate::error::{WasmError, chain};
 use crate::instrument::{Shape, instrument};
 use crate::limits::Limits;
 
@@ -94,6 +95,35 @@ impl Program {
             }
         };
         Ok(Self { engine: engine.clone(), code, digest: *blake3::hash(bytes).as_bytes() })
+    }
+
+    /// What [`Self::compiled`] answers, of machine code that was made of the same bytes by an engine like
+    /// this one.
+    pub(crate) fn of_kept(
+        engine: &Engine,
+        bytes: &[u8],
+        kind: Use,
+        kept: Kept,
+    ) -> Result<Self, WasmError> {
+        let unsuitable = |error: wasmtime::Error| WasmError::Engine { what: chain(&error) };
+        let code = match (is_component(bytes), kind) {
+            (true, _) => Code::Component(kept.component(&engine.inner).map_err(unsuitable)?),
+            (false, Use::Once) => Code::Module(kept.module(&engine.inner).map_err(unsuitable)?),
+            (false, Use::Calls) => {
+                let (_, shape) = instrument(bytes)?;
+                Code::Open(kept.module(&engine.inner).map_err(unsuitable)?, shape)
+            }
+        };
+        Ok(Self { engine: engine.clone(), code, digest: *blake3::hash(bytes).as_bytes() })
+    }
+
+    /// The machine code, for [`Self::of_kept`].
+    pub(crate) fn machine_code(&self) -> Result<Vec<u8>, WasmError> {
+        let code = match &self.code {
+            Code::Module(module) | Code::Open(module, _) => module.serialize(),
+            Code::Component(component) => component.serialize(),
+        };
+        code.map_err(|error| WasmError::Engine { what: chain(&error) })
     }
 
     /// Reads the file of a module or component.

@@ -8,12 +8,14 @@ use std::path::{Path, PathBuf};
 use ctrlz_core::size::ByteSize;
 use ctrlz_core::span::Span;
 use ctrlz_core::wasm::{PROGRAM, Surroundings};
+use ctrlz_sys::compiled::Keeper;
 
 use crate::engine::{Engine, Metering, Settings};
 use crate::error::WasmError;
 use crate::image::Image;
+use crate::keeping;
 use crate::limits::Limits;
-use crate::program::Program;
+use crate::program::{Program, Use};
 use crate::session::{Session, run};
 use crate::world::{Folder, Streams, World};
 
@@ -210,17 +212,22 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> u8 {
     let read = Surroundings::read(&mut words).map_err(|what| {
         format!("{PROGRAM} is no command: --isolation wasm makes use of it ({what})")
     });
+    // Before anything is opened. Without it, all is compiled here.
+    let handed = read.as_ref().is_ok_and(|around| around.keeps_code).then(Keeper::handed);
+    let keeper = handed.and_then(Result::ok);
     let ready = read.and_then(|around| {
         let request = Request::read(&mut words)?;
         let world = request.world(&around)?;
         Ok((around, request, world))
     });
     match ready {
-        Ok((around, request, world)) => carry_out(&request, &world, request.limits(&around))
-            .unwrap_or_else(|error| {
+        Ok((around, request, world)) => {
+            let limits = request.limits(&around);
+            carry_out(&request, &world, limits, keeper).unwrap_or_else(|error| {
                 say(&format!("{}: {}", request.module.display(), told(&error)));
                 code(&error)
-            }),
+            })
+        }
         Err(what) => {
             say(&what);
             FAILED
@@ -233,15 +240,21 @@ fn say(what: &str) {
     let _ = writeln!(io::stderr(), "ctrlz: wasm: {what}");
 }
 
-fn carry_out(request: &Request, world: &World, limits: Limits) -> Result<u8, WasmError> {
+fn carry_out(
+    request: &Request,
+    world: &World,
+    limits: Limits,
+    keeper: Option<Keeper>,
+) -> Result<u8, WasmError> {
     let bytes = Program::read(&request.module, &limits)?;
     let engine = Engine::new(request.settings())?;
     let Some(function) = &request.invoke else {
-        let program = Program::compile(&engine, &bytes)?;
+        let program = load(request, &engine, &bytes, keeper)?;
+        drop(bytes);
         // As with any process, the lower eight bits are what is told.
         return run(&program, world, limits).map(|code| code as u8);
     };
-    let program = Program::compile_for_calls(&engine, &bytes)?;
+    let program = load(request, &engine, &bytes, keeper)?;
     drop(bytes);
     let image = request.image.as_deref().map(|path| read_image(path, &limits)).transpose()?;
     let mut session = match image.flatten() {
@@ -266,6 +279,21 @@ fn carry_out(request: &Request, world: &World, limits: Limits) -> Result<u8, Was
         })?;
     }
     Ok(0)
+}
+
+fn load(
+    request: &Request,
+    engine: &Engine,
+    bytes: &[u8],
+    keeper: Option<Keeper>,
+) -> Result<Program, WasmError> {
+    let kind = if request.invoke.is_some() { Use::Calls } else { Use::Once };
+    let (program, refusal) = keeping::load(engine, bytes, kind, keeper)?;
+    if let Some(why) = refusal {
+        let module = request.module.display();
+        say(&format!("{module}: the machine code kept of it is not used, and made anew: {why}"));
+    }
+    Ok(program)
 }
 
 /// The image at `path`; `None` when there is none yet.

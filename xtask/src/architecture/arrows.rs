@@ -21,7 +21,7 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("sinks", &["core"]),
     ("workspace", &["core", "sys"]),
     ("isolation", &["core", "sys"]),
-    ("wasm", &["core"]),
+    ("wasm", &["core", "sys"]),
     ("engine", &["core", "policy"]),
     ("server", &["core", "policy", "engine"]),
     ("testkit", &["core"]),

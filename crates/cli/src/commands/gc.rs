@@ -9,7 +9,9 @@ use ctrlz_core::id::{OperationId, SnapshotId};
 use ctrlz_core::monitor::HistoryAges;
 use ctrlz_core::sandbox::Sandbox;
 use ctrlz_core::size::ByteSize;
+use ctrlz_core::time::Timestamp;
 use ctrlz_engine::{RetentionPlan, RetentionPolicy, SandboxCore, Upkeep, in_full};
+use ctrlz_isolation::wasm::{self, Collected};
 use serde_json::{Value, json};
 
 use super::archive::{self, Thinned};
@@ -96,6 +98,10 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
         eprintln!("ctrlz: images were left alone: {}", plain(&failure.in_words()));
         Unused::default()
     });
+    let compiled = match only {
+        Some(_) => Collected::default(),
+        None => collect_compiled(&context, aging.now, arguments.dry_run),
+    };
     if json {
         let sandboxes = report.sandboxes.iter().map(|kept| told(&kept.sandbox, &kept.plan));
         show::print_json(&[
@@ -108,6 +114,7 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
             ("archive_freed_bytes", thinned.collected.1.into()),
             ("images", images.roots.into()),
             ("images_freed_bytes", images.bytes.into()),
+            ("compiled_freed_bytes", compiled.bytes.into()),
         ]);
         return show::done();
     }
@@ -129,11 +136,23 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
         let size = ByteSize(images.bytes);
         println!("{} unpacked images {goes}, {size}: no sandbox uses them", images.roots);
     }
+    if compiled.files > 0 {
+        let goes = if arguments.dry_run { "would go" } else { "went" };
+        let (files, size) = (compiled.files, ByteSize(compiled.bytes));
+        println!("{files} files of compiled WebAssembly {goes}: {size} that nobody used for long");
+    }
     if !arguments.dry_run {
-        let freed = report.freed.saturating_add(thinned.collected.1).saturating_add(images.bytes);
-        println!("{} freed", ByteSize(freed));
+        let elsewhere =
+            thinned.collected.1.saturating_add(compiled.bytes).saturating_add(images.bytes);
+        println!("{} freed", ByteSize(report.freed.saturating_add(elsewhere)));
     }
     show::done()
+}
+
+/// What goes of the machine code of modules: it is made again when it is wanted.
+fn collect_compiled(context: &Context, now: Timestamp, dry_run: bool) -> Collected {
+    let now = SystemTime::UNIX_EPOCH + Duration::from_nanos(now.0.try_into().unwrap_or_default());
+    wasm::collect(&context.compiled(), now, dry_run).unwrap_or_default()
 }
 
 fn told(sandbox: &Sandbox, plan: &Result<RetentionPlan, String>) -> Result<Value, Failure> {
@@ -294,6 +313,7 @@ pub(super) fn keep_up(context: &Context, core: &SandboxCore<'_>, more: &dyn Fn()
     let _ = archive::thin(context, (false, false), more);
     let _ = unused::collect(context, now, false, more);
     let _ = context.tracker().roll_up(now, history_ages());
+    let _ = collect_compiled(context, now, false);
     signing::where_begun(context);
     if let Ok(Some(rest)) = report.map(|report| report.rest) {
         // When it cannot be written, the next time begins anew.

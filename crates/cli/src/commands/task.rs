@@ -284,6 +284,7 @@ impl Task<'_> {
             },
             streams: Streams::Inherited,
             memory: self.again.map(|again| again.memory.to_owned()),
+            compiled: Some(context.compiled()),
         })
     }
 

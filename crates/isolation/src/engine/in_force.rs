@@ -217,6 +217,7 @@ mod tests {
             keep_capabilities: Vec::new(),
             streams: Streams::Inherited,
             memory: None,
+            compiled: None,
         }
     }
 

@@ -156,6 +156,7 @@ impl Request {
             keep_capabilities,
             streams: _,
             memory,
+            compiled,
         } = &self.launch;
         let mut out = Writer(Vec::with_capacity(8192));
         out.number(self.protections.bits().into()).number(self.terminal.into());
@@ -165,7 +166,7 @@ impl Request {
         out.number((*network == Network::Host).into());
         write_limits(&mut out, limits);
         out.maybe(least_free.map(|size| size.0)).names(keep_capabilities);
-        out.paths(memory.as_slice());
+        out.paths(memory.as_slice()).paths(compiled.as_slice());
         out.0
     }
 
@@ -189,6 +190,7 @@ impl Request {
                 keep_capabilities: from.names()?,
                 streams: Streams::Inherited,
                 memory: from.paths()?.pop(),
+                compiled: from.paths()?.pop(),
             },
         };
         from.0.is_empty().then_some(request)
@@ -331,6 +333,7 @@ mod tests {
                 keep_capabilities: vec!["CHOWN".to_owned()],
                 streams: Streams::Inherited,
                 memory: Some("/store/memory/1".into()),
+                compiled: Some("/store/compiled".into()),
             },
             protections: Protections::all().without(Protection::Seccomp),
             terminal: true,

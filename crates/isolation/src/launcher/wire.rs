@@ -10,7 +10,7 @@ use rustix::net::{
     socketpair,
 };
 
-use crate::passing::{receive_with, send_with};
+use ctrlz_sys::passing::{receive_with, send_with};
 
 /// The most bytes of a message: four times what the kernel takes for arguments and environment of a
 /// program with its usual stack (execve(2)).

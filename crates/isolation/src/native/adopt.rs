@@ -111,7 +111,7 @@ pub(crate) fn adopt(
         ..Rlimits::default()
     };
     let task = Task::new(launch, None, rlimits, false, None);
-    match waiting.channel().task(&task, &streams.ends(), None) {
+    match waiting.channel().task(&task, &streams.ends(), (None, None)) {
         // It failed already, and its report waits.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         sent => sent.map_err(failed("speak to process 1"))?,
@@ -124,6 +124,7 @@ pub(crate) fn adopt(
         output: streams.output.map(|(limited, _)| limited),
         driver,
         feed: streams.feed.map(|(feed, _)| feed),
+        keeper: None,
         given,
         program,
         timeout: limits.timeout.map(|span| span.0),

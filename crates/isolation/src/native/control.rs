@@ -9,7 +9,7 @@ use rustix::io::Errno;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
 use super::task::Task;
-use crate::passing::{receive_with, send_with};
+use ctrlz_sys::passing::{receive_with, send_with};
 
 /// From the launcher to process 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,13 +93,16 @@ pub(super) struct Along {
     pub(super) streams: Option<[OwnedFd; 3]>,
     /// The program to execute.
     pub(super) program: Option<OwnedFd>,
+    /// What that program is handed.
+    pub(super) handed: Option<OwnedFd>,
 }
 
 impl Along {
     fn of(mut descriptors: Vec<OwnedFd>) -> Self {
         // Streams come by three.
+        let handed = if descriptors.len() % 3 == 2 { descriptors.pop() } else { None };
         let program = if descriptors.len() % 3 == 1 { descriptors.pop() } else { None };
-        Self { streams: descriptors.try_into().ok(), program }
+        Self { streams: descriptors.try_into().ok(), program, handed }
     }
 }
 
@@ -165,16 +168,16 @@ impl Channel {
     }
 
     /// Sends what process 1 is to do: with three standard streams for it, when those of its beginning are
-    /// not the ones, and the program, when that is named by a descriptor.
+    /// not the ones, and the program, when that is named by a descriptor, with what it is handed.
     pub(super) fn task(
         &self,
         task: &Task,
         streams: &[BorrowedFd<'_>],
-        program: Option<BorrowedFd<'_>>,
+        (program, handed): (Option<BorrowedFd<'_>>, Option<BorrowedFd<'_>>),
     ) -> io::Result<()> {
         let bytes = task.to_bytes();
         let length = u32::try_from(bytes.len()).map_err(io::Error::other)?;
-        let descriptors: Vec<_> = streams.iter().copied().chain(program).collect();
+        let descriptors: Vec<_> = streams.iter().copied().chain(program).chain(handed).collect();
         send_with(self.as_fd(), &length.to_ne_bytes(), &descriptors)?;
         for part in bytes.chunks(PART) {
             rustix::net::send(&self.0, part, SendFlags::NOSIGNAL)?;

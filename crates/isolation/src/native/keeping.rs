@@ -12,7 +12,7 @@ use rustix::net::{
 };
 
 use super::delegate::Bundle;
-use crate::passing::send_with;
+use ctrlz_sys::passing::send_with;
 
 /// How an answer begins.
 pub(super) const DONE: u8 = 1;

@@ -67,6 +67,8 @@ pub(super) struct Running {
     pub(super) settles: Option<Limits>,
     /// What feeds standard input, when the command does not get that of this process.
     pub(super) feed: Option<Feed>,
+    /// Who keeps the code that the command compiles, while it may ask.
+    pub(super) keeper: Option<crate::wasm::Keeper>,
     /// Protections that are in force without process 1's doing.
     pub(super) given: Protections,
     pub(super) program: std::path::PathBuf,
@@ -139,9 +141,16 @@ pub(super) fn prepare(
     begun: &mut dyn FnMut(u32, BorrowedFd<'_>) -> io::Result<()>,
 ) -> Result<Box<dyn Prepared>, IsolationError> {
     // Before anything is made.
-    let by_descriptor = match launch.driver {
+    let engine = match launch.driver {
         Driver::Wasm => Some(crate::wasm::program()?),
         _ => None,
+    };
+    let (keeper, handed) = match (&engine, &launch.compiled) {
+        (Some(engine), Some(folder)) => {
+            let (keeper, handed) = engine.keeper(folder, launch.least_free)?;
+            (keeper, Some(handed))
+        }
+        _ => (None, None),
     };
     let outlook = Outlook::of(&launch);
     let limits = launch.limits;
@@ -207,7 +216,8 @@ pub(super) fn prepare(
         None if is_old => vec![stdin(), stdout(), stderr()],
         None => Vec::new(),
     };
-    match waiting.channel.task(&task, &streams, by_descriptor.as_ref().map(AsFd::as_fd)) {
+    let executed = engine.as_ref().map(|engine| engine.program.as_fd());
+    match waiting.channel.task(&task, &streams, (executed, handed.as_ref().map(AsFd::as_fd))) {
         // It failed already, and its report waits.
         Err(error)
             if matches!(
@@ -224,6 +234,7 @@ pub(super) fn prepare(
         driver,
         settles: detaches.then_some(limits),
         feed: None,
+        keeper,
         given: Protections::none(),
         program,
         timeout,

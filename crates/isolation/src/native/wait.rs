@@ -22,6 +22,7 @@ use super::freeze;
 use super::launch::Running;
 use super::protection::Protections;
 use super::reading;
+use crate::wasm::Keeper;
 
 /// How often demanding limits are measured.
 const MEASURE_OFTEN: Duration = Duration::from_millis(50);
@@ -77,6 +78,8 @@ pub(super) fn wait(
     let mut told = Told::default();
     let mut looks = observer.map(|observer| Looks::new(observer, begun));
     let stopped = watch(running, &signals, &mut told, begun, &mut looks);
+    // What came last, at the same moment as the end.
+    keep_code(running);
     let stopped = stopped.map_err(lost("cannot wait"))?;
     if !told.ended.is_some_and(|ended| ended.alone) {
         running.waiting.reap().map_err(|errno| lost("cannot wait for process 1")(errno.into()))?;
@@ -166,7 +169,9 @@ fn watch(
             .into_iter()
             .flatten()
             .fold(measure_at, Instant::min);
-        match wait_for_event(running, signals, deadline)? {
+        let event = wait_for_event(running, signals, deadline)?;
+        keep_code(running);
+        match event {
             Event::Ended => {
                 pass_rest_of_output_on(running, &mut stopped)?;
                 return Ok(stopped);
@@ -293,6 +298,7 @@ fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> i
         waiting.extend(output.events());
     }
     waiting.extend(running.feed.as_ref().and_then(Feed::event));
+    waiting.extend(running.keeper.as_ref().map(Keeper::event));
     let left = deadline.saturating_duration_since(Instant::now());
     let timeout =
         Timespec { tv_sec: left.as_secs() as i64, tv_nsec: i64::from(left.subsec_nanos()) };
@@ -318,6 +324,13 @@ fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> i
     } else {
         Event::Other
     })
+}
+
+/// Answers what an engine asks of compiled code.
+fn keep_code(running: &mut Running) {
+    if running.keeper.as_mut().is_some_and(|keeper| !keeper.serve()) {
+        running.keeper = None;
+    }
 }
 
 /// A terminal sends its signals to the command too; those of processes are passed on.

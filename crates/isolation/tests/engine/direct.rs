@@ -109,6 +109,7 @@ fn launch(driver: &Isolator, spec: &Spec) -> Result<CommandReport, IsolationErro
         keep_capabilities: spec.keep.clone(),
         streams: Streams::Inherited,
         memory: None,
+        compiled: None,
     };
     driver.check(&launch.limits)?;
     let told = spec.told.with_extension("process");

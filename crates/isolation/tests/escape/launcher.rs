@@ -138,6 +138,7 @@ fn launch(spec: &Spec) -> Result<CommandReport, Box<dyn std::error::Error>> {
         keep_capabilities: spec.keep_capabilities.clone(),
         streams: Streams::Inherited,
         memory: None,
+        compiled: None,
     };
     let driver: Box<dyn IsolationDriver> = match std::env::var_os(BY_LAUNCHER) {
         Some(_) => Box::new(warm_driver(&launch, protections)?),

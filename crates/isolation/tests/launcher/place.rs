@@ -63,6 +63,7 @@ impl Place {
             keep_capabilities: Vec::new(),
             streams: Streams::Inherited,
             memory: None,
+            compiled: None,
         }
     }
 

@@ -71,6 +71,7 @@ fn launch(head: &std::path::Path) -> Result<CommandReport, IsolationError> {
         limits,
         least_free: None,
         memory: None,
+        compiled: None,
         keep_capabilities: Vec::new(),
         streams: Streams::Inherited,
     };

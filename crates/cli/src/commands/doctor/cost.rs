@@ -148,6 +148,7 @@ fn launch(folder: &Path, driver: &Driver) -> Result<Launch, String> {
         keep_capabilities: Vec::new(),
         streams: Streams::Inherited,
         memory: None,
+        compiled: None,
     })
 }
 

@@ -63,6 +63,7 @@ fn a_service_launches_by_it() {
             keep_capabilities: Vec::new(),
             streams: Streams::Given(streams),
             memory: None,
+            compiled: None,
         };
         let mut prepared = driver.prepare(launch, &mut |_, _| Ok(())).expect("prepare");
         prepared.start().expect("start");

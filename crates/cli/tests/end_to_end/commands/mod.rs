@@ -5,6 +5,7 @@ mod archive;
 mod bases;
 mod check;
 mod commit;
+mod compiled;
 mod configuration;
 mod doctor;
 mod emergency;

@@ -6,13 +6,13 @@ use std::process::Command;
 use crate::support::{Outcome, Scene, is_root, skipped};
 
 /// A scene whose folder has a guest from a C compiler, `NAME.wasm`.
-fn with(name: &str, flags: &[&str]) -> Scene {
+pub(super) fn with(name: &str, flags: &[&str]) -> Scene {
     let scene = Scene::new();
     add(&scene, name, flags);
     scene
 }
 
-fn add(scene: &Scene, name: &str, flags: &[&str]) {
+pub(super) fn add(scene: &Scene, name: &str, flags: &[&str]) {
     let guests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../wasm/tests/guests");
     let compiled = Command::new("clang")
         .args(["--target=wasm32-wasi", "-O1", "-o"])
@@ -24,12 +24,12 @@ fn add(scene: &Scene, name: &str, flags: &[&str]) {
     assert!(compiled.success());
 }
 
-fn wasm(scene: &Scene, words: &[&str]) -> Outcome {
+pub(super) fn wasm(scene: &Scene, words: &[&str]) -> Outcome {
     scene.run(&[["run", "--isolation", "wasm", "--"].as_slice(), words].concat())
 }
 
 /// A module of functions without `main`.
-const REACTOR: [&str; 1] = ["-mexec-model=reactor"];
+pub(super) const REACTOR: [&str; 1] = ["-mexec-model=reactor"];
 
 #[test]
 fn a_module_runs_as_a_command() {
@@ -87,7 +87,7 @@ fn the_engine_may_follow_ctrlz_in_its_file() {
     let run = |program: &str| Outcome::of(&mut scene.program(scene.root.join(program), words));
     let told = run("whole").ok().out();
     let folder = scene.project.to_str().expect("UTF-8");
-    assert!(told.ends_with(&format!(" --workspace {folder} -- a.wasm\n")), "{told}");
+    assert!(told.ends_with(&format!(" --workspace {folder} --keeps-code -- a.wasm\n")), "{told}");
     run("alone")
         .code(125)
         .says(&["--isolation wasm cannot be enforced here: its engine is not in"]);

@@ -8,7 +8,7 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use ctrlz_sys::exec;
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::Pid;
 
 use super::{Setup, Step, StepError};
@@ -21,13 +21,13 @@ const DEFAULT_PATH: &str = "/bin:/usr/bin";
 /// reported then.
 pub(super) fn start(
     setup: &Setup,
-    output: Option<[OwnedFd; 2]>,
+    (output, handed): (Option<[OwnedFd; 2]>, Option<OwnedFd>),
     channel: &Channel,
 ) -> Result<Option<Pid>, StepError> {
     let workdir = &setup.task.workdir;
     rustix::process::chdir(workdir)
         .step(|| format!("enter the working directory {}", workdir.display()))?;
-    match spawn(setup, output) {
+    match spawn(setup, output, handed) {
         Ok(pid) => Ok(Some(pid)),
         Err(error) => {
             let errno = error.raw_os_error().unwrap_or(Errno::IO.raw_os_error());
@@ -37,10 +37,13 @@ pub(super) fn start(
     }
 }
 
-fn spawn(setup: &Setup, output: Option<[OwnedFd; 2]>) -> io::Result<Pid> {
+fn spawn(setup: &Setup, output: Option<[OwnedFd; 2]>, handed: Option<OwnedFd>) -> io::Result<Pid> {
     let task = &setup.task;
     let name = task.argv.first().ok_or(Errno::NOENT)?;
-    let program = match &setup.program {
+    // Where it is handed something, that is open as 3.
+    let program_file =
+        setup.program.as_ref().map(|file| fcntl_dupfd_cloexec(file, 4)).transpose()?;
+    let program = match &program_file {
         Some(file) => PathBuf::from(format!("/proc/self/fd/{}", file.as_raw_fd())),
         None => find(name, &task.env)?,
     };
@@ -56,14 +59,15 @@ fn spawn(setup: &Setup, output: Option<[OwnedFd; 2]>) -> io::Result<Pid> {
         .map(|(key, value)| Ok(CString::new([key.as_bytes(), b"=", value.as_bytes()].concat())?))
         .collect::<io::Result<Vec<_>>>()?;
     let output = output.as_ref().map(|[stdout, stderr]| [stdout.as_fd(), stderr.as_fd()]);
-    match exec::start(&program, &arguments, &environment, output) {
+    let handed = handed.as_ref().map(AsFd::as_fd);
+    match exec::start(&program, &arguments, &environment, output, handed) {
         // A script without `#!` line, as execvp(3) treats it.
         Err(error)
             if error.raw_os_error() == Some(Errno::NOEXEC.raw_os_error())
                 && !is_webassembly(Path::new(OsStr::from_bytes(program.as_bytes()))) =>
         {
             arguments.splice(..1, [c"/bin/sh".to_owned(), program]);
-            exec::start(c"/bin/sh", &arguments, &environment, output)
+            exec::start(c"/bin/sh", &arguments, &environment, output, handed)
         }
         other => other,
     }

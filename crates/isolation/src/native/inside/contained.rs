@@ -57,7 +57,7 @@ fn run(channel: &Channel) -> Result<(), StepError> {
         output: None,
         provision: Provision::default(),
     };
-    let setup = Setup { start, task, program: None };
+    let setup = Setup { start, task, program: None, handed: None };
     let own = [
         Protection::NoNewPrivileges,
         Protection::Seccomp,
@@ -71,7 +71,7 @@ fn run(channel: &Channel) -> Result<(), StepError> {
     if channel.next_order(true).ok().flatten() != Some(Order::Start) {
         return Ok(());
     }
-    let Some(started) = command::start(&setup, None, channel)? else { return Ok(()) };
+    let Some(started) = command::start(&setup, (None, None), channel)? else { return Ok(()) };
     let report = Report::Started { protections: in_force.bits() };
     channel.report(&report).step(|| "report to ctrlz".into())?;
     let ended =

@@ -151,7 +151,7 @@ fn started(delegated: &Delegated, output: Option<&[OwnedFd; 2]>) -> io::Result<P
     let environment = [CString::new(PATH)?];
     let output = output.map(|[stdout, stderr]| [stdout.as_fd(), stderr.as_fd()]);
     rustix::process::chdir("/")?;
-    exec::start(program, &words, &environment, output)
+    exec::start(program, &words, &environment, output, None)
 }
 
 /// Whether the command's program is there and can be executed, as the command will see it. Programs

@@ -24,7 +24,7 @@ use rustix::process::{Signal, WaitOptions, waitpid};
 use super::handing_over::{PATH, told};
 use crate::native::delegate::{Bundle, Keeping};
 use crate::native::keeping::{DONE, MOST_WORDS, REFUSED};
-use crate::passing::receive_with;
+use ctrlz_sys::passing::receive_with;
 
 /// Starts it; `config` is that of the bundle.
 pub(super) fn start(keeping: &Keeping, (bundle, config): (&Bundle, &[u8])) -> io::Result<()> {
@@ -125,7 +125,7 @@ fn run(words: &[OsString], bundle: &Bundle) -> io::Result<()> {
     let program = arguments.first().ok_or(Errno::NOENT)?;
     // What it logged before is no answer to this.
     let _ = std::fs::remove_file(&bundle.keeping_log);
-    let process = exec::start(program, &arguments, &[CString::new(PATH)?], None)?;
+    let process = exec::start(program, &arguments, &[CString::new(PATH)?], None, None)?;
     let ended = rustix::io::retry_on_intr(|| waitpid(Some(process), WaitOptions::empty()))?;
     if ended.is_some_and(|(_, status)| status.exit_status() == Some(0)) {
         return Ok(());

@@ -100,6 +100,8 @@ struct Setup {
     task: Task,
     /// What is executed, when no path inside leads to it.
     program: Option<OwnedFd>,
+    /// What that is handed.
+    handed: Option<OwnedFd>,
 }
 
 pub(crate) use contained::process_1 as process_1_of_container;
@@ -185,7 +187,7 @@ fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
         sockets.retain(|path| !path.starts_with(workspace_at));
         task.hidden.append(&mut sockets);
     }
-    let mut setup = Setup { start, task, program: along.program };
+    let mut setup = Setup { start, task, program: along.program, handed: along.handed };
     let input = match wanted.has(Protection::ClosedDescriptors) {
         true => streams::confine().step(|| "confine the standard streams".into())?,
         false => None,
@@ -215,7 +217,9 @@ fn run(mut start: Start, channel: &Channel) -> Result<(), StepError> {
     }
     // Taken before the command starts, so that its own streams are the only way out for output.
     let output = setup.start.output.take();
-    let command = command::start(&setup, output, channel)?;
+    // And what it is handed is in no other hands then.
+    let handed = setup.handed.take();
+    let command = command::start(&setup, (output, handed), channel)?;
     if let Some(started) = command {
         let report = Report::Started { protections: in_force.bits() };
         channel.report(&report).step(|| "report to ctrlz".into())?;

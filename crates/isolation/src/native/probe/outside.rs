@@ -185,6 +185,7 @@ impl Stage {
             keep_capabilities: Vec::new(),
             streams: Streams::Inherited,
             memory: None,
+            compiled: None,
         }
     }
 

@@ -20,6 +20,7 @@ mod telemetry;
 mod tenants;
 pub(super) mod tls;
 mod upkeep;
+mod wasm;
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};

@@ -10,11 +10,14 @@ use rustix::net::{
     SendAncillaryMessage, SendFlags, recvmsg, sendmsg,
 };
 
-/// The most descriptors that go with a message: three streams and where signals come from.
-const MOST: usize = 4;
+/// The most descriptors that go with a message: three streams, a program, and a socket for that.
+const MOST: usize = 5;
 
 /// Sends as much of `bytes` as goes at once, with all `descriptors`; answers how much.
-pub(crate) fn send_with(
+///
+/// # Errors
+/// As sendmsg(2); `E2BIG` for more than five descriptors.
+pub fn send_with(
     socket: BorrowedFd<'_>,
     bytes: &[u8],
     descriptors: &[BorrowedFd<'_>],
@@ -31,7 +34,10 @@ pub(crate) fn send_with(
 
 /// Receives as much as fills `buffer` at most, with the descriptors that came with it; answers how
 /// much, nothing when the other end is closed.
-pub(crate) fn receive_with(
+///
+/// # Errors
+/// As recvmsg(2)
+pub fn receive_with(
     socket: BorrowedFd<'_>,
     buffer: &mut [u8],
 ) -> io::Result<(usize, Vec<OwnedFd>)> {
