@@ -29,7 +29,7 @@ mod store;
 use std::process::ExitCode;
 
 use arguments::{Arguments, Command};
-use ctrlz_isolation::{Isolator, engine, launcher, native, systemd};
+use ctrlz_isolation::{Isolator, containerd, engine, launcher, native, systemd};
 use failure::{Failure, OWN_FAILURE};
 
 fn main() -> ExitCode {
@@ -39,6 +39,12 @@ fn main() -> ExitCode {
     }
     if std::env::args_os().nth(1).is_some_and(|word| word == engine::ARGUMENT) {
         return contained();
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == containerd::ARGUMENT) {
+        return apart();
+    }
+    if std::env::args_os().nth(1).is_some_and(|word| word == containerd::SPEAKER) {
+        return speaking();
     }
     if std::env::args_os().nth(1).is_some_and(|word| word == systemd::ARGUMENT) {
         return in_unit();
@@ -75,6 +81,33 @@ fn contained() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("ctrlz: {} is no command: ctrlz has an engine start it", engine::ARGUMENT);
+            eprintln!("  {error}");
+            ExitCode::from(OWN_FAILURE)
+        }
+    }
+}
+
+/// Runs as process 1 of a container that no socket reaches.
+fn apart() -> ExitCode {
+    match containerd::run() {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!(
+                "ctrlz: {} is no command: ctrlz has containerd start it",
+                containerd::ARGUMENT
+            );
+            eprintln!("  {error}");
+            ExitCode::from(OWN_FAILURE)
+        }
+    }
+}
+
+/// Runs as the process that speaks for a container of containerd.
+fn speaking() -> ExitCode {
+    match containerd::speak() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("ctrlz: {} is no command: ctrlz starts it itself", containerd::SPEAKER);
             eprintln!("  {error}");
             ExitCode::from(OWN_FAILURE)
         }

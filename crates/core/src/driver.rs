@@ -17,6 +17,8 @@ pub enum Driver {
     Podman(Option<Image>),
     /// Docker, by its API, with the image that the command sees as its root.
     Docker(Option<Image>),
+    /// A container of containerd, by its API.
+    Containerd(Shim),
     /// A WebAssembly virtual machine.
     Wasm,
     /// A transient unit of systemd.
@@ -24,7 +26,40 @@ pub enum Driver {
 }
 
 /// The runtimes that are found by their names alone.
-pub const RUNTIMES: [&str; 5] = ["runc", "crun", "youki", "runsc", "kata-runtime"];
+pub const RUNTIMES: [&str; 4] = ["runc", "crun", "youki", "runsc"];
+
+/// By what containerd runs a container.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shim {
+    /// runc: namespaces of this kernel.
+    Runc,
+    /// Kata Containers: a virtual machine for each container.
+    Kata,
+}
+
+impl Shim {
+    /// All of them.
+    pub const ALL: [Self; 2] = [Self::Runc, Self::Kata];
+
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Runc => "runc",
+            Self::Kata => "kata",
+        }
+    }
+
+    /// What containerd calls it.
+    #[must_use]
+    pub fn runtime(self) -> &'static str {
+        match self {
+            Self::Runc => "io.containerd.runc.v2",
+            Self::Kata => "io.containerd.kata.v2",
+        }
+    }
+}
 
 /// An OCI runtime: one of [`RUNTIMES`], which is looked for in `PATH`, or the absolute path of a program.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,9 +170,9 @@ impl Default for Isolation {
 /// A text that names no driver and no level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{0}` is no isolation: write native, oci:RUNTIME (runc, crun, youki, runsc, kata-runtime or the \
-     absolute path of one), engine:podman:IMAGE, engine:docker:IMAGE, wasm or systemd, or one of the levels dev, \
-     standard and strict"
+    "`{0}` is no isolation: write native, oci:RUNTIME (runc, crun, youki, runsc or the absolute path of \
+     one), engine:podman:IMAGE, engine:docker:IMAGE, containerd:runc, containerd:kata, wasm or systemd, or one of \
+     the levels dev, standard and strict"
 )]
 pub struct UnknownIsolation(String);
 
@@ -150,6 +185,7 @@ impl fmt::Display for Driver {
             Self::Podman(Some(image)) => write!(f, "engine:podman:{}", image.0),
             Self::Docker(None) => f.write_str("engine:docker"),
             Self::Docker(Some(image)) => write!(f, "engine:docker:{}", image.0),
+            Self::Containerd(shim) => write!(f, "containerd:{}", shim.word()),
             Self::Wasm => f.write_str("wasm"),
             Self::Systemd => f.write_str("systemd"),
         }
@@ -173,6 +209,10 @@ impl FromStr for Driver {
                 }
                 if let Some(reference) = text.strip_prefix("engine:docker:") {
                     return Ok(Self::Docker(image(reference)?));
+                }
+                if let Some(word) = text.strip_prefix("containerd:") {
+                    let shim = Shim::ALL.into_iter().find(|shim| shim.word() == word);
+                    return Ok(Self::Containerd(shim.ok_or_else(unknown)?));
                 }
                 let runtime = text.strip_prefix("oci:").ok_or_else(unknown)?;
                 Self::Oci(runtime.parse().map_err(|()| unknown())?)
@@ -244,6 +284,8 @@ mod tests {
             "engine:docker",
             "engine:podman:debian:12",
             "engine:docker:localhost:5000/team/tools@sha256:00ff",
+            "containerd:runc",
+            "containerd:kata",
             "wasm",
             "systemd",
             "dev",
@@ -258,7 +300,15 @@ mod tests {
     fn what_is_no_name_is_told() {
         for text in ["", "oci", "oci:", "oci:a/b", "oci:/a/../b", "oci:-x", "oci:/", "oci:sh", "vm"]
             .into_iter()
-            .chain(["engine:", "engine:podman:", "engine:docker:-x", "engine:podman:a b"])
+            .chain([
+                "containerd:",
+                "containerd:crun",
+                "oci:kata-runtime",
+                "engine:",
+                "engine:podman:",
+                "engine:docker:-x",
+                "engine:podman:a b",
+            ])
         {
             let error = text.parse::<Isolation>().expect_err(text).to_string();
             assert!(error.starts_with(&format!("`{text}` is no isolation")), "{error}");

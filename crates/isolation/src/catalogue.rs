@@ -1,10 +1,11 @@
 //! Every driver that one can choose: what it is anywhere, and what of it this host has.
 
-use ctrlz_core::driver::{Driver, RUNTIMES, Runtime};
+use ctrlz_core::driver::{Driver, RUNTIMES, Runtime, Shim};
 use ctrlz_core::isolation::{IsolationCapabilities, IsolationDriver as _, Network};
 use ctrlz_core::limits::LimitKind;
 use serde::Serialize;
 
+use crate::containerd;
 use crate::engine::{self, Engine};
 use crate::level;
 use crate::native::{NativeDriver, Protection, Protections};
@@ -44,7 +45,8 @@ pub fn all() -> Vec<Driver> {
     let runtimes = RUNTIMES.iter().filter_map(|name| name.parse().ok()).map(Driver::Oci);
     let engines = [Driver::Podman(None), Driver::Docker(None)];
     let mut all = vec![Driver::Native];
-    all.extend(runtimes.chain(engines).chain([Driver::Wasm, Driver::Systemd]));
+    let shims = Shim::ALL.map(Driver::Containerd);
+    all.extend(runtimes.chain(engines).chain(shims).chain([Driver::Wasm, Driver::Systemd]));
     all
 }
 
@@ -53,10 +55,13 @@ pub fn all() -> Vec<Driver> {
 pub fn describe(driver: &Driver) -> Description {
     let (what, needs) = words(driver);
     let capabilities = IsolationCapabilities {
-        rootless: !matches!(driver, Driver::Systemd),
+        rootless: !matches!(driver, Driver::Systemd | Driver::Containerd(_)),
         memory_snapshot: matches!(driver, Driver::Oci(runtime) if runtime.program() == "runsc"),
         pause: true,
-        networks: vec![Network::None, Network::Host],
+        networks: match driver {
+            Driver::Containerd(Shim::Kata) => vec![Network::None],
+            _ => vec![Network::None, Network::Host],
+        },
         limits: LimitKind::ALL.to_vec(),
     };
     let in_force = protections(driver);
@@ -76,6 +81,7 @@ pub fn look(driver: &Driver) -> Here {
         Driver::Oci(runtime) => look_for_runtime(runtime, capabilities).map(Some),
         Driver::Podman(_) => look_for_engine(Engine::Podman, capabilities).map(Some),
         Driver::Docker(_) => look_for_engine(Engine::Docker, capabilities).map(Some),
+        Driver::Containerd(shim) => look_for_containerd(*shim, capabilities).map(Some),
         Driver::Systemd => look_for_manager(capabilities).map(Some),
         Driver::Native | Driver::Wasm => level::is_there(driver).map(|()| None),
     };
@@ -112,6 +118,16 @@ fn look_for_engine(
     Ok(format!("{} {}, {whose}", told.socket.display(), told.version))
 }
 
+fn look_for_containerd(
+    shim: Shim,
+    capabilities: &mut IsolationCapabilities,
+) -> Result<String, String> {
+    let told = containerd::probe(shim).map_err(|error| level::told(&error))?;
+    // The groups are containerd's to make; a launch looks whether they hold.
+    capabilities.limits = LimitKind::ALL.to_vec();
+    Ok(format!("{} {}, {}", told.socket.display(), told.version, told.shim.display()))
+}
+
 fn look_for_manager(capabilities: &mut IsolationCapabilities) -> Result<String, String> {
     let told = systemd::probe().map_err(|missing| missing.to_string())?;
     capabilities.limits = told.limits;
@@ -128,11 +144,10 @@ fn words(driver: &Driver) -> (&'static str, &'static str) {
             "runc" => ("the reference OCI runtime", "runc (Debian: apt install runc)"),
             "crun" => ("an OCI runtime in C", "crun (Debian: apt install crun)"),
             "youki" => ("an OCI runtime in Rust", "youki (cargo install youki)"),
-            "runsc" => (
+            _ => (
                 "gVisor: a kernel in user space",
                 "runsc of 2024 or newer (gvisor.dev; Debian 12: apt install -t bookworm-backports runsc)",
             ),
-            _ => ("a virtual machine for each container", "Kata Containers and containerd"),
         },
         Driver::Podman(_) => (
             "a container of podman, by its API",
@@ -141,6 +156,14 @@ fn words(driver: &Driver) -> (&'static str, &'static str) {
         Driver::Docker(_) => {
             ("a container of docker, by its API", "docker's socket (systemctl start docker)")
         }
+        Driver::Containerd(Shim::Runc) => (
+            "a container of containerd, by its API",
+            "containerd (Debian: apt install containerd), root",
+        ),
+        Driver::Containerd(Shim::Kata) => (
+            "Kata Containers: a virtual machine for each container, by containerd's API",
+            "containerd, containerd-shim-kata-v2 (katacontainers.io) in PATH, /dev/kvm, root",
+        ),
         Driver::Wasm => ("a WebAssembly virtual machine inside of native", ""),
         Driver::Systemd => (
             "native in a transient unit of systemd",
@@ -154,6 +177,7 @@ fn protections(driver: &Driver) -> Protections {
     match driver {
         Driver::Oci(runtime) => Kind::of(runtime.program()).protections(),
         Driver::Podman(_) | Driver::Docker(_) => engine::protections(),
+        Driver::Containerd(shim) => containerd::protections(*shim),
         Driver::Native | Driver::Wasm | Driver::Systemd => Protections::all(),
     }
 }

@@ -14,7 +14,7 @@ use ctrlz_core::monitor::Reading;
 
 use crate::engine::{self, Engine};
 use crate::native::{Asker, NativeDriver};
-use crate::{oci, systemd, wasm};
+use crate::{containerd, oci, systemd, wasm};
 
 /// The drivers of this host, for a process with one thread. What runs is looked at and ended as a tree
 /// of processes, whichever driver began it.
@@ -55,6 +55,7 @@ impl Isolator {
             }
             Driver::Podman(_) => engine::prepare(Engine::Podman, (asker, launch), begun),
             Driver::Docker(_) => engine::prepare(Engine::Docker, (asker, launch), begun),
+            Driver::Containerd(shim) => containerd::prepare(*shim, (asker, launch), begun),
             Driver::Wasm => self.native.prepare_for(asker, wasm::inside(launch), begun),
             Driver::Systemd => systemd::prepare((asker, launch), begun),
         }
@@ -122,6 +123,7 @@ impl IsolationDriver for Isolator {
     fn tidy(&self) {
         self.native.tidy();
         engine::tidy();
+        containerd::tidy();
     }
 
     fn prepare(

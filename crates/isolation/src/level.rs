@@ -1,10 +1,10 @@
 //! Which driver a level stands for on this host.
 
-use ctrlz_core::driver::{Driver, Level};
+use ctrlz_core::driver::{Driver, Level, Shim};
 use ctrlz_core::isolation::IsolationError;
 
 use crate::engine::{self, Engine};
-use crate::{oci, systemd, wasm};
+use crate::{containerd, oci, systemd, wasm};
 
 /// What a level came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -22,7 +22,7 @@ pub fn drivers(level: Level) -> Vec<Driver> {
     let gvisor = oci("runsc").ok();
     let wanted = match level {
         Level::Dev => vec![Some(Driver::Native)],
-        Level::Standard => vec![oci("kata-runtime").ok(), gvisor, Some(Driver::Native)],
+        Level::Standard => vec![Some(Driver::Containerd(Shim::Kata)), gvisor, Some(Driver::Native)],
         Level::Strict => vec![gvisor, Some(Driver::Native)],
     };
     wanted.into_iter().flatten().collect()
@@ -52,6 +52,9 @@ pub fn is_there(driver: &Driver) -> Result<(), String> {
         Driver::Oci(runtime) => oci::find(runtime).map(drop).map_err(|error| told(&error)),
         Driver::Podman(_) => listens(Engine::Podman),
         Driver::Docker(_) => listens(Engine::Docker),
+        Driver::Containerd(shim) => {
+            containerd::probe(*shim).map(drop).map_err(|error| told(&error))
+        }
         Driver::Systemd => systemd::probe().map(drop).map_err(|missing| missing.to_string()),
     }
 }

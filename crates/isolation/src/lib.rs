@@ -3,7 +3,9 @@
 
 mod bytes;
 pub mod catalogue;
+pub mod containerd;
 pub mod engine;
+mod folder;
 mod isolator;
 pub mod launcher;
 pub mod level;

@@ -134,7 +134,7 @@ pub(super) fn prepare(
             failed(format!("mount the workspace in the container{hint}"))(source)
         })?;
     }
-    let contained = Contained { pid, pidfd, channel: Channel::from(socket), given };
+    let contained = Contained { pid, pidfd, channel: Channel::from(socket), given, speaker: None };
     let running = adopt(launch, contained, asker)?;
     created.is_met = true;
     Ok(Box::new(Launched { running, place: Some(place), socket: client.socket.clone() }))

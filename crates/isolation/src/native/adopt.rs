@@ -33,6 +33,8 @@ pub(crate) struct Contained {
     pub(crate) channel: Channel,
     /// What the engine put in force, and was seen to be.
     pub(crate) given: Protections,
+    /// Who speaks for it at the other end of the channel, when it cannot do so itself.
+    pub(crate) speaker: Option<OwnedFd>,
 }
 
 /// What a container's cgroups hold of what was demanded.
@@ -97,12 +99,12 @@ pub(crate) fn adopt(
 ) -> Result<Box<dyn Prepared>, IsolationError> {
     let limits = launch.limits;
     let driver = launch.driver.clone();
-    let Contained { pid, pidfd, channel, given } = contained;
+    let Contained { pid, pidfd, channel, given, speaker } = contained;
     // What is demanded of the groups was seen to be in force: nothing of it has to be measured.
     let meter = Meter::new(pid, &launch.written, &limits, false);
     meter.check_free(launch.least_free)?;
     let outlook = Outlook { network: Network::None, host_root: false, delegated: false };
-    let waiting = Waiting::foreign(Child { pid, pidfd }, channel, outlook);
+    let waiting = Waiting::foreign(Child { pid, pidfd }, channel, outlook, speaker);
     let streams = Plumbing::new(limits.max_output).map_err(failed("make pipes for the streams"))?;
     let program = launch.argv.first().map(PathBuf::from).unwrap_or_default();
     let rlimits = Rlimits {

@@ -42,6 +42,8 @@ pub(super) struct Waiting {
     reaped: bool,
     /// Whether somebody else made it: it is no child of this process.
     pub(super) is_foreign: bool,
+    /// Who speaks for a process 1 that is out of reach, and ends after it.
+    speaker: Option<OwnedFd>,
 }
 
 /// The process that asked for a launch, when it is not the one that carries it out.
@@ -115,7 +117,8 @@ pub(super) fn begin(
     };
     let child = clone(start, namespaces, inner)?;
     placement::beside(child.pid);
-    let waiting = Waiting { child, channel, outlook, reaped: false, is_foreign: false };
+    let waiting =
+        Waiting { child, channel, outlook, reaped: false, is_foreign: false, speaker: None };
     if let Some(ids) = outside {
         ids.write_outside(waiting.child.pid)
             .map_err(failed("write the id maps of the user namespace"))?;
@@ -344,8 +347,18 @@ impl Prepared for Running {
 
 impl Waiting {
     /// A process 1 that somebody else made, at the other end of `channel`.
-    pub(super) fn foreign(child: Child, channel: Channel, outlook: Outlook) -> Self {
-        Self { child, channel, outlook, reaped: false, is_foreign: true }
+    pub(super) fn foreign(
+        child: Child,
+        channel: Channel,
+        outlook: Outlook,
+        speaker: Option<OwnedFd>,
+    ) -> Self {
+        Self { child, channel, outlook, reaped: false, is_foreign: true, speaker }
+    }
+
+    /// The process after whose end nothing more is told.
+    pub(super) fn last(&self) -> BorrowedFd<'_> {
+        self.speaker.as_ref().unwrap_or(&self.child.pidfd).as_fd()
     }
 
     /// Whether process 1 is gone already, as when a step failed that may not fail again.
@@ -377,7 +390,7 @@ impl Waiting {
     /// it lets process 1 be reaped (pid_namespaces(7)).
     pub(super) fn reap(&mut self) -> Result<(), Errno> {
         while self.is_foreign {
-            match poll(&mut [PollFd::new(&self.child.pidfd, PollFlags::IN)], None) {
+            match poll(&mut [PollFd::from_borrowed_fd(self.last(), PollFlags::IN)], None) {
                 Ok(_) => {
                     self.reaped = true;
                     return Ok(());
@@ -402,6 +415,8 @@ impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.reaped {
             let _ = self.kill();
+            // Who speaks for it waits to hear that nobody looks at what was used any more.
+            let _ = rustix::net::shutdown(&self.channel, rustix::net::Shutdown::Both);
             let _ = self.reap();
         }
     }

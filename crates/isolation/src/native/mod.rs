@@ -27,6 +27,7 @@ mod probe;
 mod protection;
 mod reading;
 mod sockets;
+mod speaker;
 mod survey;
 pub(crate) mod syscalls;
 mod task;
@@ -39,11 +40,13 @@ pub(crate) use control::Channel;
 pub(crate) use delegate::{Bundle, Container, Delegate, Delegated, Ids, Keeping};
 pub use driver::NativeDriver;
 pub(crate) use inside::{
-    MountTable, Outlook, Place, Provision, Rlimits, capability_bits, mount_workspace,
-    process_1_of_container,
+    Apart, KERNEL_FILES, MountTable, Outlook, Place, Provision, Rlimits, ToldApart,
+    capability_bits, mount_overlay, mount_workspace, process_1_apart, process_1_of_container,
 };
 pub(crate) use keeping::keep;
 pub(crate) use launch::Asker;
 pub use mapped::{has_subordinate_ids, with_subordinate_ids};
 pub use probe::{PROBE, Trial, probe, probe_inside};
 pub use protection::{Protection, Protections};
+pub(crate) use sockets::of_host as listening_sockets;
+pub(crate) use speaker::{Speaker, Wanted};

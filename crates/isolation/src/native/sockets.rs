@@ -14,7 +14,7 @@ use rustix::net::{recv, send, socket_with};
 use super::whole;
 
 /// The socket files on which something listens in this network namespace.
-pub(super) fn of_host() -> Vec<PathBuf> {
+pub(crate) fn of_host() -> Vec<PathBuf> {
     let named = asked_for().or_else(|_| {
         // A kernel without the module that answers.
         let table = whole::bytes("/proc/self/net/unix")?;

@@ -285,7 +285,7 @@ enum Event {
 /// Waits for anything to happen.
 fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> io::Result<Event> {
     let mut waiting = vec![
-        PollFd::from_borrowed_fd(running.waiting.pidfd(), PollFlags::IN),
+        PollFd::from_borrowed_fd(running.waiting.last(), PollFlags::IN),
         PollFd::new(signals, PollFlags::IN),
         PollFd::new(running.waiting.channel(), PollFlags::IN),
     ];
@@ -310,7 +310,7 @@ fn wait_for_event(running: &Running, signals: &SignalFd, deadline: Instant) -> i
     // A closed channel is ready for ever; process 1 closes it only by ending.
     if waiting.get(2).is_some_and(|fd| fd.revents().contains(PollFlags::HUP)) {
         drop(waiting);
-        let mut end = [PollFd::from_borrowed_fd(running.waiting.pidfd(), PollFlags::IN)];
+        let mut end = [PollFd::from_borrowed_fd(running.waiting.last(), PollFlags::IN)];
         let _ = poll(&mut end, None);
         return Ok(Event::Ended);
     }

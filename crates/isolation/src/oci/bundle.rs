@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::path::Path;
 
-use ctrlz_core::isolation::RootView;
+use ctrlz_core::isolation::{Launch, RootView};
 use oci_spec::OciSpecError;
 use oci_spec::runtime::{
-    Capability, LinuxBuilder, LinuxCapabilitiesBuilder, LinuxIdMapping, LinuxIdMappingBuilder,
-    LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Mount, MountBuilder, PosixRlimit,
-    PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder, RootBuilder, Spec, SpecBuilder,
-    UserBuilder,
+    Capability, LinuxBuilder, LinuxCapabilities, LinuxCapabilitiesBuilder, LinuxIdMapping,
+    LinuxIdMappingBuilder, LinuxNamespace, LinuxNamespaceBuilder, LinuxNamespaceType, Mount,
+    MountBuilder, PosixRlimit, PosixRlimitBuilder, PosixRlimitType, Process, ProcessBuilder,
+    RootBuilder, Spec, SpecBuilder, UserBuilder,
 };
 
 use super::{Kind, seccomp};
@@ -80,45 +80,57 @@ fn mappings(ids: &[Ids]) -> Result<Vec<LinuxIdMapping>, OciSpecError> {
 
 fn process(container: &Container<'_>, kind: Kind) -> Result<Process, OciSpecError> {
     let launch = container.launch;
-    let text = |text: &OsStr| match text.to_str() {
+    let arguments = launch.argv.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
+    ProcessBuilder::default()
+        .terminal(container.terminal)
+        .user(UserBuilder::default().uid(container.user).gid(container.group).build()?)
+        .args(arguments)
+        .env(environment(launch)?)
+        .cwd(text(launch.workdir.as_os_str())?)
+        .capabilities(capabilities(launch)?)
+        .rlimits(rlimits(&container.rlimits, kind)?)
+        .no_new_privileges(true)
+        .build()
+}
+
+/// A text as the specification takes it.
+pub(crate) fn text(text: &OsStr) -> Result<String, OciSpecError> {
+    match text.to_str() {
         Some(text) => Ok(text.to_owned()),
         // The specification is JSON, which is made of characters.
         None => Err(OciSpecError::Other(format!("{} is not UTF-8", Path::new(text).display()))),
-    };
-    let arguments = launch.argv.iter().map(|word| text(word)).collect::<Result<Vec<_>, _>>()?;
+    }
+}
+
+/// The environment of the command.
+pub(crate) fn environment(launch: &Launch) -> Result<Vec<String>, OciSpecError> {
     let variable = |(name, value): &(std::ffi::OsString, std::ffi::OsString)| {
         Ok(format!("{}={}", text(name)?, text(value)?))
     };
-    let environment = launch.env.iter().map(variable).collect::<Result<Vec<_>, OciSpecError>>()?;
+    launch.env.iter().map(variable).collect()
+}
+
+/// The capabilities that are kept, and no other.
+pub(crate) fn capabilities(launch: &Launch) -> Result<LinuxCapabilities, OciSpecError> {
     let kept: HashSet<Capability> = launch
         .keep_capabilities
         .iter()
         .map(|name| name.trim_start_matches("CAP_").parse())
         .collect::<Result<_, _>>()
         .map_err(|_| OciSpecError::Other("a capability is unknown to the specification".into()))?;
-    let capabilities = LinuxCapabilitiesBuilder::default()
+    LinuxCapabilitiesBuilder::default()
         .bounding(kept.clone())
         .effective(kept.clone())
         .permitted(kept.clone())
         .inheritable(kept.clone())
         .ambient(kept)
-        .build()?;
-    ProcessBuilder::default()
-        .terminal(container.terminal)
-        .user(UserBuilder::default().uid(container.user).gid(container.group).build()?)
-        .args(arguments)
-        .env(environment)
-        .cwd(text(launch.workdir.as_os_str())?)
-        .capabilities(capabilities)
-        .rlimits(rlimits(&container.rlimits, kind)?)
-        .no_new_privileges(true)
         .build()
 }
 
 /// What runc needs itself between its limits and the command.
 const LEAST_DATA: u64 = 256 << 20;
 
-fn rlimits(rlimits: &Rlimits, kind: Kind) -> Result<Vec<PosixRlimit>, OciSpecError> {
+pub(crate) fn rlimits(rlimits: &Rlimits, kind: Kind) -> Result<Vec<PosixRlimit>, OciSpecError> {
     // Whoever launches measures the memory, too; this one holds what comes between two looks.
     let data = rlimits.data.map(|size| match kind {
         Kind::Crun => size.0,

@@ -24,9 +24,11 @@ use std::os::fd::BorrowedFd;
 
 use ctrlz_core::isolation::{IsolationError, Launch, Prepared};
 
+pub(crate) use bundle::{capabilities, environment, rlimits, text};
 pub(crate) use memory::{keep_memory, recall};
 pub use probe::{Abilities, Ability, probe};
 pub use runtime::{Found, Kind, find};
+pub(crate) use seccomp::filter;
 
 use crate::native::{Asker, Bundle, Container, Delegate, Delegated, NativeDriver};
 

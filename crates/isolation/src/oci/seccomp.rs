@@ -13,7 +13,7 @@ use crate::native::syscalls::{self, Circumstances};
 
 /// The filter. Runtimes compile it with libseccomp, which knows no rule for the rest of a call's arguments:
 /// that is spelled out.
-pub(super) fn filter(circumstances: Circumstances) -> Result<LinuxSeccomp, OciSpecError> {
+pub(crate) fn filter(circumstances: Circumstances) -> Result<LinuxSeccomp, OciSpecError> {
     let rules = last_of_each(syscalls::allowed(circumstances));
     let mut calls = vec![call(
         named(&rules, Action::Allow),

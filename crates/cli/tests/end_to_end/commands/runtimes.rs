@@ -248,14 +248,15 @@ fn what_is_not_there_is_told_with_the_way_out() {
         .code(125)
         .says(&["oci:RUNTIME", "strict"]);
     // A level falls back where the profile lets it, and tells that.
-    scene
-        .run(&["run", "--isolation", "standard", "--", "true"])
-        .ok()
-        .says(&["isolation level `standard`", "oci:kata-runtime"]);
+    scene.run(&["run", "--isolation", "standard", "--", "true"]).ok().says(&[
+        "isolation level `standard`",
+        "containerd:kata",
+        "containerd-shim-kata-v2",
+    ]);
     scene
         .run(&["run", "--profile", "production", "--isolation", "standard", "--", "true"])
         .code(125)
-        .says(&["cannot be had here", "kata-runtime", "production"]);
+        .says(&["cannot be had here", "containerd:kata", "production"]);
 }
 
 /// Production would rather have a virtual machine or gVisor, and says what it makes do with; the

@@ -105,7 +105,7 @@ fn own_session() -> io::Result<()> {
 }
 
 /// Ends all other processes of this pid namespace, and waits for them.
-fn end_others() -> io::Result<()> {
+pub(super) fn end_others() -> io::Result<()> {
     loop {
         for entry in fs::read_dir("/proc")?.flatten() {
             let id = entry.file_name().to_str().and_then(|name| name.parse().ok());

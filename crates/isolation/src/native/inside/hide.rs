@@ -16,7 +16,7 @@ pub(super) struct Covers<'s> {
 }
 
 /// Parts of /proc and /sys that tell about the host, or read what only its root may.
-pub(in crate::native) const KERNEL_FILES: [&str; 20] = [
+pub(crate) const KERNEL_FILES: [&str; 20] = [
     "/proc/acpi",
     "/proc/asound",
     "/proc/bus",

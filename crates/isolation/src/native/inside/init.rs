@@ -55,8 +55,16 @@ pub(super) fn reap(
             return Ok(None);
         }
         while let Some(received) = signals.receive()? {
-            if passing == Passing::TerminalSignals && received.from_kernel {
-                pass_on(command, received.signal);
+            match passing {
+                Passing::TerminalSignals if received.from_kernel => {
+                    pass_on(command, received.signal);
+                }
+                Passing::All if received.signal != Signal::CHILD.as_raw() => {
+                    if let Some(signal) = Signal::from_named_raw(received.signal) {
+                        let _ = kill_process(command, signal);
+                    }
+                }
+                _ => {}
             }
         }
         (ended, alone) = reap_all(command, channel)?;
@@ -77,6 +85,8 @@ pub(super) enum Passing {
     Nothing,
     /// Those of the terminal: the command is in a session without one.
     TerminalSignals,
+    /// All that are sent to it: nobody can tell it otherwise which ones the command is to get.
+    All,
 }
 
 fn pass_on(command: Pid, number: i32) {

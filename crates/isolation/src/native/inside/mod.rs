@@ -1,5 +1,6 @@
 //! What happens in process 1 of a sandbox, from its first instruction to its last.
 
+mod apart;
 mod command;
 mod contained;
 mod devices;
@@ -14,6 +15,7 @@ mod mounts;
 mod namespaces;
 mod network;
 mod nursery;
+mod on_host;
 mod overlay;
 mod privileges;
 mod rename;
@@ -104,12 +106,14 @@ struct Setup {
     handed: Option<OwnedFd>,
 }
 
+pub(crate) use apart::{Apart, Told as ToldApart, process_1 as process_1_apart};
 pub(crate) use contained::process_1 as process_1_of_container;
-pub(super) use hide::KERNEL_FILES;
+pub(crate) use hide::KERNEL_FILES;
 pub(crate) use in_container::{Place, mount_workspace};
 pub(crate) use limits::Rlimits;
 pub(crate) use mount_table::MountTable;
 pub(super) use network::{attempts as network_attempts, bring_up_loopback};
+pub(crate) use on_host::mount_overlay;
 pub(super) use privileges::become_root_inside as become_root;
 pub(super) use root::STAGE;
 

@@ -19,6 +19,13 @@ impl MountTable {
     /// The mount points below `directory`, without `directory` itself and without those that lie
     /// below another one of the answer.
     pub(super) fn below(&self, directory: &Path) -> Vec<PathBuf> {
+        let mut points = self.all_below(directory);
+        points.dedup_by(|point, above| point.starts_with(&*above));
+        points
+    }
+
+    /// All mount points below `directory`, without `directory` itself, the outer ones first.
+    pub(crate) fn all_below(&self, directory: &Path) -> Vec<PathBuf> {
         let mut points: Vec<PathBuf> = (self.0)
             .split(|byte| *byte == b'\n')
             .filter_map(|line| line.split(|byte| *byte == b' ').nth(4))
@@ -26,7 +33,7 @@ impl MountTable {
             .filter(|point| point != directory && point.starts_with(directory))
             .collect();
         points.sort();
-        points.dedup_by(|point, above| point.starts_with(&*above));
+        points.dedup();
         points
     }
 }
