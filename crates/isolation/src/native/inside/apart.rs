@@ -112,7 +112,7 @@ fn run(apart: Apart) -> Result<Told, StepError> {
     let setup = setup(apart.argv, workdir);
     // Its own other end hears what a launcher would.
     let (own, other) = channel().step(|| "make a socket".into())?;
-    let Some(started) = command::start(&setup, None, &own)? else {
+    let Some(started) = command::start(&setup, (None, None), &own)? else {
         return Ok(match other.next_report(false) {
             Ok(Some(Report::ExecFailed { errno })) => Told::NotExecuted(errno),
             _ => Told::Failed("execute the command".to_owned()),
@@ -160,7 +160,7 @@ fn setup(argv: Vec<OsString>, workdir: PathBuf) -> Setup {
         fixed_processors: false,
         delegated: None,
     };
-    Setup { start, task, program: None }
+    Setup { start, task, program: None, handed: None }
 }
 
 #[cfg(test)]
