@@ -248,7 +248,16 @@ impl Datasets {
         }
         make_directory(&point)?;
         let container = self.container()?.unwrap_or_default();
-        let mounted = zfs(["mount", &format!("{container}/{name}")]);
+        let dataset = format!("{container}/{name}");
+        let mut mounted = zfs(["mount", &dataset]);
+        for attempt in 1..=ATTEMPTS {
+            // It was unmounted a moment ago.
+            if !mounted.as_ref().is_err_and(Refused::is_busy) || is_mounted(&point)? {
+                break;
+            }
+            std::thread::sleep(pause(attempt));
+            mounted = zfs(["mount", &dataset]);
+        }
         if is_mounted(&point)? {
             // zfs-fuse mounts a clone that is not to be mounted, and another process may have done it.
             return Ok(point);
@@ -287,7 +296,7 @@ impl Datasets {
                 Err(refused) => refused,
             };
             if refused.is_busy() {
-                std::thread::sleep(Duration::from_millis(u64::from(attempt) * 5));
+                std::thread::sleep(pause(attempt));
                 continue;
             }
             let action = "remove the dataset at";
@@ -342,6 +351,11 @@ impl Datasets {
         }
         Ok(())
     }
+}
+
+/// How long to wait for a dataset that is busy.
+fn pause(attempt: u32) -> Duration {
+    Duration::from_millis(u64::from(attempt) * 5)
 }
 
 /// Makes the container, unless it is there.
