@@ -94,8 +94,21 @@ impl Transfer {
         (to, to_name): (&dyn Place, &str),
         progress: &Progress<'_>,
     ) -> Result<Transferred, ArchiveError> {
-        let hold = self.again(progress, || to.hold())?;
         let root = self.again(progress, || place::require(from, name))?;
+        self.described((from, root), (to, to_name), progress)
+    }
+
+    /// As [`Self::image`], of the image or index that a descriptor tells of.
+    ///
+    /// # Errors
+    /// As [`Self::image`].
+    pub fn described(
+        &self,
+        (from, root): (&dyn Place, Descriptor),
+        (to, to_name): (&dyn Place, &str),
+        progress: &Progress<'_>,
+    ) -> Result<Transferred, ArchiveError> {
+        let hold = self.again(progress, || to.hold())?;
         let image = self.again(progress, || Whole::read(from, &root))?;
         let mut total = Transferred::default();
         let mut missing = self.missing(to, &image.blobs, progress, &mut total)?;

@@ -69,6 +69,11 @@ impl Failure {
         Self { details, ..Self::new(code, kind, error.to_string()) }
     }
 
+    /// What led to it, for those who tell the rest in their own way.
+    pub(crate) fn into_details(self) -> Vec<String> {
+        self.details
+    }
+
     /// What happened, for those who tell it in their own way.
     pub(crate) fn into_message(self) -> String {
         self.message

@@ -17,7 +17,7 @@ pub(crate) fn driver(config: &Config) -> Result<(Driver, Option<String>), Failur
         return Ok((chosen.driver, None));
     }
     let missing = chosen.missing.iter().map(|(driver, why)| format!("{driver}: {why}"));
-    if !may_fall_back(config.profile) {
+    if !may_fall_back(config.profile, config.isolation_of_profile) {
         let message = format!("the isolation level `{}` cannot be had here", level.word());
         return Err(Failure::new(OWN_FAILURE, "unenforceable", message)
             .details(missing.collect())
@@ -37,10 +37,13 @@ pub(crate) fn driver(config: &Config) -> Result<(Driver, Option<String>), Failur
     Ok((chosen.driver, Some(note)))
 }
 
-/// Whether something weaker may isolate a command than the level that was asked for.
-fn may_fall_back(profile: Profile) -> bool {
+/// Whether something weaker may isolate a command than the level that it is to have, which the profile
+/// chose or somebody named.
+pub(crate) fn may_fall_back(profile: Profile, is_profiles: bool) -> bool {
     match profile {
         Profile::Development | Profile::Testing => true,
-        Profile::Production | Profile::HighSecurity => false,
+        // What a person names is meant; what the profile would rather have is a wish.
+        Profile::Production => is_profiles,
+        Profile::HighSecurity => false,
     }
 }

@@ -18,6 +18,7 @@ mod isolation;
 mod judging;
 mod mapped;
 mod places;
+mod registry;
 mod remote;
 mod root;
 mod secrets;

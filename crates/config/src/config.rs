@@ -40,6 +40,9 @@ pub struct Config {
     pub network: Network,
     /// What isolates an operation.
     pub isolation: Isolation,
+    /// Whether that is the profile's wish, and nobody asked for it by name.
+    #[serde(skip)]
+    pub isolation_of_profile: bool,
     /// What keeps new sandboxes.
     pub workspace: WorkspaceChoice,
     /// Host paths to hide, whether they exist or not: absolute, without `.`, `..` and `//`.
@@ -196,6 +199,7 @@ impl Config {
             },
             network: values.network.value,
             isolation: values.isolation.value.clone(),
+            isolation_of_profile: matches!(values.isolation.source, Source::Profile(_)),
             workspace: values.workspace.value,
             hidden: plain(&settings.hidden),
             env: settings.env.iter().map(|(k, v)| (k.clone(), v.value.clone())).collect(),

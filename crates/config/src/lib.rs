@@ -40,7 +40,7 @@
 //! |---|---|
 //! | `profile` | choose a laxer one (development < testing < production < high-security) |
 //! | `network` | turn `none` into `host` |
-//! | `isolation` | choose another driver or level |
+//! | `isolation` | choose another driver or level than holds without it, but for that of the profile that it chooses |
 //! | limits, in `run` or in `resource_limits` | raise one, or lift it |
 //! | `shown` | show what is hidden |
 //! | `cap_add` | name a capability that is not kept without it |

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use ctrlz_core::driver::Level;
 use ctrlz_core::limits::Limits;
 use ctrlz_core::monitor::AnomalyPolicy;
 use ctrlz_core::size::ByteSize;
@@ -394,6 +395,16 @@ const TERMINAL_ONLY: &[(&str, bool)] = &[
 ];
 
 impl Profile {
+    /// How strongly commands are isolated where nothing is named.
+    #[must_use]
+    pub const fn level(self) -> Level {
+        match self {
+            Self::Development | Self::Testing => Level::Dev,
+            Self::Production => Level::Standard,
+            Self::HighSecurity => Level::Strict,
+        }
+    }
+
     /// The zstd level of snapshots at rest. While somebody develops, they wait for it; in production
     /// an archive is kept for long and sent far.
     pub const fn archive_level(self) -> i32 {

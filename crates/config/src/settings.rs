@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use ctrlz_core::driver::Isolation;
+use ctrlz_core::driver::{Isolation, Level};
 use ctrlz_core::isolation::Network;
 use ctrlz_core::monitor::AnomalyPolicy;
 use ctrlz_core::size::ByteSize;
@@ -108,7 +108,7 @@ macro_rules! settings {
 
 settings! {
     network: Network = "run.network", Some("--network host"), Trust::Keep(opened);
-    isolation: Isolation = "run.isolation", Some("--isolation"), Trust::Keep(other);
+    isolation: Isolation = "run.isolation", Some("--isolation"), Trust::KeepOrAsProfile(other);
     workspace: WorkspaceChoice = "run.workspace", Some("--workspace"), Trust::Free;
     timeout: Option<Span> = "run.timeout", Some("--timeout"), Trust::Keep(limit_raised);
     memory: Option<ByteSize> = "run.memory", Some("--memory"), Trust::Keep(limit_raised);
@@ -260,7 +260,7 @@ impl Settings {
         });
         Self {
             env_rules: env_rules.collect(),
-            values: Values::built_in(&built_in, &of_profile),
+            values: Values::built_in(&built_in, profile.value.level(), &of_profile),
             hidden,
             env: BTreeMap::new(),
             cap_add: Vec::new(),
@@ -407,7 +407,7 @@ fn entry(key: &str, value: &str, source: &Source) -> Entry {
 }
 
 impl Values {
-    fn built_in(profile: &crate::profile::BuiltIn, source: &Source) -> Self {
+    fn built_in(profile: &crate::profile::BuiltIn, level: Level, source: &Source) -> Self {
         fn from<T>(value: T, source: &Source) -> Sourced<T> {
             Sourced { value, source: source.clone() }
         }
@@ -415,7 +415,7 @@ impl Values {
         let (monitoring, security) = (&profile.monitoring, &profile.security);
         Self {
             network: from(Network::None, &Source::Default),
-            isolation: from(Isolation::default(), &Source::Default),
+            isolation: from(Isolation::Level(level), source),
             workspace: from(WorkspaceChoice::default(), &Source::Default),
             timeout: from(limits.timeout, source),
             memory: from(limits.memory, source),

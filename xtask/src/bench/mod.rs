@@ -49,8 +49,9 @@ const PARTS: [(&str, Part); 9] = [
 ];
 
 /// The tables of the page: the name in a table's marks, and the parts that are in it.
-const TABLES: [(&str, &[&str]); 3] = [
-    ("measured", &["start", "trees", "engine", "memory", "work", "wasm", "drivers"]),
+const TABLES: [(&str, &[&str]); 4] = [
+    ("measured", &["start", "trees", "engine", "memory", "work", "wasm"]),
+    ("drivers", &["drivers"]),
     ("archives", &["archive"]),
     ("service", &["service"]),
 ];

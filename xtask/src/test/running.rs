@@ -19,6 +19,9 @@ use crate::project;
 /// one that hangs must not hold up everything.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
+/// Tests at once for each processor: most of what they do is to wait, for disks and for what they end.
+const AT_ONCE: usize = 2;
+
 /// With more failures than this, something is broken.
 const MOST_UNSTEADY: usize = 3;
 
@@ -57,9 +60,12 @@ impl Suite<'_> {
     pub(super) fn run(&self, skips: &mut Skips) -> Answer<Counts> {
         let place = Place::of(self.who, self.built)?;
         let mut total = Counts::default();
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        let mut arguments = vec![format!("--test-threads={}", processors * AT_ONCE)];
+        arguments.extend_from_slice(self.filter);
         for binary in &self.built.tests {
             let started = Instant::now();
-            let ran = self.once(binary, &place, "", self.filter)?;
+            let ran = self.once(binary, &place, "", &arguments)?;
             for reason in outcome::skips(&ran.output) {
                 skips.note(self.who.word(), &binary.name, &reason);
             }

@@ -4,6 +4,7 @@
 //! forms are checked before anything is believed.
 
 mod assemble;
+mod chosen;
 mod config;
 mod document;
 pub(crate) mod files;
@@ -16,6 +17,7 @@ mod platform;
 mod role;
 
 pub use assemble::{Assembled, Part, assemble};
+pub use chosen::Chosen;
 pub use config::{Execution, History, ImageConfig, RootFs};
 pub use document::Bounds;
 pub use foreign::{Foreign, ForeignLayer};

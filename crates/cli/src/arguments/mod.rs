@@ -21,6 +21,8 @@ use ctrlz_core::name::SandboxName;
 use ctrlz_core::workspace::ConflictStrategy;
 use ctrlz_core::workspace_choice::WorkspaceChoice;
 
+use crate::root::Pull;
+
 pub(crate) use archive::{
     ArchiveAction, ArchiveArguments, ArchiveScope, Destination, DrillArguments, ExportArguments,
     ExportFormat, FromArgument, ImportArguments, KeyArguments, KeysAction, PullArguments,
@@ -408,10 +410,13 @@ pub(crate) struct NewArguments {
     /// an empty folder of its own
     #[arg(long, value_name = "FOLDER")]
     pub(crate) base: Option<PathBuf>,
-    /// The root: `host`, `overlay`, a folder, a tar file, or an image as podman and docker save
-    /// it, with `:NAME` behind it where there are several
+    /// The root: `host`, `overlay`, a folder, a tar file, an image as podman and docker save it,
+    /// with `:NAME` behind it where there are several, or one of a registry: `docker://HOST/NAME:TAG`
     #[arg(long, value_name = "ROOT")]
     pub(crate) root: Option<PathBuf>,
+    /// When a registry is asked for the image of `--root`
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", requires = "root")]
+    pub(crate) pull: Pull,
     /// What keeps its trees: `overlay`, `btrfs`, `reflink`, `copy`, or `auto` for the cheapest that
     /// can be had; see docs/workspaces.md
     #[arg(long, value_name = "DRIVER")]

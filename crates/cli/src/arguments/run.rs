@@ -14,14 +14,19 @@ use ctrlz_core::workspace_choice::WorkspaceChoice;
 
 use super::Conflict;
 use crate::failure::{Failure, OWN_FAILURE};
+use crate::root::Pull;
 
 /// `ctrlz run`
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
-    /// The root: `host` (read-only), `overlay` (copy-on-write), a folder, a tar file, or an image
-    /// as podman and docker save it, with `:NAME` behind it where there are several
+    /// The root: `host` (read-only), `overlay` (copy-on-write), a folder, a tar file, an image as
+    /// podman and docker save it, with `:NAME` behind it where there are several, or one of a
+    /// registry: `docker://HOST/NAME:TAG`
     #[arg(long, value_name = "ROOT")]
     pub(crate) root: Option<PathBuf>,
+    /// When a registry is asked for the image of `--root`
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN", requires = "root")]
+    pub(crate) pull: Pull,
     /// What keeps the trees of a new sandbox: `overlay`, `btrfs`, `reflink`, `copy`, or `auto` for
     /// the cheapest that can be had; see docs/workspaces.md
     #[arg(long, value_name = "DRIVER")]

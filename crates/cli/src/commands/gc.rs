@@ -21,6 +21,7 @@ use crate::aging;
 use crate::arguments::GcArguments;
 use crate::context::{Context, WhenBusy};
 use crate::failure::Failure;
+use crate::root::unused::{self, Unused};
 use crate::show::{self, plain, print_table};
 
 /// Every so many operations, a command looks whether it is time.
@@ -89,6 +90,14 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
         eprintln!("ctrlz: the archive was left alone: {}", plain(&failure.in_words()));
         Thinned::default()
     });
+    let images = match only {
+        Some(_) => Ok(Unused::default()),
+        None => unused::collect(&context, aging.now, arguments.dry_run, &|| true),
+    };
+    let images = images.unwrap_or_else(|failure| {
+        eprintln!("ctrlz: images were left alone: {}", plain(&failure.in_words()));
+        Unused::default()
+    });
     let compiled = match only {
         Some(_) => Collected::default(),
         None => collect_compiled(&context, aging.now, arguments.dry_run),
@@ -103,6 +112,8 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
             ("merged", show::to_json(&report.merged)?),
             ("unarchived", thinned.names.into()),
             ("archive_freed_bytes", thinned.collected.1.into()),
+            ("images", images.roots.into()),
+            ("images_freed_bytes", images.bytes.into()),
             ("compiled_freed_bytes", compiled.bytes.into()),
         ]);
         return show::done();
@@ -125,9 +136,14 @@ pub(crate) fn gc(arguments: &GcArguments, json: bool) -> Answer {
         let (files, size) = (compiled.files, ByteSize(compiled.bytes));
         println!("{files} files of compiled WebAssembly {goes}: {size} that nobody used for long");
     }
+    if images.roots > 0 {
+        let goes = if arguments.dry_run { "would go" } else { "went" };
+        let size = ByteSize(images.bytes);
+        println!("{} unpacked images {goes}, {size}: no sandbox uses them", images.roots);
+    }
     if !arguments.dry_run {
-        let elsewhere = thinned.collected.1.saturating_add(compiled.bytes);
-        println!("{} freed", ByteSize(report.freed.saturating_add(elsewhere)));
+        let freed = report.freed.saturating_add(thinned.collected.1).saturating_add(images.bytes);
+        println!("{} freed", ByteSize(freed.saturating_add(compiled.bytes)));
     }
     show::done()
 }
@@ -294,6 +310,7 @@ pub(super) fn keep_up(context: &Context, core: &SandboxCore<'_>, more: &dyn Fn()
     let report = core.keep_up(&how);
     // What they were made of is collected by whoever has the time.
     let _ = archive::thin(context, (false, false), more);
+    let _ = unused::collect(context, now, false, more);
     let _ = context.tracker().roll_up(now, history_ages());
     let _ = collect_compiled(context, now, false);
     signing::where_begun(context);

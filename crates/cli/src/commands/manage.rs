@@ -23,7 +23,7 @@ use crate::{places, root};
 
 pub(crate) fn new(arguments: &NewArguments, json: bool) -> Answer {
     let base = places::canonical(arguments.base.as_deref().unwrap_or(Path::new(".")))?;
-    let choice = root::choose(arguments.root.as_deref(), &base)?;
+    let choice = root::choose(arguments.root.as_deref(), &base, arguments.pull)?;
     let context = Context::open()?;
     let new = NewNamed { name: arguments.name.clone(), choice };
     let flags = Flags { workspace: arguments.workspace, ..Flags::default() };

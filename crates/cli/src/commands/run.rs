@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: RunArguments, isolation: Isolator, json: bool) -> A
     let past = past.as_ref().map(|(store, sandbox)| (store as &dyn Store, sandbox));
     let verdict = task.approved(root, base, judged, past)?;
     task.is_still_approved(root, base, past.map(|(_, sandbox)| sandbox), &verdict)?;
-    let choice = root::choose(arguments.root.as_deref(), &folder)?;
+    let choice = root::choose(arguments.root.as_deref(), &folder, arguments.pull)?;
     let context = ManuallyDrop::new(Context::open_with(isolation)?);
     probe::require(&context, &config)?;
     context.with_core(when_busy(how), |core| {

@@ -5,6 +5,9 @@
 //! STORE/images/NAME.id        the id of the image that it was
 //! STORE/images/NAME.lock      held while they are being made
 //! STORE/images/NAME.partial/  what is there of them meanwhile
+//! STORE/images/NAME.layout/   an image of a registry while it is fetched: see `reference`
+//! STORE/images/NAME.ref       which files a reference stood for
+//! STORE/images/NAME.used      its time is that of the last use: see `unused`
 //! ```
 
 use std::fs::{self, DirBuilder, File};
@@ -13,12 +16,13 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use ctrlz_archive::codec::Decoder;
-use ctrlz_archive::image::{Foreign, Found, Platform};
+use ctrlz_archive::image::{Foreign, Found, ImageConfig, Platform};
 use ctrlz_archive::unpack::{Devices, IdMap, IdRange, Ownership, Restored};
 use ctrlz_archive::{ArchiveError, Limits, Losses, Restore, Target};
 use ctrlz_core::digest::Digest;
 
 use super::named::Named;
+use super::unused;
 use crate::failure::{Failure, OWN_FAILURE};
 use crate::places;
 use crate::show::plain;
@@ -53,8 +57,8 @@ pub(super) fn unpacked(source: &Named) -> Result<(PathBuf, Option<Digest>), Fail
         }
         Found::Image => {
             let image = Foreign::open(path, image, &host).map_err(failed)?;
-            let unpacked = once(&name_of(&image), &source.shown(), failed, |target| {
-                tell_platform(source, &image, &host);
+            let unpacked = once(&name_of(&image.config), &source.shown(), failed, |target| {
+                tell_platform(&source.shown(), &image, &host);
                 image.restore(target)
             })?;
             Ok((unpacked, Some(image.id)))
@@ -63,7 +67,7 @@ pub(super) fn unpacked(source: &Named) -> Result<(PathBuf, Option<Digest>), Fail
             let unpacked = once(&of_file, &source.shown(), failed, |target| {
                 let tar = decompressed(path, &target.directory.with_extension("tar"))?;
                 let image = Foreign::open_tar(tar, path, image, &host)?;
-                tell_platform(source, &image, &host);
+                tell_platform(&source.shown(), &image, &host);
                 let at = target.directory.with_extension(ID);
                 let restored = image.restore(target)?;
                 // The file is not read again. What cannot be written down is not known later.
@@ -127,17 +131,18 @@ pub(crate) fn once(
     answer
 }
 
-fn images() -> Result<PathBuf, Failure> {
+pub(super) fn images() -> Result<PathBuf, Failure> {
     Ok(places::store()?.join("images"))
 }
 
-fn there(name: &Path) -> Result<Option<PathBuf>, Failure> {
+pub(super) fn there(name: &Path) -> Result<Option<PathBuf>, Failure> {
     let directory = images()?.join(name);
+    unused::note_use(&directory);
     Ok(Some(directory).filter(|directory| directory.is_dir()))
 }
 
 /// Locks `path`, a file that whoever holds it may remove.
-fn locked(path: &Path) -> io::Result<File> {
+pub(super) fn locked(path: &Path) -> io::Result<File> {
     loop {
         let file = File::options().create(true).truncate(false).write(true).open(path)?;
         match file.lock() {
@@ -191,7 +196,10 @@ fn open(path: &Path) -> Result<File, ArchiveError> {
     File::open(path).map_err(io_error("open", path))
 }
 
-fn io_error(action: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {
+pub(super) fn io_error(
+    action: &'static str,
+    path: &Path,
+) -> impl FnOnce(io::Error) -> ArchiveError {
     let path = path.to_owned();
     move |error| ArchiveError::of(error, |source| ArchiveError::Io { action, path, source })
 }
@@ -208,10 +216,10 @@ fn decompressed(path: &Path, scratch: &Path) -> Result<File, ArchiveError> {
 }
 
 /// A name that another content cannot have.
-fn name_of(image: &Foreign) -> PathBuf {
+pub(super) fn name_of(image: &ImageConfig) -> PathBuf {
     let mut hasher = hasher();
-    for layer in &image.layers {
-        hasher.update(layer.diff_id.to_string().as_bytes());
+    for layer in &image.rootfs.diff_ids {
+        hasher.update(layer.to_string().as_bytes());
     }
     short(&hasher)
 }
@@ -232,13 +240,13 @@ fn name_of_file(source: &Named) -> io::Result<PathBuf> {
 }
 
 /// The same files have other owners for root.
-fn hasher() -> blake3::Hasher {
+pub(super) fn hasher() -> blake3::Hasher {
     let mut hasher = blake3::Hasher::new();
     hasher.update(if is_root() { b"all owners" } else { b"one owner " });
     hasher
 }
 
-fn short(hasher: &blake3::Hasher) -> PathBuf {
+pub(super) fn short(hasher: &blake3::Hasher) -> PathBuf {
     hasher.finalize().to_hex().chars().take(32).collect::<String>().into()
 }
 
@@ -256,10 +264,10 @@ fn tell_losses(what: &str, losses: &Losses) {
     }
 }
 
-fn tell_platform(source: &Named, image: &Foreign, host: &Platform) {
+pub(super) fn tell_platform(what: &str, image: &Foreign, host: &Platform) {
     let of = image.config.platform();
     if !of.fits(host) {
-        let what = plain(&source.shown());
+        let what = plain(what);
         let of = plain(&of.to_string());
         eprintln!("ctrlz: {what} is for {of}, this host is {host}: its programs may not run here");
     }

@@ -2,6 +2,8 @@
 
 pub(crate) mod images;
 mod named;
+mod reference;
+pub(crate) mod unused;
 
 use std::path::{Path, PathBuf};
 
@@ -12,9 +14,15 @@ use ctrlz_engine::BaseChoice;
 use crate::failure::{Failure, OWN_FAILURE};
 
 pub(crate) use named::Named;
+pub(crate) use reference::Pull;
+use reference::Reference;
 
-/// What a sandbox of `folder` starts from under `--root`.
-pub(crate) fn choose(root: Option<&Path>, folder: &Path) -> Result<BaseChoice, Failure> {
+/// What a sandbox of `folder` starts from under `--root`. `pull` says when a registry is asked.
+pub(crate) fn choose(
+    root: Option<&Path>,
+    folder: &Path,
+    pull: Pull,
+) -> Result<BaseChoice, Failure> {
     match root.map(|root| (root, root.to_str())) {
         // A workspace at `/` is the whole root, and then the root is copy-on-write.
         None | Some((_, Some("host"))) if folder == Path::new("/") => Ok(overlay()),
@@ -23,6 +31,14 @@ pub(crate) fn choose(root: Option<&Path>, folder: &Path) -> Result<BaseChoice, F
             Ok(bare(Root::Host, folder.to_owned()))
         }
         Some((_, Some("overlay"))) => Ok(overlay()),
+        Some((_, Some(text))) if reference::is_one(text) => {
+            let reference: Reference = text.parse()?;
+            let (unpacked, image) = reference.unpacked(pull)?;
+            let root =
+                Root::Image { source: reference.to_string().into(), unpacked: unpacked.clone() };
+            let made_of = MadeOf { image: Some(image), ..MadeOf::default() };
+            Ok(BaseChoice { root, base: unpacked, made_of })
+        }
         Some((path, _)) => {
             let named = find(path)?;
             if named.is_tree() {
@@ -52,6 +68,9 @@ pub(crate) fn expected(root: Option<&Path>, folder: &Path) -> BaseChoice {
             bare(Root::Host, folder.to_owned())
         }
         None | Some((_, Some("host" | "overlay"))) => overlay(),
+        Some((path, Some(text))) if reference::is_one(text) => {
+            bare(Root::Directory { path: path.to_owned() }, path.to_owned())
+        }
         Some((path, _)) => {
             // Critical or not is told even of a command whose root is not there.
             let path = Named::find(path).map_or_else(|_| path.to_owned(), |named| named.source());

@@ -9,7 +9,7 @@ use ctrlz_archive::crypt::{
     Identities, Keyring, Passphrase, PassphraseSource, merge_keys, open_keys,
 };
 use ctrlz_archive::layer::{LayerOptions, Unreadable};
-use ctrlz_archive::place::{Directory, Login, Object, Patient, Place, Registry};
+use ctrlz_archive::place::{Directory, Object, Patient, Place};
 use ctrlz_config::{ArchiveConfig, Compression as Configured};
 use ctrlz_core::archive::Stratum;
 use ctrlz_core::digest::Digest;
@@ -23,7 +23,7 @@ use crate::arguments::KeyArguments;
 use crate::commands::known_good::configuration_of;
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
-use crate::places;
+use crate::{places, registry};
 
 /// How often a place on another machine is asked, and how long it is left alone before the second
 /// time; each time twice as long.
@@ -124,7 +124,7 @@ impl Setting {
     /// A place by its address, which is asked once only. A directory is made when nothing is there.
     pub(super) fn address(&self, address: &str) -> Result<Box<dyn Place>, Failure> {
         if let Some(repository) = address.strip_prefix("registry://") {
-            return registry(repository);
+            return Ok(Box::new(registry::open(repository)?));
         }
         if address.contains("://") {
             let notes = self.store.join("archived").join("uploads");
@@ -267,22 +267,6 @@ pub(super) fn absolute(path: &Path) -> Result<PathBuf, Failure> {
         let message = format!("cannot use {}: {error}", path.display());
         Failure::new(OWN_FAILURE, "folder", message)
     })
-}
-
-fn registry(address: &str) -> Result<Box<dyn Place>, Failure> {
-    let (host, name) = address.split_once('/').unwrap_or((address, ""));
-    let bare = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    // Nobody listens in between.
-    let plain = matches!(bare, "localhost" | "127.0.0.1" | "[::1]");
-    let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-    let mut login = Login::Anonymous;
-    for file in Login::files(places::home().as_deref(), runtime.as_deref()) {
-        if let Some(found) = Login::from_file(&file, host, name)? {
-            login = found;
-            break;
-        }
-    }
-    Ok(Box::new(Registry::open(address, login, plain)?))
 }
 
 /// Keys and what they open are in memory from here on.

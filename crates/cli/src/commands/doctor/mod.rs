@@ -3,6 +3,7 @@
 mod cost;
 mod isolators;
 mod keepers;
+mod levels;
 #[cfg(test)]
 mod reference;
 
@@ -18,8 +19,9 @@ use crate::Answer;
 use crate::arguments::{CommandArguments, DoctorArguments};
 use crate::context::{Context, WhenBusy};
 use crate::failure::{Failure, OWN_FAILURE};
+use crate::places;
+use crate::root::{self, Pull};
 use crate::show::{self, Style, plain};
-use crate::{places, root};
 
 pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
     let context = Context::open()?;
@@ -39,6 +41,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
     if arguments.cost {
         measure(&context, &mut isolators, &mut keepers)?;
     }
+    let levels = levels::all(&isolators);
     let is_well = probed.broken().next().is_none() && needs.iter().all(|need| need.met);
     if json {
         show::print_json(&[
@@ -51,6 +54,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
             ("missing", json!(probed.missing)),
             ("environment", json!(needs)),
             ("isolation", json!(isolators)),
+            ("levels", json!(levels)),
             ("workspaces", json!(keepers)),
         ]);
         return Ok(u8::from(!is_well));
@@ -76,6 +80,7 @@ pub(crate) fn doctor(arguments: &DoctorArguments, json: bool) -> Answer {
         println!("{mark} {:<32} {}", trial.what, style.dim(&plain(&trial.evidence)));
     }
     isolators::print(&isolators, style);
+    levels::print(&levels, style);
     keepers::print(&keepers, style);
     if !needs.is_empty() {
         println!("what `environment:` asks for");
@@ -121,7 +126,7 @@ fn needs(context: &Context, config: &Config, folder: &Path) -> Result<Vec<Need>,
         }
         let name = format!("doctor-{}", std::process::id());
         let name = name.parse().map_err(|error| Failure::caused(OWN_FAILURE, "name", &error))?;
-        let new = NewNamed { name, choice: root::choose(None, folder)? };
+        let new = NewNamed { name, choice: root::choose(None, folder, Pull::Never)? };
         let made = setup::made((context, core), config, &CommandArguments::plain()?, &new.choice)?;
         let sandbox = core.create_named(&new, made.as_ref())?;
         let needs = environment::look((context, core), &sandbox, config);

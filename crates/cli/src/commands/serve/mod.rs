@@ -40,7 +40,7 @@ use crate::Answer;
 use crate::arguments::ServeArguments;
 use crate::context::Context;
 use crate::failure::{Failure, OWN_FAILURE};
-use crate::{clock, places, show};
+use crate::{clock, isolating, places, show};
 
 pub(crate) fn serve(arguments: &ServeArguments, json: bool) -> Answer {
     // Before anything else is opened.
@@ -174,7 +174,11 @@ fn wired(directory: PathBuf, how: How) -> Result<Wired, Failure> {
     {
         let context = Context::open()?;
         context.check_ownership()?;
-        probe::require(&context, &known_good::configuration_without_project()?)?;
+        let config = known_good::configuration_without_project()?;
+        probe::require(&context, &config)?;
+        if let (_, Some(note)) = isolating::driver(&config)? {
+            eprintln!("ctrlz: {note}");
+        }
     }
     // From here on somebody else launches, and nothing is relative to where the service was started.
     let mut command = Command::new("/proc/self/exe");

@@ -42,7 +42,8 @@ use crate::commands::{
 };
 use crate::context::WhenBusy;
 use crate::failure::{Failure, OWN_FAILURE, REFUSED};
-use crate::{judging, root, secrets, show, state_key};
+use crate::root::{self, Pull};
+use crate::{judging, secrets, show, state_key};
 
 /// Where the folders of sandboxes lie that start from nothing: beside the store, which is no place for
 /// what users write.
@@ -100,6 +101,7 @@ impl Desk<'_> {
                 return Err(Failure::new(REFUSED, "forbidden", message));
             }
             config.isolation = isolation.clone();
+            config.isolation_of_profile = false;
         }
         if let Some(most) = command.most_memory {
             let memory = config.limits.memory.map_or(most.0, |memory| memory.0.min(most.0));
@@ -240,9 +242,9 @@ impl Desk<'_> {
             );
         }
         let choice = match base {
-            Base::Empty => root::choose(None, &self.new_workspace(name)?)?,
-            Base::Folder(folder) => root::choose(None, &self.folder(folder)?)?,
-            Base::Image(image) => root::choose(Some(image), Path::new("/"))?,
+            Base::Empty => root::choose(None, &self.new_workspace(name)?, Pull::Never)?,
+            Base::Folder(folder) => root::choose(None, &self.folder(folder)?, Pull::Never)?,
+            Base::Image(image) => root::choose(Some(image), Path::new("/"), Pull::Never)?,
         };
         own_files_alone(&choice.root)?;
         Ok(choice)

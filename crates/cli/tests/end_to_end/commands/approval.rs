@@ -39,7 +39,7 @@ fn only_development_lets_a_critical_command_run_and_says_so() {
         run(&scene, &["--allow-critical"], &command).ok().says(&["WARNING", "delete-root"]);
     assert_eq!(outcome.out(), "ran\n");
     for profile in ["testing", "production", "high-security"] {
-        run(&scene, &["--allow-critical", "--profile", profile], &command)
+        run(&scene, &["--allow-critical", "--profile", profile, "--isolation", "native"], &command)
             .code(123)
             .says(&["no effect", profile]);
     }
@@ -69,10 +69,13 @@ fn what_leaves_the_sandbox_wants_an_answer() {
 fn stricter_profiles_want_an_answer_and_the_strictest_a_person() {
     let scene = Scene::new();
     for profile in ["testing", "production", "high-security"] {
-        let outcome = run(&scene, &["--profile", profile], &RISKY).code(123);
+        let outcome =
+            run(&scene, &["--profile", profile, "--isolation", "native"], &RISKY).code(123);
         outcome.says(&["not confirmed", "network-code"]);
     }
-    run(&scene, &["--profile", "high-security", "--yes"], &RISKY).code(123).says(&["terminal"]);
+    run(&scene, &["--profile", "high-security", "--isolation", "native", "--yes"], &RISKY)
+        .code(123)
+        .says(&["terminal"]);
     let object = scene
         .run(&[&["--json", "run", "--profile", "testing", "--"], RISKY.as_slice()].concat())
         .code(123)

@@ -69,7 +69,8 @@ fn profiles() {
     for profile in ["development", "testing", "production", "high-security"] {
         let shown = scene.ok(&["config", "show", "--profile", profile]);
         assert!(shown.contains(profile), "{shown}");
-        let outcome = scene.run(&["run", "--profile", profile, "--", "true"]);
+        let words = ["run", "--profile", profile, "--isolation", "native", "--", "true"];
+        let outcome = scene.run(&words);
         // A limit of the profile that this host cannot hold is refused, as one of a flag.
         if outcome.status.code() != Some(0) {
             outcome.code(125).says(&["cannot be enforced", "doctor"]);

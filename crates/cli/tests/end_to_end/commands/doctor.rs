@@ -35,6 +35,18 @@ fn each_driver_tells_what_it_can_or_lacks() {
     }
     assert_eq!(named(&object, "native")["lacks"], Value::Null);
     assert_eq!(named(&object, "native")["without"], Value::Array(Vec::new()));
+    let levels = object["levels"].as_array().expect("levels");
+    assert_eq!(
+        levels.iter().map(|one| &one["level"]).collect::<Vec<_>>(),
+        ["dev", "standard", "strict"]
+    );
+    for level in levels {
+        let name = level["driver"].as_str().expect("a driver");
+        assert_eq!(named(&object, name)["lacks"], Value::Null, "{level}");
+        for missing in level["missing"].as_array().expect("a list") {
+            assert_ne!(named(&object, missing.as_str().expect("a driver"))["lacks"], Value::Null);
+        }
+    }
     let text = scene.ok(&["doctor"]);
     assert!(
         text.contains("what can isolate a command") && text.contains("engine:podman"),

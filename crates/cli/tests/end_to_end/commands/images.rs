@@ -7,7 +7,7 @@ use crate::support::{Outcome, Scene, has, is_root, python, skipped};
 
 /// A scene with a root in `../root`: one static program, which tells what is in `/etc/name` and
 /// writes to the file that it is given.
-fn with_root() -> Scene {
+pub(super) fn with_root() -> Scene {
     Scene::with(
         r#"mkdir -p ../root/bin ../root/etc; chmod 755 ../root; echo own > ../root/etc/name
 cat > ../hello.c <<'C'
@@ -30,7 +30,7 @@ cc -Os -static -s -o ../root/bin/hello ../hello.c; chmod 755 ../root/bin/hello"#
 
 /// Runs the program in `root`; the first time something has to be unpacked.
 #[track_caller]
-fn runs(scene: &Scene, root: &str) {
+pub(super) fn runs(scene: &Scene, root: &str) {
     let root = ["run", "--root", root, "--", "/bin/hello"];
     let first = scene.run(&root).ok().says_nothing();
     assert_eq!(first.out(), "own\n", "{first}");
@@ -42,16 +42,17 @@ fn runs(scene: &Scene, root: &str) {
 
 /// What lies in the store's images.
 #[track_caller]
-fn unpacked(scene: &Scene) -> Vec<String> {
+pub(super) fn unpacked(scene: &Scene) -> Vec<String> {
     scene.host("ls -A \"$CTRLZ_HOME/images\"").lines().map(str::to_owned).collect()
 }
 
 /// Nothing that was begun is left there, and `count` roots are.
 #[track_caller]
-fn has_whole(scene: &Scene, count: usize) {
+pub(super) fn has_whole(scene: &Scene, count: usize) {
     let mut names = unpacked(scene);
     // What is known of one that is there.
     let ids: Vec<String> = names.extract_if(.., |name| name.ends_with(".id")).collect();
+    names.retain(|name| !name.ends_with(".ref") && !name.ends_with(".used"));
     let of_none = |id: &&String| !names.iter().any(|name| id.strip_suffix(".id") == Some(name));
     assert_eq!(ids.iter().find(of_none), None);
     assert_eq!(names.len(), count, "{names:?}");
@@ -427,4 +428,35 @@ C
     ));
     // Nothing but the exported change says so.
     assert_eq!(shown, "written");
+}
+
+#[cfg(feature = "faults")]
+#[test]
+fn what_no_sandbox_uses_goes_in_time() {
+    let scene = with_root();
+    scene.host("tar -C ../root -cf ../one.tar .; cp ../one.tar ../two.tar");
+    let clock = scene.root.join("clock");
+    let gc = |seconds: u64, words: &[&str]| {
+        std::fs::write(&clock, seconds.to_string()).expect("set the clock");
+        let mut command = scene.ctrlz([&["--json", "gc", "--trust-clock"], words].concat());
+        let report = Outcome::of(command.env("CTRLZ_CLOCK", &clock)).ok().json();
+        (report["images"].as_u64(), report["images_freed_bytes"].as_u64().is_some_and(|b| b > 0))
+    };
+    scene.ok(&["new", "stays", "--root", "../one.tar"]);
+    scene.ok(&["new", "goes", "--root", "../two.tar"]);
+    scene.ok(&["rm", "goes"]);
+    has_whole(&scene, 2);
+    // Somebody may be about to use it.
+    assert_eq!(gc(3600, &[]), (Some(0), false));
+    assert_eq!(gc(90_000, &["--dry-run"]), (Some(1), true));
+    has_whole(&scene, 2);
+    assert_eq!(gc(90_000, &[]), (Some(1), true));
+    has_whole(&scene, 1);
+    scene.ok(&["exec", "stays", "--", "/bin/hello"]);
+    scene.ok(&["new", "again", "--root", "../two.tar"]);
+    scene.ok(&["exec", "again", "--", "/bin/hello"]);
+    // What an interrupted removal left goes with the next.
+    scene.host("mkdir \"$CTRLZ_HOME/images/0123.gone\"");
+    assert_eq!(gc(90_000, &[]), (Some(0), false));
+    has_whole(&scene, 2);
 }

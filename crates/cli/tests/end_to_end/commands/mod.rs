@@ -27,6 +27,7 @@ mod monitoring;
 mod policy;
 mod probe;
 mod random_lives;
+mod registry;
 mod remote;
 mod retention;
 mod roots;

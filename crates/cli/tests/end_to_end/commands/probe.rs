@@ -112,7 +112,10 @@ fn a_protection_that_is_not_in_force_is_an_error_before_anything_runs() {
 fn high_security_wants_all_that_there_is() {
     let scene = Scene::new();
     let run = |profile: &str, lacks: &str| {
-        let words = ["run", "--profile", profile, "--cpus", "1", "--", "true"];
+        let isolation = ["--isolation", "native"];
+        let words =
+            [&["run", "--profile", profile, "--cpus", "1"][..], &isolation, &["--", "true"]];
+        let words = words.concat();
         let mut command = scene.ctrlz(words);
         command.env("CTRLZ_LACKS", lacks);
         Outcome::of(&mut command)

@@ -258,6 +258,48 @@ fn what_is_not_there_is_told_with_the_way_out() {
         .says(&["cannot be had here", "kata-runtime", "production"]);
 }
 
+/// Production would rather have a virtual machine or gVisor, and says what it makes do with; the
+/// strictest profile does not make do.
+#[test]
+fn a_profile_chooses_the_level() {
+    let scene = Scene::new();
+    let run = |path: &str, words: &[&str]| {
+        let mut command =
+            scene.ctrlz([&["run", "--cpus", "1"][..], words, &["--", "uname", "-v"]].concat());
+        command.env("PATH", path);
+        Outcome::of(&mut command)
+    };
+    let plain = "/usr/bin:/bin";
+    let kernel = run(plain, &[]).ok();
+    assert!(!kernel.err().contains("isolation level"), "{kernel}");
+    let fallen = run(plain, &["--profile", "production"]);
+    if fallen.status.code() == Some(125) {
+        // Limits that this host cannot hold; the choice is told first.
+        fallen.says(&["isolation level `standard`", "cannot be enforced"]);
+    } else {
+        assert_eq!(
+            fallen.ok().says(&["isolation level `standard`", "native takes"]).out(),
+            kernel.out()
+        );
+    }
+    run(plain, &["--profile", "high-security"]).code(125).says(&[
+        "`strict` cannot be had here",
+        "oci:runsc",
+        "high-security",
+        "--isolation",
+    ]);
+    let Some(driver) = gvisor() else { return skipped("gVisor is not there") };
+    let folder = scene.root.join("programs");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    let runsc = driver.strip_prefix("oci:").expect("an OCI runtime");
+    std::os::unix::fs::symlink(runsc, folder.join("runsc")).expect("a link");
+    let path = format!("{}:{plain}", folder.display());
+    let inside = run(&path, &["--profile", "high-security"]);
+    if inside.status.code() != Some(125) {
+        assert_ne!(inside.ok().out(), kernel.out(), "gVisor has a kernel of its own");
+    }
+}
+
 #[test]
 fn a_projects_file_does_not_choose() {
     let scene = Scene::new();

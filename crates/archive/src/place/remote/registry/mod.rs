@@ -109,6 +109,17 @@ impl Registry {
         })
     }
 
+    /// What a tag, or the digest of a manifest, stands for; `None` when nothing has it.
+    ///
+    /// # Errors
+    /// When the registry does not answer, or does not tell what it is.
+    pub fn described(&self, tag_or_digest: &str) -> Result<Option<Descriptor>, ArchiveError> {
+        match tag_or_digest.parse::<Digest>() {
+            Ok(digest) => self.head_manifest(&digest.to_string()),
+            Err(_) => self.resolve(tag_or_digest),
+        }
+    }
+
     fn tagged(&self, name: &str) -> Result<Reference, ArchiveError> {
         let tag: Tag = name.parse()?;
         let (host, repository) = (self.host.clone(), self.repository.clone());
