@@ -88,6 +88,7 @@ fn request(base: &std::path::Path, script: &str) -> RunRequest {
         take_back: false,
         streams: ctrlz_core::isolation::Streams::Inherited,
         memory: None,
+        compiled: None,
         profile: "development".to_owned(),
         identity: String::new(),
         verdict: None,
