@@ -6,6 +6,7 @@ mod bases;
 mod check;
 mod commit;
 mod configuration;
+mod containerd;
 mod doctor;
 mod emergency;
 mod environment;
