@@ -291,8 +291,9 @@ fn kills_leave_nothing_behind() {
         daemon.started(&scene, "echo ready; read line; echo got $line; exit 5");
     daemon.kill();
     let text = "run --isolation containerd:runc -- true";
+    let other = Scene::new();
     daemon
-        .ctrlz(&scene, &text.split(' ').collect::<Vec<_>>())
+        .ctrlz(&other, &text.split(' ').collect::<Vec<_>>())
         .code(125)
         .says(&["systemctl start containerd", "CONTAINERD_ADDRESS"]);
     child.stdin.take().expect("a pipe").write_all(b"it\n").expect("write");
