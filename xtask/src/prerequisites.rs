@@ -52,6 +52,7 @@ const FOR_TESTS: &[Need] = &[
     need("runc", "runc", "containers of archives, and commands in containers"),
     need("crun", "crun", "commands in containers"),
     need("dockerd", "docker.io", "containers of docker"),
+    need("containerd", "containerd", "containers of containerd"),
     need("busybox", "busybox-static", "a small image"),
     need("buildah", "buildah", "images that it built"),
     need("curl", "curl", "a bucket for archives"),

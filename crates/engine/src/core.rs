@@ -155,7 +155,10 @@ impl<'a> SandboxCore<'a> {
     }
 
     pub(crate) fn lock(&self, sandbox: &Sandbox) -> Result<Box<dyn SandboxLock>, StoreError> {
-        self.store.lock(sandbox.id, &mut |holder| (self.waiting)(sandbox, holder))
+        self.store.lock(sandbox.id, &mut |holder| {
+            self.isolation.tidy();
+            (self.waiting)(sandbox, holder)
+        })
     }
 
     /// Locks `sandbox`, reads it anew, and recovers it if a crash left it in the middle of
@@ -172,6 +175,8 @@ impl<'a> SandboxCore<'a> {
     ) -> Result<Held<'a>, EngineError> {
         let mut suspended = Ok(());
         let taken = self.store.lock(sandbox.id, &mut |holder| {
+            // A container whose launcher was killed may go on, and would be waited for in vain.
+            self.isolation.tidy();
             // What is frozen is not waited for: it ends when somebody resumes it, or never.
             suspended = self.not_frozen(sandbox);
             suspended.is_ok() && waiting(sandbox, holder)

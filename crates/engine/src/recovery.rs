@@ -26,8 +26,9 @@ impl SandboxCore<'_> {
     /// # Errors
     /// A failed file operation, or a failure to use the store; calling it again continues.
     pub fn recover(&self) -> Result<Vec<Recovered>, EngineError> {
-        let recovered = self.end_interrupted()?;
+        // First: what a killed launcher left running is no living process that uses a sandbox.
         self.isolation.tidy();
+        let recovered = self.end_interrupted()?;
         self.collect_all(&|| true)?;
         Ok(recovered)
     }

@@ -7,6 +7,7 @@ mod check;
 mod commit;
 mod compiled;
 mod configuration;
+mod containerd;
 mod doctor;
 mod emergency;
 mod environment;
