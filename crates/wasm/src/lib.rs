@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod clock;
+mod component;
 mod engine;
 mod error;
 mod image;
@@ -17,6 +18,7 @@ mod session;
 mod value;
 mod world;
 
+pub use component::call_component;
 pub use engine::{Engine, Metering, Settings};
 pub use error::{Limit, WasmError};
 pub use image::Image;

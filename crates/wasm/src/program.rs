@@ -59,10 +59,11 @@ impl Program {
         Self::compiled(engine, bytes, Use::Once)
     }
 
-    /// Compiles a module whose functions are called and whose memory can be kept.
+    /// Compiles a module whose functions are called and whose memory can be kept, or a component, of which
+    /// nothing is kept.
     ///
     /// # Errors
-    /// [`WasmError::Invalid`] for everything that is not one, components included.
+    /// [`WasmError::Invalid`] for everything that is neither.
     pub fn compile_for_calls(engine: &Engine, bytes: &[u8]) -> Result<Self, WasmError> {
         Self::compiled(engine, bytes, Use::Calls)
     }
@@ -78,13 +79,8 @@ impl Program {
         let invalid = |error: wasmtime::Error| WasmError::invalid(&error);
         let module = |bytes: &[u8]| wasmtime::Module::from_binary(&engine.inner, bytes);
         let code = match (is_component(bytes), kind) {
-            (true, Use::Once) => {
+            (true, _) => {
                 Code::Component(Component::from_binary(&engine.inner, bytes).map_err(invalid)?)
-            }
-            (true, Use::Calls) => {
-                return Err(WasmError::NotKept {
-                    what: "it is a component, whose parts nobody can look into".to_owned(),
-                });
             }
             (false, Use::Once) => Code::Module(module(bytes).map_err(invalid)?),
             (false, Use::Calls) => {
@@ -124,6 +120,12 @@ impl Program {
             Code::Component(component) => component.serialize(),
         };
         code.map_err(|error| WasmError::Engine { what: chain(&error) })
+    }
+
+    /// Whether it is a component: see [`crate::call_component`].
+    #[must_use]
+    pub fn is_component(&self) -> bool {
+        matches!(self.code, Code::Component(_))
     }
 
     /// Reads the file of a module or component.

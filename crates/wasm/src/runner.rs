@@ -10,6 +10,7 @@ use ctrlz_core::span::Span;
 use ctrlz_core::wasm::{PROGRAM, Surroundings};
 use ctrlz_sys::compiled::Keeper;
 
+use crate::component::call_component;
 use crate::engine::{Engine, Metering, Settings};
 use crate::error::WasmError;
 use crate::image::Image;
@@ -256,6 +257,14 @@ fn carry_out(
     };
     let program = load(request, &engine, &bytes, keeper)?;
     drop(bytes);
+    let words = request.arguments.get(1..).unwrap_or_default();
+    if program.is_component() {
+        if request.image.is_some() {
+            let what = "it is a component, whose parts nobody can look into".to_owned();
+            return Err(WasmError::NotKept { what });
+        }
+        return print(&call_component(&program, world, limits, (function, words))?);
+    }
     let image = request.image.as_deref().map(|path| read_image(path, &limits)).transpose()?;
     let mut session = match image.flatten() {
         Some(image) => Session::resume(&program, world, limits, &image)?,
@@ -265,14 +274,19 @@ fn carry_out(
         // Before anything is done that could not be kept.
         session.snapshot()?;
     }
-    let words = request.arguments.get(1..).unwrap_or_default();
     let results = session.call_with(function, words)?;
     if let Some(path) = &request.image {
         write_image(path, &session.snapshot()?)?;
     }
+    let results: Vec<String> = results.iter().map(ToString::to_string).collect();
+    print(&results)
+}
+
+/// Tells the results of a call, in one line.
+fn print(results: &[String]) -> Result<u8, WasmError> {
     if !results.is_empty() {
-        let words: Vec<String> = results.iter().map(ToString::to_string).collect();
-        writeln!(io::stdout(), "{}", words.join(" ")).map_err(|source| WasmError::File {
+        let line = results.join(" ");
+        writeln!(io::stdout(), "{line}").map_err(|source| WasmError::File {
             action: "write the results to",
             path: "standard output".into(),
             source,

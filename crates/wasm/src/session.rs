@@ -25,10 +25,10 @@ struct ModuleHost {
 }
 
 /// What stands behind a component.
-struct ComponentHost {
+pub(crate) struct ComponentHost {
     wasi: WasiCtx,
     table: ResourceTable,
-    meter: Meter,
+    pub(crate) meter: Meter,
 }
 
 impl WasiView for ComponentHost {
@@ -85,24 +85,12 @@ async fn run_component(
     world: &World,
     limits: Limits,
 ) -> Result<i32, WasmError> {
-    let engine = &program.engine;
-    let mut linker = wasmtime::component::Linker::new(&engine.inner);
-    let engine_error = |error: wasmtime::Error| WasmError::Engine { what: chain(&error) };
-    wasmtime_wasi::p2::add_to_linker_async(&mut linker).map_err(engine_error)?;
-    let import = |error: wasmtime::Error| WasmError::Import { what: chain(&error) };
-    let pre = linker.instantiate_pre(component).map_err(import)?;
+    let pre = linked_component(&program.engine, component)?;
     let pre = wasmtime_wasi::p2::bindings::CommandPre::new(pre).map_err(|error| {
         let what = format!("it is no command (wasi:cli/run): {}", chain(&error));
         WasmError::Export { what }
     })?;
-    let host = ComponentHost {
-        wasi: world.builder()?.build(),
-        table: ResourceTable::new(),
-        meter: Meter::new(limits),
-    };
-    let mut store = Store::new(&engine.inner, host);
-    store.limiter(|host| &mut host.meter);
-    arm(engine, &mut store, &limits)?;
+    let mut store = component_store(&program.engine, world, limits)?;
     let ended = async {
         let command: Command = pre.instantiate_async(&mut store).await?;
         command.wasi_cli_run().call_run(&mut store).await
@@ -113,6 +101,32 @@ async fn run_component(
         Ok(Err(())) => Ok(1),
         Err(error) => Err(failed(&error, &limits, &store.data().meter)),
     }
+}
+
+pub(crate) fn linked_component(
+    engine: &Engine,
+    component: &wasmtime::component::Component,
+) -> Result<wasmtime::component::InstancePre<ComponentHost>, WasmError> {
+    let mut linker = wasmtime::component::Linker::new(&engine.inner);
+    wasmtime_wasi::p2::add_to_linker_async(&mut linker)
+        .map_err(|error| WasmError::Engine { what: chain(&error) })?;
+    linker.instantiate_pre(component).map_err(|error| WasmError::Import { what: chain(&error) })
+}
+
+pub(crate) fn component_store(
+    engine: &Engine,
+    world: &World,
+    limits: Limits,
+) -> Result<Store<ComponentHost>, WasmError> {
+    let host = ComponentHost {
+        wasi: world.builder()?.build(),
+        table: ResourceTable::new(),
+        meter: Meter::new(limits),
+    };
+    let mut store = Store::new(&engine.inner, host);
+    store.limiter(|host| &mut host.meter);
+    arm(engine, &mut store, &limits)?;
+    Ok(store)
 }
 
 /// A module whose functions are called one after the other, and whose memory can be kept and brought
@@ -169,7 +183,11 @@ impl Session {
 
     fn instantiated(program: &Program, world: &World, limits: Limits) -> Result<Self, WasmError> {
         let Code::Open(module, shape) = &program.code else {
-            let what = "it was not compiled for calls".to_owned();
+            let what = match &program.code {
+                Code::Component(_) => "it is a component, whose parts nobody can look into",
+                _ => "it was not compiled for calls",
+            };
+            let what = what.to_owned();
             return Err(WasmError::NotKept { what });
         };
         let runtime = runtime()?;
@@ -332,7 +350,7 @@ fn unsuitable(name: &str, wanted: impl Iterator<Item = ValType>) -> WasmError {
 }
 
 /// One thread: whoever runs here is limited in how many it may start.
-fn runtime() -> Result<Runtime, WasmError> {
+pub(crate) fn runtime() -> Result<Runtime, WasmError> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -374,7 +392,11 @@ async fn instantiate(
 }
 
 /// Gives a call its fuel and its time.
-fn arm<T>(engine: &Engine, store: &mut Store<T>, limits: &Limits) -> Result<(), WasmError> {
+pub(crate) fn arm<T>(
+    engine: &Engine,
+    store: &mut Store<T>,
+    limits: &Limits,
+) -> Result<(), WasmError> {
     let unmet = |what: &str| WasmError::Engine { what: what.to_owned() };
     match engine.settings().metering {
         Metering::Fuel => {
@@ -398,7 +420,7 @@ fn arm<T>(engine: &Engine, store: &mut Store<T>, limits: &Limits) -> Result<(), 
 }
 
 /// What an error of the engine means.
-fn failed(error: &wasmtime::Error, limits: &Limits, meter: &Meter) -> WasmError {
+pub(crate) fn failed(error: &wasmtime::Error, limits: &Limits, meter: &Meter) -> WasmError {
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return WasmError::Exited(*code);
     }

@@ -9,6 +9,7 @@
 
 mod bad;
 mod calls;
+mod components;
 mod guests;
 mod limits;
 mod memory;

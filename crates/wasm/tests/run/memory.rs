@@ -137,7 +137,9 @@ fn what_no_image_holds_is_told() {
         assert!(error.to_string().ends_with(why), "{error}");
     }
     let engine = Engine::new(Settings::default()).expect("an engine");
-    let error = Program::compile_for_calls(&engine, &module("(component)")).expect_err("refused");
+    let component = Program::compile_for_calls(&engine, &module("(component)")).expect("one");
+    let error = Session::start(&component, &World::default(), Limits::default());
+    let error = error.expect_err("refused");
     assert!(error.to_string().contains("component"), "{error}");
 }
 
