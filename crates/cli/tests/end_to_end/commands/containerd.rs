@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use rustix::mount::{UnmountFlags, unmount};
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::{Outcome, Scene, has, is_root, skipped};
@@ -155,8 +156,29 @@ impl Drop for Daemon {
     fn drop(&mut self) {
         let _ = kill_process(Pid::from_child(&self.process), Signal::TERM);
         let _ = self.process.wait();
-        let _ = fs::remove_dir_all(&self.directory);
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let points = mounts.lines().rev().filter_map(|line| line.split(' ').nth(4));
+        for point in points.filter(|point| Path::new(point).starts_with(&self.directory)) {
+            let _ = unmount(point, UnmountFlags::DETACH);
+        }
+        remove(&self.directory);
     }
+}
+
+/// Removes a folder, but nothing that is in a root of a container: while that is mounted, it is this host's.
+fn remove(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        let _ = match (is_directory, entry.file_name() == "rootfs") {
+            (true, true) => fs::remove_dir(entry.path()),
+            (true, false) => {
+                remove(&entry.path());
+                Ok(())
+            }
+            (false, _) => fs::remove_file(entry.path()),
+        };
+    }
+    let _ = fs::remove_dir(folder);
 }
 
 #[test]
