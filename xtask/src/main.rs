@@ -8,6 +8,7 @@ mod corpus;
 mod demo;
 mod dist;
 mod failure;
+mod filesystems;
 mod fuzz;
 mod layout;
 mod prerequisites;
@@ -32,7 +33,8 @@ cargo xtask TASK
   check                the static checks alone: formatting, architecture, lints, docs, licences
   bench [--write] [--quick] [NAME…]
                        compare with other tools and print tables; --write puts them into
-                       docs/benchmarks.md (NAME: start, trees, engine, memory, work, archive, service)
+                       docs/benchmarks.md (NAME: start, trees, engine, memory, work, wasm,
+                       drivers, workspaces, archive, service)
   corpus [--misses N | --all] [--strict] [--checker PROGRAM] DIR…
                        measure `ctrlz check` on files of labelled commands and print a table;
                        --strict: fail when a goal is missed

@@ -15,13 +15,14 @@ mod table;
 mod trees;
 mod wasm;
 mod work;
+mod workspaces;
 
 pub(crate) use measure::serve;
 
 use std::fs;
 
 use crate::failure::{Answer, Failure};
-use crate::project;
+use crate::{filesystems, project};
 use scene::Scene;
 use table::Row;
 
@@ -36,7 +37,7 @@ struct Rounds {
 
 type Part = fn(&Scene, Rounds) -> Answer<Vec<Row>>;
 
-const PARTS: [(&str, Part); 9] = [
+const PARTS: [(&str, Part); 10] = [
     ("start", start::rows),
     ("trees", trees::rows),
     ("engine", engine::rows),
@@ -44,14 +45,16 @@ const PARTS: [(&str, Part); 9] = [
     ("work", work::rows),
     ("wasm", wasm::rows),
     ("drivers", drivers::rows),
+    ("workspaces", workspaces::rows),
     ("archive", archive::rows),
     ("service", service::rows),
 ];
 
 /// The tables of the page: the name in a table's marks, and the parts that are in it.
-const TABLES: [(&str, &[&str]); 4] = [
+const TABLES: [(&str, &[&str]); 5] = [
     ("measured", &["start", "trees", "engine", "memory", "work", "wasm"]),
     ("drivers", &["drivers"]),
+    ("workspaces", &["workspaces"]),
     ("archives", &["archive"]),
     ("service", &["service"]),
 ];
@@ -71,6 +74,9 @@ pub(crate) fn bench(arguments: &[String]) -> Answer {
                 return Err(Failure::told(format!("no part `{other}`; there are {known}")));
             }
         }
+    }
+    if names.is_empty() || names.contains(&"workspaces") {
+        filesystems::enter_namespace()?;
     }
     let scene = Scene::build()?;
     let machine = machine::describe(scene.folder());

@@ -65,7 +65,7 @@ pub(crate) fn check() -> Answer {
 /// Everything. `filter` are arguments for the test binaries, such as a part of a test's name; the
 /// static checks are left out then.
 pub(crate) fn test(filter: &[String]) -> Answer {
-    filesystems::enter_namespace()?;
+    crate::filesystems::enter_namespace()?;
     let mut steps = Steps::default();
     steps.step("prerequisites", prerequisites::for_tests);
     let mut skips = skips::Skips::read()?;

@@ -9,10 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use super::filesystems::{PLACE, check_namespace};
 use super::skips::Skips;
 use crate::account;
 use crate::failure::{Answer, Failure};
+use crate::filesystems::{PLACE, check_namespace};
 use crate::program;
 
 /// The packages: the daemon with its programs, and a library that it needs.
