@@ -136,6 +136,7 @@ impl Daemon {
     }
 }
 
+#[allow(clippy::zombie_processes, reason = "whoever gets it ends it")]
 fn spawn(directory: &Path) -> Child {
     let log = fs::File::options().append(true).create(true).open(directory.join("log"));
     let log = log.expect("make a log");
