@@ -22,9 +22,6 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 /// Tests at once for each processor: most of what they do is to wait, for disks and for what they end.
 const AT_ONCE: usize = 2;
 
-/// Those that run one test at a time and wait for a daemon in it.
-const WAITING: [&str; 2] = ["workspace/zfs", "workspace/zfs_contract"];
-
 /// With more failures than this, something is broken.
 const MOST_UNSTEADY: usize = 3;
 
@@ -59,54 +56,31 @@ pub(super) struct Suite<'a> {
 }
 
 impl Suite<'_> {
-    /// Runs them one after the other, and those that mostly wait beside them; prints one line each, and
-    /// what failed.
+    /// Runs them one after the other; prints one line each, and what failed.
     pub(super) fn run(&self, skips: &mut Skips) -> Answer<Counts> {
         let place = Place::of(self.who, self.built)?;
         let mut total = Counts::default();
         let processors = thread::available_parallelism().map_or(1, usize::from);
         let mut arguments = vec![format!("--test-threads={}", processors * AT_ONCE)];
         arguments.extend_from_slice(self.filter);
-        let (waiting, others): (Vec<_>, Vec<_>) =
-            self.built.tests.iter().partition(|binary| WAITING.contains(&binary.name.as_str()));
-        let timed = |binary: &TestBinary| -> Answer<(Ran, f64)> {
+        for binary in &self.built.tests {
             let started = Instant::now();
             let ran = self.once(binary, &place, "", &arguments)?;
-            Ok((ran, started.elapsed().as_secs_f64()))
-        };
-        thread::scope(|scope| {
-            let beside = scope.spawn(|| waiting.iter().map(|one| timed(one)).collect::<Vec<_>>());
-            for binary in others {
-                total += self.told(binary, timed(binary)?, &place, skips)?;
+            for reason in outcome::skips(&ran.output) {
+                skips.note(self.who.word(), &binary.name, &reason);
             }
-            let beside = beside.join().map_err(|_| Failure::told("a thread of xtask panicked"))?;
-            for (binary, ran) in waiting.iter().zip(beside) {
-                total += self.told(binary, ran?, &place, skips)?;
+            let mut counts = ran.counts;
+            let seconds = started.elapsed().as_secs_f64();
+            println!("{:<28} {counts} ({seconds:.1} s)", binary.name);
+            if ran.end != End::Success {
+                println!("{}\n{}: {:?}", outcome::failures(&ran.output), binary.name, ran.end);
+                if self.is_unsteady(binary, &place, &ran)? {
+                    counts.pass_unsteady();
+                }
             }
-            Ok(total)
-        })
-    }
-
-    /// Tells what came of a binary.
-    fn told(
-        &self,
-        binary: &TestBinary,
-        (ran, seconds): (Ran, f64),
-        place: &Place,
-        skips: &mut Skips,
-    ) -> Answer<Counts> {
-        for reason in outcome::skips(&ran.output) {
-            skips.note(self.who.word(), &binary.name, &reason);
+            total += counts;
         }
-        let mut counts = ran.counts;
-        println!("{:<28} {counts} ({seconds:.1} s)", binary.name);
-        if ran.end != End::Success {
-            println!("{}\n{}: {:?}", outcome::failures(&ran.output), binary.name, ran.end);
-            if self.is_unsteady(binary, place, &ran)? {
-                counts.pass_unsteady();
-            }
-        }
-        Ok(counts)
+        Ok(total)
     }
 
     /// Whether the few tests that failed pass when they run again, alone: a busy machine then made
