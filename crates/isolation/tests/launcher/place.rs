@@ -197,9 +197,14 @@ pub(crate) fn lives(process: u32) -> bool {
 
 /// The process that started it.
 pub(crate) fn parent(process: u32) -> u32 {
-    let stat = fs::read_to_string(format!("/proc/{process}/stat")).expect("it lives");
+    parent_if_there(process).expect("it lives")
+}
+
+/// The same; `None` once it is gone.
+pub(crate) fn parent_if_there(process: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(')').expect("proc_pid_stat(5)");
-    rest.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number")
+    rest.split_whitespace().nth(1).and_then(|word| word.parse().ok())
 }
 
 /// The processes that it started.
