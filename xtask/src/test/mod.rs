@@ -80,12 +80,10 @@ pub(crate) fn test(filter: &[String]) -> Answer {
     servers.extend(gvisor::runtime(&built.target, &mut skips));
     servers.extend(steps.step("SDKs of agents", || mcp::sdks(&built.target)).into_iter().flatten());
     let zfs = zfs::pool(&built.target, &mut skips);
-    let mut for_root = servers.clone();
-    for_root.extend(zfs.iter().flat_map(|zfs| zfs.variables.iter().cloned()));
     let mut counts = Counts::default();
     let mut run = |steps: &mut Steps, skips: &mut skips::Skips, name: &str, who: &As<'_>| {
-        let servers = if matches!(who, As::Root) { &for_root } else { &servers };
-        let suite = Suite { built: &built, servers, who, filter };
+        let pool = zfs.as_ref().filter(|_| matches!(who, As::Root));
+        let suite = Suite { built: &built, servers: &servers, pool, who, filter };
         let ran = steps.step(name, || suite.run(skips));
         if let Some(ran) = ran {
             counts += ran;

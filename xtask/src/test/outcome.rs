@@ -57,6 +57,15 @@ pub(super) fn counts(output: &str) -> Option<Counts> {
     total
 }
 
+/// What the lines of the tests themselves say, of a binary that did not come to its end.
+pub(super) fn counts_so_far(output: &str) -> Counts {
+    let ends = |word: &str| {
+        let tests = output.lines().filter(|line| line.starts_with("test "));
+        tests.filter(|line| line.ends_with(word)).count() as u64
+    };
+    Counts { passed: ends(" ... ok"), failed: ends(" ... FAILED"), skipped: 0, unsteady: 0 }
+}
+
 /// The part of the output that tells about failures: all of it when the binary died before it could
 /// tell.
 pub(super) fn failures(output: &str) -> &str {

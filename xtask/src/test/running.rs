@@ -11,6 +11,7 @@ use super::binaries::{Built, TestBinary};
 use super::outcome::{self, Counts};
 use super::reach::Reach;
 use super::skips::Skips;
+use super::zfs::Zfs;
 use crate::account::Account;
 use crate::failure::{Answer, Failure};
 use crate::project;
@@ -21,6 +22,13 @@ const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 /// Tests at once for each processor: most of what they do is to wait, for disks and for what they end.
 const AT_ONCE: usize = 2;
+
+/// Those that use ZFS. Debian's zfs-fuse was seen to stop answering for good, each of its threads waiting
+/// for another: what it is asked for then never ends.
+const ON_ZFS: [&str; 2] = ["workspace/zfs", "workspace/zfs_contract"];
+
+/// The longest that one of these may run.
+const LONGEST_ON_ZFS: Duration = Duration::from_secs(4 * 60);
 
 /// With more failures than this, something is broken.
 const MOST_UNSTEADY: usize = 3;
@@ -50,6 +58,8 @@ pub(super) struct Suite<'a> {
     pub(super) built: &'a Built,
     /// Servers and file systems, each with the variable by which the tests are told.
     pub(super) servers: &'a [(&'static str, PathBuf)],
+    /// What tells those that use ZFS where there is a pool.
+    pub(super) pool: Option<&'a Zfs>,
     pub(super) who: &'a As<'a>,
     /// Arguments for each binary, such as a part of a test's name.
     pub(super) filter: &'a [String],
@@ -72,7 +82,9 @@ impl Suite<'_> {
             let mut counts = ran.counts;
             let seconds = started.elapsed().as_secs_f64();
             println!("{:<28} {counts} ({seconds:.1} s)", binary.name);
-            if ran.end != End::Success {
+            if ran.is_stuck {
+                skips.note(self.who.word(), &binary.name, "zfs-fuse stopped answering");
+            } else if ran.end != End::Success {
                 println!("{}\n{}: {:?}", outcome::failures(&ran.output), binary.name, ran.end);
                 if self.is_unsteady(binary, &place, &ran)? {
                     counts.pass_unsteady();
@@ -119,11 +131,15 @@ impl Suite<'_> {
         let output = fs::read(&log).map_err(Failure::io("read", &log))?;
         let output = String::from_utf8_lossy(&output).into_owned();
         let mut counts = outcome::counts(&output).unwrap_or_default();
-        // A binary that dies has no closing line.
-        if end != End::Success && counts.failed == 0 {
+        let so_far = outcome::counts_so_far(&output);
+        let is_stuck = end == End::Hung && is_on_zfs(binary) && so_far.failed == 0;
+        if is_stuck {
+            counts = so_far;
+        } else if end != End::Success && counts.failed == 0 {
+            // A binary that dies has no closing line.
             counts.failed = 1;
         }
-        Ok(Ran { end, counts, output })
+        Ok(Ran { end, counts, output, is_stuck })
     }
 
     fn run_one(
@@ -157,7 +173,10 @@ impl Suite<'_> {
             program: binary.path.display().to_string(),
             source,
         })?;
-        wait(&mut child).map_err(Failure::io("wait for", &binary.path))
+        let longest = if is_on_zfs(binary) { LONGEST_ON_ZFS } else { LONGEST };
+        // Who waits for an answer of the daemon ends no sooner than that.
+        let end_daemon = || self.pool.filter(|_| is_on_zfs(binary)).map(Zfs::end);
+        wait(&mut child, longest, end_daemon).map_err(Failure::io("wait for", &binary.path))
     }
 
     /// What cargo tells the tests that it runs, and a temporary folder of the user's own.
@@ -169,7 +188,9 @@ impl Suite<'_> {
         for (name, path) in &self.built.programs {
             command.env(format!("CARGO_BIN_EXE_{name}"), path);
         }
-        command.envs(self.servers.iter().map(|(variable, program)| (variable, program)));
+        let pool = self.pool.filter(|_| is_on_zfs(binary));
+        let told = self.servers.iter().chain(pool.iter().flat_map(|pool| &pool.variables));
+        command.envs(told.map(|(variable, program)| (variable, program)));
         if let Some(folder) = &place.temporary {
             command.env("TMPDIR", folder);
         }
@@ -192,11 +213,17 @@ impl Place {
     }
 }
 
+fn is_on_zfs(binary: &TestBinary) -> bool {
+    ON_ZFS.contains(&binary.name.as_str())
+}
+
 /// What came of a test binary.
 struct Ran {
     end: End,
     counts: Counts,
     output: String,
+    /// Whether it waited for zfs-fuse when its time was over, and nothing of it had failed.
+    is_stuck: bool,
 }
 
 /// How a test binary ended.
@@ -204,19 +231,24 @@ struct Ran {
 enum End {
     Success,
     Failure(ExitStatus),
-    /// It ran for [`LONGEST`] and was killed.
+    /// It ran for the longest that it may and was killed.
     Hung,
 }
 
-fn wait(child: &mut Child) -> std::io::Result<End> {
+fn wait<T>(
+    child: &mut Child,
+    longest: Duration,
+    when_hung: impl FnOnce() -> T,
+) -> std::io::Result<End> {
     let started = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(if status.success() { End::Success } else { End::Failure(status) });
         }
-        if started.elapsed() > LONGEST {
+        if started.elapsed() > longest {
             let group = rustix::process::Pid::from_child(child);
             rustix::process::kill_process_group(group, rustix::process::Signal::KILL)?;
+            when_hung();
             child.wait()?;
             return Ok(End::Hung);
         }

@@ -31,6 +31,14 @@ pub(super) struct Zfs {
     pub(super) variables: Vec<(&'static str, PathBuf)>,
 }
 
+impl Zfs {
+    /// Ends the daemon: whatever waits for it fails.
+    pub(super) fn end(&self) {
+        let daemon = rustix::process::Pid::from_child(&self.daemon);
+        let _ = rustix::process::kill_process(daemon, rustix::process::Signal::KILL);
+    }
+}
+
 impl Drop for Zfs {
     fn drop(&mut self) {
         let _ = self.daemon.kill();
