@@ -346,7 +346,9 @@ pub(super) fn explained(error: &WorkspaceError) -> String {
 /// is seen in a green run.
 pub(super) fn skipped(reason: &str) {
     let case = std::thread::current().name().unwrap_or("?").to_owned();
-    _ = writeln!(std::io::stderr(), "{case}: SKIPPED({reason})");
+    // In one write: others tell something, too.
+    let line = format!("{case}: SKIPPED({reason})\n");
+    _ = std::io::stderr().write_all(line.as_bytes());
 }
 
 /// Runs a shell script in a directory of this host.
