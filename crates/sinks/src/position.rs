@@ -48,7 +48,14 @@ pub struct Position {
 /// The folder of a sink, in use by this process alone.
 pub(crate) struct Desk {
     folder: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Desk {
+    /// Closing it would not do: what another thread starts has the descriptor, too, until its exec.
+    fn drop(&mut self) {
+        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
+    }
 }
 
 impl Desk {
@@ -63,7 +70,7 @@ impl Desk {
         let path = folder.join("lock");
         let lock = options().open(&path).map_err(failed("open", &path))?;
         match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Some(Self { folder, _lock: lock })),
+            Ok(()) => Ok(Some(Self { folder, lock })),
             Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
             Err(errno) => Err(failed("lock", &path)(errno.into())),
         }

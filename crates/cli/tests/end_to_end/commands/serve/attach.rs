@@ -229,8 +229,9 @@ fn who_comes_again_reads_on() {
     // Two see the same, and either may type.
     let mut other = attach(client, &process);
     other.type_("echo bo''th\n");
-    other.shows("both");
-    shell.shows("both");
+    // With the prompt after it, both have read all that there is.
+    other.shows("both\r\nready> ");
+    shell.shows("both\r\nready> ");
     assert!(other.text().contains("first"), "{}", other.text());
     assert!(other.text().ends_with(&shell.text()), "{} {}", other.text(), shell.text());
     shell.type_("exit\n");
